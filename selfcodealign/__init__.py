@@ -1,0 +1,55 @@
+"""selfcodealign: a base code model taught to follow instructions by its own verified answers.
+
+The journey of a row is in `selfcodealign.pipeline`; start reading there. The names below load on first use, so
+that importing the package is silent and fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from selfcodealign.models import Completion, Model, Sampling
+    from selfcodealign.models.scripted import ScriptedModel
+    from selfcodealign.pipeline import run_recipe
+    from selfcodealign.recipe import Recipe, load_recipe
+    from selfcodealign.sandbox import Limits, Program, Sandbox, Status, Verdict
+
+_HOME = {
+    "Completion": "selfcodealign.models",
+    "Limits": "selfcodealign.sandbox",
+    "Model": "selfcodealign.models",
+    "Program": "selfcodealign.sandbox",
+    "Recipe": "selfcodealign.recipe",
+    "Sampling": "selfcodealign.models",
+    "Sandbox": "selfcodealign.sandbox",
+    "ScriptedModel": "selfcodealign.models.scripted",
+    "Status": "selfcodealign.sandbox",
+    "Verdict": "selfcodealign.sandbox",
+    "load_recipe": "selfcodealign.recipe",
+    "run_recipe": "selfcodealign.pipeline",
+}
+
+__all__ = [
+    "Completion",
+    "Limits",
+    "Model",
+    "Program",
+    "Recipe",
+    "Sampling",
+    "Sandbox",
+    "ScriptedModel",
+    "Status",
+    "Verdict",
+    "load_recipe",
+    "run_recipe",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'selfcodealign' has no attribute {name!r}")

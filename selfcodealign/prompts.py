@@ -1,0 +1,77 @@
+"""How a few-shot prompt is laid out, and how the open section of a completion is read back.
+
+    {introduction}
+
+    ## Example 1
+    <snippet>
+    ...
+    </snippet>
+    <concepts>
+    ...
+    </concepts>
+
+    ## Example 2
+    ...
+
+The last example is left open: the model continues it. The layout is the same for every stage; a stage only names
+the sections it shows and the ones it wants. Tags stand alone on their lines, so code can hold anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+EXAMPLE_HEADING = "## Example"
+
+
+def lay_out(
+    introduction: str, examples: Sequence[Mapping[str, str]], shown: Mapping[str, str], wanted: Sequence[str]
+) -> str:
+    """Lay out a prompt that ends inside the first wanted section.
+
+    `examples` hold the text of each section by tag; `shown` are the sections of the open example, in order; `wanted`
+    are the tags the model is to write. Every example must have all shown and wanted tags (`KeyError` otherwise).
+    """
+    tags = [*shown, *wanted]
+    blocks = [introduction.strip()] if introduction.strip() else []
+    for number, example in enumerate(examples, 1):
+        sections = "\n".join(section(tag, example[tag]) for tag in tags)
+        blocks.append(f"{EXAMPLE_HEADING} {number}\n{sections}")
+    opened = "\n".join(section(tag, text) for tag, text in shown.items())
+    blocks.append(f"{EXAMPLE_HEADING} {len(examples) + 1}\n{opened}\n<{wanted[0]}>\n")
+    return "\n\n".join(blocks)
+
+
+def section(tag: str, text: str) -> str:
+    """One section: the tag, the text without outer empty lines, the closing tag."""
+    return f"<{tag}>\n{text.strip(chr(10))}\n</{tag}>"
+
+
+def stop_strings(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Where a completion ends: the last wanted section is closed, or the model starts an example of its own."""
+    return (f"</{wanted[-1]}>", f"\n{EXAMPLE_HEADING}")
+
+
+def read_sections(completion: str, wanted: Sequence[str]) -> dict[str, str] | None:
+    """Read the wanted sections from a completion of `lay_out`'s prompt, or None when one is missing or empty.
+
+    The first section is already open and the last one's closing tag is a stop string, hence may be absent.
+
+    >>> read_sections("print(1)\\n</response>\\n<tests>\\nassert True\\n", ["response", "tests"])
+    {'response': 'print(1)', 'tests': 'assert True'}
+    """
+    found: dict[str, str] = {}
+    rest = completion
+    for position, tag in enumerate(wanted):
+        if position > 0:
+            before, opening, rest = rest.partition(f"<{tag}>")
+            if not opening or before.strip():
+                return None
+        text, closing, after = rest.partition(f"</{tag}>")
+        if not closing and position < len(wanted) - 1:
+            return None
+        found[tag] = text.strip()
+        if not found[tag]:
+            return None
+        rest = after
+    return found
