@@ -35,6 +35,10 @@ class Completion:
     completion_tokens: int = 0
 
 
+class PromptTooLong(Exception):
+    """The prompt does not fit the model's context: a bad row, not a broken machine, so a stage makes a drop of it."""
+
+
 class Model(Protocol):
     """Continues prompts; entered once with `async with`, then called from many tasks at once."""
 
@@ -57,5 +61,6 @@ class Model(Protocol):
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt`. The same prompt, sampling and seed (0 <= seed < 2**31) give the same text where the
-        engine allows it. Raises `ModelError` when the engine is gone (after retries) or refuses the request."""
+        engine allows it. Raises `ModelError` when the engine is gone (after retries) or refuses the request, and
+        `PromptTooLong` when the prompt leaves no room for a single token."""
         ...
