@@ -1,0 +1,273 @@
+"""A recipe: every setting of a run, typed, as a short TOML file.
+
+Defaults < recipe file < `--set section.key=value`. Unknown keys and wrong values are refused with one line that
+names the key and, where there is one, the key that was probably meant.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from selfcodealign.errors import RecipeError, did_you_mean
+from selfcodealign.rows import digest
+
+Probability = Field(ge=0.0, le=1.0)
+
+
+class Section(BaseModel):
+    """Settings of one part; frozen, unknown keys refused.
+
+    Fields listed in `free` do not change which rows come out (speed, paths, keys), so changing them keeps finished
+    work; every other field is part of the section's digest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def result_digest(self) -> str:
+        """Names the settings that decide the result: equal digests, interchangeable rows."""
+        deciding = {
+            name: value
+            for name, value in self.model_dump(mode="json").items()
+            if not (type(self).model_fields[name].json_schema_extra or {}).get("free", False)  # type: ignore[union-attr]
+        }
+        return digest(*sorted(deciding.items()))
+
+
+def free(default: Any, **constraints: Any) -> Any:
+    """A setting that does not change the rows of a run."""
+    return Field(default, json_schema_extra={"free": True}, **constraints)
+
+
+class ModelSettings(Section):
+    """Which base model writes, and where it runs."""
+
+    name: str = Field("embedded", description='"embedded", a local folder, a hub name, or the name a server uses')
+    revision: str | None = Field(None, description="hub revision; a commit hash makes a run repeatable")
+    urls: list[str] = free([], description="OpenAI-compatible servers holding this model; several share the load")
+    serve: Literal["vllm"] | None = free(None, description="start a server for the model and stop it afterwards")
+    serve_args: list[str] = free([], description="further arguments for the server that is started")
+    api_key_env: str = free("OPENAI_API_KEY", description="environment variable that holds the servers' key")
+    device: str = free("auto", description="local models: auto, cpu, cuda, cuda:1")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = free("auto")
+    batch_size: int = free(64, ge=1, description="local models: rows decoded together")
+    concurrency: int = free(256, ge=1, description="servers: requests under way at once")
+    request_seconds: float = free(600.0, gt=0, description="servers: time-out of one request")
+    retry_seconds: float = free(300.0, ge=0, description="servers: how long to go on trying before the run stops")
+
+
+class SeedSettings(Section):
+    """Where seeds come from and what a function must be to serve as one."""
+
+    sources: list[str] = Field(
+        default=["stdlib"],
+        min_length=1,
+        description='"stdlib", "package:NAME", "git:PATH", "hub:NAME", or a path: .py, folder, .jsonl(.gz), .parquet',
+    )
+    code_column: str = Field("content", description="column of a JSONL / Parquet / hub source that holds the code")
+    path_column: str | None = Field(None, description="column with the file's path, when there is one")
+    licence_column: str | None = Field(None, description="column with the file's licence, when there is one")
+    split: str = Field("train", description="split of a hub source")
+    licence: str | None = Field(None, description="SPDX expression of the sources, when they do not say it themselves")
+    max_lines: int = Field(150, ge=2, description="longest function, in lines")
+    min_arguments: int = Field(1, ge=0, description="fewest arguments")
+    max_file_kib: int = Field(1024, ge=1, description="larger files are dropped unread")
+    limit: int | None = Field(None, ge=1, description="at most this many seeds, drawn uniformly by their ids")
+
+
+class NearDedupSettings(Section):
+    """Seeds that are near copies of others are dropped (MinHash over token n-grams)."""
+
+    enabled: bool = True
+    jaccard: float = Field(0.5, gt=0.0, le=1.0)
+    permutations: int = Field(250, ge=16)
+    ngram: int = Field(5, ge=1)
+
+
+class JudgeSettings(Section):
+    """The base model as a yes/no judge of a seed's docstring, greedy, few-shot."""
+
+    enabled: bool = False
+    examples: int = Field(6, ge=2)
+    max_tokens: int = Field(5, ge=1)
+
+
+class FewShotSettings(Section):
+    """The worked examples of every prompt."""
+
+    file: str = Field("python", description='"python", "tiny", or a path to a file of your own')
+    draws: int = Field(
+        64, ge=0, description="distinct ordered draws per stage, so a server can reuse them; 0: a new draw per request"
+    )
+
+
+class ConceptSettings(Section):
+    """Seed → concepts."""
+
+    enabled: bool = Field(True, description="false: write instructions from the seed itself (the paper's ablation)")
+    examples: int = Field(8, ge=1)
+    temperature: float = Field(0.7, ge=0.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    max_tokens: int = Field(256, ge=1)
+    max_concepts: int = Field(12, ge=1, description="more than this many are cut off")
+    snippet_lines: int | None = Field(None, ge=2, description="show at most this many lines of the seed")
+    snippet_characters: int | None = Field(None, ge=40, description="show at most this many characters of the seed")
+
+
+class InstructionSettings(Section):
+    """Concepts → instruction."""
+
+    examples: int = Field(8, ge=1)
+    per_seed: int = Field(1, ge=1, description="instructions written from each seed")
+    temperature: float = Field(0.7, ge=0.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    max_tokens: int = Field(768, ge=1)
+    categories: list[Literal["function", "class", "program"]] = Field(
+        default=["function", "function", "class", "program"], min_length=1, description="drawn from uniformly"
+    )
+    difficulties: list[Literal["easy", "medium", "hard"]] = Field(default=["easy", "medium", "hard"], min_length=1)
+    concepts_shown: int | None = Field(None, ge=1, description="at most this many of the concepts, drawn at random")
+    distinct: bool = Field(False, description="answer each distinct instruction once")
+
+
+class ResponseSettings(Section):
+    """Instruction → responses with tests, each executed as it arrives."""
+
+    examples: int = Field(1, ge=1)
+    samples: int = Field(10, ge=1, description="most answers sampled for one instruction")
+    stop_after_passes: int = Field(
+        1, ge=0, description="stop sampling an instruction after this many verified answers; 0: always draw all"
+    )
+    temperature: float = Field(0.7, ge=0.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    max_tokens: int = Field(1536, ge=1)
+
+
+class ExecutionSettings(Section):
+    """The sandbox in which every answer meets its tests."""
+
+    sandbox: Literal["auto", "namespaces", "landlock", "unsafe"] = free("auto")
+    workers: int | None = free(None, ge=1, description="programs run at once; default: one per core")
+    warm: list[str] = free(["numpy", "pandas"], description="libraries loaded once and shared by all programs")
+    seconds: float = Field(10.0, gt=0)
+    memory_mib: int = Field(4096, ge=64)
+    strength: bool = Field(True, description="run the tests against damaged answers; tests nothing can fail are weak")
+    flake_reruns: int = Field(0, ge=0, description="repeat passing programs under other hash seeds")
+
+
+class SelectionSettings(Section):
+    """Which verified answers become the data set."""
+
+    max_instruction_words: int = Field(200, ge=1)
+    min_test_strength: float = Field(0.0, ge=0.0, le=1.0, description="share of damaged answers the tests must notice")
+    unfinished_words: list[str] = ["todo", "fixme", "your code here", "notimplemented"]
+    same_names: bool = Field(True, description="keep one answer per set of names it defines")
+    jaccard: float = Field(0.7, gt=0.0, le=1.0)
+    permutations: int = Field(250, ge=16)
+    ngram: int = Field(5, ge=1)
+    near_dedup: list[Literal["instruction", "response", "code"]] = ["instruction", "response", "code"]
+    decontaminate: list[str] = Field(
+        default=[], description="benchmark files (.jsonl, .jsonl.gz, .json, .parquet) or hub:NAME; their texts are removed"
+    )
+
+
+class Recipe(Section):
+    """A whole run. `random_seed` changes every draw at once."""
+
+    random_seed: int = 0
+    flush_seconds: float = free(10.0, gt=0, description="finished rows are on disk at most this long after")
+    model: ModelSettings = ModelSettings()
+    seeds: SeedSettings = SeedSettings()
+    near_dedup: NearDedupSettings = NearDedupSettings()
+    judge: JudgeSettings = JudgeSettings()
+    few_shot: FewShotSettings = FewShotSettings()
+    concepts: ConceptSettings = ConceptSettings()
+    instructions: InstructionSettings = InstructionSettings()
+    responses: ResponseSettings = ResponseSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+    selection: SelectionSettings = SelectionSettings()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Recipe:
+        if self.model.urls and self.model.serve:
+            raise ValueError("model.urls and model.serve exclude each other: name servers or have one started")
+        if self.model.name == "embedded" and (self.model.serve is None) and self.model.urls:
+            raise ValueError('model.urls needs model.name: the name the servers use, or "" to take the one they hold')
+        return self
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes in the package."""
+    folder = resources.files("selfcodealign") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recipe:
+    """Load a shipped recipe by name or a TOML file by path, then apply `section.key=value` settings.
+
+    Values are TOML; a word that is no TOML value is taken as a string. Raises `RecipeError`.
+    """
+    values = _read(name_or_path)
+    for setting in settings:
+        _apply(values, setting)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(f"{name_or_path}: {_explain(error)}") from None
+
+
+def _read(name_or_path: str | Path) -> dict[str, Any]:
+    shipped = shipped_recipes()
+    if str(name_or_path) in shipped:
+        text = (resources.files("selfcodealign") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
+    else:
+        path = Path(name_or_path)
+        if path.suffix != ".toml" and not path.exists():
+            known = ", ".join(shipped)
+            raise RecipeError(
+                f'no recipe "{name_or_path}": give a .toml file or one of {known}{did_you_mean(str(name_or_path), shipped)}'
+            )
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise RecipeError(f"cannot read recipe {path}: {reason}") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name_or_path} is not valid TOML: {error}") from None
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise RecipeError(f'--set wants section.key=value, got "{setting}"')
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f'--set {key}: "{part}" is a setting, not a section')
+    values[path[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem in one line: where, what, and what was probably meant."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        section: Any = Recipe
+        for part in problem["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        return f'unknown setting "{where}"{did_you_mean(str(problem["loc"][-1]), section.model_fields)}'
+    if problem["type"] == "value_error":
+        return f"{where + ': ' if where else ''}{problem['ctx']['error']}"
+    return f"{where} = {problem['input']!r}: {problem['msg'].lower()}"

@@ -1,0 +1,142 @@
+"""The row that travels: each stage's row holds all fields of the one before and adds its own.
+
+    SourceFile → Seed → Concepts → Instruction → Response → Example
+                   ↘ any of them may become Dropped(reason, detail)
+
+Rows only grow. A stage reads the row it is given and returns grown copies of it; no field is ever changed, so any
+line of any file of a run tells its whole story. A row's id is the hash of what made it: its content or its parent's
+id, the settings of the stage that change the result, and its number among its siblings. Random draws come from the
+id alone, so a row draws the same dice in any order and on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol
+
+
+def digest(*parts: object) -> str:
+    """16 hex digits naming these parts (BLAKE2b, 64 bits: 5 million rows collide with probability below 1e-6)."""
+    state = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        text = str(part).encode("utf-8", "surrogatepass")
+        state.update(len(text).to_bytes(8, "big"))
+        state.update(text)
+    return state.hexdigest()
+
+
+def seed_of(row_id: str, purpose: str) -> int:
+    """A number in [0, 2**31) drawn from a row's id, a different one for each purpose."""
+    return int(digest(row_id, purpose), 16) & 0x7FFFFFFF
+
+
+class Identified(Protocol):
+    """What the run folder needs of a row that enters a stage."""
+
+    @property
+    def id(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A text to take seeds from; the only row that is not stored (its seeds hold what matters of it)."""
+
+    id: str
+    path: str
+    text: bytes | str
+    origin: str
+    commit: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What all stored rows share: `id_field` names the field that this stage's row is known by."""
+
+    id_field: ClassVar[str]
+
+    @property
+    def id(self) -> str:
+        return getattr(self, self.id_field)
+
+    def fields(self) -> dict[str, Any]:
+        """All fields by name, as stored; nested values are plain lists."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed(Row):
+    """A documented function that stands alone.
+
+    `seed` is its code with the imports it needs in front; `source_path` is relative to where it was found, `origin`
+    names that place (package==version, repository, data set), `licence` is an SPDX expression or "unknown".
+    """
+
+    id_field: ClassVar[str] = "seed_id"
+    seed_id: str
+    seed: str
+    function: str
+    origin: str
+    source_path: str
+    source_line: int
+    commit: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concepts(Seed):
+    """A seed and the programming concepts that the base model sees in it (empty for seed → instruction runs)."""
+
+    id_field: ClassVar[str] = "concepts_id"
+    concepts_id: str
+    concepts: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction(Concepts):
+    """A new task made from the concepts: what kind was asked for, and the text the base model wrote."""
+
+    id_field: ClassVar[str] = "instruction_id"
+    instruction_id: str
+    category: str
+    language: str
+    difficulty: str
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response(Instruction):
+    """One sampled answer with its own tests, and what happened when they were run.
+
+    `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value, `seconds` wall
+    time, `test_strength` the share of damaged versions of the answer that the tests noticed (NaN when not measured).
+    """
+
+    id_field: ClassVar[str] = "response_id"
+    response_id: str
+    sample: int
+    completion: str
+    response: str
+    tests: str
+    status: str
+    error_type: str
+    message: str
+    line: int
+    output: str
+    seconds: float
+    peak_memory_mib: float
+    test_strength: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A row that goes no further: the last row it was, the reason (a short fixed word), and what was seen.
+
+    `parent` is the id of the row that entered the stage; several drops can have one parent.
+    """
+
+    parent: str
+    reason: str
+    detail: str
+    row: dict[str, Any]
