@@ -70,11 +70,13 @@ class Seed(Row):
     """A documented function that stands alone.
 
     `seed` is its code with the imports it needs in front; `source_path` is relative to where it was found, `origin`
-    names that place (package==version, repository, data set), `licence` is an SPDX expression or "unknown".
+    names that place (package==version, repository, data set), `licence` is an SPDX expression or "unknown",
+    `source_id` the `SourceFile` it was read from. `seed_id` comes from the code alone: exact copies share it.
     """
 
     id_field: ClassVar[str] = "seed_id"
     seed_id: str
+    source_id: str
     seed: str
     function: str
     origin: str
@@ -127,6 +129,18 @@ class Response(Instruction):
     seconds: float
     peak_memory_mib: float
     test_strength: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example(Response):
+    """A response chosen for the data set.
+
+    `samples` answers were drawn for its instruction and `pass_rate` of them were verified (with an early stop both
+    describe the draws until then).
+    """
+
+    samples: int
+    pass_rate: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

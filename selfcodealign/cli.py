@@ -1,0 +1,73 @@
+"""The command line: one function per command, errors in one line, Ctrl-C that stops cleanly."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from selfcodealign.errors import UserError, did_you_mean
+
+#: In the order in which a newcomer meets them. A command's module is imported only to show or to run that command.
+COMMANDS = ("run", "show", "doctor", "execute", "train", "evaluate", "export")
+
+INTERRUPTED = 130
+
+
+class Commands(typer.core.TyperGroup):
+    """Knows the commands' names, and imports a command when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"selfcodealign.commands.{cmd_name}")
+        one = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        one.command(name=cmd_name, no_args_is_help=getattr(module, "NO_ARGS_IS_HELP", False))(getattr(module, cmd_name))
+        return typer.main.get_command(one)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise UserError(f'no command "{args[0]}"{did_you_mean(args[0], COMMANDS)} See: selfcodealign --help')
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Turn a base code model into an instruction-tuned one with nothing but that model and permissively licensed "
+    "code.\n\n[bold]selfcodealign run quickstart[/] shows the whole journey on a small model that comes with the "
+    "package; [bold]selfcodealign doctor[/] tells what this machine offers.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    if show:
+        from selfcodealign import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: exit code 0, 1 (a defect of ours), 2 (something to fix, said in one line), 130 (Ctrl-C)."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) is gone; Python would print a second error while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(INTERRUPTED)
