@@ -1,0 +1,197 @@
+"""Rows of one stage on disk: pairs of Parquet files, one for what was kept and one for what was dropped.
+
+    kept-WRITER-000001.parquet       rows of the stage's type
+    dropped-WRITER-000001.parquet    the same columns, nullable, with parent, reason and detail
+
+A pair holds everything that came of the parents in it. Its two files are written whole under hidden names; the
+dropped one is renamed into place first and the kept one last, so a visible kept file is the commit: whatever a kill
+leaves behind without one is swept away and made again. Files never change afterwards, so anybody may read them while
+a run goes on, and writers with different names need no lock between them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfcodealign.errors import RunFolderError
+from selfcodealign.rows import Dropped, Row
+
+if TYPE_CHECKING:
+    import duckdb
+
+R = TypeVar("R", bound=Row)
+
+#: Rows turned into Python objects at once while reading: bounds the memory of any pass over a stage.
+BATCH_ROWS = 1024
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), list[str]: pa.list_(pa.string())}
+
+
+class Shards(Generic[R]):
+    """All pairs of one stage, in `folder`.
+
+    `row` is the type of the kept rows, `parent_field` the field by which they name the row that entered the stage.
+    """
+
+    def __init__(self, folder: Path, row: type[R], parent_field: str, writer: str = "main") -> None:
+        self.folder = folder
+        self.row = row
+        self.parent_field = parent_field
+        self._writer = writer
+        self._schema = schema_of(row)
+        self._dropped_schema = pa.schema(
+            [*self._schema, *(pa.field(name, pa.string()) for name in ("parent", "reason", "detail"))]
+        )
+
+    def sweep(self) -> None:
+        """Remove what a killed writer of this name left half-done."""
+        for path in self.folder.glob(f".*-{self._writer}-*.tmp"):
+            path.unlink()
+        committed = {path.name.removeprefix("kept-") for path in self.folder.glob("kept-*.parquet")}
+        for path in self.folder.glob(f"dropped-{self._writer}-*.parquet"):
+            if path.name.removeprefix("dropped-") not in committed:
+                path.unlink()
+
+    def write(self, kept: Sequence[R], dropped: Sequence[Dropped]) -> None:
+        """Add one pair. Raises `RunFolderError` when the disk does not take it; nothing is visible then."""
+        number = 1 + max((int(path.stem.rsplit("-", 1)[1]) for path in self._kept_files(self._writer)), default=0)
+        name = f"{self._writer}-{number:06d}.parquet"
+        columns = {field.name: [getattr(row, field.name) for row in kept] for field in self._schema}
+        told = {"parent": [drop.parent for drop in dropped], "reason": [drop.reason for drop in dropped]}
+        told["detail"] = [drop.detail for drop in dropped]
+        told |= {field.name: [drop.row.get(field.name) for drop in dropped] for field in self._schema}
+        pending = [
+            (self.folder / f"dropped-{name}", pa.table(_storable(told), schema=self._dropped_schema)),
+            (self.folder / f"kept-{name}", pa.table(_storable(columns), schema=self._schema)),
+        ]
+        hidden = [path.with_name(f".{path.name}.tmp") for path, _ in pending]
+        try:
+            for (_, table), temporary in zip(pending, hidden, strict=True):
+                with open(temporary, "wb") as file:
+                    pq.write_table(table, file, compression="zstd")
+                    file.flush()
+                    os.fsync(file.fileno())
+            for (path, _), temporary in zip(pending, hidden, strict=True):
+                os.rename(temporary, path)
+        except OSError as error:
+            for temporary in hidden:
+                temporary.unlink(missing_ok=True)
+            raise RunFolderError(
+                f"cannot write to {self.folder}: {error.strerror or error}; make room or choose another --out, then "
+                "run the same command to resume"
+            ) from error
+
+    def rows(self) -> Iterator[R]:
+        """All kept rows, shard by shard."""
+        for path in self._kept_files():
+            with _reading(path):
+                for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
+                    yield from self._rows_of(batch)
+
+    def sorted_rows(self, connection: duckdb.DuckDBPyConnection, *order: str) -> Iterator[R]:
+        """All kept rows ordered by these columns, on disk where memory does not suffice."""
+        files = [str(path) for path in self._kept_files()]
+        if not files:
+            return
+        names = ", ".join(f'"{field.name}"' for field in self._schema)
+        query = f"SELECT {names} FROM read_parquet(?) ORDER BY {', '.join(order)}"
+        reader: pa.RecordBatchReader = connection.sql(query, params=[files]).to_arrow_reader(BATCH_ROWS)  # pyrefly: ignore
+        for batch in reader:
+            yield from self._rows_of(batch)
+
+    def parents(self) -> np.ndarray:
+        """Ids (as uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk."""
+        found = [np.empty(0, np.uint64)]
+        for path in self._kept_files():
+            twin = path.with_name(path.name.replace("kept-", "dropped-", 1))
+            for file, column in ((path, self.parent_field), (twin, "parent")):
+                with _reading(file):
+                    ids = pq.read_table(file, columns=[column]).column(0).to_pylist()
+                found.append(np.fromiter((int(one, 16) for one in ids), np.uint64, len(ids)))
+        return np.unique(np.concatenate(found))
+
+    def counts(self) -> tuple[int, dict[str, int]]:
+        """Rows kept, and rows dropped by reason."""
+        kept = sum(pq.read_metadata(path).num_rows for path in self._kept_files())
+        reasons: dict[str, int] = {}
+        for path in self._kept_files():
+            twin = path.with_name(path.name.replace("kept-", "dropped-", 1))
+            with _reading(twin):
+                for reason in pq.read_table(twin, columns=["reason"]).column(0).to_pylist():
+                    reasons[reason] = reasons.get(reason, 0) + 1
+        return kept, dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+    def pairs(self) -> Iterator[tuple[list[R], list[Dropped]]]:
+        """Every pair as rows, for rewriting a stage."""
+        for path in self._kept_files():
+            twin = path.with_name(path.name.replace("kept-", "dropped-", 1))
+            with _reading(path):
+                kept = list(self._rows_of(pq.read_table(path)))
+            with _reading(twin):
+                told = pq.read_table(twin).to_pylist()
+            yield (
+                kept,
+                [
+                    Dropped(parent=row.pop("parent"), reason=row.pop("reason"), detail=row.pop("detail"), row=row)
+                    for row in told
+                ],
+            )
+
+    def _kept_files(self, writer: str = "*") -> list[Path]:
+        return sorted(self.folder.glob(f"kept-{writer}-*.parquet"))
+
+    def _rows_of(self, batch: pa.RecordBatch | pa.Table) -> Iterator[R]:
+        columns = [batch.column(name).to_pylist() for name in self._schema.names]
+        names = self._schema.names
+        for values in zip(*columns, strict=True):
+            yield self.row(**dict(zip(names, values, strict=True)))
+
+
+class _reading:
+    """Turns a reader's complaint about a damaged shard into one line that says what to do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pa.ArrowException | OSError | KeyError):
+            name = self.path.name.removeprefix("kept-").removeprefix("dropped-")
+            raise RunFolderError(
+                f"{self.path} is damaged ({str(error).splitlines()[0]}): delete kept-{name} and dropped-{name} in that "
+                "folder, and the same command makes their rows anew"
+            ) from error
+
+
+def schema_of(row: type[Row]) -> pa.Schema:
+    """The Parquet schema of a row type, field by field."""
+    hints = get_type_hints(row)
+    return pa.schema([pa.field(name, _ARROW[hints[name]]) for name in row.__dataclass_fields__])
+
+
+def _storable(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Parquet text is UTF-8: lone surrogates, which a program may print, become "?"."""
+    return {
+        name: [
+            value.encode("utf-8", "replace").decode() if isinstance(value, str) and not _is_utf8(value) else value
+            for value in values
+        ]
+        for name, values in columns.items()
+    }
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
