@@ -87,7 +87,8 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 def estimate_interval(values: Sequence[float], seed: int = 0) -> Interval:
     """Mean of one value per task with a 95 % interval: percentile bootstrap over tasks.
 
-    Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. The same values and seed give the same interval. Raises `ValueError` when there is no task.
+    Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. The same values
+    and seed give the same interval. Raises `ValueError` when there is no task.
     """
     import numpy as np
 
