@@ -1,0 +1,84 @@
+"""Where the source files come from that seeds are taken from.
+
+A source is named in `seeds.sources`: `stdlib`, `package:NAME`, `git:PATH`, `hub:NAME`, or a path to a .py file, a
+folder, or a .jsonl, .jsonl.gz or .parquet file. All sources are opened before the first file is read, so that a
+misspelt one is refused at once and not after hours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from selfcodealign.errors import SourceError, did_you_mean
+from selfcodealign.recipe import SeedSettings
+from selfcodealign.rows import Dropped, SourceFile
+from selfcodealign.sources.git import open_checkout
+from selfcodealign.sources.tables import DATA_ENDINGS, open_hub, open_table
+from selfcodealign.sources.trees import find_files, open_folder, open_package, open_python_file, open_stdlib
+
+Files = Iterator[SourceFile | Dropped]
+
+_PREFIXES: dict[str, Callable[[str, SeedSettings], Files]] = {
+    "package": open_package,
+    "git": lambda path, settings: open_checkout(_existing(path), settings),
+    "hub": open_hub,
+}
+
+
+def iterate_source_files(settings: SeedSettings) -> Files:
+    """All files of all sources, in a fixed order, as a stream; a file that cannot be read is a `Dropped`.
+
+    A file's id names its origin, path, text and (in a data set) row number. Reasons of drops: `too_large` (more than
+    `max_file_kib`, not read), `malformed_row`, `not_utf8` (a JSONL line), `unreadable`.
+
+    Raises `SourceError` before the first file when a source cannot be found or opened, later when one breaks off
+    (a torn .gz file, a lost connection), and `MissingExtra` where `hub:` needs `datasets`.
+    """
+    opened = [_open(source, settings) for source in dict.fromkeys(settings.sources)]
+    return chain.from_iterable(opened)
+
+
+def _open(source: str, settings: SeedSettings) -> Files:
+    if source == "stdlib":
+        return open_stdlib(settings)
+    prefix, colon, rest = source.partition(":")
+    if colon and prefix in _PREFIXES:
+        if not rest:
+            raise SourceError(f'"{source}" names nothing: write {prefix}:NAME')
+        return _PREFIXES[prefix](rest, settings)
+    if colon and prefix.isalpha() and not os.path.exists(source):
+        known = ", ".join(f"{name}:" for name in _PREFIXES)
+        raise SourceError(f'unknown kind of source "{source}": use {known} or a path{did_you_mean(prefix, _PREFIXES)}')
+    return _open_path(_existing(source), settings)
+
+
+def _open_path(path: Path, settings: SeedSettings) -> Files:
+    if path.is_dir():
+        shards = sorted(find_files(path, DATA_ENDINGS)) if next(find_files(path, (".py",)), None) is None else []
+        if shards:
+            name = path.resolve().name
+            first = open_table(shards[0], settings, name)
+            # the others are opened one after the other: a data set can have more shards than a process may open files
+            return chain(first, chain.from_iterable(open_table(shard, settings, name) for shard in shards[1:]))
+        return open_folder(path, settings)
+    if path.name.endswith(".py"):
+        return open_python_file(path, settings)
+    if path.name.endswith(DATA_ENDINGS):
+        return open_table(path, settings)
+    raise SourceError(f"{path} is no source: give a .py file, a folder, or a file ending in {', '.join(DATA_ENDINGS)}")
+
+
+def _existing(text: str) -> Path:
+    path = Path(text).expanduser()
+    if os.path.exists(path):  # unlike Path.exists, False (and no exception) where a folder must not be entered
+        return path
+    missing = path
+    while not os.path.exists(missing.parent):
+        missing = missing.parent
+    neighbours = [entry.name for entry in missing.parent.iterdir()] if missing.parent.is_dir() else []
+    if len(path.parts) == 1:
+        neighbours.append("stdlib")
+    raise SourceError(f"source {text} does not exist: there is no {missing}{did_you_mean(missing.name, neighbours)}")
