@@ -29,14 +29,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide the result, as JSON values."""
+        fields = type(self).model_fields
+        extras = {name: field.json_schema_extra for name, field in fields.items()}
+        free_names = {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("free")}
+        return {name: value for name, value in self.model_dump(mode="json").items() if name not in free_names}
+
     def result_digest(self) -> str:
         """Names the settings that decide the result: equal digests, interchangeable rows."""
-        deciding = {
-            name: value
-            for name, value in self.model_dump(mode="json").items()
-            if not (type(self).model_fields[name].json_schema_extra or {}).get("free", False)  # type: ignore[union-attr]
-        }
-        return digest(*sorted(deciding.items()))
+        return digest(*sorted(self.deciding().items()))
 
 
 def free(default: Any, **constraints: Any) -> Any:
@@ -172,7 +174,8 @@ class SelectionSettings(Section):
     ngram: int = Field(5, ge=1)
     near_dedup: list[Literal["instruction", "response", "code"]] = ["instruction", "response", "code"]
     decontaminate: list[str] = Field(
-        default=[], description="benchmark files (.jsonl, .jsonl.gz, .json, .parquet) or hub:NAME; their texts are removed"
+        default=[],
+        description="benchmark files (.jsonl, .jsonl.gz, .json, .parquet) or hub:NAME; their texts are removed",
     )
 
 
@@ -221,6 +224,13 @@ def load_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recip
         raise RecipeError(f"{name_or_path}: {_explain(error)}") from None
 
 
+def recipe_toml(recipe: Recipe) -> str:
+    """All settings in force as TOML, those without a value left out."""
+    import tomli_w
+
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
 def _read(name_or_path: str | Path) -> dict[str, Any]:
     shipped = shipped_recipes()
     if str(name_or_path) in shipped:
@@ -228,10 +238,8 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
     else:
         path = Path(name_or_path)
         if path.suffix != ".toml" and not path.exists():
-            known = ", ".join(shipped)
-            raise RecipeError(
-                f'no recipe "{name_or_path}": give a .toml file or one of {known}{did_you_mean(str(name_or_path), shipped)}'
-            )
+            hint = did_you_mean(str(name_or_path), shipped)
+            raise RecipeError(f'no recipe "{name_or_path}": give a .toml file or one of {", ".join(shipped)}{hint}')
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:

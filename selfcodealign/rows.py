@@ -112,7 +112,8 @@ class Response(Instruction):
     """One sampled answer with its own tests, and what happened when they were run.
 
     `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value, `seconds` wall
-    time, `test_strength` the share of damaged versions of the answer that the tests noticed (NaN when not measured).
+    time, `line` the line that ended the program (-1: none), `test_strength` the share of damaged versions of the
+    answer that the tests noticed (NaN when not measured).
     """
 
     id_field: ClassVar[str] = "response_id"
@@ -154,3 +155,8 @@ class Dropped:
     reason: str
     detail: str
     row: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The parent's, so that a source file that could not be read enters a stage like any other."""
+        return self.parent

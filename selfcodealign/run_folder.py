@@ -25,12 +25,23 @@ import duckdb
 import numpy as np
 
 from selfcodealign.errors import RunFolderError
-from selfcodealign.rows import Identified, Row
+from selfcodealign.rows import Concepts, Example, Instruction, Response, Row, Seed
 from selfcodealign.shards import Shards
 
-P = TypeVar("P", bound=Identified)
 R = TypeVar("R", bound=Row)
 
+#: The stages that keep rows, in the order of the journey: the type of the rows, and the field by which a row names the
+#: one that entered the stage.
+KINDS: dict[str, tuple[type[Row], str]] = {
+    "seeds": (Seed, "source_id"),
+    "near_dedup": (Seed, "seed_id"),
+    "judge": (Seed, "seed_id"),
+    "concepts": (Concepts, "seed_id"),
+    "instructions": (Instruction, "concepts_id"),
+    "distinct": (Instruction, "instruction_id"),
+    "responses": (Response, "instruction_id"),
+    "selection": (Example, "response_id"),
+}
 #: DuckDB sorts on disk beyond this.
 SORT_MEMORY = "512MB"
 
@@ -63,11 +74,11 @@ class Stage(Generic[R]):
     @property
     def finished(self) -> bool:
         """Whether a run has been through all of this stage's input."""
-        return self._state().get("books") is not None
+        return self.state().get("books") is not None
 
     def books(self) -> Books:
         """The account so far; `entered` is what came in until now."""
-        state = self._state().get("books")
+        state = self.state().get("books")
         if state is not None:
             return Books(**state)
         kept, dropped = self.shards.counts()
@@ -107,7 +118,8 @@ class Stage(Generic[R]):
         os.rename(fresh, self.folder)
         return len(gone)
 
-    def _state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """What stage.json says; empty for a stage that has not begun."""
         try:
             return json.loads((self.folder / "stage.json").read_text("utf-8"))
         except FileNotFoundError:
@@ -141,19 +153,23 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
 
-    def stage(
-        self, name: str, row: type[R], parent_field: str, digest: str, say: Callable[[str], None] = lambda text: None
-    ) -> Stage[R]:
-        """Open a stage; work done under other settings is moved to `superseded/` first, and said."""
+    def stage(self, name: str, digest: str, say: Callable[[str], None] = lambda text: None) -> Stage[Any]:
+        """Open a stage for writing; work done under other settings is moved to `superseded/` first, and said."""
         folder = self.path / name
         fresh = folder.with_name(f".{name}.new")
         if fresh.exists() and not folder.exists() and (fresh / "stage.json").exists():
             os.rename(fresh, folder)  # a kill between the two renames of `retire_strangers` or `whole`
-        stage = Stage(name, folder, Shards(folder, row, parent_field), digest, self.keep_old)
-        if folder.exists() and stage._state().get("digest") not in (None, digest):
+        stage = Stage(name, folder, Shards(folder, *KINDS[name]), digest, self.keep_old)
+        if folder.exists() and stage.state().get("digest") not in (None, digest):
             where = self.keep_old(folder)
             say(f"{name}: settings have changed, so it starts anew; the earlier rows are in {where}")
         return stage
+
+    def look_at(self, name: str) -> Stage[Any] | None:
+        """A stage as it is on disk, for reading; None when it has not begun. Needs no lock."""
+        folder = self.path / name
+        stage = Stage(name, folder, Shards(folder, *KINDS[name]), "", self.keep_old)
+        return stage if stage.state() else None
 
     def keep_old(self, folder: Path) -> Path:
         """Move a stage's folder to `superseded/`."""

@@ -1,0 +1,94 @@
+"""A model and a sandbox that are opened when the first row needs them: a finished run needs neither."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Self
+
+from selfcodealign.errors import ModelError
+from selfcodealign.models import Completion, Model, Sampling
+from selfcodealign.sandbox import Program, Sandbox, Verdict
+
+
+class LateModel:
+    """Opens `model` at the first call of `complete` or at `open`, closes it on the way out, counts tokens.
+
+    `known` is the identity that an earlier run of the same folder recorded: with it nothing has to be opened to tell
+    which rows are done. When the model turns out to be another one, `ModelError` says so before a row is written.
+    """
+
+    def __init__(self, model: Model, known: Mapping[str, str] | None = None) -> None:
+        self._model = model
+        self._known = dict(known) if known else None
+        self._opened = False
+        self._opening = asyncio.Lock()
+        self.concurrency = model.concurrency
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._opened:
+            self._opened = False
+            await self._model.__aexit__(*exc_info)
+
+    async def open(self) -> None:
+        """Open the model now. Raises `ModelError`."""
+        async with self._opening:
+            if self._opened:
+                return
+            await self._model.__aenter__()
+            self._opened = True
+        found = self._model.identity()
+        if self._known and any(found[key] != self._known[key] for key in ("name", "revision")):
+            raise ModelError(
+                f"the model is {found['name']} at {found['revision']}, this run folder was begun with "
+                f"{self._known['name']} at {self._known['revision']}: give another --out, or that model again"
+            )
+        self._known = found
+
+    def identity(self) -> dict[str, str]:
+        """The model's identity, as recorded before it is opened."""
+        if self._known is None:
+            raise RuntimeError("identity of a model that was never opened")
+        return self._known
+
+    async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
+        if not self._opened:
+            await self.open()
+        completion = await self._model.complete(prompt, sampling, seed=seed)
+        self.prompt_tokens += completion.prompt_tokens
+        self.completion_tokens += completion.completion_tokens
+        return completion
+
+
+class LateSandbox:
+    """Starts `sandbox` at the first call of `run` or at `open`, and closes it on the way out."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._opened = False
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._opened:
+            self._opened = False
+            await self._sandbox.__aexit__(*exc_info)
+
+    async def open(self) -> None:
+        """Start the sandbox now. Raises `SandboxError`."""
+        async with self._opening:
+            if not self._opened:
+                await self._sandbox.__aenter__()
+                self._opened = True
+
+    async def run(self, program: Program) -> Verdict:
+        if not self._opened:
+            await self.open()
+        return await self._sandbox.run(program)

@@ -1,0 +1,74 @@
+"""Seed → concepts: which programming concepts the base model sees in a seed."""
+
+from __future__ import annotations
+
+import re
+
+from selfcodealign.asking import Question, shorten
+from selfcodealign.few_shot_file import FewShotFile
+from selfcodealign.models import Model, Sampling
+from selfcodealign.recipe import ConceptSettings, FewShotSettings
+from selfcodealign.rows import Concepts, Dropped, Seed, digest
+
+#: Longer "concepts" are sentences: the model has left the format.
+LONGEST_CONCEPT = 80
+
+
+class ConceptWriter:
+    """Asks for a comma-separated list. With `enabled = false` every seed passes with no concepts, at no cost."""
+
+    def __init__(
+        self, model: Model, few_shot: FewShotFile, settings: ConceptSettings, few: FewShotSettings, random_seed: int
+    ) -> None:
+        self._settings = settings
+        self._question: Question | None = None
+        self.digest = digest(settings.result_digest())
+        if settings.enabled:
+            sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
+            self._question = Question(
+                model, few_shot, "concepts", ("concepts",), settings.examples, few.draws, sampling, random_seed
+            )
+            self.digest = digest(self.digest, self._question.digest)
+
+    async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:
+        concepts_id = digest(seed.id, self.digest)
+        if self._question is None:
+            return [Concepts(**seed.fields(), concepts_id=concepts_id, concepts=[])]
+        prompt = self._question.lay_out(seed.id, {"snippet": cut_snippet(seed.seed, self._settings)})
+        answer = await self._question.ask(prompt, seed.id)
+        concepts = read_concepts(answer.sections.get("concepts", ""), self._settings.max_concepts)
+        if not concepts:
+            reason, detail = answer.problem or "unparsed", answer.detail or shorten(answer.text)
+            return [Dropped(parent=seed.id, reason=reason, detail=detail, row=seed.fields())]
+        return [Concepts(**seed.fields(), concepts_id=concepts_id, concepts=concepts)]
+
+
+def read_concepts(text: str, most: int) -> list[str]:
+    """Read a list of concepts: commas or lines, bullets and repetitions removed; sentences are not concepts.
+
+    >>> read_concepts("recursion, Recursion, - string slicing.", most=12)
+    ['recursion', 'string slicing']
+    """
+    found: dict[str, str] = {}
+    for part in re.split(r"[,;\n]", text):
+        concept = re.sub(r"^(?:[-*•]|\d+[.)])\s*", "", part.strip()).strip(" .`\"'")
+        if concept and len(concept) <= LONGEST_CONCEPT:
+            found.setdefault(concept.casefold(), concept)
+    return list(found.values())[:most]
+
+
+def cut_snippet(code: str, settings: ConceptSettings) -> str:
+    """The part of a seed that the prompt shows: whole lines, as many as the settings allow."""
+    lines = code.splitlines()
+    if settings.snippet_lines is not None:
+        lines = lines[: settings.snippet_lines]
+    if settings.snippet_characters is not None:
+        room = settings.snippet_characters
+        kept: list[str] = []
+        for line in lines:
+            room -= len(line) + 1
+            if room < 0 and kept:
+                break
+            kept.append(line[: settings.snippet_characters])
+        lines = kept
+    return "\n".join(lines)

@@ -1,0 +1,126 @@
+"""Verified responses → examples: which of them become the data set, each rule a named filter with its own count.
+
+In this order, a row being dropped by the first filter that wants it:
+
+    unfinished             the answer says that something is left to do
+    long_instruction       more words than a task should have
+    weak_tests             its tests notice too few damaged versions of the answer
+    one_per_instruction    another verified answer to the same instruction was drawn
+    same_instruction       another row's instruction, white space aside
+    same_response          another row's response, white space aside
+    same_names             another row's answer defines exactly these names
+    near_instruction, near_response, near_code    MinHash near-duplicates
+    contaminated           holds the text of a benchmark task
+
+Rows come in the order of their ids, which are hashes: "the first one stays" is a uniform draw, the same one in every
+run. The paper draws one response per instruction last; drawing it before rows are compared keeps two answers to one
+instruction from being taken for copies of each other.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from selfcodealign.decontamination import Decontaminator
+from selfcodealign.near_dedup import near_duplicates
+from selfcodealign.recipe import SelectionSettings
+from selfcodealign.rows import Dropped, Example, Response, digest
+from selfcodealign.sandbox.python import extract_code
+
+#: Of one instruction: answers drawn, answers verified.
+Tally = Mapping[str, tuple[int, int]]
+
+
+def select_examples(
+    rows: Callable[[], Iterable[Response]],
+    tally: Tally,
+    settings: SelectionSettings,
+    decontaminator: Decontaminator | None,
+) -> Iterator[Example | Dropped]:
+    """Yield every row as an example or with the reason why not. `rows` gives all of them, in the same order each time.
+
+    Every filter is a pass over the rows that are left, so no more than hashes and signatures is held in memory.
+    """
+    gone: dict[str, tuple[str, str]] = {}
+
+    def left() -> Iterator[Response]:
+        return (row for row in rows() if row.id not in gone)
+
+    one_by_one = _Comparison(settings)
+    gone.update({row.id: why for row in left() if (why := one_by_one.drop(row))})
+    for part in settings.near_dedup:
+        texts = ((row.id, TEXTS[part](row)) for row in left())
+        near = near_duplicates(
+            texts, jaccard=settings.jaccard, permutations=settings.permutations, ngram=settings.ngram
+        )
+        gone.update({row_id: (f"near_{part}", f"{kept} ({score:.2f})") for row_id, (kept, score) in near.items()})
+    if decontaminator is not None:
+        for row in left():
+            found = decontaminator.find(f"{row.instruction}\n{row.response}\n{row.tests}")
+            if found:
+                gone[row.id] = ("contaminated", " ".join(found))
+    for row in rows():
+        if row.id in gone:
+            reason, detail = gone[row.id]
+            yield Dropped(parent=row.id, reason=reason, detail=detail, row=row.fields())
+        else:
+            samples, verified = tally[row.instruction_id]
+            yield Example(**row.fields(), samples=samples, pass_rate=verified / samples)
+
+
+TEXTS: dict[str, Callable[[Response], str]] = {
+    "instruction": lambda row: row.instruction,
+    "response": lambda row: row.response,
+    "code": lambda row: extract_code(row.response),
+}
+
+
+@dataclass
+class _Comparison:
+    """The filters that need no more than the row and what was kept before it."""
+
+    settings: SelectionSettings
+    instructions_answered: set[str] = field(default_factory=set)
+    first: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def drop(self, row: Response) -> tuple[str, str] | None:
+        """Reason and detail, or None for a row that stays (so far)."""
+        text = f"{row.response}\n{row.tests}".lower()
+        for word in self.settings.unfinished_words:
+            if word.lower() in text:
+                return "unfinished", word
+        words = len(row.instruction.split())
+        if words > self.settings.max_instruction_words:
+            return "long_instruction", f"{words} words"
+        if not math.isnan(row.test_strength) and row.test_strength < self.settings.min_test_strength:
+            return "weak_tests", f"{row.test_strength:.2f} of the damaged answers noticed"
+        if row.instruction_id in self.instructions_answered:
+            return "one_per_instruction", row.instruction_id
+        comparisons = {"same_instruction": _squeeze(row.instruction), "same_response": _squeeze(row.response)}
+        names = defined_names(extract_code(row.response)) if self.settings.same_names else []
+        if names:
+            comparisons["same_names"] = " ".join(names)
+        keys = {reason: (reason, digest(value)) for reason, value in comparisons.items()}
+        for reason, key in keys.items():
+            if key in self.first:
+                return reason, self.first[key]
+        self.first.update(dict.fromkeys(keys.values(), row.id))
+        self.instructions_answered.add(row.instruction_id)
+        return None
+
+
+def defined_names(code: str) -> list[str]:
+    """The functions and classes that code defines at its top level, sorted; none for code that does not parse."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return sorted({node.name for node in tree.body if isinstance(node, kinds)})
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split())
