@@ -37,6 +37,10 @@ class SandboxError(UserError):
     """The sandbox cannot start or broke; never a verdict on a program."""
 
 
+class BenchmarkError(UserError):
+    """A benchmark is unknown, or its problems or the samples to judge cannot be had or read."""
+
+
 class RunFolderError(UserError):
     """The run folder cannot be used: locked, torn, read-only, or the disk is full."""
 
