@@ -28,9 +28,7 @@ def open_checkout(path: Path, settings: SeedSettings) -> Iterator[SourceFile | D
         commit = _git(path, "rev-parse", "--verify", "HEAD").decode().strip()
     except SourceError:
         _git(path, "rev-parse", "--git-dir")
-        raise SourceError(
-            f"{path} is a git checkout without a commit: commit its files, or give it as a folder"
-        ) from None
+        raise SourceError(f"{path} has no commit yet: commit its files, or give it as a folder") from None
     entries = [entry for entry in _list(path, commit) if entry[0].endswith(".py")]
     if not entries:
         raise SourceError(f"{path} has no tracked .py files at HEAD: commit them, or give it as a folder")
