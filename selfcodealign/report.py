@@ -84,7 +84,7 @@ class _Search:
         """The id field and the full id that begin so."""
         found: dict[str, str] = {}
         for name in self.names:
-            fields = [field for field in KINDS[name][0].__dataclass_fields__ if field.endswith("_id")]
+            fields = [field for field in KINDS[name][0].field_names() if field.endswith("_id")]
             files = [file for file, _ in self.files[name]]
             for field in fields:
                 query = f"SELECT DISTINCT {field} FROM read_parquet(?) WHERE starts_with({field}, ?) LIMIT 5"
@@ -101,7 +101,7 @@ class _Search:
         """Every row that holds the id, from the last stage that knows it back to the first, each row once."""
         found: dict[str, dict[str, Any]] = {}
         for name in reversed(self.names):
-            if field not in KINDS[name][0].__dataclass_fields__:
+            if field not in KINDS[name][0].field_names():
                 continue
             for kept in (True, False):
                 files = [file for file, is_kept in self.files[name] if is_kept == kept]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 
@@ -60,9 +61,19 @@ class Row:
     def id(self) -> str:
         return getattr(self, self.id_field)
 
+    @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        """The names of all fields, in order."""
+        return _field_names(cls)
+
     def fields(self) -> dict[str, Any]:
         """All fields by name, as stored; nested values are plain lists."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in _field_names(type(self))}
+
+
+@lru_cache
+def _field_names(kind: type[Row]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

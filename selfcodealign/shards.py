@@ -173,7 +173,7 @@ class _reading:
 def schema_of(row: type[Row]) -> pa.Schema:
     """The Parquet schema of a row type, field by field."""
     hints = get_type_hints(row)
-    return pa.schema([pa.field(name, _ARROW[hints[name]]) for name in row.__dataclass_fields__])
+    return pa.schema([pa.field(name, _ARROW[hints[name]]) for name in row.field_names()])
 
 
 def _storable(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:

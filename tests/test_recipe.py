@@ -1,0 +1,102 @@
+"""Recipes: typed settings, clear refusals, and which settings decide the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from selfcodealign.errors import RecipeError
+from selfcodealign.recipe import Recipe, load_recipe, recipe_toml, shipped_recipes
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_loads(name: str) -> None:
+    """What comes with the package is valid, and its first line is the command that runs it."""
+    load_recipe(name)
+    text = (Path(__file__).parent.parent / "selfcodealign" / "recipes" / f"{name}.toml").read_text()
+    assert text.startswith(f"# selfcodealign run {name}")
+
+
+def test_the_paper_recipe_holds_the_published_settings() -> None:
+    """Eight examples for concepts and instructions, one for responses, ten samples, all drawn."""
+    paper = load_recipe("paper")
+    assert (paper.concepts.examples, paper.instructions.examples, paper.responses.examples) == (8, 8, 1)
+    assert (paper.responses.samples, paper.responses.stop_after_passes, paper.responses.temperature) == (10, 0, 0.7)
+    assert (paper.near_dedup.jaccard, paper.selection.jaccard, paper.selection.permutations) == (0.5, 0.7, 250)
+    assert (paper.execution.seconds, paper.execution.memory_mib) == (10.0, 4096)
+    assert paper.judge.enabled
+    assert paper.responses.max_tokens == 1536
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["responses.sample=3"], 'unknown setting "responses.sample"; did you mean "samples"?'),
+        (["respones.samples=3"], 'unknown setting "respones"; did you mean "responses"?'),
+        (["responses.samples=0"], "responses.samples = 0: input should be greater than or equal to 1"),
+        (["responses.samples=many"], "responses.samples = 'many'"),
+        (["execution.sandbox=none"], "execution.sandbox = 'none'"),
+        (["responses.samples"], '--set wants section.key=value, got "responses.samples"'),
+        (["random_seed.x=1"], '--set random_seed.x: "random_seed" is a setting, not a section'),
+        (['model.urls=["http://a"]', "model.serve=vllm", "model.name=m"], "model.urls and model.serve exclude"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(tmp_path: Path, settings: list[str], said: str) -> None:
+    """The message names the key, what is wrong, and the key that was probably meant."""
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("random_seed = 0\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe, settings)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("papr", None, 'did you mean "paper"?'),
+        ("missing.toml", None, "cannot read recipe missing.toml: No such file or directory"),
+        ("torn.toml", b"[model\nname =", "torn.toml is not valid TOML"),
+        ("latin.toml", b"# caf\xe9\n", "it is not UTF-8 text"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: bytes | None, said: str
+) -> None:
+    """A typo in the name, a missing, torn or wrongly encoded file: one line each."""
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / name).write_bytes(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(name)
+    assert said in str(caught.value)
+
+
+def test_settings_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    """Defaults < recipe file < --set, and a bare word is a string."""
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("[responses]\nsamples = 3\nmax_tokens = 7\n")
+    loaded = load_recipe(recipe, ["responses.samples=5", "model.name=some/model", "selection.same_names=false"])
+    assert (loaded.responses.samples, loaded.responses.max_tokens, loaded.responses.examples) == (5, 7, 1)
+    assert loaded.model.name == "some/model"
+    assert not loaded.selection.same_names
+
+
+def test_only_settings_that_decide_the_rows_change_a_digest() -> None:
+    """More workers or another server keep finished rows; another temperature or model does not."""
+    plain = Recipe()
+    fast = plain.execution.model_copy(update={"workers": 9, "sandbox": "landlock", "warm": []})
+    assert fast.result_digest() == plain.execution.result_digest()
+    assert plain.execution.model_copy(update={"seconds": 3.0}).result_digest() != plain.execution.result_digest()
+    moved = plain.model.model_copy(update={"urls": ["http://elsewhere"], "batch_size": 3})
+    assert moved.result_digest() == plain.model.result_digest()
+    assert plain.model.model_copy(update={"name": "other"}).result_digest() != plain.model.result_digest()
+
+
+def test_the_toml_of_a_recipe_loads_as_the_same_recipe(tmp_path: Path) -> None:
+    """recipe.toml in a run folder is complete: it gives the run again."""
+    recipe = load_recipe("paper", ["random_seed=7", 'seeds.sources=["a \\"b\\" c"]'])
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe_toml(recipe))
+    assert load_recipe(path) == recipe

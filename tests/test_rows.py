@@ -1,0 +1,46 @@
+"""Rows only grow, ids name what made a row, dice come from ids."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfcodealign.rows import Concepts, Dropped, Example, Instruction, Response, Seed, digest, seed_of
+
+JOURNEY = (Seed, Concepts, Instruction, Response, Example)
+
+
+def test_each_row_keeps_all_fields_of_the_one_before() -> None:
+    """Every stage's row holds its parent's fields first, in the same order."""
+    for earlier, later in pairwise(JOURNEY):
+        before, after = list(earlier.field_names()), list(later.field_names())
+        assert after[: len(before)] == before
+        assert len(after) > len(before)
+
+
+def test_a_row_is_known_by_its_own_id() -> None:
+    """`id` is the field that `id_field` names, and a drop goes by its parent's."""
+    for kind in JOURNEY:
+        assert kind.id_field in kind.field_names()
+    assert Dropped(parent="ab", reason="r", detail="", row={}).id == "ab"
+
+
+@given(st.lists(st.text(), min_size=1, max_size=4), st.lists(st.text(), min_size=1, max_size=4))
+def test_different_parts_have_different_digests(one: list[str], other: list[str]) -> None:
+    """The borders between parts count: ("ab", "c") and ("a", "bc") are told apart; any text will do."""
+    assert (digest(*one) == digest(*other)) == (one == other)
+    assert len(digest(*one)) == 16
+
+
+def test_digests_stay_the_same_for_ever() -> None:
+    """A run folder of last year is resumed by the same ids: this value must never change."""
+    assert digest("seed", 1, None) == digest("seed", "1", "None") == "c4f57f58b4cd4d2f"
+
+
+@given(st.text(alphabet="0123456789abcdef", min_size=16, max_size=16))
+def test_dice_are_31_bit_numbers_that_differ_by_purpose(row_id: str) -> None:
+    """Seeds fit every engine's integer, and two purposes of one row do not share them."""
+    assert 0 <= seed_of(row_id, "a") < 2**31
+    assert seed_of(row_id, "a") == seed_of(row_id, "a") != seed_of(row_id, "b")
