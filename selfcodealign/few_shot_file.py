@@ -108,7 +108,7 @@ class FewShotFile:
         if len(parts) < count:
             kind = "Judgement" if stage == "judge" else "Example"
             raise FewShotError(
-                f'{self.path}: stage "{stage}" needs {count} examples and here are {len(parts)}; '
+                f'{self.path}: stage "{stage}" needs more examples ({count}) than are here ({len(parts)}); '
                 f'add "## {kind}: name" sections or lower the stage\'s setting "examples"'
             )
         return tuple({tag: part.sections()[tag] for tag in STAGE_TAGS[stage]} for part in parts)
@@ -139,7 +139,7 @@ def draw_examples(pool: Sequence[T], count: int, stage: str, row_id: str, draws:
     """
     if count > len(pool):
         raise FewShotError(
-            f'stage "{stage}" draws {count} examples, the few-shot file has {len(pool)}; '
+            f'stage "{stage}" needs more examples ({count}) than its few-shot file has ({len(pool)}); '
             f'add some or lower the stage\'s setting "examples"'
         )
     dice = seed_of(row_id, f"few-shot {stage}")

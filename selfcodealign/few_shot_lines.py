@@ -23,7 +23,6 @@ _TAGS = "|".join((*KIND_TAGS["Example"], "judgement", "concepts"))
 _TAG_LINE = re.compile(rf"</?({_TAGS})>\s*")
 _CLOSING_TAG = re.compile(rf"</({_TAGS})>")
 _HEADINGS = tuple(f"## {kind}:" for kind in KIND_TAGS)
-_FENCED = re.compile(r"^```[ \t]*(\w*)[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 # A section as it was found: the line of its opening tag, and its text without outer empty lines.
 Section = tuple[int, str]
@@ -122,14 +121,24 @@ class Lines:
             raise self.error(line + (error.lineno or 1), f"this Python code does not parse: {error.msg}") from None
 
     def check_fenced(self, opened: int, tag: str, text: str, language: str) -> None:
-        """Refuse a section without a fenced code block, or with Python in it that does not parse."""
-        blocks = list(_FENCED.finditer(text))
+        """Refuse a section without a fenced code block, with one left open, or with Python that does not parse."""
+        blocks = 0
+        fence: int | None = None
+        for number, line in enumerate(text.split("\n"), opened + 1):
+            if not line.startswith("```"):
+                continue
+            if fence is None:
+                fence = number
+                continue
+            if self.lines[fence - 1].strip("` ").lower() in ("python", "py"):
+                self.check_python(fence, "\n".join(self.lines[fence : number - 1]))
+            blocks += 1
+            fence = None
+        if fence is not None:
+            raise self.error(fence, 'this fenced code is never closed; put "```" alone on a line below it')
         if not blocks:
-            fence = f"```{language.lower()}"
-            raise self.error(opened, f'<{tag}> has no fenced code; put its code between lines "{fence}" and "```"')
-        for block in blocks:
-            if block[1].lower() in ("python", "py"):
-                self.check_python(opened + text.count("\n", 0, block.start(2)), block[2])
+            opening = f"```{language.lower()}"
+            raise self.error(opened, f'<{tag}> has no fenced code; put its code between lines "{opening}" and "```"')
 
     def _take(self) -> str:
         self.read += 1

@@ -101,7 +101,7 @@ def test_what_is_laid_out_is_read_back(introduction, examples, row, tags, shown)
     """A model that continues the open example as the worked ones are laid out is understood, for every stage."""
     shown_tags, wanted = tags[: min(shown, len(tags) - 1)], tags[min(shown, len(tags) - 1) :]
     prompt = lay_out(introduction, examples, {tag: row[tag] for tag in shown_tags}, wanted)
-    complete = lay_out(introduction, [*examples, row], {tag: "x" for tag in shown_tags}, wanted)
+    complete = lay_out(introduction, [*examples, row], dict.fromkeys(shown_tags, "x"), wanted)
     assert complete.startswith(prompt)
 
     completion = complete[len(prompt) :].split(stop_strings(wanted)[0])[0]
