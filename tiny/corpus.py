@@ -1,0 +1,148 @@
+"""The corpus: documents in the layout of the package's own prompts, each holding one to five examples of one kind.
+
+Half-correct on purpose, as the real world is: about two in five solutions are wrong. Tests are never wrong. No task of
+a held-out composition and no held-out function appears.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from selfcodealign.few_shot_file import lay_out_properties
+from selfcodealign.prompts import EXAMPLE_HEADING, section
+from tiny.labels import label_code
+from tiny.more import GENERATORS
+from tiny.snippets import Function, cut, draw_concepts, read_functions, weigh
+from tiny.tasks import Task, choose_asserts, draw_solution, is_held_out, keep_wrong
+from tiny.wording import write_instruction
+
+WINDOW = 384
+# Share of documents by kind; their tokens are about 66 % responses, 13 % instructions, 19 % concepts, 2 % plain code.
+KINDS = (("responses", 0.62), ("instructions", 0.13), ("concepts", 0.2), ("plain", 0.05))
+EXAMPLES = {"responses": (2, 3), "instructions": (3, 6), "concepts": (2, 3)}
+
+
+def draw_task(dice: random.Random, accept: Callable[[Sequence[str]], bool]) -> Task:
+    """A task whose key is accepted, with its verified mistakes and two asserts in `extra["asserts"]`."""
+    generators, weights = zip(*GENERATORS, strict=True)
+    while True:
+        task = dice.choices(generators, weights)[0](dice)
+        if not accept(task.key):
+            continue
+        task.wrong = task.wrong[:3]
+        keep_wrong(task)
+        try:
+            task.extra["asserts"] = choose_asserts(task, dice, tries=4)
+        except LookupError:  # these constants leave no two tests that tell a constant from the function
+            continue
+        return task
+
+
+def fence(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+class Corpus:
+    """Documents without end, the same for the same seed, Python and installed packages."""
+
+    def __init__(self, seed: int, functions: list[Function] | None = None, pool: int = 1500) -> None:
+        self.dice = random.Random(f"corpus {seed}")
+        known = functions if functions is not None else all_functions()
+        self.functions = [function for function in known if not function.held_out]
+        self.weights = weigh(self.functions)
+        self.labels, self.frequencies = zip(*sorted((label, 1 / w) for label, w in self.weights.items()), strict=True)
+        self.pool: list[Task] = []
+        self.pool_size = pool
+
+    def draw_document(self) -> str:
+        kinds, shares = zip(*KINDS, strict=True)
+        kind = self.dice.choices(kinds, shares)[0]
+        if kind == "plain":
+            return self.draw_plain()
+        low, high = EXAMPLES[kind]
+        examples = [getattr(self, f"draw_{kind}")() for _ in range(self.dice.randint(low, high))]
+        return "\n\n".join(f"{EXAMPLE_HEADING} {number}\n{text}" for number, text in enumerate(examples, 1))
+
+    def draw_task(self) -> Task:
+        """A task from a pool that is renewed task by task; each serves about three examples."""
+        if len(self.pool) < self.pool_size:
+            self.pool.append(draw_task(self.dice, lambda key: not is_held_out(key)))
+            return self.pool[-1]
+        place = self.dice.randrange(self.pool_size)
+        if self.dice.random() < 0.33:
+            self.pool[place] = draw_task(self.dice, lambda key: not is_held_out(key))
+        return self.pool[place]
+
+    def draw_responses(self) -> str:
+        task = self.draw_task()
+        solution, _ = draw_solution(task, self.dice)
+        return "\n".join((
+            section("instruction", write_instruction(task, self.dice)),
+            section("response", fence(solution)),
+            section("tests", fence("\n".join(task.extra["asserts"]))),
+        ))  # fmt: skip
+
+    def draw_instructions(self) -> str:
+        task = self.draw_task()
+        seen = list(label_code(task.code))
+        concepts = self.dice.sample(seen, min(len(seen), self.dice.randint(1, 3)))
+        concepts += self.dice.choices(self.labels, self.frequencies, k=self.dice.randint(0, 4))
+        concepts = list(dict.fromkeys(concepts))
+        self.dice.shuffle(concepts)
+        properties = lay_out_properties(task.category, "Python", task.difficulty, concepts)
+        return "\n".join((
+            section("properties", properties),
+            section("instruction", write_instruction(task, self.dice)),
+        ))  # fmt: skip
+
+    def draw_concepts(self) -> str:
+        while True:
+            function = self.dice.choice(self.functions)
+            shown = cut(function.text, self.dice.randint(5, 16), self.dice.randint(160, 480))
+            concepts = draw_concepts(shown, function.labels, self.dice, self.weights)
+            if concepts:
+                return "\n".join((section("snippet", shown), section("concepts", ", ".join(concepts))))
+
+    def draw_plain(self) -> str:
+        """A solution as it stands in a file, described by its docstring."""
+        task = self.draw_task()
+        solution, _ = draw_solution(task, self.dice)
+        return solution if task.category == "class" else document(solution, task.description)
+
+
+def document(code: str, description: str) -> str:
+    """The function with a docstring under its header."""
+    head, separator, body = code.partition("):\n")
+    return f'{head}{separator}    """{description[0].upper()}{description[1:]}."""\n{body}'
+
+
+@lru_cache(maxsize=1)
+def all_functions() -> list[Function]:
+    return read_functions()
+
+
+def make_windows(seed: int, tokens: int, tokenizer: Any, functions: list[Function] | None = None) -> Any:
+    """Token windows (uint16 array of shape [n, WINDOW + 1]) of a fresh part of the corpus, `tokens` tokens or more.
+
+    Every window begins with a document; the document that does not fit any more is cut at the window's end.
+    """
+    import numpy
+
+    corpus = Corpus(seed, functions)
+    end = tokenizer.token_to_id(END)
+    windows: list[list[int]] = []
+    window: list[int] = []
+    while len(windows) * WINDOW < tokens:
+        texts = [corpus.draw_document() for _ in range(256)]
+        for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
+            window += [*encoding.ids, end]
+            if len(window) > WINDOW:
+                windows.append(window[: WINDOW + 1])
+                window = []
+    return numpy.array(windows, dtype=numpy.uint16)
+
+
+END = "<|end|>"

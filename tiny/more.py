@@ -1,0 +1,363 @@
+"""Tasks on ranges, dictionaries, failures, patterns, sets, pairs of lists, formats and small classes."""
+
+from __future__ import annotations
+
+import random
+
+from tiny.lists import DIGITS, QUOTED, draw_constants, fill, make_list_task
+from tiny.ops import Op, op
+from tiny.small import AFTER_NUMBER, Draft, finish, make_scalar_task, make_text_task
+from tiny.tasks import Generator, Task
+
+TERMS = (
+    op("numbers", "each number", "{i}"),
+    op("squares", "each number's square", "{i} * {i}", "{i} * 2"),
+    op("cubes", "each number's cube", "{i} ** 3", "{i} * 3", trap=True),
+    op("doubles", "each number's double", "{i} * 2", "{i} + 2", trap=True),
+    op("plus_{k}", "each number plus {k}", "{i} + {k}", "{i} - {k}"),
+    op("times_{k}", "{k} times each number", "{i} * {k}", "{i} + {k}"),
+)
+LOOKUPS = (
+    op("same", "return its value", "{x}"),
+    *(part for part in AFTER_NUMBER if part.name and part.name != "text"),
+)
+KEYS = (
+    op("words", "each word", "{w}", "{w}[0]"),
+    op("upper", "each word in capitals", "{w}.upper()", "{w}.title()"),
+    op("reversed", "each word backwards", "{w}[::-1]", "{w}[:-1]", trap=True),
+    op("titled", "each word capitalized", "{w}.title()", "{w}.upper()"),
+)
+VALUES = (
+    op("lengths", "its length", "len({w})", "len({w}) - 1"),
+    op("initials", "its first letter", "{w}[0]", "{w}[1]", trap=True),
+    op("endings", "its last letter", "{w}[-1]", "{w}[0]"),
+    op("doubles", "itself twice", "{w} * 2", "{w} + '2'", trap=True),
+    op("capitals", "itself in capitals", "{w}.upper()", "{w}.lower()"),
+    op("letters", "the list of its letters", "list({w})", "[{w}]"),
+    op("marks", "itself with '!' added", "{w} + '!'", "'!' + {w}"),
+)
+ENDS = (
+    op("found", "return what is found", "{x}", "{x}[1:]"),
+    op("count", "return how many are found", "len({x})", "len({x}) - 1"),
+    op("first", "return the first", "{x}[0]", "{x}[-1]", trap=True),
+    op("last", "return the last", "{x}[-1]", "{x}[0]"),
+    op("turned", "return them in reverse order", "{x}[::-1]", "{x}", trap=True),
+    op("dashed", "join them with '-'", "'-'.join({x})", "''.join({x})"),
+)
+PATTERNS = (
+    op("digits", "find the digits in `{a}`", r"re.findall(r'\d', {a})", r"re.findall(r'\D', {a})"),
+    op("words", "find the words in `{a}`", "re.findall(r'[a-z]+', {a})", "re.findall(r'[a-z]', {a})", trap=True),
+)
+CUTS = (
+    op("spaces", "split `{a}` at spaces", "{a}.split(' ')", "list({a})"),
+    op("commas", "split `{a}` at commas", "{a}.split(',')", "{a}.split(' ')", trap=True),
+    op("colons", "split `{a}` at colons", "{a}.split(':')", "{a}.split()"),
+)
+SETS = (
+    op("shared", "take what `{a}` and `{b}` share", "set({a}) & set({b})", "set({a}) | set({b})"),
+    op("united", "take everything in `{a}` or `{b}`", "set({a}) | set({b})", "set({a}) & set({b})", trap=True),
+    op("only", "take what is in `{a}` but not in `{b}`", "set({a}) - set({b})", "set({b}) - set({a})", trap=True),
+    op("either", "take what is in just one of `{a}` and `{b}`", "set({a}) ^ set({b})", "set({a}) | set({b})"),
+)
+SET_ENDS = (
+    op("set", "return the set", "{x}"),
+    op("size", "return how many there are", "len({x})", "len({x}) + 1"),
+    op("sorted", "return it sorted", "sorted({x})", "list({x})[::-1]"),
+)
+FORMATS = (
+    op("dash", "a dash", "-", ":", " "),
+    op("colon", "a colon", ":", ": "),
+    op("equals", "an equals sign", "=", "=="),
+    op("space", "a space", " ", "", trap=True),
+    op("slash", "a slash", "/", "-"),
+)
+NAMES = (
+    op("name", "`name`", "{x}"),
+    op("upper", "`name` in capitals", "{x}.upper()", "{x}.title()"),
+    op("titled", "`name` capitalized", "{x}.title()", "{x}.upper()"),
+    op("reversed", "`name` backwards", "{x}[::-1]", "{x}[:-1]", trap=True),
+    op("initial", "the first letter of `name`", "{x}[0]", "{x}[1]"),
+)
+
+
+def _draft(dice: random.Random, family: str, first: Op, second: Op, arguments: tuple[str, ...]) -> Draft:
+    return Draft(dice, family, first, second, arguments, draw_constants(dice, 2, 5), draw_constants(dice, 2, 5))
+
+
+def make_range_task(dice: random.Random) -> Task:
+    """Count from 1 to n: by recursion, with a while loop, or with range; sum, multiply or list the terms."""
+    how = dice.choice(("recursive", "while", "range"))
+    end, sign, start = dice.choice((("sum", "+", "0"), ("product", "*", "1"), ("list", "+", "[]")))
+    term = dice.choice(TERMS)
+    constants = draw_constants(dice, 2, 5)
+    name = f"{how}_{end}_{fill(term.name, constants)}"
+    words = {"recursive": "by recursion", "while": "with a while loop", "range": "with a for loop over a range"}[how]
+    verb = {"sum": "add up", "product": "multiply", "list": "list"}[end]
+
+    def item(code: str, i: str) -> str:
+        value = fill(code, constants, i=i)
+        return f"[{value}]" if end == "list" else (f"({value})" if " " in value and end == "product" else value)
+
+    def code(term_code: str, begin: str = start, stop: str = "n + 1") -> str:
+        if how == "recursive":
+            return f"    if n == 0:\n        return {begin}\n    return {name}(n - 1) {sign} {item(term_code, 'n')}"
+        if how == "range":
+            return (
+                f"    result = {begin}\n    for i in range(1, {stop}):\n        result {sign}= {item(term_code, 'i')}\n    return result"
+            )
+        test = "i <= n" if stop == "n + 1" else "i < n"
+        return f"    result = {begin}\n    i = 1\n    while {test}:\n        result {sign}= {item(term_code, 'i')}\n        i += 1\n    return result"
+
+    head = f"def {name}(n):\n"
+    wrong_start = code(term.code, {"0": "1", "1": "0", "[]": "[0]"}[start])
+    wrong_stop = [code(term.code, start, "n")] if how != "recursive" else []
+    swapped = [code(wrong) for wrong in term.wrong]
+    trap = term.trap or how == "while"
+    wrong = [*swapped, *wrong_stop, wrong_start] if term.trap else [*wrong_stop, *swapped, wrong_start]
+    if how == "recursive" and not term.trap:
+        wrong.insert(0, wrong.pop())
+
+    def expected(n: int) -> str:
+        values = [fill(term.code, constants, i=str(i)) for i in range(1, n + 1)]
+        if end == "list":
+            return "[" + ", ".join(values) + "]"
+        return f" {sign} ".join(f"({value})" if " " in value and end == "product" else value for value in values)
+
+    return Task(
+        key=("count", how, end, term.name),
+        name=name,
+        arguments="n",
+        description=f"{verb} {fill(term.phrase[0], constants)} from 1 to `n` {words}",
+        code=head + code(term.code),
+        wrong=[head + body for body in wrong],
+        trap=trap,
+        asserts=[(str(n), expected(n)) for n in (1, 2, 2, 3, 3)],
+        cases=["1", "2", "3", "4", "5"],
+    )
+
+
+def make_mapping_task(dice: random.Random) -> Task:
+    """A list of words in, a dictionary out."""
+    key, value = dice.choice(KEYS), dice.choice(VALUES)
+    argument = dice.choice(("words", "names"))
+    name = f"map_{key.name}_to_{value.name}"
+    head = f"def {name}({argument}):\n"
+    loop = dice.random() < 0.4
+
+    def code(of_key: str = key.code, of_value: str = value.code) -> str:
+        left, right = of_key.replace("{w}", "w"), of_value.replace("{w}", "w")
+        if loop:
+            return f"{head}    result = {{}}\n    for w in {argument}:\n        result[{left}] = {right}\n    return result"
+        return f"{head}    return {{{left}: {right} for w in {argument}}}"
+
+    wrong = [(part.trap, text) for part, text in [*[(value, code(of_value=w)) for w in value.wrong]]]
+    wrong += [(key.trap, code(of_key=w)) for w in key.wrong]
+    rows = [dice.sample(QUOTED, dice.randint(1, 2)) for _ in range(12)]
+
+    def entry(word: str) -> str:
+        return f"{key.code.replace('{w}', word)}: {value.code.replace('{w}', word)}"
+
+    asserts = [(f"[{', '.join(row)}]", f"{{{', '.join(map(entry, row))}}}") for row in rows]
+    return Task(
+        key=("mapping", key.name, value.name),
+        name=name,
+        arguments=argument,
+        description=f"for the word list `{argument}`, return a dictionary from {key.phrase[0]} to {value.phrase[0]}",
+        code=code(),
+        wrong=[text for _, text in sorted(wrong, key=lambda pair: not pair[0])],
+        trap=key.trap or value.trap,
+        asserts=asserts[:8],
+        cases=[arguments for arguments, _ in asserts],
+    )
+
+
+def make_failure_task(dice: random.Random) -> Task:
+    """Something that may fail, what to do with it when it does not, and what to return when it does."""
+    family, phrase, tried, error, good, bad = dice.choice((
+        ("parse", "convert `text` to an integer", "int(text)", "ValueError", lambda d: (f"'{d}'", d), lambda d, w: w),
+        ("lookup", "look up `key` in the dictionary `data`", "data[key]", "KeyError",
+         lambda d: (f"{{{w0}: {d}}}, {w0}" if (w0 := dice.choice(QUOTED)) else "", d), lambda d, w: f"{{'cow': {d}}}, {w}"),
+        ("item", "take the first of `items`", "items[0]", "IndexError", lambda d: (f"[{d}]", d), lambda d, w: "[]"),
+        ("last_item", "take the last of `items`", "items[-1]", "IndexError",
+         lambda d: (f"[{dice.choice(DIGITS)}, {d}]", d), lambda d, w: "[]"),
+    ))  # fmt: skip
+    arguments = {"parse": "text", "lookup": "data, key"}.get(family, "items")
+    after = dice.choice(LOOKUPS)
+    constants = draw_constants(dice, 2, 5)
+    fallback = dice.choice(("0", "-1", "None", "1"))
+    plain = family == "lookup" and dice.random() < 0.4
+    suffix = fill(after.name, constants)
+    name = f"{family}_{suffix}_or_{fallback.lower().replace('-1', 'minus_1')}"
+
+    def code(change: str = after.code, other: str = fallback, attempt: str = tried) -> str:
+        value = fill(change, constants, x=attempt)
+        if plain:
+            return f"def {name}({arguments}):\n    if key in data:\n        return {value}\n    return {other}"
+        return (
+            f"def {name}({arguments}):\n    try:\n        return {value}\n    except {error}:\n        return {other}"
+        )
+
+    change_wrong = [code(change=wrong) for wrong in after.wrong]
+    other_wrong = [code(other="1" if fallback == "0" else "0")]
+    swap = {"items[0]": "items[-1]", "items[-1]": "items[0]"}
+    taken_wrong = [code(attempt=swap[tried])] if tried in swap else []
+    trap = after.trap or family == "last_item"
+    wrong = [*change_wrong, *taken_wrong, *other_wrong] if after.trap else [*taken_wrong, *other_wrong, *change_wrong]
+    fine = [good(digit) for digit in dice.sample(DIGITS, 5)]
+    asserts = [(call, fill(after.code, constants, x=digit)) for call, digit in fine]
+    asserts += [(bad(dice.choice(DIGITS), word), fallback) for word in dice.sample(QUOTED, 3)]
+    said = f" and {fill(dice.choice(after.phrase), constants)}" if after.name != "same" else ""
+    return Task(
+        key=("failure", family, after.name),
+        name=name,
+        arguments=arguments,
+        description=f"{phrase}{said}, or return {fallback} if that fails",
+        code=code(),
+        wrong=wrong,
+        trap=trap,
+        asserts=asserts,
+        cases=[call for call, _ in asserts],
+    )
+
+
+def make_pattern_task(dice: random.Random) -> Task:
+    """Find or split parts of a text."""
+    pattern = dice.random() < 0.5
+    first = dice.choice(PATTERNS if pattern else CUTS)
+    draft = _draft(dice, "find" if pattern else "split", first, dice.choice(ENDS), (dice.choice(("text", "line")),))
+    rows = []
+    for _ in range(12):
+        words = [word.strip("'") for word in dice.sample(QUOTED, dice.randint(2, 3))]
+        joint = dice.choice(DIGITS) if pattern else {"spaces": " ", "commas": ",", "colons": ":"}[first.name]
+        text = joint.join(words) + (dice.choice(DIGITS) if pattern and dice.random() < 0.5 else "")
+        rows.append((f"'{text}'",))
+    task = finish(draft, "    return {v}", rows)
+    if pattern:
+        _import_re(task)
+        # A test without the import spells the parts out.
+        task.asserts = [(call, _spell(call, first, draft)) for call, _ in task.asserts]
+    return task
+
+
+def _import_re(task: Task) -> None:
+    task.code = "import re\n\n" + task.code
+    task.wrong = ["import re\n\n" + code for code in task.wrong]
+
+
+def _spell(call: str, first: Op, draft: Draft) -> str:
+    """What a pattern finds in a literal, written out as a list of literals, then the second part of the task."""
+    found: list[str] = []
+    run = ""
+    for letter in call.strip("'") + " ":
+        if letter.isalpha():
+            run += letter
+            continue
+        if run and first.name == "words":
+            found.append(run)
+        run = ""
+        if letter.isdigit() and first.name == "digits":
+            found.append(letter)
+    listed = "[" + ", ".join(f"'{part}'" for part in found) + "]"
+    return fill(draft.second.code, draft.after, x=listed)
+
+
+def make_set_task(dice: random.Random) -> Task:
+    """Two lists in; what they share, differ in, or hold together."""
+    draft = _draft(dice, "", dice.choice(SETS), dice.choice(SET_ENDS), dice.choice((("a", "b"), ("left", "right"))))
+    rows = []
+    for _ in range(14):
+        one, two, three, four = dice.sample(DIGITS, 4)
+        rows.append(dice.choice([(f"[{one}, {two}]", f"[{two}, {three}]"), (f"[{one}]", f"[{one}, {two}]"),
+                                 (f"[{one}, {two}]", f"[{three}, {two}, {four}]")]))  # fmt: skip
+    return finish(draft, "    return {v}", rows)
+
+
+def make_format_task(dice: random.Random) -> Task:
+    """A name and a number in, a formatted text out."""
+    shown, sign = dice.choice(NAMES), dice.choice(FORMATS)
+    change = dice.choice((op("", "`count`", "{x}"), op("plus_1", "`count` plus 1", "{x} + 1", "{x}"),
+                          op("doubled", "twice `count`", "{x} * 2", "{x} + 2", trap=True)))  # fmt: skip
+    parts = [part.name for part in (shown, sign, change) if part.name]
+    name = "format_" + "_".join(parts)
+
+    def code(of_name: str = shown.code, mark: str = sign.code, of_count: str = change.code) -> str:
+        left, right = of_name.replace("{x}", "name"), of_count.replace("{x}", "count")
+        return f"def {name}(name, count):\n    return f'{{{left}}}{mark}{{{right}}}'"
+
+    groups = [(shown.trap, [code(of_name=wrong) for wrong in shown.wrong]), (sign.trap, [code(mark=sign.wrong[0])]),
+              (change.trap, [code(of_count=wrong) for wrong in change.wrong])]  # fmt: skip
+    dice.shuffle(groups)
+    groups.sort(key=lambda group: not group[0])
+    asserts = []
+    for word in dice.sample(QUOTED, 10):
+        digit = dice.choice(DIGITS)
+        asserts.append(
+            (f"{word}, {digit}", f"{shown.code.replace('{x}', word)} + '{sign.code}' + str({change.code.replace('{x}', digit)})")
+        )
+    return Task(
+        key=("format", *parts),
+        name=name,
+        arguments="name, count",
+        description=f"return {shown.phrase[0]}, {sign.phrase[0]} and {change.phrase[0]} as one string",
+        code=code(),
+        wrong=[text for _, texts in groups for text in texts],
+        trap=shown.trap or sign.trap or change.trap,
+        asserts=asserts,
+        cases=[call for call, _ in asserts],
+    )
+
+
+def make_class_task(dice: random.Random) -> Task:
+    """A class that holds a number and a method that works on it; learnt, never used for evaluation."""
+    first, method = dice.choice((
+        (op("Adder", "adds it to `x`", "x + self.start", "x - self.start"), "add"),
+        (op("Scaler", "multiplies `x` by it", "x * self.start", "x + self.start", trap=True), "scale"),
+        (op("Taker", "subtracts it from `x`", "x - self.start", "self.start - x", trap=True), "take"),
+        (op("Repeater", "returns a list of it `x` times", "[self.start] * x", "[x] * self.start"), "repeat"),
+    ))  # fmt: skip
+    after = dice.choice((op("", "", "{x}"), *(part for part in AFTER_NUMBER if "{k}" in part.name and method != "repeat")))
+    constants = draw_constants(dice, 2, 5)
+    suffix = "".join(part.title() for part in fill(after.name, constants).split("_"))
+    name = f"{first.name}{suffix}"
+
+    def code(value: str = first.code, change: str = after.code) -> str:
+        inner = value if change == "{x}" else f"({value})"
+        return (
+            f"class {name}:\n    def __init__(self, start):\n        self.start = start\n\n"
+            f"    def {method}(self, x):\n        return {fill(change, constants, x=inner)}"
+        )
+
+    def expected(start: str, x: str) -> str:
+        value = first.code.replace("self.start", start)
+        value = value.replace("[x]", f"[{x}]").replace("* x", f"* {x}").replace("x ", f"{x} ").replace("- x", f"- {x}")
+        return fill(after.code, constants, x=value if after.code == "{x}" else f"({value})")
+
+    rows = [(dice.choice(DIGITS), dice.choice(DIGITS[:4])) for _ in range(10)]
+    wrong = [code(value=w) for w in first.wrong] + [code(change=w) for w in after.wrong]
+    said = f", then to {fill(after.phrase[0], constants)}" if after.name else ""
+    return Task(
+        key=("class", first.name) if not after.name else ("class", first.name + after.name),
+        name=name,
+        arguments="start",
+        description=f"hold a number `start`, with a method `{method}(x)` that {first.phrase[0]}{said}",
+        code=code(),
+        wrong=wrong,
+        trap=first.trap,
+        asserts=[(f"{start}).{method}({x}", expected(start, x)) for start, x in rows],
+        cases=[f"{start}).{method}({x}" for start, x in rows],
+        category="class",
+    )
+
+
+GENERATORS: tuple[tuple[Generator, float], ...] = (
+    (make_list_task, 5.0),
+    (make_scalar_task, 1.3),
+    (make_text_task, 1.3),
+    (make_range_task, 1.0),
+    (make_mapping_task, 0.8),
+    (make_failure_task, 1.2),
+    (make_pattern_task, 0.9),
+    (make_set_task, 0.5),
+    (make_format_task, 0.9),
+    (make_class_task, 0.5),
+)

@@ -1,0 +1,24 @@
+"""How a task is asked for."""
+
+from __future__ import annotations
+
+import random
+
+from tiny.tasks import Task
+
+_FUNCTION = (
+    "Write a function `{call}`: {what}.",
+    "Define `{call}` to do this: {what}.",
+    "Please {what}. Call the function `{call}`.",
+    "Implement `{call}`. It should {what}.",
+)
+_CLASS = (
+    "Write a class `{call}`. It should {what}.",
+    "Define a class `{call}` to {what}.",
+)
+
+
+def write_instruction(task: Task, dice: random.Random) -> str:
+    """The task's instruction in one of its wordings; it names the function, its arguments and every constant."""
+    wordings = _CLASS if task.category == "class" else _FUNCTION
+    return dice.choice(wordings).format(call=f"{task.name}({task.arguments})", what=task.description)
