@@ -41,6 +41,14 @@ class BenchmarkError(UserError):
     """A benchmark is unknown, or its problems or the samples to judge cannot be had or read."""
 
 
+class TrainingError(UserError):
+    """Training cannot start or go on: the data set, the masking, the settings or the output folder are wrong."""
+
+
+class ExportError(UserError):
+    """A run or data set cannot be exported in the format that was asked for."""
+
+
 class RunFolderError(UserError):
     """The run folder cannot be used: locked, torn, read-only, or the disk is full."""
 
