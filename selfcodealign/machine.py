@@ -16,7 +16,6 @@ EXTRAS = {
     "hub": ("datasets", "huggingface_hub"),
     "train": ("trl", "peft", "accelerate"),
     "vllm": ("vllm",),
-    "ray": ("ray",),
 }
 
 

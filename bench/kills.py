@@ -1,0 +1,70 @@
+"""kill -9 at a hundred random moments: does every resume end with the rows of an undisturbed run?
+
+    python bench/kills.py               # 100 kills
+    python bench/kills.py --kills 10
+
+A scripted model answers slowly, real programs run in the real sandbox, and the whole process group is killed after a
+random time. After every kill the run is resumed; after the last one it is completed and compared, row by row and field
+by field (but for the measured seconds and memory), with a run that nobody disturbed. Exit code 1 when they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from selfcodealign import run_recipe
+from tests.journey import scripted_model, small_recipe, write_sources
+from tests.test_pipeline import KILLED, everything
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    dice = random.Random(options.seed)
+    kills = resumes = completions = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = write_sources(folder / "source", 100)
+        asyncio.run(run_recipe(small_recipe(sources), folder / "whole", model=scripted_model()))
+        expected = everything(folder / "whole")
+        run = 0
+        while kills < options.kills:
+            target = folder / f"killed-{run}"
+            command = [sys.executable, "-c", KILLED, str(sources), str(target)]
+            process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+            try:
+                ended = process.wait(timeout=dice.uniform(0.3, 3.0))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                kills += 1
+                resumes += 1
+                continue
+            # It came to its end before it could be killed: compare, and begin another run.
+            completions += 1
+            run += 1
+            if ended != 0 or everything(target) != expected:
+                sys.exit(f"after {kills} kills: exit code {ended}, rows {'differ' if ended == 0 else 'incomplete'}")
+        if resumes:
+            subprocess.run(command, check=True)
+            completions += 1
+            if everything(target) != expected:
+                sys.exit(f"after {kills} kills the rows differ")
+    print(f"{kills} kills, {completions} completed runs, each with exactly the rows of an undisturbed one")
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    main()
+    print(f"{time.monotonic() - began:.0f} s")

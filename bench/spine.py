@@ -1,0 +1,148 @@
+"""What the spine itself costs: samples per second and memory, with a model and a sandbox that answer at once.
+
+    python bench/spine.py                      # 20,000 instructions × 10 samples
+    python bench/spine.py --instructions 2000
+
+Every sample is laid out, drawn, parsed, recorded with its verdict and written to the run folder; only the model's and
+the sandbox' own work is left out. Memory is measured at a tenth of the rows and at the end, in the same process: it
+must not grow with the rows. The named alternative is the least that any pipeline has to do: one JSON line per sample,
+written to one file, without parsing, ids, books or resume.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from selfcodealign.few_shot_file import load_few_shot
+from selfcodealign.models import Sampling
+from selfcodealign.models.scripted import ScriptedModel
+from selfcodealign.recipe import Recipe
+from selfcodealign.rows import Instruction, digest
+from selfcodealign.run_folder import RunFolder
+from selfcodealign.sandbox import Program, Status, Verdict
+from selfcodealign.stages.responses import Answerer
+from selfcodealign.verbs import Progress, each
+
+ANSWER = (
+    "```python\ndef total(values):\n    return sum(values)\n```\n</response>\n<tests>\n"
+    "```python\nassert total([1, 2]) == 3\nassert total([]) == 0\n```\n"
+)
+
+
+class InstantSandbox:
+    """Stands in for the sandbox in this measurement only: a verdict by number, no program is run."""
+
+    def __init__(self) -> None:
+        self.programs = 0
+
+    async def run(self, program: Program) -> Verdict:
+        self.programs += 1
+        await asyncio.sleep(0)
+        status = Status.PASSED if self.programs % 10 == 0 else Status.FAILED
+        return Verdict(status=status, error_type="AssertionError", message="assert total([1, 2]) == 3", seconds=0.01)
+
+
+def instructions(count: int) -> Iterator[Instruction]:
+    for number in range(count):
+        yield Instruction(
+            seed_id=digest("seed", number),
+            source_id=digest("file", number),
+            seed="def total(values):\n    return sum(values)\n" * 10,
+            function="total",
+            origin="bench",
+            source_path="bench.py",
+            source_line=1,
+            commit="",
+            licence="Apache-2.0",
+            concepts_id=digest("concepts", number),
+            concepts=["summation", "lists"],
+            instruction_id=digest("instruction", number),
+            category="function",
+            language="Python",
+            difficulty="easy",
+            instruction=f"Write a function that adds up the values of a list. Variant {number}.",
+        )
+
+
+def megabytes() -> float:
+    """Resident memory now, in MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
+    recipe = Recipe()
+    responses = recipe.responses.model_copy(update={"samples": samples, "stop_after_passes": 0})
+    model = ScriptedModel(lambda prompt, sampling, seed: ANSWER)
+    answer = Answerer(
+        model,
+        InstantSandbox(),  # type: ignore[arg-type]
+        load_few_shot("python"),
+        responses,
+        recipe.execution,
+        recipe.few_shot,
+        0,
+    )
+    memory: list[float] = []
+
+    class Watch(Progress):
+        done = 0
+
+        def advance(self, outcome: Any) -> None:
+            self.done += 1
+            if self.done in (count // 10, count // 2):
+                memory.append(megabytes())
+
+    began = time.perf_counter()
+    with RunFolder(folder) as run:
+        stage = run.stage("responses", answer.digest)
+        rows = instructions(count)
+        await each(stage, rows, count, answer, settings={}, concurrency=16, flush_seconds=10.0, progress=Watch())
+        kept = stage.books().kept
+    memory.append(megabytes())
+    return {"seconds": time.perf_counter() - began, "kept": kept, "memory": memory}
+
+
+async def run_floor(count: int, samples: int, path: Path) -> float:
+    """Ask the same model for the same samples and append each as a JSON line: what no pipeline can do without."""
+    model = ScriptedModel(lambda prompt, sampling, seed: ANSWER)
+    began = time.perf_counter()
+    with path.open("w") as file:
+        for row in instructions(count):
+            for number in range(samples):
+                completion = await model.complete(row.instruction, Sampling(), seed=number)
+                file.write(json.dumps(row.fields() | {"completion": completion.text}) + "\n")
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--instructions", type=int, default=20_000)
+    parser.add_argument("--samples", type=int, default=10)
+    options = parser.parse_args()
+    count, samples = options.instructions, options.samples
+    pa.set_memory_pool(pa.system_memory_pool())
+    with tempfile.TemporaryDirectory() as folder:
+        floor = asyncio.run(run_floor(count // 10, samples, Path(folder) / "floor.jsonl")) * 10
+        result = asyncio.run(run_spine(count, samples, Path(folder) / "run"))
+    total = count * samples
+    at_tenth, at_half, at_end = result["memory"]
+    print(f"samples                    {total}")
+    print(f"spine                      {total / result['seconds']:.0f} samples/s ({result['seconds']:.1f} s)")
+    print(f"JSON lines, nothing else   {total / floor:.0f} samples/s (spine / floor: {result['seconds'] / floor:.1f}×)")
+    print(f"memory                     {at_tenth:.0f} MiB at 10 %, {at_half:.0f} at 50 %, {at_end:.0f} at the end")
+    print(f"kept                       {result['kept']}")
+
+
+if __name__ == "__main__":
+    main()

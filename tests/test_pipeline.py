@@ -1,0 +1,286 @@
+"""The whole journey with a scripted model and the real sandbox: complete, resumed, changed, interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from selfcodealign import ScriptedModel, run_recipe
+from selfcodealign.errors import ModelError, RecipeError, SourceError
+from selfcodealign.report import read_funnel
+from selfcodealign.verbs import Progress
+from tests.journey import answer, scripted_model, small_recipe, write_sources
+
+#: Measured, not decided: the only fields in which two runs of one recipe may differ.
+MEASURED = ("seconds", "peak_memory_mib")
+
+
+class Told(Progress):
+    """Remembers what a person would be told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:
+    """All rows of a stage, without what was measured, in a fixed order."""
+    rows = [row for path in sorted((run / stage).glob(f"{kind}-*.parquet")) for row in pq.read_table(path).to_pylist()]
+    plain = [{key: value for key, value in row.items() if key not in MEASURED} for row in rows]
+    return sorted(plain, key=lambda row: json.dumps(row, sort_keys=True, default=str))
+
+
+def everything(run: Path) -> str:
+    """The rows of all stages, comparable."""
+    stages = ("seeds", "near_dedup", "judge", "concepts", "instructions", "distinct", "responses", "selection")
+    found = {f"{stage}/{kind}": rows_of(run, stage, kind) for stage in stages for kind in ("kept", "dropped")}
+    return json.dumps(found, sort_keys=True, default=str)
+
+
+def books(run: Path) -> dict[str, tuple[int, int, dict[str, int]]]:
+    return {one.name: (one.books.entered, one.books.kept, one.books.dropped) for one in read_funnel(run)}
+
+
+async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path) -> None:
+    """From files to Parquet: every example passed its tests, every drop has a reason, every stage balances."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 12))
+    run = tmp_path / "run"
+    await run_recipe(recipe, run, model=scripted_model())
+    found = books(run)
+    assert found["seeds"][:2] == (12, 12)
+    assert found["concepts"] == (12, 12, {})
+    assert found["instructions"] == (12, 12, {})
+    entered, kept, dropped = found["responses"]
+    assert entered == 12
+    assert kept >= 8
+    assert set(dropped) <= {"failed", "unparsed"}
+    assert {row["status"] for row in rows_of(run, "responses")} == {"passed"}
+    assert found["selection"][1] == kept
+    dataset = pq.read_table(run / "dataset" / "data").to_pylist()
+    assert len(dataset) == kept
+    for row in dataset:
+        assert row["messages"][0] == {"role": "user", "content": row["instruction"]}
+        assert row["messages"][1] == {"role": "assistant", "content": row["response"]}
+        assert row["test_strength"] > 0.5
+        assert row["concepts"][:2] == ["arithmetic", "rounding"]
+        assert 0 < row["pass_rate"] <= 1
+    card = (run / "dataset" / "README.md").read_text()
+    assert "`scripted`" in card
+    assert "**not** compared with any benchmark" in card
+    assert "| responses | 12 |" in card
+
+
+async def test_the_data_set_loads_with_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets.load_dataset(RUN/dataset)` gives the rows, offline."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    recipe = small_recipe(write_sources(tmp_path / "source", 4))
+    await run_recipe(recipe, tmp_path / "run", model=scripted_model())
+    loaded = datasets.load_dataset(str(tmp_path / "run" / "dataset"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(loaded) == books(tmp_path / "run")["selection"][1]
+    assert set(loaded[0]["messages"][0]) == {"role", "content"}
+
+
+async def test_a_finished_run_calls_no_model_and_executes_nothing(tmp_path: Path) -> None:
+    """The same call again changes no row; a model that always fails is never asked."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 6))
+    await run_recipe(recipe, tmp_path / "run", model=scripted_model())
+    before = everything(tmp_path / "run")
+    dead = scripted_model(fail_after=0)
+    shards = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "responses").glob("*.parquet")}
+    await run_recipe(recipe, tmp_path / "run", model=dead)
+    assert dead.calls == 0
+    assert everything(tmp_path / "run") == before
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "responses").glob("*.parquet")} == shards
+
+
+async def test_two_runs_of_one_recipe_give_the_same_rows(tmp_path: Path) -> None:
+    """Whatever the order in which rows come back: same ids, same draws, same texts, same verdicts."""
+    sources = write_sources(tmp_path / "source", 8)
+    recipe = small_recipe(sources)
+    await run_recipe(recipe, tmp_path / "a", model=scripted_model(concurrency=1))
+    await run_recipe(recipe, tmp_path / "b", model=scripted_model(concurrency=50, latency=0.003))
+    assert everything(tmp_path / "a") == everything(tmp_path / "b")
+
+
+async def test_another_random_seed_draws_everything_anew(tmp_path: Path) -> None:
+    """`random_seed` changes the samples, and the person is told which stages start anew."""
+    sources = write_sources(tmp_path / "source", 5)
+    await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
+    before = {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
+    told = Told()
+    await run_recipe(small_recipe(sources, "random_seed=1"), tmp_path / "run", progress=told, model=scripted_model())
+    assert not before & {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
+    assert any(line.startswith("concepts: settings have changed") for line in told.lines)
+    assert (tmp_path / "run" / "superseded" / "concepts-1").is_dir()
+
+
+async def test_a_setting_that_matters_to_one_stage_leaves_the_earlier_ones(tmp_path: Path) -> None:
+    """Another temperature for responses answers again and writes no new instruction."""
+    sources = write_sources(tmp_path / "source", 5)
+    await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
+    instructions = rows_of(tmp_path / "run", "instructions")
+    told = Told()
+    recipe = small_recipe(sources, "responses.temperature=0.9")
+    await run_recipe(recipe, tmp_path / "run", progress=told, model=scripted_model())
+    assert rows_of(tmp_path / "run", "instructions") == instructions
+    assert [line.split(":")[0] for line in told.lines if "settings have changed" in line] == ["responses"]
+
+
+async def test_a_free_setting_keeps_all_work(tmp_path: Path) -> None:
+    """More workers, another flush: nothing starts anew."""
+    sources = write_sources(tmp_path / "source", 4)
+    await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
+    dead = scripted_model(fail_after=0)
+    await run_recipe(small_recipe(sources, "execution.workers=1"), tmp_path / "run", model=dead)
+    assert dead.calls == 0
+
+
+async def test_a_server_that_dies_stops_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    """The error is the model's own; the resumed run ends with the rows of an undisturbed one."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 8))
+    await run_recipe(recipe, tmp_path / "whole", model=scripted_model())
+    with pytest.raises(ModelError, match="as it was told"):
+        await run_recipe(recipe, tmp_path / "broken", model=scripted_model(fail_after=25, concurrency=3))
+    assert books(tmp_path / "broken")["concepts"][1] == 8
+    await run_recipe(recipe, tmp_path / "broken", model=scripted_model())
+    assert everything(tmp_path / "broken") == everything(tmp_path / "whole")
+
+
+async def test_another_model_in_the_same_place_is_noticed(tmp_path: Path) -> None:
+    """Weights that changed under the same name are refused, not mixed with the earlier rows."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 3))
+    await run_recipe(recipe, tmp_path / "run", until="concepts", model=scripted_model())
+    with pytest.raises(ModelError, match="was begun with scripted at 1: give another --out"):
+        await run_recipe(recipe, tmp_path / "run", model=scripted_model(revision="2"))
+
+
+async def test_all_samples_are_drawn_when_the_recipe_says_so(tmp_path: Path) -> None:
+    """`stop_after_passes = 0` is the paper's behaviour; 1 stops at the first verified answer, the same one."""
+    sources = write_sources(tmp_path / "source", 8)
+    await run_recipe(small_recipe(sources, "responses.stop_after_passes=0"), tmp_path / "all", model=scripted_model())
+    await run_recipe(small_recipe(sources), tmp_path / "first", model=scripted_model())
+    drawn = rows_of(tmp_path / "all", "responses") + rows_of(tmp_path / "all", "responses", "dropped")
+    assert len(drawn) == 8 * 4
+    texts = {(row["instruction"], row["response"]) for row in rows_of(tmp_path / "all", "responses")}
+    first = {(row["instruction"], row["response"]) for row in rows_of(tmp_path / "first", "responses")}
+    assert first <= texts
+    assert books(tmp_path / "all")["selection"][2].get("one_per_instruction", 0) > 0
+    rates = {row["pass_rate"] for row in pq.read_table(tmp_path / "all" / "dataset" / "data").to_pylist()}
+    assert all(rate * 4 == int(rate * 4) for rate in rates)
+
+
+async def test_without_concepts_instructions_come_from_the_seed(tmp_path: Path) -> None:
+    """The paper's ablation: the prompt shows the snippet, and rows have no concepts."""
+    prompts: list[str] = []
+
+    def watch(prompt: str, sampling: Any, seed: int) -> str:
+        prompts.append(prompt)
+        return answer(prompt, sampling, seed)
+
+    recipe = small_recipe(write_sources(tmp_path / "source", 3), "concepts.enabled=false")
+    await run_recipe(recipe, tmp_path / "run", until="instructions", model=ScriptedModel(watch))
+    assert len(prompts) == 3
+    assert all("<snippet>" in prompt and "<properties>" not in prompt for prompt in prompts)
+    assert all(row["concepts"] == [] for row in rows_of(tmp_path / "run", "instructions"))
+
+
+async def test_the_judge_drops_seeds_the_model_says_no_to(tmp_path: Path) -> None:
+    """Yes stays, no goes; the judge is asked greedily."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 20), "judge.enabled=true")
+    await run_recipe(recipe, tmp_path / "run", until="judge", model=scripted_model())
+    entered, kept, dropped = books(tmp_path / "run")["judge"]
+    assert entered == 20
+    assert dropped == {"judged_no": 20 - kept}
+    assert 0 < kept < 20
+
+
+async def test_a_limit_draws_the_same_seeds_and_more(tmp_path: Path) -> None:
+    """`seeds.limit` is a uniform draw by id: five of ten are among seven of ten."""
+    sources = write_sources(tmp_path / "source", 10)
+    chosen = {}
+    for limit in (5, 7):
+        recipe = small_recipe(sources, f"seeds.limit={limit}")
+        await run_recipe(recipe, tmp_path / "run", until="near_dedup", model=scripted_model())
+        chosen[limit] = {row["seed_id"] for row in rows_of(tmp_path / "run", "near_dedup")}
+    assert len(chosen[5]) == 5
+    assert chosen[5] < chosen[7]
+
+
+async def test_truncated_and_unreadable_completions_are_drops_with_their_text(tmp_path: Path) -> None:
+    """What the model wrote is kept with the reason, for whoever wants to know why."""
+
+    def cut(prompt: str, sampling: Any, seed: int) -> str:
+        return "word " * 100_000 if prompt.endswith("<instruction>\n") else answer(prompt, sampling, seed)
+
+    recipe = small_recipe(write_sources(tmp_path / "source", 3))
+    await run_recipe(recipe, tmp_path / "run", model=ScriptedModel(cut))
+    assert books(tmp_path / "run")["instructions"] == (3, 0, {"truncated": 3})
+    drop = rows_of(tmp_path / "run", "instructions", "dropped")[0]
+    assert drop["detail"].startswith("word word")
+    assert drop["seed"]
+    assert pq.read_table(tmp_path / "run" / "dataset" / "data").num_rows == 0
+
+
+async def test_a_wrong_stage_or_source_is_refused_before_any_work(tmp_path: Path) -> None:
+    """One line, with what was probably meant; an empty folder holds no Python."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 1))
+    with pytest.raises(RecipeError, match='did you mean "selection"'):
+        await run_recipe(recipe, tmp_path / "run", until="selections", model=scripted_model())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError):
+        await run_recipe(small_recipe(tmp_path / "empty"), tmp_path / "run", model=scripted_model())
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from selfcodealign import run_recipe
+from tests.journey import scripted_model, small_recipe
+recipe = small_recipe(Path(sys.argv[1]), "flush_seconds=0.05")
+asyncio.run(run_recipe(recipe, Path(sys.argv[2]), model=scripted_model(latency=0.01, concurrency=4)))
+"""
+
+
+async def test_killed_again_and_again_a_run_ends_with_the_same_rows(tmp_path: Path) -> None:
+    """kill -9 at random moments, resumed each time: exactly the rows of an undisturbed run (100 kills: bench/kills.py)."""
+    sources = write_sources(tmp_path / "source", 16)
+    await run_recipe(small_recipe(sources), tmp_path / "whole", model=scripted_model())
+    dice = random.Random(4)
+    command = [sys.executable, "-c", KILLED, str(sources), str(tmp_path / "killed")]
+    for _ in range(4):
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        time.sleep(dice.uniform(0.5, 2.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True)
+    assert everything(tmp_path / "killed") == everything(tmp_path / "whole")
+
+
+async def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
+    """SIGINT ends the process by KeyboardInterrupt with finished rows on disk, and the run can go on."""
+    sources = write_sources(tmp_path / "source", 16)
+    command = [sys.executable, "-c", KILLED.replace("0.01", "0.2"), str(sources), str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "run" / "instructions").glob("kept-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
+    await run_recipe(small_recipe(sources), tmp_path / "whole", model=scripted_model())
+    assert everything(tmp_path / "run") == everything(tmp_path / "whole")
