@@ -1,0 +1,109 @@
+"""From what a model wrote to code: thinking left out, fenced blocks found, the prompt put back where it is missing."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+_THINKING = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>\s*", re.DOTALL)
+_THINKING_END = re.compile(r"^.*</(?:think|thinking|thought|reasoning)>\s*", re.DOTALL)
+_THINKING_START = re.compile(r"<(?:think|thinking|thought|reasoning)>.*\Z", re.DOTALL)
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\n`]*)$")
+_PYTHON = ("", "python", "py", "python3", "py3")
+
+
+def strip_thinking(text: str) -> str:
+    """Leave out reasoning blocks: closed ones, one the chat template had opened, and one that never ended.
+
+    >>> strip_thinking("<think>2 + 2?</think>4"), strip_thinking("let me see</think>4"), strip_thinking("<think>hm")
+    ('4', '4', '')
+    """
+    text = _THINKING.sub("", text)
+    text = _THINKING_END.sub("", text)
+    return _THINKING_START.sub("", text)
+
+
+def find_blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a Markdown text as (language, code); a block that is never closed goes on to the end.
+
+    >>> find_blocks("Sure:\\n```python\\nx = 1\\n```\\nDone.")
+    [('python', 'x = 1\\n')]
+    """
+    blocks: list[tuple[str, str]] = []
+    fence, language, lines = "", "", []
+    for line in text.split("\n"):
+        match = _FENCE.match(line)
+        if not fence and match:
+            fence, language, lines = match[1], (match[2].split() or [""])[0].lower(), []
+        elif fence and match and match[1].startswith(fence) and not match[2].strip():
+            blocks.append((language, "\n".join([*lines, ""])))
+            fence = ""
+        elif fence:
+            lines.append(line)
+    if fence:
+        blocks.append((language, "\n".join(lines)))
+    return blocks
+
+
+def extract_code(text: str, entry_point: str = "", pick: Literal["first", "last"] = "first") -> str:
+    """The code of a model's answer.
+
+    Of several Python blocks the last one that defines `entry_point` counts (a corrected version comes later), else
+    the first or last, as `pick` says. An answer without a fence is code itself, or prose around it: then the longest
+    run of lines from an import, a decorator or a definition on that parses is taken, and failing that the whole text,
+    so that it fails as what it is.
+    """
+    text = strip_thinking(text)
+    blocks = find_blocks(text)
+    codes = [code for language, code in blocks if language in _PYTHON] or [code for _, code in blocks]
+    if not codes:
+        return text if _parses(text) else _find_code(text)
+    defining = [code for code in codes if entry_point and defines(code, entry_point)]
+    if defining:
+        return defining[-1]
+    return codes[0] if pick == "first" else codes[-1]
+
+
+def defines(code: str, name: str) -> bool:
+    """Whether a line of the code, not indented, defines a function or class of this name or assigns to it."""
+    pattern = rf"^(?:(?:async\s+)?def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*(?::[^=\n]+)?=(?!=)"
+    return re.search(pattern, code, re.MULTILINE) is not None
+
+
+def complete(prompt: str, code: str) -> str:
+    """A whole solution from a prompt (imports, helpers, a signature with its docstring) and the code of an answer.
+
+    Code that continues the prompt or defines everything anew is put behind it, which is what the field's tools do
+    with a `completion`: the definition in the answer replaces the prompt's empty one, and the imports and helpers that
+    answers tend to leave out are there. Code that repeats the prompt is taken as it is.
+    """
+    if code.lstrip("\n").startswith(prompt.strip("\n")):
+        return code
+    glue = "" if prompt.endswith("\n") or code.startswith("\n") else "\n"
+    return prompt + glue + code
+
+
+def _parses(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _find_code(text: str) -> str:
+    lines = text.split("\n")
+    for start in _starts(lines):
+        # From the end backwards: prose after the code is cut off, never code.
+        for end in range(len(lines), start, -1):
+            candidate = "\n".join(lines[start:end])
+            if candidate.strip() and _parses(candidate):
+                return candidate + "\n"
+    return text
+
+
+def _starts(lines: list[str]) -> Iterator[int]:
+    opening = re.compile(r"(?:import\s|from\s+\S+\s+import\s|(?:async\s+)?def\s|class\s|@)")
+    yield from [number for number, line in enumerate(lines) if opening.match(line)][:3]

@@ -1,0 +1,99 @@
+"""Benchmarks that judge by calling a function: their programs for the sandbox, and how to read what comes back.
+
+Expected values are not stored in these benchmarks: they come from running the reference solution on the same inputs,
+in the same program, only as far as an answer gets. The judge itself is `selfcodealign.benchmarks.inside`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from selfcodealign.benchmarks import Benchmark, Outcome, P, Problem, Suite, not_judged
+from selfcodealign.benchmarks.programs import judge_program, read_report
+
+if TYPE_CHECKING:
+    from selfcodealign.sandbox import Program, Verdict
+
+#: EvalPlus's time limits: at least a second per call, or four times what the reference took; a minute for a suite.
+FLOOR_SECONDS, REFERENCE_FACTOR, SUITE_SECONDS = 1.0, 4.0, 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProblem(Problem):
+    """A task judged by calls of `entry_point`.
+
+    `suites` holds the calls of each suite: lists of arguments, or texts of arguments where `written`. `expected` holds
+    the values where there is no `reference` to compute them. `rule` and `oracle` name the comparison
+    (`inside.oracles.find_check`); `shown` is the suites' calls as the problem file has them, for reports.
+    """
+
+    suites: Mapping[str, Sequence[Any]]
+    shown: Mapping[str, Sequence[Any]]
+    rule: str
+    oracle: str
+    atol: float = 0.0
+    written: bool = False
+    expected: Mapping[str, Sequence[Any]] | None = None
+
+
+def pack_task(problem: CallProblem) -> bytes:
+    """A task as `inside.calls.Task` reads it: a pickle of plain builtins."""
+    return pickle.dumps(
+        {
+            "entry_point": problem.entry_point,
+            "reference": problem.reference,
+            "suites": {name: list(calls) for name, calls in problem.suites.items()},
+            "expected": {name: list(values) for name, values in (problem.expected or {}).items()},
+            "rule": problem.rule,
+            "oracle": problem.oracle,
+            "atol": problem.atol,
+            "written": problem.written,
+            "floor": FLOOR_SECONDS,
+            "factor": REFERENCE_FACTOR,
+            "total": SUITE_SECONDS,
+        }
+    )
+
+
+class DifferentialBenchmark(Benchmark[P]):
+    """Judges by calls; subclasses say what their scores are made of."""
+
+    answers_per_program = 8
+
+    def program(self, problem: P, codes: Sequence[str]) -> Program:
+        assert isinstance(problem, CallProblem)
+        # Twice a minute for each answer's suites, as much again for the reference, and some to start.
+        seconds = 2 * SUITE_SECONDS * (len(codes) + 1) + 30
+        return judge_program("calls", {"task": pack_task(problem), "answers": list(codes)}, seconds)
+
+    def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:
+        report = read_report(verdict)
+        if report is None:
+            return [not_judged(f"{verdict.status}: {verdict.message}")] * count
+        if "broken" in report:
+            return [not_judged(f"the benchmark's own solution does not run here: {report['broken']}")] * count
+        return [self._outcome(suites) for suites in report["answers"]]
+
+    def _outcome(self, found: Mapping[str, Mapping[str, Any]]) -> Outcome:
+        suites = {
+            name: Suite(status=one["status"], index=one["index"], message=one.get("message", ""))
+            for name, one in found.items()
+        }
+        passed = {name: suite.status == "pass" for name, suite in suites.items()}
+        values = {score: float(value) for score, value in self.values(passed).items()}
+        if all(passed.values()):
+            status, detail = "passed", ""
+        else:
+            name, first = next((name, one) for name, one in found.items() if one["status"] != "pass")
+            status = {"time": "timeout", "error": "error"}.get(first["kind"], "failed")
+            where = f"{name} test {first['index']}" if first["index"] >= 0 else "defining the function"
+            detail = f"{where}: {first['message']}"
+        seconds = sum(one["seconds"] for one in found.values())
+        return Outcome(status=status, values=values, detail=detail, suites=suites, seconds=seconds)
+
+    def values(self, passed: Mapping[str, bool]) -> Mapping[str, bool]:
+        """The scores of an answer from which suites it passed: by default the one score wants all of them."""
+        return {self.scores[0]: all(passed.values())}

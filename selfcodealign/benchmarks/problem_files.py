@@ -1,0 +1,173 @@
+"""Where problems come from: a local file, a release page or the hub; which version it is, told by its hash."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.errors import BenchmarkError
+
+#: One problem as the benchmark's authors wrote it: their field names, JSON values.
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a benchmark's problems are published.
+
+    Either `url` (a release file) or `hub` (a data set's name, with `config`, `split` and, where the data are plain
+    files, their `files`). `versions` maps the md5 of the unpacked file to the version's name.
+    """
+
+    url: str = ""
+    hub: str = ""
+    config: str | None = None
+    split: str = "test"
+    files: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFile:
+    """The rows of a problem file, the md5 of its unpacked bytes ("" for a hub table) and the version's name."""
+
+    rows: list[Row]
+    md5: str
+    version: str
+
+
+def load_rows(name: str, source: Source, path: Path | None) -> ProblemFile:
+    """Read the problems of benchmark `name` from `path`, or from where they are published.
+
+    Raises `BenchmarkError` when the file cannot be read, or nothing can be fetched: the message then names --problems.
+    """
+    if path is not None:
+        return _read_local(source, path)
+    if source.url:
+        return _read_local(source, _download(name, source.url))
+    return _read_hub(name, source)
+
+
+def _read_local(source: Source, path: Path) -> ProblemFile:
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        text = data.decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"cannot read problems from {path}: {_reason(error)}") from None
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return ProblemFile(_parse(path, text), md5, source.versions.get(md5, f"unknown version (md5 {md5[:8]})"))
+
+
+def _parse(path: Path, text: str) -> list[Row]:
+    """Rows of JSON Lines, or of one JSON list (or mapping of tasks). Python's JSON takes `Infinity`, which is used."""
+    name = path.name.removesuffix(".gz")
+    try:
+        if name.endswith(".json"):
+            whole = json.loads(text)
+            rows = list(whole.values()) if isinstance(whole, dict) else whole
+        else:
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except json.JSONDecodeError as error:
+        raise BenchmarkError(f"{path} is no problem file: line {error.lineno} is not JSON ({error.msg})") from None
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise BenchmarkError(f"{path} is no problem file: it should hold one JSON object per problem")
+    return rows
+
+
+def _read_parquet(path: Path) -> ProblemFile:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+        md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise BenchmarkError(f"cannot read problems from {path}: {_reason(error)}") from None
+    return ProblemFile(rows, md5, f"{path.name} (md5 {md5[:8]})")
+
+
+def cache_folder() -> Path:
+    """Where fetched problem files are kept: $XDG_CACHE_HOME/selfcodealign/benchmarks, by default below ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfcodealign" / "benchmarks"
+
+
+def _download(name: str, url: str) -> Path:
+    """Fetch a release file once; it is named by its address, so a new release is a new file."""
+    parts = url.rsplit("/", 2)
+    path = cache_folder() / f"{parts[1]}-{parts[2]}"
+    if path.exists():
+        return path
+    import httpx
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=60) as response, part.open("wb") as file:
+            response.raise_for_status()
+            for piece in response.iter_bytes():
+                file.write(piece)
+        # Renamed only when whole, so an interrupted download is never taken for the data.
+        part.rename(path)
+    except (httpx.HTTPError, OSError) as error:
+        raise BenchmarkError(_unreachable(name, url, error)) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _read_hub(name: str, source: Source) -> ProblemFile:
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError:
+        from selfcodealign.errors import MissingExtra
+
+        raise MissingExtra(f"fetching {name} from the hub", "hub") from None
+    import httpx
+
+    errors = (HfHubHTTPError, httpx.HTTPError, OSError, ValueError)
+    if source.files:
+        try:
+            paths = [Path(hf_hub_download(source.hub, file, repo_type="dataset")) for file in source.files]
+        except errors as error:
+            raise BenchmarkError(_unreachable(name, f"the hub's {source.hub}", error)) from None
+        rows = [row for path in paths for row in _read_local(source, path).rows]
+        return ProblemFile(rows, "", f"{source.hub}: {', '.join(source.files)}")
+    from datasets import load_dataset
+
+    try:
+        table = load_dataset(source.hub, source.config, split=source.split)
+    except errors as error:
+        raise BenchmarkError(_unreachable(name, f"the hub's {source.hub}", error)) from None
+    rows = [dict(row) for row in table]
+    fingerprint = hashlib.md5(json.dumps(rows, sort_keys=True, default=str).encode(), usedforsecurity=False).hexdigest()
+    return ProblemFile(rows, fingerprint, f"{source.hub} {source.split} (rows' md5 {fingerprint[:8]})")
+
+
+def _unreachable(name: str, place: str, error: Exception) -> str:
+    return (
+        f"cannot fetch the problems of {name} from {place} ({_reason(error)}); "
+        f"download them elsewhere and give the file with --problems {name}=FILE"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    text = (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip()
+    return text.splitlines()[0][:200]
+
+
+def check_fields(name: str, row: Row, fields: tuple[str, ...]) -> None:
+    """Raise `BenchmarkError` when a row lacks one of these fields: it is another benchmark's file."""
+    missing = [field for field in fields if field not in row]
+    if missing:
+        shown = ", ".join(sorted(row)[:8])
+        raise BenchmarkError(f"this is no problem file of {name}: a row has no {missing[0]!r} (it has {shown})")
