@@ -179,6 +179,42 @@ class SelectionSettings(Section):
     )
 
 
+class TrainSettings(Section):
+    """Fine-tuning; the defaults are the published ones. A step is `batch` rows on any number of devices."""
+
+    enabled: bool = Field(False, description="fine-tune when the data set of a run is complete")
+    model: str | None = Field(None, description="what is tuned, when it is not the recipe's model")
+    method: Literal["full", "lora", "qlora"] = "full"
+    epochs: int = Field(2, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after this many steps; the schedule is laid out for it")
+    learning_rate: float = Field(1e-5, gt=0.0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the steps over which the rate rises")
+    optimizer: Literal["adafactor", "adamw"] = "adafactor"
+    weight_decay: float = Field(0.0, ge=0.0)
+    max_grad_norm: float = Field(1.0, gt=0.0)
+    batch: int = Field(64, ge=1, description="rows per step over all devices together")
+    max_tokens: int = Field(1280, ge=8, description="longer rows are left out and counted, never cut")
+    bad_rows: Literal["refuse", "drop"] = Field("refuse", description="rows that fail the proof of masking")
+    chat_template: Literal["plain", "model"] = Field("plain", description="our format, or the model's own template")
+    precision: Literal["auto", "float32", "mixed", "bfloat16"] = Field(
+        "auto", description="mixed: float32 weights, bfloat16 arithmetic; auto: mixed where the device has it"
+    )
+    lora_rank: int = Field(32, ge=1)
+    lora_alpha: int = Field(64, ge=1)
+    seed: int = Field(0, ge=0, description="order of the rows, and the adapters' first weights")
+    micro_batch: int | None = free(None, ge=1, description="rows per forward pass and device; default: by their length")
+    packing: bool = free(True, description="rows of a pass behind one another without padding, none seeing another")
+    attention: str | None = free(None, description='e.g. "flash_attention_2"; default: what transformers picks')
+    gradient_checkpointing: bool | None = free(None, description="less memory, more time; default: on a GPU")
+    device: Literal["auto", "cpu", "cuda"] = free("auto")
+    processes: int = free(1, ge=1, description="devices to train on, started here with accelerate")
+    parallel: Literal["ddp", "fsdp2", "zero3"] = free("ddp", description="how several devices share the model")
+    checkpoint_steps: int | None = free(None, ge=1, description="default: at the end of each epoch")
+    proof_rows: int = free(3, ge=1, description="rows whose loss tokens are shown before the first step")
+    report_to: list[Literal["trackio", "wandb", "tensorboard"]] = free([], description="where steps are logged as well")
+
+
 class Recipe(Section):
     """A whole run. `random_seed` changes every draw at once."""
 
@@ -194,6 +230,7 @@ class Recipe(Section):
     responses: ResponseSettings = ResponseSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
+    train: TrainSettings = TrainSettings()
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
