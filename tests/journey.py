@@ -8,7 +8,7 @@ from pathlib import Path
 from selfcodealign import Sampling, ScriptedModel
 from selfcodealign.recipe import Recipe, load_recipe
 
-WORDS = "alder birch cedar daphne elder fir gorse hazel iris juniper".split()
+WORDS = ["alder", "birch", "cedar", "daphne", "elder", "fir", "gorse", "hazel", "iris", "juniper"]
 
 
 def write_sources(folder: Path, count: int) -> Path:
@@ -26,7 +26,7 @@ def write_sources(folder: Path, count: int) -> Path:
 
 
 def answer(prompt: str, sampling: Sampling, seed: int) -> str:
-    """Continue any of the pipeline's prompts; a function of its arguments alone. About half of the answers are right."""
+    """Continue any of the pipeline's prompts, by its arguments alone. About half of the answers are right."""
     if prompt.endswith("<concepts>\n"):
         names = re.findall(r"def (\w+)", prompt)[-1]
         return ", ".join(["arithmetic", "rounding", *names.split("_")]) + "\n</concepts>\n"

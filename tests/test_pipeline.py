@@ -255,7 +255,7 @@ asyncio.run(run_recipe(recipe, Path(sys.argv[2]), model=scripted_model(latency=0
 
 
 async def test_killed_again_and_again_a_run_ends_with_the_same_rows(tmp_path: Path) -> None:
-    """kill -9 at random moments, resumed each time: exactly the rows of an undisturbed run (100 kills: bench/kills.py)."""
+    """kill -9 at random moments, resumed each time: exactly the rows of an undisturbed run (more: bench/kills.py)."""
     sources = write_sources(tmp_path / "source", 16)
     await run_recipe(small_recipe(sources), tmp_path / "whole", model=scripted_model())
     dice = random.Random(4)

@@ -47,7 +47,7 @@ def expected(seeds: Sequence[Seed]) -> list[str]:
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path: Path) -> Iterator[RunFolder]:
     with RunFolder(tmp_path / "run") as opened:
         yield opened

@@ -1,0 +1,5 @@
+"""`python -m selfcodealign` is the command line."""
+
+from selfcodealign.cli import main
+
+main()
