@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections import Counter
 from itertools import chain
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -281,6 +285,50 @@ def test_properties_are_laid_out_as_in_the_file():
     """The open example's properties look exactly like those of the worked ones."""
     text = lay_out_properties("class", "Python", "hard", ["graphs", "heaps"])
     assert text == "category: class\nlanguage: Python\ndifficulty: hard\nconcepts: graphs, heaps"
+
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "few-shot.md"
+
+
+def test_the_documented_file_is_one():
+    """The file shown in the documentation can be read as it stands there."""
+    (shown,) = re.findall(r"^```markdown\n(.*?)^```\n\n\*\*", DOCUMENT.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    few_shot = parse_few_shot(shown, "mine.md")
+    assert [example.name for example in few_shot.examples] == ["quoting a mail"]
+    assert [judgement.judgement for judgement in few_shot.judgements] == ["no"]
+    assert few_shot.introductions["concepts"].startswith("Each example lists")
+
+
+def test_the_documented_messages_are_the_real_ones(tmp_path):
+    """Every message in the documentation's table is given for the damage it stands for, word by word."""
+    real = [refusal_of(text) for text, _, _ in DAMAGES.values()]
+    (tmp_path / "mine.md").write_bytes(edited("Divide by two.", "Teile durch zwei: ½").encode("latin-1"))
+    good = parse_few_shot(GOOD, "mine.md")
+    actions = (
+        lambda: load_few_shot(tmp_path / "mine.md"),
+        lambda: load_few_shot("pyhton"),
+        lambda: good.pool("judge", 6),
+    )
+    for action in actions:
+        with pytest.raises(FewShotError) as refused:
+            action()
+        real.append(str(refused.value).removeprefix(f"{tmp_path}/"))
+
+    documented = re.findall(r"^\| `([^`]+:[^`]+)` \|", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    assert len(documented) > 20
+    for message in documented:
+        assert any(other.startswith(message.removesuffix("…").rstrip()) for other in real), message
+
+
+def test_the_documentation_knows_the_packaged_files():
+    """Its command prints a path that exists; its numbers are those of the packaged file."""
+    document = DOCUMENT.read_text("utf-8")
+    (code,) = re.findall(r'^    python -c "(.*)"$', document, re.MULTILINE)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert load_few_shot(printed.strip()) == load_few_shot("python")
+    python = load_few_shot("python")
+    assert f"{len(python.examples)} examples and {len(python.judgements)} judgements" in document
+    assert all(f"| `{stage}` |" in document for stage in STAGE_TAGS)
 
 
 POOL = [f"example {number}" for number in range(24)]
