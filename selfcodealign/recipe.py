@@ -58,6 +58,7 @@ class ModelSettings(Section):
     device: str = free("auto", description="local models: auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = free("auto")
     batch_size: int = free(64, ge=1, description="local models: rows decoded together")
+    threads: int | None = free(None, ge=1, description="local models on a CPU; default: 1 for small ones, else all")
     concurrency: int = free(256, ge=1, description="servers: requests under way at once")
     request_seconds: float = free(600.0, gt=0, description="servers: time-out of one request")
     retry_seconds: float = free(300.0, ge=0, description="servers: how long to go on trying before the run stops")

@@ -1,0 +1,227 @@
+"""Finding and loading a local checkpoint: the embedded one, a folder, or a name on the Hugging Face hub.
+
+Imported on demand: it loads torch and transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from selfcodealign.errors import ModelError, did_you_mean
+from selfcodealign.models.slots import ATTENTION
+
+#: The checkpoint that ships in the package.
+EMBEDDED = "embedded"
+
+#: Weights up to this size are hashed whole to name a folder's revision; of larger files both ends are.
+_HASHED_WHOLE = 256 * 2**20
+_HASHED_END = 2**20
+
+_ADVICE = 'serve the model with vLLM instead (model.serve = "vllm")'
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model, ready for `decoding.Decoder`, and what a run records about it. `context` is in tokens."""
+
+    model: Any
+    tokenizer: Any
+    eos_ids: frozenset[int]
+    context: int
+    name: str
+    revision: str
+    device: str
+    dtype: str
+
+
+def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) -> Checkpoint:
+    """Load a causal language model and its tokenizer.
+
+    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto" means float32 on a CPU (rows then hardly depend on
+    their company in the batch, and small models are as fast) and the checkpoint's own on a GPU. The revision is the
+    hub's commit, or a digest of a folder's files. Raises `ModelError` naming the fix.
+    """
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    source, folder = _find_source(name, revision)
+    where = _choose_device(device)
+    with _Loading(name):
+        config = AutoConfig.from_pretrained(source, revision=revision)
+        _check_architecture(name, config)
+        kind = _choose_dtype(dtype, where)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, revision=revision, config=config, dtype=kind, attn_implementation=ATTENTION
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        model = model.to(where).eval()
+    _check_model(name, model)
+    return Checkpoint(
+        model=model,
+        tokenizer=tokenizer,
+        eos_ids=_find_eos(source, revision, config, tokenizer),
+        context=_find_context(config),
+        name=name,
+        revision=digest_folder(folder) if folder else getattr(config, "_commit_hash", None) or revision or "unknown",
+        device=str(where),
+        dtype=str(model.dtype).removeprefix("torch."),
+    )
+
+
+def digest_folder(folder: Path) -> str:
+    """A digest of the files that decide what a checkpoint writes (weights, configuration, tokenizer)."""
+    total = hashlib.sha256()
+    for path in sorted(_deciding_files(folder)):
+        total.update(f"{path.name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            if path.stat().st_size <= _HASHED_WHOLE:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+            else:
+                total.update(file.read(_HASHED_END))
+                file.seek(-_HASHED_END, 2)
+                total.update(file.read())
+    return f"sha256:{total.hexdigest()[:16]}"
+
+
+def _deciding_files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        named = path.name.startswith(("config", "generation_config", "tokenizer", "vocab", "merges", "special_tokens"))
+        if path.is_file() and (named or path.suffix in (".safetensors", ".bin", ".model")):
+            yield path
+
+
+def _find_source(name: str, revision: str | None) -> tuple[str, Path | None]:
+    """What transformers is to load, and the folder when it is one."""
+    if not name:
+        raise ModelError('no model named: set model.name to "embedded", a folder or a hub name')
+    folder = Path(str(resources.files("selfcodealign") / "embedded")) if name == EMBEDDED else Path(name).expanduser()
+    if not folder.exists():
+        if name == EMBEDDED:
+            raise ModelError("this installation lacks the embedded model; install the package again")
+        if _looks_like_path(name):
+            raise ModelError(f"there is no folder {name}{_suggest_folder(folder)}")
+        return name, None
+    if not (folder / "config.json").is_file():
+        what = "no folder" if not folder.is_dir() else "no checkpoint: it has no config.json"
+        raise ModelError(f"{name} is {what}; give the folder that save_pretrained wrote{_suggest_inside(folder)}")
+    if revision is not None:
+        raise ModelError(f"model.revision = {revision!r} is for hub names; {name} is a folder: leave the revision out")
+    return str(folder), folder
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith(("/", "./", "../", "~")) or name.count("/") > 1 or name.endswith("/")
+
+
+def _suggest_folder(folder: Path) -> str:
+    parent = folder.parent
+    while not parent.is_dir():
+        parent = parent.parent
+    missing = folder.relative_to(parent).parts[0]
+    return did_you_mean(missing, [path.name for path in parent.iterdir() if path.is_dir()])
+
+
+def _suggest_inside(folder: Path) -> str:
+    inside = sorted(path.parent.name for path in folder.glob("*/config.json")) if folder.is_dir() else []
+    return f"; did you mean {folder / inside[-1]}?" if inside else ""
+
+
+class _Loading:
+    """Turns what transformers and the hub raise about a checkpoint into one line that names the fix."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError, ImportError)):
+            raise ModelError(_explain_loading(self._name, error)) from error
+
+
+def _explain_loading(name: str, error: BaseException) -> str:
+    """One line: what is wrong with the checkpoint and what to do."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    kinds = {type(cause).__name__ for cause in causes}
+    if "GatedRepoError" in kinds:
+        return f'the hub guards "{name}": accept its terms on its page and set HF_TOKEN'
+    if "RevisionNotFoundError" in kinds:
+        return f'"{name}" has no such revision on the hub; correct model.revision'
+    if "RepositoryNotFoundError" in kinds:
+        known = [EMBEDDED, *(path.parent.name for path in Path().glob("*/config.json"))]
+        return f'there is no model "{name}": no such folder, nor on the hub{did_you_mean(name, known)}'
+    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError", "ConnectTimeout"}:
+        return f'"{name}" is no folder here and the hub cannot be reached; give a folder, or connect'
+    if "OutOfMemoryError" in kinds or "out of memory" in str(error):
+        return f'"{name}" does not fit into memory; take a smaller model, another device or dtype, or a server'
+    return f'cannot load "{name}": {" ".join(str(error).split())[:240]}'
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f'there is no device "{device}"; model.device is auto, cpu, cuda or cuda:N') from None
+    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"model.device = {device}: torch sees {torch.cuda.device_count()} GPUs here; use auto or cpu")
+    return where
+
+
+def _choose_dtype(dtype: str, device: torch.device) -> Any:
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    return getattr(torch, dtype)
+
+
+def _check_architecture(name: str, config: Any) -> None:
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if kinds:
+        raise ModelError(
+            f'"{name}" has layers of type {", ".join(sorted(kinds))}, which need another engine; {_ADVICE}'
+        )
+    if getattr(text, "attn_logit_softcapping", None):
+        raise ModelError(f'"{name}" caps its attention scores, which needs another engine; {_ADVICE}')
+
+
+def _check_model(name: str, model: Any) -> None:
+    """The decode loop needs explicit positions and transformers' attention interface, and no other state."""
+    takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+    if not takes_positions or model._is_stateful or not model._supports_attention_backend:
+        raise ModelError(
+            f'"{name}" ({type(model).__name__}) keeps state of its own, which needs another engine; {_ADVICE}'
+        )
+
+
+def _find_eos(source: str, revision: str | None, config: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a text: the tokenizer's, the configuration's, the generation settings'."""
+    try:
+        generation: Any = GenerationConfig.from_pretrained(source, revision=revision or "main").eos_token_id
+    except OSError:  # not every checkpoint has generation settings
+        generation = None
+    found: set[int] = set()
+    for ids in (tokenizer.eos_token_id, config.get_text_config().eos_token_id, generation):
+        found.update([ids] if isinstance(ids, int) else ids or [])
+    return frozenset(found)
+
+
+def _find_context(config: Any) -> int:
+    """Tokens that fit, prompt and continuation together; without a stated limit, as many as memory holds."""
+    text = config.get_text_config()
+    for field in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+        if isinstance(getattr(text, field, None), int):
+            return getattr(text, field)
+    return 2**31

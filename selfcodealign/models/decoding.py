@@ -1,0 +1,198 @@
+"""The decode loop: rows enter and leave the batch one by one, so a short answer never waits for a long one.
+
+    step:  admit waiting rows into free slots  →  fill their prompts  →  one token for every row  →  retire
+
+A prompt's shared beginning (worked examples, or the whole prompt when an instruction is answered several times) is
+copied from a slot that has it instead of being computed again. All of it runs in one thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from selfcodealign.models import Completion, Sampling
+from selfcodealign.models.slots import SlotCache, count_shared
+from selfcodealign.models.stop_strings import Detokenizer, cut_at_stop
+from selfcodealign.models.token_draw import choose_tokens, draw_uniforms
+
+#: Prompt tokens computed in one forward pass, padding included.
+_PREFILL_TOKENS = {"cpu": 4096, "cuda": 16384}
+
+#: A shared beginning shorter than this is computed again: copying it would cost as much.
+_SHORTEST_PREFIX = 8
+
+
+@dataclass(eq=False)
+class Row:
+    """One continuation under way. `limit` is the number of tokens to write at most; `tag` is the caller's."""
+
+    ids: list[int]
+    sampling: Sampling
+    limit: int
+    seed: int
+    tag: Any = None
+    prompt_length: int = field(init=False)
+    uniforms: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt_length = len(self.ids)
+        self.uniforms = draw_uniforms(self.seed, self.limit) if self.sampling.temperature > 0 else [0.0] * self.limit
+
+    @property
+    def written(self) -> int:
+        return len(self.ids) - self.prompt_length
+
+
+class Decoder:
+    """Continues rows with a transformers model loaded with the attention `slots.ATTENTION`.
+
+    `submit` rows, then call `step` until it has returned them all: it returns the rows that have ended in it.
+    """
+
+    def __init__(self, model: Any, detokenizer: Detokenizer, eos_ids: frozenset[int], slots: int) -> None:
+        self.waiting: deque[Row] = deque()
+        self.active: list[Row] = []
+        self._model = model
+        self._detokenizer = detokenizer
+        self._eos_ids = eos_ids
+        self._slots = slots
+        self._device = torch.device(model.device)
+        self._cache = SlotCache(slots, model.config.get_text_config().num_hidden_layers)
+        self._prefill_tokens = _PREFILL_TOKENS.get(self._device.type, 4096)
+
+    def submit(self, row: Row) -> None:
+        """Let a row enter the batch as soon as there is a slot for it."""
+        self.waiting.append(row)
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[Row, Completion]]:
+        """Write one token for every active row; return the rows that ended, with what they wrote."""
+        self._admit()
+        if not self.active:
+            return []
+        cache, count = self._cache, len(self.active)
+        last = cache.length[:count] - 1
+        logits = self._forward(list(range(count)), last[:, None], cache.tokens[np.arange(count), last][:, None])
+        cache.filled[:count] = cache.length[:count]
+        chosen = choose_tokens(
+            logits,
+            [row.sampling.temperature for row in self.active],
+            [row.sampling.top_p for row in self.active],
+            [row.uniforms[row.written] for row in self.active],
+        )
+        ended: list[tuple[Row, Completion]] = []
+        for slot in reversed(range(count)):  # from the end, because a leaving row's place is taken by the last one
+            row, token = self.active[slot], chosen[slot]
+            row.ids.append(token)
+            completion = self._finish(row, token)
+            if completion is None:
+                cache.tokens[slot, cache.length[slot]] = token
+                cache.length[slot] += 1
+            else:
+                ended.append((row, completion))
+                self._release(slot)
+        return ended
+
+    def discard(self, unwanted: Any) -> None:
+        """Drop the rows for which `unwanted(row)` is true, wherever they are."""
+        self.waiting = deque(row for row in self.waiting if not unwanted(row))
+        for slot in reversed(range(len(self.active))):
+            if unwanted(self.active[slot]):
+                self._release(slot)
+
+    def _finish(self, row: Row, token: int) -> Completion | None:
+        """The completion when `token` ended the row, else None."""
+        stop, end = row.sampling.stop, len(row.ids)
+        if token in self._eos_ids:
+            reason, end = "stop", end - 1
+        elif self._detokenizer.ends(row.ids, row.prompt_length, stop):
+            reason = "stop"
+        elif row.written >= row.limit:
+            reason = "length"
+        else:
+            return None
+        whole = self._detokenizer.read(row.ids[:end], row.prompt_length)
+        text = cut_at_stop(whole, stop)
+        return Completion(text, "stop" if len(text) < len(whole) else reason, row.prompt_length, row.written)
+
+    def _release(self, slot: int) -> None:
+        """Take a row out; the last active row moves into its slot, so that active slots stay side by side."""
+        last = len(self.active) - 1
+        if slot != last:
+            self._cache.move(last, slot)
+            self.active[slot] = self.active[last]
+        self.active.pop()
+
+    def _admit(self) -> None:
+        """Give free slots to waiting rows and fill all but the last token of their prompts."""
+        entering: list[int] = []
+        while self.waiting and len(self.active) < self._slots:
+            row = self.waiting.popleft()
+            slot = len(self.active)
+            self._cache.reserve(row.prompt_length + row.limit)
+            ids = np.array(row.ids, dtype=np.int64)
+            source, shared = self._cache.find_prefix(ids[:-1])
+            self._cache.begin(slot, ids)
+            self._take_prefix(source, slot, shared)
+            self.active.append(row)
+            entering.append(slot)
+        while entering:
+            entering = self._fill(entering)
+
+    def _take_prefix(self, source: int, slot: int, shared: int) -> None:
+        if shared >= max(_SHORTEST_PREFIX, int(self._cache.filled[slot]) + 1):
+            self._cache.copy(source, slot, shared)
+            self._cache.filled[slot] = shared
+
+    def _fill(self, slots: list[int]) -> list[int]:
+        """Compute part of the prompts in `slots`; return the slots that are not yet filled."""
+        cache = self._cache
+        missing = {slot: int(cache.length[slot] - 1 - cache.filled[slot]) for slot in slots}
+        slots = sorted((slot for slot in slots if missing[slot] > 0), key=missing.__getitem__)
+        group: list[int] = []
+        for slot in slots:
+            if group and (len(group) + 1) * missing[slot] > self._prefill_tokens:
+                break
+            if not self._waits_for(slot, group):
+                group.append(slot)
+        if not group:
+            return slots
+        queries = min(missing[group[-1]], self._prefill_tokens)
+        starts = cache.filled[group]
+        # Shorter rows are padded at their end: what padding writes lies beyond their tokens and is overwritten before
+        # anything looks at it.
+        positions = np.minimum(starts[:, None] + np.arange(queries), cache.capacity - 1)
+        self._forward(group, positions, cache.tokens[np.array(group)[:, None], positions])
+        cache.filled[group] = np.minimum(starts + queries, cache.length[group] - 1)
+        left = [slot for slot in slots if cache.filled[slot] < cache.length[slot] - 1]
+        for slot in left:
+            source, shared = cache.find_prefix(cache.tokens[slot, : cache.length[slot] - 1])
+            self._take_prefix(source, slot, shared)
+        return left
+
+    def _waits_for(self, slot: int, group: list[int]) -> bool:
+        """Whether a row of the group is about to compute a good part of what this slot needs."""
+        if not group:
+            return False
+        cache = self._cache
+        end, filled = int(cache.length[slot]) - 1, int(cache.filled[slot])
+        shared = np.minimum(count_shared(cache.tokens[group, :end], cache.tokens[slot, :end]), cache.length[group] - 1)
+        return int(shared.max()) - filled >= max(_SHORTEST_PREFIX, (end - filled) // 4)
+
+    def _forward(self, slots: list[int], positions: np.ndarray, tokens: np.ndarray) -> torch.Tensor:
+        """Run the model on `tokens` [rows, queries] at `positions`; logits [rows, vocabulary] of the last column."""
+        position_ids, mask = self._cache.aim(slots, positions, self._device)
+        output = self._model(
+            input_ids=torch.from_numpy(tokens).to(self._device),
+            position_ids=position_ids,
+            attention_mask=mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1]
