@@ -94,6 +94,8 @@ class Benchmark(ABC, Generic[P]):
     scores: tuple[str, ...]
     #: Answers of one task that one program judges together.
     answers_per_program: ClassVar[int] = 1
+    #: Which fenced block counts when none defines the entry point.
+    pick: ClassVar[Literal["first", "last"]] = "first"
     #: Ends a base model's completion: it starts something new.
     completion_stop: ClassVar[tuple[str, ...]] = (
         "\ndef ",
@@ -123,6 +125,12 @@ class Benchmark(ABC, Generic[P]):
         if mode == "few-shot":
             return Prompt(problem.instruction)
         return Prompt(problem.instruction, problem.response_prefix, ("\n```\n",))
+
+    def solution(self, problem: P, text: str) -> str:
+        """The whole solution from a model's raw answer (with the prompt's response prefix in front of it)."""
+        from selfcodealign.answers import extract_code
+
+        return self.join(problem, extract_code(text, problem.entry_point, self.pick))
 
     def join(self, problem: P, code: str) -> str:
         """The whole solution from the code of an answer, which may lack the prompt's imports and helpers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,3 +44,20 @@ def assertion_outcome(score: str, verdict: Verdict, libraries: Sequence[str] = (
     detail = "" if verdict.passed else ": ".join(part for part in (verdict.error_type, verdict.message) if part)
     values = {score: float(verdict.passed)}
     return [Outcome(status=str(verdict.status), values=values, detail=detail, seconds=verdict.seconds)]
+
+
+def imported_modules(code: str) -> tuple[str, ...]:
+    """The top-level names of all modules that a text of code imports, also in the texts of code inside it."""
+    names: set[str] = set()
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return ()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "import " in node.value:
+            names |= set(imported_modules(node.value))
+    return tuple(sorted(names))

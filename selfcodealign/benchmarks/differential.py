@@ -26,8 +26,9 @@ class CallProblem(Problem):
     """A task judged by calls of `entry_point`.
 
     `suites` holds the calls of each suite: lists of arguments, or texts of arguments where `written`. `expected` holds
-    the values where there is no `reference` to compute them. `rule` and `oracle` name the comparison
-    (`inside.oracles.find_check`); `shown` is the suites' calls as the problem file has them, for reports.
+    the values where there is no `reference` to compute them. `floor` and `total` limit a call and a suite, in seconds.
+    `rule` and `oracle` name the comparison (`inside.oracles.find_check`); `shown` is the suites' calls as the problem
+    file has them, for reports.
     """
 
     suites: Mapping[str, Sequence[Any]]
@@ -37,6 +38,8 @@ class CallProblem(Problem):
     atol: float = 0.0
     written: bool = False
     expected: Mapping[str, Sequence[Any]] | None = None
+    floor: float = FLOOR_SECONDS
+    total: float = SUITE_SECONDS
 
 
 def pack_task(problem: CallProblem) -> bytes:
@@ -51,9 +54,9 @@ def pack_task(problem: CallProblem) -> bytes:
             "oracle": problem.oracle,
             "atol": problem.atol,
             "written": problem.written,
-            "floor": FLOOR_SECONDS,
+            "floor": problem.floor,
             "factor": REFERENCE_FACTOR,
-            "total": SUITE_SECONDS,
+            "total": problem.total,
         }
     )
 
@@ -65,8 +68,8 @@ class DifferentialBenchmark(Benchmark[P]):
 
     def program(self, problem: P, codes: Sequence[str]) -> Program:
         assert isinstance(problem, CallProblem)
-        # Twice a minute for each answer's suites, as much again for the reference, and some to start.
-        seconds = 2 * SUITE_SECONDS * (len(codes) + 1) + 30
+        # The judge keeps the time itself; this is for the case that it cannot. The reference runs once more.
+        seconds = 3 * problem.total * len(problem.suites) * (len(codes) + 1) + 30
         return judge_program("calls", {"task": pack_task(problem), "answers": list(codes)}, seconds)
 
     def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:

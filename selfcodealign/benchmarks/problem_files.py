@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ Row = dict[str, Any]
 class Source:
     """Where a benchmark's problems are published.
 
-    Either `url` (a release file) or `hub` (a data set's name, with `config`, `split` and, where the data are plain
-    files, their `files`). `versions` maps the md5 of the unpacked file to the version's name.
+    One of `packaged` (a file in this package), `url` (a release file) or `hub` (a data set's name, with `config`,
+    `split` and, where the data are plain files, their `files`). `versions` maps the md5 of the unpacked file to the version's name.
     """
 
+    packaged: str = ""
     url: str = ""
     hub: str = ""
     config: str | None = None
@@ -49,6 +51,9 @@ def load_rows(name: str, source: Source, path: Path | None) -> ProblemFile:
     """
     if path is not None:
         return _read_local(source, path)
+    if source.packaged:
+        with resources.as_file(resources.files("selfcodealign") / "embedded" / source.packaged) as file:
+            return _read_local(source, file)
     if source.url:
         return _read_local(source, _download(name, source.url))
     return _read_hub(name, source)

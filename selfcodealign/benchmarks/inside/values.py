@@ -16,6 +16,14 @@ FLOAT_TOLERANCE = 1e-6
 _PLAIN = (int, float, complex, str, bytes)
 _NUMBERS = (int, float, complex)
 
+# What a subclass's instance is underneath, asked without any method of the subclass.
+_TAKE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, lambda value: int.__add__(value, 0)),
+    (float, lambda value: float.__add__(value, 0.0)),
+    (complex, lambda value: complex.__add__(value, 0j)),
+    (str, lambda value: str.__getitem__(value, slice(None))),
+    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
+)
 _dumps, _loads, _type, _isinstance = marshal.dumps, marshal.loads, type, isinstance
 
 
@@ -47,9 +55,9 @@ def _simplify(value: Any, depth: int) -> Any:
         return OPAQUE
     if kind.__module__ == "numpy" and hasattr(kind, "item") and getattr(value, "ndim", 1) == 0:
         return _simplify(value.item(), depth + 1)
-    for plain in _PLAIN:
+    for plain, take in _TAKE:
         if _isinstance(value, plain):
-            return plain.__new__(plain, value) if plain is not bytes else bytes.__getitem__(value, slice(None))
+            return take(value)
     if _isinstance(value, list):
         return [_simplify(item, depth + 1) for item in list.__iter__(value)]
     if _isinstance(value, tuple):

@@ -1,0 +1,93 @@
+"""DS-1000 (Lai et al. 2022, arXiv 2211.11501), in the simplified format of its authors.
+
+A row's `code_context` defines `test_execution(code)`, which runs the answer in the problem's context and compares the
+results, and for some problems `test_string(code)`, which wants or forbids certain words. Both have to hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from selfcodealign.benchmarks import Benchmark, Mode, Outcome, Prompt
+from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, imported_modules
+from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
+
+if TYPE_CHECKING:
+    from selfcodealign.sandbox import Program, Verdict
+
+#: Libraries are imported anew in every test; the authors allow two minutes.
+SECONDS = 120.0
+_ENDINGS = ("</code>", "# SOLUTION END", "\nEND SOLUTION", "\n### END SOLUTION")
+
+
+class Ds1000(Benchmark[AssertionProblem]):
+    """`group` is the library."""
+
+    name = "ds1000"
+    source = Source(hub="xlangai/DS-1000", files=("test.jsonl",))
+    scores = ("ds1000",)
+    completion_stop = _ENDINGS
+
+    def problems(self, rows: Sequence[Row]) -> list[AssertionProblem]:
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: Row) -> AssertionProblem:
+        check_fields(self.name, row, ("prompt", "reference_code", "code_context", "metadata"))
+        metadata = row["metadata"]
+        instruction, prefix = ask(row["prompt"])
+        calls = "test_execution(__answer__)\n" + (
+            "test_string(__answer__)\n" if "test_string(" in row["code_context"] else ""
+        )
+        return AssertionProblem(
+            task_id=f"DS-1000/{metadata['problem_id']}",
+            prompt=row["prompt"],
+            instruction=instruction,
+            response_prefix=prefix,
+            reference=row["reference_code"],
+            group=metadata["library"],
+            tests=f"{row['code_context']}\n{calls}",
+            libraries=imported_modules(row["code_context"]),
+        )
+
+    def prompt(self, problem: AssertionProblem, mode: Mode) -> Prompt:
+        if mode == "chat":
+            return Prompt(problem.instruction, problem.response_prefix, ("\n```\n",))
+        return super().prompt(problem, mode)
+
+    def join(self, problem: AssertionProblem, code: str) -> str:
+        """The part that replaces `[insert]`: without the begin marker's echo and whatever follows an end marker."""
+        for ending in _ENDINGS:
+            code = code.partition(ending)[0]
+        return code.rpartition("# Solution\n")[2]
+
+    def program(self, problem: AssertionProblem, codes: Sequence[str]) -> Program:
+        from selfcodealign.sandbox import Limits, Program
+
+        (code,) = codes
+        # The context executes the answer itself, so the answer goes in as a text.
+        response = f"__answer__ = {code!r}\n"
+        limits = Limits(seconds=SECONDS)
+        return Program(response=response, tests=problem.tests, kind="check", limits=limits, strength=False)
+
+    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
+        return assertion_outcome(self.name, verdict, problem.libraries)
+
+
+def ask(prompt: str) -> tuple[str, str]:
+    """A problem's text as an instruction and the beginning of the answer, as the paper's evaluation splits it.
+
+    The problem ends with an open answer: code the solution continues. That code begins the model's answer.
+    """
+    if "# SOLUTION START" in prompt:
+        code = prompt.rpartition("# SOLUTION START")[0].strip()
+        return f"Write a solution to the following problem:\n```python\n{code}\n```", f"```python\n{code}\n# Solution\n"
+    question, _, answer = prompt.rpartition("A:")
+    opened = answer.partition("BEGIN SOLUTION")[0]
+    # Without the marker's own lines the text ends in the context's code block, which stays open for the solution.
+    lines = [line for line in opened.strip().rstrip("#").rstrip().split("\n") if line.strip() not in ("</code>", "")]
+    text = "\n".join(lines).replace("<code>", "```python")
+    if text.count("```python") == 0:
+        text = f"```python\n{text}" if text else "```python"
+    instruction = question.strip().removeprefix("Problem:").strip()
+    return instruction.replace("<code>", "```python").replace("</code>", "```"), f"{text}\n# Solution\n"

@@ -1,0 +1,142 @@
+"""LiveCodeBench, code generation (Jain et al. 2024, arXiv 2403.07974): programs on standard input, and functions.
+
+Two formats are read: the hub's `code_generation_lite` (`public_test_cases`, `private_test_cases`, the latter packed),
+and the one-field packing (`test`) of SandboxFusion's samples. Packed tests are pickles; only texts and containers are
+taken from them, never objects. Every test has to be right, within six seconds each, as in LiveCodeBench's runner.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import pickle
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from selfcodealign.benchmarks import Problem
+from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark
+from selfcodealign.benchmarks.inside.scripts import PRELUDE
+from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
+from selfcodealign.benchmarks.programs import judge_program
+from selfcodealign.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    from selfcodealign.sandbox import Program
+
+#: Time limit of one test.
+SECONDS = 6.0
+_WITH_STARTER = (
+    "You will use the following starter code to write the solution to the problem and enclose your code within "
+    "delimiters."
+)
+_WITHOUT_STARTER = (
+    "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample "
+    "inputs). Enclose your code within delimiters as follows."
+)
+_STARTER = re.compile(r"```python\n(class Solution.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptProblem(Problem):
+    """A task judged by (input, expected output) texts."""
+
+    tests: Sequence[tuple[str, str]]
+
+
+class LiveCodeBench(DifferentialBenchmark[Problem]):
+    """Both kinds of problems of one file; `group` is the difficulty."""
+
+    name = "livecodebench"
+    source = Source(
+        hub="livecodebench/code_generation_lite",
+        files=("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl", "test5.jsonl", "test6.jsonl"),
+        versions={"9d132fc2790ae98b63f729e73d2c2d7b": "SandboxFusion samples v1"},
+    )
+    scores = ("livecodebench",)
+    pick = "last"
+
+    def problems(self, rows: Sequence[Row]) -> list[Problem]:
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: Row) -> Problem:
+        if "test" in row and "content" in row:
+            labels = json.loads(row["labels"]) if isinstance(row.get("labels"), str) else row.get("labels", {})
+            tests = json.loads(_unpack(row["test"])["input_output"])
+            found = _STARTER.search(row["content"])
+            task_id = labels.get("task_id", str(row.get("id", "")))
+            return _make(task_id, row["content"], found[1] if found else "", labels.get("difficulty", ""), tests)
+        check_fields(self.name, row, ("question_id", "question_content", "starter_code", "metadata"))
+        check_fields(self.name, row, ("public_test_cases", "private_test_cases"))
+        cases = [*_read_cases(row["public_test_cases"]), *_read_cases(row["private_test_cases"])]
+        metadata = json.loads(row["metadata"]) if isinstance(row["metadata"], str) else row["metadata"]
+        tests = {
+            "inputs": [case["input"] for case in cases],
+            "outputs": [case["output"] for case in cases],
+            "fn_name": (metadata or {}).get("func_name"),
+        }
+        question = _ask(row["question_content"], row["starter_code"])
+        return _make(str(row["question_id"]), question, row["starter_code"], row.get("difficulty", ""), tests)
+
+    def program(self, problem: Problem, codes: Sequence[str]) -> Program:
+        if isinstance(problem, ScriptProblem):
+            seconds = len(codes) * min(600.0, len(problem.tests) * (3 * SECONDS + 2)) + 30
+            data = {"tests": list(problem.tests), "answers": list(codes), "seconds": SECONDS}
+            return judge_program("scripts", data, seconds)
+        return super().program(problem, [PRELUDE + code for code in codes])
+
+
+def _make(task_id: str, question: str, starter: str, difficulty: str, tests: dict[str, Any]) -> Problem:
+    texts: dict[str, Any] = {"task_id": task_id, "prompt": "", "instruction": question, "group": difficulty}
+    inputs, outputs = tests["inputs"], tests["outputs"]
+    if len(inputs) != len(outputs) or not inputs:
+        raise BenchmarkError(f"livecodebench: {task_id} has {len(inputs)} inputs and {len(outputs)} outputs")
+    if not tests.get("fn_name"):
+        return ScriptProblem(**texts, tests=list(zip(inputs, outputs, strict=True)))
+    # One argument per line, each as JSON.
+    calls = [[json.loads(line) for line in text.split("\n")] for text in inputs]
+    return CallProblem(
+        **texts,
+        entry_point=tests["fn_name"],
+        suites={"tests": calls},
+        shown={"tests": calls},
+        expected={"tests": [json.loads(text) for text in outputs]},
+        rule="equal",
+        oracle="",
+        floor=SECONDS,
+        total=SECONDS * len(calls),
+    )
+
+
+def _ask(question: str, starter: str) -> str:
+    """The question in LiveCodeBench's own words for chat models."""
+    words, code = (_WITH_STARTER, starter) if starter else (_WITHOUT_STARTER, "# YOUR CODE HERE")
+    form = f"{words}\n```python\n{code}\n```"
+    return (
+        f"### Question:\n{question}\n\n### Format: {form}\n\n### Answer: (use the provided format with backticks)\n\n"
+    )
+
+
+class _Texts(pickle.Unpickler):
+    """Unpickles texts, numbers and containers; whatever names a class or function is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def _unpack(packed: str) -> Any:
+    try:
+        return _Texts(io.BytesIO(zlib.decompress(base64.b64decode(packed)))).load()
+    except (binascii.Error, zlib.error, pickle.UnpicklingError, EOFError, IndexError, ValueError) as error:
+        raise BenchmarkError(f"livecodebench: the packed tests of a problem cannot be read: {error}") from None
+
+
+def _read_cases(text: str) -> list[dict[str, str]]:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return json.loads(_unpack(text))

@@ -1,0 +1,46 @@
+"""Our own small benchmark in HumanEval's manner; it is in the package and needs no download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from selfcodealign.answers import complete
+from selfcodealign.benchmarks import Benchmark, Outcome
+from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, assertion_program
+from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
+
+if TYPE_CHECKING:
+    from selfcodealign.sandbox import Program, Verdict
+
+
+class TinyEval(Benchmark[AssertionProblem]):
+    """Tasks that a model of a few million parameters can solve some of."""
+
+    name = "tiny-eval"
+    source = Source(packaged="tiny_eval.jsonl")
+    scores = ("tiny-eval",)
+
+    def problems(self, rows: Sequence[Row]) -> list[AssertionProblem]:
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: Row) -> AssertionProblem:
+        fields = ("task_id", "instruction", "prompt", "entry_point", "canonical_solution", "test")
+        check_fields(self.name, row, fields)
+        return AssertionProblem(
+            task_id=row["task_id"],
+            prompt=row["prompt"],
+            instruction=row["instruction"],
+            entry_point=row["entry_point"],
+            reference=row["prompt"] + row["canonical_solution"],
+            tests=f"{row['test'].rstrip()}\n\ncheck({row['entry_point']})\n",
+        )
+
+    def join(self, problem: AssertionProblem, code: str) -> str:
+        return complete(problem.prompt, code)
+
+    def program(self, problem: AssertionProblem, codes: Sequence[str]) -> Program:
+        return assertion_program(problem, codes)
+
+    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
+        return assertion_outcome(self.name, verdict)
