@@ -47,8 +47,8 @@ class InstantSandbox:
 
     async def run(self, program: Program) -> Verdict:
         self.programs += 1
-        await asyncio.sleep(0)
         status = Status.PASSED if self.programs % 10 == 0 else Status.FAILED
+        await asyncio.sleep(0)
         return Verdict(status=status, error_type="AssertionError", message="assert total([1, 2]) == 3", seconds=0.01)
 
 

@@ -183,10 +183,10 @@ class Journey:
         settings = self.recipe.selection
         stage = self._stage("selection", settings.result_digest())
         against = self.decontaminator
-        tally = self._tally()
-        await self._whole(
-            stage, self.stages["responses"], lambda rows: select_examples(rows, tally, settings, against), settings
-        )
+        responses = self.stages["responses"]
+        with self.folder.connect() as connection:
+            tally = responses.shards.tally(connection)
+        await self._whole(stage, responses, lambda rows: select_examples(rows, tally, settings, against), settings)
 
     async def dataset(self) -> None:
         """Write the data set and its card."""
@@ -267,18 +267,6 @@ class Journey:
                 settings=settings.model_dump(mode="json"),
                 progress=self.progress,
             )
-
-    def _tally(self) -> dict[str, tuple[int, int]]:
-        """Of each instruction: answers drawn, answers verified."""
-        folder = self.folder.path / "responses"
-        with self.folder.connect() as connection:
-            query = """
-                SELECT instruction_id, count(*), count(*) FILTER (kept) FROM (
-                    SELECT instruction_id, true AS kept FROM read_parquet(?)
-                    UNION ALL SELECT instruction_id, false FROM read_parquet(?)
-                ) GROUP BY instruction_id"""
-            found = connection.execute(query, [f"{folder}/kept-*.parquet", f"{folder}/dropped-*.parquet"])
-            return {instruction: (drawn, verified) for instruction, drawn, verified in found.fetchall()}
 
     async def _be_ready(self) -> None:
         """Open what the stages with a model need, unless an earlier run has finished them: a missing server or a

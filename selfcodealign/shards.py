@@ -109,7 +109,7 @@ class Shards(Generic[R]):
         """Ids (as uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk."""
         found = [np.empty(0, np.uint64)]
         for path in self._kept_files():
-            twin = path.with_name(path.name.replace("kept-", "dropped-", 1))
+            twin = _twin(path)
             for file, column in ((path, self.parent_field), (twin, "parent")):
                 with _reading(file):
                     ids = pq.read_table(file, columns=[column]).column(0).to_pylist()
@@ -121,16 +121,29 @@ class Shards(Generic[R]):
         kept = sum(pq.read_metadata(path).num_rows for path in self._kept_files())
         reasons: dict[str, int] = {}
         for path in self._kept_files():
-            twin = path.with_name(path.name.replace("kept-", "dropped-", 1))
+            twin = _twin(path)
             with _reading(twin):
                 for reason in pq.read_table(twin, columns=["reason"]).column(0).to_pylist():
                     reasons[reason] = reasons.get(reason, 0) + 1
         return kept, dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
+    def tally(self, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
+        """Of each parent: how many outcomes it had, how many of them were kept."""
+        kept = [str(path) for path in self._kept_files()]
+        if not kept:
+            return {}
+        dropped = [str(_twin(path)) for path in self._kept_files()]
+        query = f"""
+            SELECT id, count(*), count(*) FILTER (kept) FROM (
+                SELECT "{self.parent_field}" AS id, true AS kept FROM read_parquet(?)
+                UNION ALL SELECT parent, false FROM read_parquet(?)
+            ) GROUP BY id"""
+        return {one: (drawn, good) for one, drawn, good in connection.execute(query, [kept, dropped]).fetchall()}
+
     def pairs(self) -> Iterator[tuple[list[R], list[Dropped]]]:
         """Every pair as rows, for rewriting a stage."""
         for path in self._kept_files():
-            twin = path.with_name(path.name.replace("kept-", "dropped-", 1))
+            twin = _twin(path)
             with _reading(path):
                 kept = list(self._rows_of(pq.read_table(path)))
             with _reading(twin):
@@ -168,6 +181,11 @@ class _reading:
                 f"{self.path} is damaged ({str(error).splitlines()[0]}): delete kept-{name} and dropped-{name} in that "
                 "folder, and the same command makes their rows anew"
             ) from error
+
+
+def _twin(path: Path) -> Path:
+    """The file of drops that belongs to a file of kept rows."""
+    return path.with_name(path.name.replace("kept-", "dropped-", 1))
 
 
 def schema_of(row: type[Row]) -> pa.Schema:

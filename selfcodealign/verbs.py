@@ -32,7 +32,7 @@ R = TypeVar("R", bound=Row)
 Outcome = Sequence[R | Dropped]
 
 #: A flood of rows is written before the clock strikes.
-MOST_ROWS_IN_MEMORY = 20_000
+MOST_ROWS_IN_MEMORY = 8_000
 #: Rows of a `whole` stage written together.
 WHOLE_BATCH = 4096
 

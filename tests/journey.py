@@ -15,7 +15,7 @@ def write_sources(folder: Path, count: int) -> Path:
     """`count` files of one documented function each, no two of them alike."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        word, other = WORDS[number % 10], WORDS[number // 10 % 10]
+        word, other = WORDS[number % 10], f"{WORDS[number // 10 % 10]}s"
         (folder / f"{word}_{number}.py").write_text(
             f"import math\n\n\ndef {word}_{other}_{number}({word}, {other}):\n"
             f'    """Return the {word} of {other} number {number}, rounded down for the {number * 7}th row."""\n'
