@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,34 +38,53 @@ def open_table(path: Path, settings: SeedSettings, origin: str | None = None) ->
 
 
 def open_hub(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """Rows of `hub:NAME` or `hub:NAME:CONFIGURATION`, streamed through `datasets`; NAME may be a local folder.
+    """Rows of the data set `hub:NAME` or `hub:NAME:CONFIGURATION`; its revision becomes the commit of its seeds."""
+    hub = stream_hub(name, settings.split)
+    place = Place(settings, hub.origin, commit=hub.revision)
+    rows = enumerate(hub.rows, start=1)
+    return _read_each(place, hub.origin, _check_columns(rows, settings, f'data set "{hub.origin}"'))
 
-    A data set of the hub is read at its newest revision, which becomes the commit of its seeds.
+
+@dataclass(frozen=True, slots=True)
+class HubRows:
+    """A data set as it streams in: its name (a local one's folder name), its revision ("" when local), its rows."""
+
+    origin: str
+    revision: str
+    rows: Iterator[dict[str, Any]]
+
+
+def stream_hub(name: str, split: str | None) -> HubRows:
+    """Stream a split of a data set (None: all splits, one after the other) through `datasets`.
+
+    `name` is a hub name or a local folder, with `:CONFIGURATION` behind it where there are several. A data set of the
+    hub is read at its newest revision. Raises `SourceError` when it cannot be opened, now, or breaks off, later, and
+    `MissingExtra` without `datasets`.
     """
     try:
         import datasets
-        import httpx
         from huggingface_hub import HfApi
     except ImportError:
         raise MissingExtra(f"reading hub:{name}", "hub") from None
     name, _, configuration = name.partition(":")
+    # Loaders and network layers raise what they please, StopIteration for an empty file among it: all of it means that
+    # this data set cannot be had, and nothing but their code runs inside these two blocks.
     try:
-        revision = None if Path(name).is_dir() else HfApi().dataset_info(name).sha
-        rows = datasets.load_dataset(
-            name, configuration or None, split=settings.split, streaming=True, revision=revision
+        revision = "" if Path(name).is_dir() else HfApi().dataset_info(name).sha or ""
+        opened: Any = datasets.load_dataset(
+            name, configuration or None, split=split, streaming=True, revision=revision or None
         )
-    except (OSError, ValueError, httpx.HTTPError) as error:
+    except Exception as error:
         raise SourceError(f'cannot open data set "{name}": {_first_line(error)}') from None
-    local = Path(name).resolve().name
-    place = Place(settings, name if revision else local, commit=revision or "")
 
-    def iterate() -> Numbered:
+    def iterate() -> Iterator[dict[str, Any]]:
         try:
-            yield from enumerate(rows, start=1)
-        except (OSError, ValueError, httpx.HTTPError) as error:
+            for part in [opened] if split is not None else opened.values():
+                yield from part
+        except Exception as error:
             raise SourceError(f'reading data set "{name}" failed: {_first_line(error)}') from None
 
-    return _read_each(place, place.origin, _check_columns(iterate(), settings, f'data set "{name}"'))
+    return HubRows(name if revision else Path(name).resolve().name, revision, iterate())
 
 
 def _check_columns(rows: Numbered, settings: SeedSettings, where: str) -> Numbered:
