@@ -1,0 +1,190 @@
+"""Damaged versions of a response: what tests worth the name notice.
+
+A damage is named by a short text, stable for one source text: `all:none` (every function returns None), `body:3:raise`
+(function 3 raises), `mutant:17` (the 17th place where an operator, constant, condition or return can be changed).
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BUILTIN_NAMES = frozenset(dir(builtins))
+GATES = ("all:none", "all:raise", "all:zero", "all:true")
+_BODIES = {"none": "return None", "raise": "raise RuntimeError('damaged')", "zero": "return 0", "true": "return True"}
+_SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Lt: ast.GtE,
+    ast.LtE: ast.Gt,
+    ast.Gt: ast.LtE,
+    ast.GtE: ast.Lt,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitAnd,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+
+
+@dataclass(slots=True)
+class _Place:
+    """A place that can be changed; `owner` is the number of the innermost function around it (-1: none)."""
+
+    owner: int
+    change: Callable[[], None]
+
+
+class _Finder(ast.NodeVisitor):
+    """Numbers functions and lambdas as `instrument.mark_functions` does, and finds the places to change."""
+
+    def __init__(self) -> None:
+        self.functions: list[tuple[int, ast.FunctionDef | ast.AsyncFunctionDef]] = []
+        self.places: list[_Place] = []
+        self._count = 0
+        self._owners = [-1]
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.functions.append((self._count, node))
+        self._enter(node)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._enter(node)
+
+    def _enter(self, node: ast.AST) -> None:
+        self._owners.append(self._count)
+        self._count += 1
+        self.generic_visit(node)
+        self._owners.pop()
+
+    def _add(self, change: Callable[[], None]) -> None:
+        self.places.append(_Place(self._owners[-1], change))
+
+    def _swap(self, node: ast.BinOp | ast.BoolOp | ast.AugAssign) -> None:
+        if type(node.op) in _SWAPS:
+            self._add(lambda: setattr(node, "op", _SWAPS[type(node.op)]()))
+        self.generic_visit(node)
+
+    visit_BinOp = visit_BoolOp = visit_AugAssign = _swap  # noqa: N815
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        for index, operator in enumerate(node.ops):
+            self._add(lambda index=index, operator=operator: node.ops.__setitem__(index, _SWAPS[type(operator)]()))
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
+        if isinstance(node.op, (ast.Not, ast.USub)):
+            self._add(lambda: setattr(node, "op", ast.Not() if isinstance(node.op, ast.USub) else ast.UAdd()))
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        value = node.value
+        if isinstance(value, bool):
+            self._add(lambda: setattr(node, "value", not value))
+        elif isinstance(value, (int, float)):
+            self._add(lambda: setattr(node, "value", value + 1))
+        elif isinstance(value, str):
+            self._add(lambda: setattr(node, "value", value + "?"))
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):  # docstrings decide nothing
+            self.generic_visit(node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                self.visit(part.value)
+
+    def _condition(self, node: ast.If | ast.While | ast.IfExp) -> None:
+        negated = ast.UnaryOp(ast.Not(), node.test)
+        self._add(lambda: setattr(node, "test", negated))
+        self.generic_visit(node)
+
+    visit_If = visit_While = visit_IfExp = _condition  # noqa: N815
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+            self._add(lambda: setattr(node, "value", ast.Constant(None)))
+        self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> None:
+        """Annotations decide nothing."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+
+
+def _find(tree: ast.Module) -> _Finder:
+    finder = _Finder()
+    finder.visit(tree)
+    return finder
+
+
+def list_damages(tree: ast.Module, ran: bytes | bytearray) -> list[str]:
+    """Damages to functions that ran (`ran[i]` for function number i) and to constants outside functions."""
+    finder = _find(tree)
+    bodies = [f"body:{number}:{kind}" for number, _ in finder.functions if ran[number] for kind in ("none", "zero")]
+    mutants = [f"mutant:{i}" for i, place in enumerate(finder.places) if place.owner < 0 or ran[place.owner]]
+    return bodies + mutants
+
+
+def apply_damage(tree: ast.Module, damage: str) -> None:
+    """Change the tree in place as `damage` says."""
+    kind, _, rest = damage.partition(":")
+    finder = _find(tree)
+    if kind == "all":
+        _damage_all(tree, finder, rest)
+    elif kind == "body":
+        number, _, body = rest.partition(":")
+        _replace_body(dict(finder.functions)[int(number)], body)
+    else:
+        finder.places[int(rest)].change()
+    ast.fix_missing_locations(tree)
+
+
+def _damage_all(tree: ast.Module, finder: _Finder, body: str) -> None:
+    """Every function; where there is none, every class body; where there is none either, every assigned value.
+
+    Functions named like builtins are spared when there are others: they can be a false `abs` or `all` that the tests
+    lean on, whose damage would prove nothing about the rest.
+    """
+    functions = [node for _, node in finder.functions]
+    own = [node for node in functions if node.name not in _BUILTIN_NAMES]
+    for node in own or functions:
+        _replace_body(node, body)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for node in classes:
+        if not any(isinstance(part, _FUNCTIONS) for part in node.body):
+            node.body = [ast.Pass()]
+    if functions or classes:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            node.value = ast.parse(
+                {"none": "None", "raise": "...", "zero": "0", "true": "True"}[body], mode="eval"
+            ).body
+        elif isinstance(node, ast.Lambda):
+            node.body = ast.Constant(None)
+
+
+def _replace_body(node: ast.FunctionDef | ast.AsyncFunctionDef, body: str) -> None:
+    node.body = ast.parse(f"def _():\n    {_BODIES[body]}").body[0].body  # type: ignore[attr-defined]

@@ -1,0 +1,259 @@
+"""Makes a program tell what it proves: every function of the response and every assertion of the tests leaves a mark.
+
+Syntax trees are rewritten before anything runs. A function of the response first stores into `__ran__`; an assertion
+of the tests calls `__held__(site, left, right)` when it holds and `__failed__(site, left, right)` when it does not, so
+that a failure counts even where the program swallows the exception.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
+_LEFT, _RIGHT = "__left__", "__right__"
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_EXPECTING = (
+    "raises",
+    "warns",
+    "deprecated_call",
+    "assertRaises",
+    "assertRaisesRegex",
+    "assertWarns",
+    "assertWarnsRegex",
+)
+_EXPECTING += ("assertLogs", "assertNoLogs")
+_BUILTIN_NAMES = frozenset(dir(builtins))
+
+
+@dataclass(slots=True)
+class Site:
+    """One place in the tests where something is asserted.
+
+    `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text).
+    `mentions`: names of the response that it refers to.
+    """
+
+    line: int
+    text: str
+    vacuous: bool
+    mentions: bool
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """Names that a module defines at its top level, without those it only imports."""
+    names: set[str] = set()
+    for node in _top_level(tree.body):
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return names
+
+
+def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    """Statements of a module's own scope, those inside if / try / with / for blocks included."""
+    for node in body:
+        yield node
+        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            for field in ("body", "orelse", "finalbody"):
+                yield from _top_level(getattr(node, field, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _top_level(handler.body)
+
+
+def mark_functions(tree: ast.Module) -> int:
+    """Make every function and lambda of the response store into `__ran__`; returns how many there are."""
+    marker = _Marker()
+    marker.visit(tree)
+    ast.fix_missing_locations(tree)
+    return marker.count
+
+
+def mark_tests(tree: ast.Module) -> dict[str, int]:
+    """Make test functions and methods store into `__tested__`; returns their slots by name or Class.name."""
+    slots: dict[str, int] = {}
+    for prefix, body in [("", tree.body)] + [(f"{n.name}.", n.body) for n in tree.body if isinstance(n, ast.ClassDef)]:
+        for node in body:
+            if isinstance(node, _FUNCTIONS) and (prefix or node.name.startswith("test")):
+                slots[prefix + node.name] = len(slots)
+                node.body.insert(0, ast.parse(f"{TESTED}[{len(slots) - 1}] = 1").body[0])
+    return slots
+
+
+class _Marker(ast.NodeTransformer):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def _slot(self, node: ast.AST, context: ast.expr_context) -> ast.Subscript:
+        index = ast.Constant(self.count)
+        self.count += 1
+        slot = ast.Subscript(ast.Name(RAN, ast.Load()), index, context)
+        return ast.copy_location(slot, node)
+
+    def _function(self, node: _Function) -> _Function:
+        mark = ast.copy_location(ast.Assign([self._slot(node, ast.Store())], ast.Constant(1)), node)
+        self.generic_visit(node)
+        after_docstring = 1 if ast.get_docstring(node, clean=False) is not None else 0
+        node.body.insert(after_docstring, mark)
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function  # type: ignore[assignment]  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
+        store = ast.Attribute(ast.Name(RAN, ast.Load()), "__setitem__", ast.Load())
+        mark = ast.Call(store, [ast.Constant(self.count), ast.Constant(1)], [])
+        self.count += 1
+        self.generic_visit(node)
+        node.body = ast.BoolOp(ast.Or(), [mark, node.body])
+        return node
+
+
+def mark_assertions(tree: ast.Module, own_names: set[str]) -> list[Site]:
+    """Rewrite every assertion in the tests; returns the sites, numbered as the marks are."""
+    shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
+    rewriter = _Assertions(own_names, shadowed)
+    rewriter.visit(tree)
+    ast.fix_missing_locations(tree)
+    return rewriter.sites
+
+
+def called_name(node: ast.expr) -> str:
+    """`f` for both `f(...)` and `module.f(...)`; empty for anything else."""
+    if not isinstance(node, ast.Call):
+        return ""
+    return getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+
+
+class _Assertions(ast.NodeTransformer):
+    def __init__(self, own_names: set[str], shadowed: set[str]) -> None:
+        self._own_names = own_names
+        self._shadowed = shadowed
+        self._expecting_failure = 0
+        self.sites: list[Site] = []
+
+    def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
+        site = self._add(node, node.test)
+        before, test, operands = _take_apart(node.test)
+        message = ast.Name("__message__", ast.Load())
+        explained = node.msg or _call(EXPLAIN, ast.Constant(site), *operands)
+        failed: list[ast.stmt] = [ast.Assign([ast.Name("__message__", ast.Store())], explained)]
+        if not self._expecting_failure:
+            failed.append(ast.Expr(_call(FAILED, ast.Constant(site), message)))
+        raised = ast.Raise(ast.Call(ast.Name("AssertionError", ast.Load()), [message], []))
+        decide = ast.If(test, [ast.Expr(_call(HELD, ast.Constant(site), *operands))], [*failed, raised])
+        return [_placed(statement, node) for statement in (*before, decide)]
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
+        self.generic_visit(node)
+        name = called_name(node.value)
+        if not name.startswith("assert") or name in self._shadowed or not isinstance(node.value, ast.Call):
+            return node
+        site = self._add(node, node.value)
+        call = node.value
+        before: list[ast.stmt] = []
+        operands: list[ast.expr] = []
+        if len(call.args) >= 2 and not any(isinstance(argument, ast.Starred) for argument in call.args[:2]):
+            before = [_store(_LEFT, call.args[0]), _store(_RIGHT, call.args[1])]
+            operands = [ast.Name(_LEFT, ast.Load()), ast.Name(_RIGHT, ast.Load())]
+            call.args[:2] = operands
+        text = ast.Call(ast.Name("str", ast.Load()), [ast.Name("__error__", ast.Load())], [])
+        failed = [ast.Expr(_call(FAILED, ast.Constant(site), text))] if not self._expecting_failure else []
+        handler = ast.ExceptHandler(ast.Name("AssertionError", ast.Load()), "__error__", [*failed, ast.Raise()])
+        held = ast.Expr(_call(HELD, ast.Constant(site), *operands))
+        return [_placed(statement, node) for statement in (*before, ast.Try([node], [handler], [held], []))]
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> ast.stmt | list[ast.stmt]:
+        expecting = [item.context_expr for item in node.items if called_name(item.context_expr) in _EXPECTING]
+        fails = any("AssertionError" in ast.unparse(call) or "Exception" in _words(call) for call in expecting)
+        self._expecting_failure += fails
+        self.generic_visit(node)
+        self._expecting_failure -= fails
+        if not expecting:
+            return node
+        site = self._add(node, ast.Call(expecting[0], [], []))
+        self.sites[site].mentions |= any(self._mentions(statement) for statement in node.body)
+        return [node, _placed(ast.Expr(_call(HELD, ast.Constant(site))), node)]
+
+    visit_With = visit_AsyncWith = _with  # type: ignore[assignment]  # noqa: N815
+
+    def visit_If(self, node: ast.If) -> ast.If:
+        self.generic_visit(node)
+        last = node.body[-1]
+        if (
+            not node.orelse
+            and isinstance(last, ast.Raise)
+            and last.exc is not None
+            and "AssertionError" in _words(last.exc)
+        ):
+            site = self._add(node, node.test)
+            node.body.insert(-1, _placed(ast.Expr(_call(FAILED, ast.Constant(site), ast.Constant(""))), node))
+            node.orelse = [_placed(ast.Expr(_call(HELD, ast.Constant(site))), node)]
+        return node
+
+    def _add(self, node: ast.stmt, asserted: ast.expr) -> int:
+        self.sites.append(
+            Site(node.lineno, ast.unparse(asserted)[:200], _cannot_fail(asserted), self._mentions(asserted))
+        )
+        return len(self.sites) - 1
+
+    def _mentions(self, node: ast.AST) -> bool:
+        return any(isinstance(name, ast.Name) and name.id in self._own_names for name in ast.walk(node))
+
+
+def _words(node: ast.AST) -> set[str]:
+    return {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+
+
+def _take_apart(test: ast.expr) -> tuple[list[ast.stmt], ast.expr, list[ast.expr]]:
+    """Keep both sides of a comparison, so that they can be shown and probed."""
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or _binds_names(test):
+        return [], test, []
+    before = [_store(_LEFT, test.left), _store(_RIGHT, test.comparators[0])]
+    operands: list[ast.expr] = [ast.Name(_LEFT, ast.Load()), ast.Name(_RIGHT, ast.Load())]
+    return before, ast.Compare(operands[0], test.ops, [operands[1]]), operands
+
+
+def _binds_names(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
+
+
+def _cannot_fail(asserted: ast.expr) -> bool:
+    if isinstance(asserted, ast.Tuple):
+        return bool(asserted.elts)
+    if isinstance(asserted, ast.Compare) and len(asserted.ops) == 1:
+        if ast.dump(asserted.left) == ast.dump(asserted.comparators[0]):
+            return True
+    if isinstance(asserted, ast.BoolOp) and isinstance(asserted.op, ast.Or):
+        return any(_cannot_fail(value) for value in asserted.values)
+    if isinstance(asserted, ast.Call) and called_name(asserted).startswith("assert"):
+        values: Sequence[ast.expr] = [*asserted.args, *(keyword.value for keyword in asserted.keywords)]
+        if len(asserted.args) >= 2 and ast.dump(asserted.args[0]) == ast.dump(asserted.args[1]):
+            return True
+        return bool(values) and all(_is_constant(value) for value in values)
+    return _is_constant(asserted)
+
+
+def _is_constant(node: ast.expr) -> bool:
+    """No name and no call in it that could depend on a response (builtins by name alone do not)."""
+    return not any(isinstance(part, ast.Name) and part.id not in _BUILTIN_NAMES for part in ast.walk(node))
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def _store(name: str, value: ast.expr) -> ast.Assign:
+    return ast.Assign([ast.Name(name, ast.Store())], value)
+
+
+def _placed(statement: ast.stmt, node: ast.stmt) -> ast.stmt:
+    """Give a statement and what is new inside it the place of the statement it came from."""
+    for part in ast.walk(statement):
+        if isinstance(part, (ast.stmt, ast.expr, ast.excepthandler)) and not hasattr(part, "lineno"):
+            ast.copy_location(part, node)
+    return statement

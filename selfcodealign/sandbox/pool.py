@@ -1,0 +1,188 @@
+"""The sandbox itself: programs in, verdicts out, any number at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox import python
+from selfcodealign.sandbox.damage import GATES
+from selfcodealign.sandbox.verdict import Limits, Program, Status, Verdict
+from selfcodealign.sandbox.worker import ServerSettings, WallMissing, Worker, WorkerDied
+
+Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
+_MOST_DAMAGES = 10
+_FLAKE_SEEDS = (1, 2, 3, 5, 8, 13, 21, 34)
+
+
+class Sandbox:
+    """Runs programs behind walls.
+
+    `workers` programs at once (default: one per core the process may use); `warm` libraries are loaded once for the
+    programs that import any of them, and forked; `readable` are further paths that programs may read; `strength` runs
+    passing programs again with damaged responses; `flake_reruns` repeats passing programs under other hash seeds.
+
+    Raises `SandboxError` on entering when a wall is missing; "auto" takes namespaces where the machine has them and
+    Landlock with the system call filter elsewhere, never less. `mode` says afterwards which one it is.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        mode: Mode = "auto",
+        warm: Iterable[str] = ("numpy", "pandas"),
+        strength: bool = True,
+        flake_reruns: int = 0,
+        readable: Iterable[str] = (),
+    ) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self.limits = limits
+        self.mode: Mode = mode
+        self.strength = strength
+        self.flake_reruns = flake_reruns
+        self._warm = tuple(warm)
+        self._readable = tuple(os.path.abspath(path) for path in readable)
+        self._left_out: tuple[str, ...] = ()
+        self._idle: dict[ServerSettings, list[Worker]] = defaultdict(list)
+        self._all: set[Worker] = set()
+
+    async def __aenter__(self) -> Self:
+        self._slots = asyncio.Semaphore(self.workers)
+        try:
+            await self._resolve_mode()
+            settings = self._settings(())
+            missing = self.workers - len(self._idle[settings])
+            self._idle[settings] += await asyncio.gather(*(self._start(settings) for _ in range(missing)))
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def run(self, program: Program) -> Verdict:
+        """Run one program and judge it. Waits for a free worker; cancelling kills the program."""
+        job = python.prepare_job(program, self.limits)
+        if isinstance(job, Verdict):
+            return job
+        strength = (self.strength if program.strength is None else program.strength) and program.kind == "tests"
+        async with self._slots:
+            outcome = await self._ask(job.message(damages_wanted=strength), job)
+            if outcome is None:
+                return Verdict(Status.NOT_JUDGED, message="the worker died twice while running this program")
+            verdict = python.judge(job, outcome)
+            if verdict.passed and strength:
+                verdict = await self._measure_strength(job, verdict, python.damages_of(outcome))
+            if verdict.passed and self.flake_reruns:
+                verdict = await self._look_for_flakes(job, verdict)
+        return verdict
+
+    async def _measure_strength(self, job: python.Job, verdict: Verdict, damages: list[str]) -> Verdict:
+        """Run the tests against damaged responses: first all of it, then a spread of single places."""
+        seconds = min(job.limits.seconds, max(0.5, 5 * verdict.seconds))
+        results: list[bool] = []
+        for gate in GATES:
+            noticed = await self._is_noticed(job, gate, seconds)
+            if noticed:
+                results.append(True)
+                break
+        step = max(1, -(-len(damages) // _MOST_DAMAGES))
+        for damage in damages[::step]:
+            noticed = await self._is_noticed(job, damage, seconds)
+            if noticed is not None:
+                results.append(noticed)
+        if not any(results):
+            return replace(
+                verdict,
+                status=Status.WEAK_TESTS,
+                message="no damage to the response makes the tests fail",
+                strength=0.0,
+            )
+        return replace(verdict, strength=sum(results) / len(results))
+
+    async def _is_noticed(self, job: python.Job, damage: str, seconds: float) -> bool | None:
+        outcome = await self._ask(job.message(damage=damage, seconds=seconds), job)
+        if outcome is None:
+            return None
+        return python.noticed(outcome, python.judge(job, outcome), job.tests_inside)
+
+    async def _look_for_flakes(self, job: python.Job, verdict: Verdict) -> Verdict:
+        for seed in (_FLAKE_SEEDS * self.flake_reruns)[: self.flake_reruns]:
+            outcome = await self._ask(job.message(), job, hash_seed=seed)
+            again = python.judge(job, outcome) if outcome is not None else verdict
+            if not again.passed:
+                message = (
+                    f"passed, then under hash seed {seed}: {again.status} {again.error_type} {again.message}".strip()
+                )
+                return replace(again, status=Status.FLAKY, message=message, strength=verdict.strength)
+        return verdict
+
+    async def _ask(self, message: dict[str, Any], job: python.Job, hash_seed: int = 0) -> dict[str, Any] | None:
+        """Have a worker run it; a worker that dies is replaced and the program run once more. None: died twice."""
+        warm = self._warm if python.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
+        settings = self._settings(warm, hash_seed)
+        for _ in range(2):
+            worker = await self._take(settings)
+            try:
+                outcome = await worker.ask(message)
+            except WorkerDied:
+                await self._discard(worker)
+                continue
+            except BaseException:  # cancelled: the answer would be read by the next program
+                worker.abandon()
+                await asyncio.shield(self._discard(worker))
+                raise
+            self._idle[settings].append(worker)
+            return outcome
+        return None
+
+    def _settings(self, warm: tuple[str, ...], hash_seed: int = 0) -> ServerSettings:
+        return ServerSettings(self.mode, warm, self._readable, self.limits.scratch_mib, hash_seed, self._left_out)
+
+    async def _take(self, settings: ServerSettings) -> Worker:
+        idle = self._idle[settings]
+        return idle.pop() if idle else await self._start(settings)
+
+    async def _start(self, settings: ServerSettings) -> Worker:
+        worker = Worker(settings)
+        self._all.add(worker)
+        try:
+            await worker.start()
+        except BaseException:
+            self._all.discard(worker)
+            raise
+        return worker
+
+    async def _discard(self, worker: Worker) -> None:
+        self._all.discard(worker)
+        await worker.close()
+
+    async def _resolve_mode(self) -> None:
+        """Settle "auto" by starting a first worker: what a machine has is what it lets us do."""
+        for mode in ("namespaces", "landlock") if self.mode == "auto" else (self.mode,):
+            asked, self.mode = self.mode, mode
+            try:
+                self._idle[self._settings(())].append(await self._start(self._settings(())))
+                return
+            except WallMissing:
+                self.mode = asked
+                if mode != "namespaces" or asked != "auto":
+                    raise
+        raise SandboxError("no sandbox mode works on this machine")
+
+    async def _close(self) -> None:
+        workers, self._all = self._all, set()
+        self._idle.clear()
+        for worker in workers:
+            worker.abandon()
+        await asyncio.gather(*(worker.close() for worker in workers))

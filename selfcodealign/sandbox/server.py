@@ -1,0 +1,292 @@
+"""The fork server: a warm interpreter that gives every program a fresh, walled process of its own.
+
+    user's process ── guard ── server (pid 1 of its own namespaces) ── program (pid 1 of its own pid namespace)
+
+The guard is what the user's process starts: it writes the id maps, adopts whatever would outlive a server, and dies
+with its parent. The server holds no secret of the user; it reads jobs from one socket, forks, watches the clock,
+memory and output, kills, and answers with what it saw.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import warnings
+from contextlib import suppress
+from typing import Any
+
+from selfcodealign.sandbox import kernel, landlock, seccomp, walls
+from selfcodealign.sandbox.watch import Watch
+from selfcodealign.sandbox.walls import Walls, WallRefused
+
+_NAMESPACES = (
+    ("mount namespace", kernel.CLONE_NEWNS),
+    ("ipc namespace", kernel.CLONE_NEWIPC),
+    ("uts namespace", kernel.CLONE_NEWUTS),
+    ("network namespace", kernel.CLONE_NEWNET),
+    ("pid namespace", kernel.CLONE_NEWPID),
+)
+_HEADER = struct.Struct("!I")
+
+
+def send_frame(connection: socket.socket, message: dict[str, Any]) -> None:
+    """One length-prefixed JSON message."""
+    data = json.dumps(message).encode("utf-8", "surrogatepass")
+    connection.sendall(_HEADER.pack(len(data)) + data)
+
+
+def receive_frame(connection: socket.socket) -> dict[str, Any] | None:
+    """The next message; None when the other side is gone."""
+    header = _receive_exactly(connection, _HEADER.size)
+    if header is None:
+        return None
+    data = _receive_exactly(connection, _HEADER.unpack(header)[0])
+    return None if data is None else json.loads(data)
+
+
+def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
+    chunks = []
+    while size:
+        chunk = connection.recv(min(size, 1 << 20))
+        if not chunk:
+            return None
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
+def guard(control_fd: int) -> None:
+    """Entry point of the started process: start the server behind its walls, then outlive everything it started."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's affair, which closes the socket
+    connection = socket.socket(fileno=control_fd)
+    settings = receive_frame(connection)
+    if settings is None:
+        return
+    try:
+        server_pid = _start_server(connection, settings)
+    except WallRefused as refused:
+        send_frame(connection, {"refused": refused.wall, "error": str(refused)})
+        return
+    connection.close()
+    _outlive(server_pid)
+
+
+def _outlive(server_pid: int) -> None:
+    """Wait for the server, then kill what is left of its programs (nothing, where a pid namespace held them)."""
+    with suppress(ChildProcessError):
+        while os.wait()[0] != server_pid:
+            pass
+        Watch(-1).kill_children()
+
+
+def _start_server(connection: socket.socket, settings: dict[str, Any]) -> int:
+    if settings["mode"] != "namespaces":
+        pid = os.fork()
+        if pid == 0:
+            _run_server(connection, settings, None)
+        return pid
+    own_user = walls.FIRST_OWN_USER + os.getpid() if os.geteuid() == 0 else None
+    ready, mapped = socket.socketpair()
+    first = os.fork()
+    if first == 0:
+        ready.close()
+        _enter_namespaces(connection, settings, mapped, own_user is not None)
+    mapped.close()
+    if not ready.recv(1):
+        os.waitpid(first, 0)
+        os._exit(0)  # it has said why
+    rich_map = _write_id_maps(first, own_user)
+    ready.send(b"2" if rich_map else b"1")
+    pid = int(ready.recv(16) or b"0")
+    os.waitpid(first, 0)
+    if pid:
+        ready.send(b"g")
+        pid = _only_child()
+    return pid
+
+
+def _only_child() -> int:
+    with open(f"/proc/self/task/{os.getpid()}/children") as children:
+        return int(children.read().split()[0])
+
+
+def _write_id_maps(pid: int, own_user: int | None) -> bool:
+    """Map the namespace's users; True when it has a powerless user of its own beside the one that started it."""
+    outside = (os.geteuid(), os.getegid())
+    with open(f"/proc/{pid}/setgroups", "w") as file:
+        if own_user is None:
+            file.write("deny")
+        else:
+            file.write("allow")
+    try:
+        for kind, outer in (("gid", outside[1]), ("uid", outside[0])):
+            lines = (
+                f"{walls.INSIDE_ID} {outer} 1" if own_user is None else f"0 {outer} 1\n{walls.INSIDE_ID} {own_user} 1"
+            )
+            with open(f"/proc/{pid}/{kind}_map", "w") as file:
+                file.write(lines)
+    except OSError as error:
+        raise WallRefused("user namespace", error) from None
+    return own_user is not None
+
+
+def _enter_namespaces(
+    connection: socket.socket, settings: dict[str, Any], mapped: socket.socket, is_root: bool
+) -> None:
+    """In the guard's first child: enter every namespace and start the server as pid 1 of its own."""
+    wall = "user namespace"
+    try:
+        kernel.unshare(kernel.CLONE_NEWUSER)
+        mapped.send(b"u")
+        if not mapped.recv(1):
+            os._exit(1)
+        for wall, flag in _NAMESPACES:  # noqa: B007
+            kernel.unshare(flag)
+    except OSError as error:
+        send_frame(connection, {"refused": wall, "error": str(error)})
+        os._exit(1)
+    pid = os.fork()
+    if pid == 0:
+        mapped.recv(1)
+        _run_server(connection, settings, walls.INSIDE_ID if is_root else None)
+    mapped.send(str(pid).encode())
+    os._exit(0)
+
+
+def _run_server(connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
+    """In the server's process: put up the walls, load the libraries, serve until the socket closes. Never returns."""
+    code = 0
+    try:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        server = Server(connection, settings, become)
+        server.serve()
+    except WallRefused as refused:
+        send_frame(connection, {"refused": refused.wall, "error": str(refused)})
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the user's process is gone, and so is the one to tell
+    except BaseException as error:
+        code = 1
+        with suppress(OSError):
+            send_frame(connection, {"broken": f"{type(error).__name__}: {error}"})
+    finally:
+        os._exit(code)
+
+
+class Server:
+    """One warm interpreter behind its walls."""
+
+    def __init__(self, connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
+        self._connection = connection
+        self._watch = Watch(connection.fileno())
+        runner = importlib.import_module(
+            settings["runner"]
+        )  # before the root folder changes: it is no installed library
+        self._walls = _put_up(settings, become)
+        self._run_program = _load(runner, settings)
+        with open("/proc/self/statm") if settings["mode"] != "namespaces" else self._watch.open_proc("statm") as statm:
+            self._walls.base_address_space = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+    def serve(self) -> None:
+        """Answer jobs until the other side closes."""
+        send_frame(self._connection, {"ready": True, "landlock": landlock.landlock_abi()})
+        gc.collect()
+        gc.freeze()
+        before = walls.scratch_state(self._walls)
+        while (job := receive_frame(self._connection)) is not None:
+            answer = self._answer(job)
+            if walls.scratch_state(self._walls) != before:
+                walls.fresh_scratch(self._walls)
+                before = walls.scratch_state(self._walls)
+            send_frame(self._connection, answer)
+
+    def _answer(self, job: dict[str, Any]) -> dict[str, Any]:
+        nonce = os.urandom(16)
+        report_out, report_in = os.pipe2(os.O_CLOEXEC)
+        output_out, output_in = os.pipe2(os.O_CLOEXEC)
+        fresh_pids = self._walls.own_pid_namespace >= 0 and self._walls.has("pid namespace")
+        if fresh_pids:
+            kernel.unshare(kernel.CLONE_NEWPID)
+        pid = os.fork()
+        if pid == 0:
+            self._become_program(job, nonce, report_in, output_in)
+        if fresh_pids:
+            kernel.set_namespace(self._walls.own_pid_namespace, kernel.CLONE_NEWPID)
+        os.close(report_in)
+        os.close(output_in)
+        over_scratch = None if fresh_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
+        return self._watch.see_to_its_end(pid, job, nonce, report_out, output_out, fresh_pids, over_scratch)
+
+    def _become_program(self, job: dict[str, Any], nonce: bytes, report: int, output: int) -> None:
+        """In the program's process. Never returns."""
+        try:
+            stdin = os.memfd_create("stdin") if job["stdin"] else os.open("/dev/null", os.O_RDONLY)
+            if job["stdin"]:
+                os.write(stdin, job["stdin"].encode("utf-8", "replace"))
+                os.lseek(stdin, 0, os.SEEK_SET)
+            highest = int(job["limits"]["open_files"]) - 1
+            for source, target in ((stdin, 0), (output, 1), (output, 2), (report, highest)):
+                os.dup2(source, target, inheritable=target <= 2)
+            ruleset = self._walls.ruleset
+            if ruleset >= 0:
+                os.dup2(ruleset, 3, inheritable=False)
+                self._walls.ruleset = 3
+            os.closerange(4 if ruleset >= 0 else 3, highest)
+            os.closerange(highest + 1, highest + 4096)
+            walls.limit_resources(self._walls, job["limits"])
+            walls.close_walls(self._walls)
+            if ruleset >= 0:
+                os.close(3)
+            self._run_program(job, highest, nonce)
+        except BaseException as error:
+            # Ours, not the program's: language runners catch everything that a program raises.
+            os.write(2, f"the sandbox failed before the program ran: {type(error).__name__}: {error}\n".encode())
+            os._exit(125)
+        finally:
+            os._exit(124)
+
+
+def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
+    """Put up the walls that all programs of this server share."""
+    mode = settings["mode"]
+    readable = walls.readable_paths(settings["readable"])
+    found = Walls(mode, readable, settings["scratch"], settings["scratch_mib"], left_out=set(settings["left_out"]))
+    if mode == "unsafe":
+        walls.fresh_scratch(found, renew=False)
+        return found
+    try:
+        wall = "system call filter"
+        found.filter = seccomp.compile_filter(seccomp.assemble())
+        if mode == "namespaces":
+            wall = "pid namespace"
+            found.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            wall = "private root folder"
+            walls.enter_root(readable)
+            wall = "user of its own"
+            walls.become_powerless(become)
+            walls.hide_network_and_name()
+            found.scratch = "/tmp"
+        elif not landlock.landlock_abi():
+            raise WallRefused("Landlock", "the kernel has none (it needs Linux 5.13 and lsm=...,landlock)")
+        wall = "scratch folder"
+        walls.fresh_scratch(found, renew=False)
+    except OSError as error:
+        raise WallRefused(wall, error) from None
+    return found
+
+
+def _load(runner: Any, settings: dict[str, Any]) -> Any:
+    """Import the libraries to keep warm; one that is not installed is left out."""
+    for name in settings["warm"]:
+        with suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(name)
+    sys.argv = ["program"]
+    return runner.prepare(settings["warm"])

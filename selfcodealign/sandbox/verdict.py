@@ -1,0 +1,91 @@
+"""The protocol: what goes into the sandbox, under which limits, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class Status(StrEnum):
+    """How a program ended. Only `passed` is a pass; `not_judged` is our fault and says nothing about the program."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # an assertion was false
+    ERROR = "error"  # an exception, or an end before the end
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    CRASHED = "crashed"  # killed by a signal of its own making
+    BLOCKED = "blocked"  # tried something the walls forbid and died of it
+    NO_CODE = "no_code"
+    NO_TESTS = "no_tests"
+    WEAK_TESTS = "weak_tests"  # nothing about the response's own code was proven
+    FLAKY = "flaky"  # another hash seed, another verdict
+    NOT_JUDGED = "not_judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one program may use. Times in wall-clock seconds, sizes in MiB (2**20 bytes) or KiB."""
+
+    seconds: float = 10.0
+    memory_mib: int = 4096
+    processes: int = 64
+    open_files: int = 256
+    file_mib: int = 64
+    scratch_mib: int = 256
+    output_kib: int = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One response and what judges it. Texts are Markdown with fenced code blocks, or plain code.
+
+    `kind` says who wrote the tests, and so what a pass takes:
+
+    - "tests": a model wrote them. Assertions about the response's own code ran, all held, the end was reached, and
+      (with `strength`) damaged versions of the response make them fail. An empty `tests` means that `response` holds
+      both sections.
+    - "check": a benchmark wrote them; they are trusted. The tests, and `check(entry_point)` where they define it, ran
+      to their end without an exception. `__record__(value)` in the tests adds a value (None, numbers, text, lists,
+      dictionaries) to `Verdict.records` at once, so that records survive a later time-out.
+    - "script": there are no tests. The response is run as a script reading `stdin`; it passes when it ends without an
+      exception or with exit status 0. Compare `Verdict.output`, and raise `keep_output_kib` for long outputs.
+
+    `limits` and `strength` override those of the sandbox for this program.
+    """
+
+    response: str
+    tests: str = ""
+    kind: Literal["tests", "check", "script"] = "tests"
+    entry_point: str | None = None
+    stdin: str = ""
+    limits: Limits | None = None
+    strength: bool | None = None
+    keep_output_kib: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What happened, with the evidence.
+
+    `line` is the line of the tests (or, when the exception rose from the response alone, of the response) counted in
+    the extracted code; `output` the last of stdout and stderr; `peak_memory_mib` resident memory including the
+    interpreter; `strength` the share of damaged responses that the tests noticed (None: not measured).
+    """
+
+    status: Status
+    error_type: str = ""
+    message: str = ""
+    line: int | None = None
+    output: str = ""
+    seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    strength: float | None = None
+    assertions: int = 0
+    exit_code: int | None = None
+    records: list[Any] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return self.status is Status.PASSED

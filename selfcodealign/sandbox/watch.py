@@ -1,0 +1,207 @@
+"""What the server sees of a running program: its clock, memory, processes, output, reports and end."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import signal
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import IO, Any
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICK_SECONDS = 0.05
+_NONCE = 16
+_LENGTH = struct.Struct("!I")
+_MOST_REPORT = 16 << 20
+
+
+class Watch:
+    """Watches one program at a time; `control` is the server's socket, whose end means that nobody waits any more."""
+
+    def __init__(self, control: int) -> None:
+        self._control = control
+        self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._me = int(os.readlink("/proc/self"))
+
+    def open_proc(self, name: str, pid: int | None = None) -> IO[str]:
+        """A file of /proc/<pid>, by the /proc of the host even where the root folder has none."""
+        return open(f"{pid or self._me}/{name}", opener=lambda path, flags: os.open(path, flags, dir_fd=self._proc))
+
+    def see_to_its_end(
+        self,
+        pid: int,
+        job: dict[str, Any],
+        nonce: bytes,
+        report: int,
+        output: int,
+        own_pid_namespace: bool,
+        over_scratch: Callable[[], bool] | None,
+    ) -> dict[str, Any]:
+        """Follow the program until it has ended or has to be ended; everything it started is dead on return."""
+        limits = job["limits"]
+        started = time.monotonic()
+        deadline = started + limits["seconds"]
+        reports, text = _Reports(nonce), _Tail(job["keep_output_kib"] * 1024, limits["output_kib"] * 1024)
+        ended = os.pidfd_open(pid)
+        os.set_blocking(report, False)
+        os.set_blocking(output, False)
+        poll = select.poll()
+        for fd in (ended, report, output, self._control):
+            poll.register(fd, select.POLLIN)
+        verdict, peak = "", 0.0
+        next_tick = started + _TICK_SECONDS
+        running = True
+        while running and not verdict:
+            now = time.monotonic()
+            for fd, _ in poll.poll(max(0.0, min(deadline, next_tick) - now) * 1000):
+                if fd == ended:
+                    running = False
+                elif fd == self._control:
+                    verdict = "abandoned"
+                elif fd == report and not reports.read_from(report):
+                    poll.unregister(report)
+                elif fd == output and not text.read_from(output):
+                    poll.unregister(output)
+            now = time.monotonic()
+            if text.flooded:
+                verdict = "output"
+            elif now >= deadline and running:
+                verdict = "timeout"
+            elif now >= next_tick and running:
+                next_tick = now + _TICK_SECONDS
+                memory, processes = self._usage()
+                peak = max(peak, memory)
+                if memory > limits["memory_mib"]:
+                    verdict = "memory"
+                elif processes > limits["processes"] + 1:
+                    verdict = "processes"
+                elif over_scratch is not None and over_scratch():
+                    verdict = "scratch"
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        status, usage = os.wait4(pid, 0)[1:]
+        if not own_pid_namespace:
+            self.kill_children()
+        seconds = time.monotonic() - started
+        reports.read_from(report)
+        text.read_from(output)
+        for fd in (ended, report, output):
+            os.close(fd)
+        if verdict == "abandoned":
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(status)
+        return {
+            "ended_by": verdict or ("tampering" if reports.forged else ""),
+            "exit_code": code,
+            "seconds": seconds,
+            "peak_memory_mib": max(peak, usage.ru_maxrss / 1024),
+            "output": text.decode(),
+            "reports": reports.messages,
+        }
+
+    def _usage(self) -> tuple[float, int]:
+        """Resident MiB and number of all processes below this server."""
+        pages, count, waiting = 0, 0, self._children(self._me)
+        while waiting:
+            child = waiting.pop()
+            count += 1
+            with suppress(OSError, ValueError, IndexError), self.open_proc("statm", child) as statm:
+                pages += int(statm.read().split()[1])
+            waiting += self._children(child)
+            if count > 4096:
+                break
+        return pages * _PAGE / 2**20, count
+
+    def _children(self, pid: int) -> list[int]:
+        try:
+            with self.open_proc(f"task/{pid}/children", pid) as file:
+                return [int(word) for word in file.read().split()]
+        except OSError:
+            return []
+
+    def kill_children(self) -> None:
+        """Kill and reap everything below this process (which adopts orphans) until nothing is left."""
+        while True:
+            family, waiting = [], self._children(self._me)
+            while waiting:
+                child = waiting.pop()
+                family.append(child)
+                with suppress(OSError):
+                    os.kill(child, signal.SIGSTOP)
+                waiting += self._children(child)
+            for child in family:
+                with suppress(OSError):
+                    os.kill(child, signal.SIGKILL)
+            try:
+                while os.waitpid(-1, 0 if family else os.WNOHANG)[0] and not family:
+                    pass
+            except ChildProcessError:
+                return
+
+
+class _Reports:
+    """Messages from the harness inside the program's process, each under the secret of this run."""
+
+    def __init__(self, nonce: bytes) -> None:
+        self._nonce = nonce
+        self._buffer = bytearray()
+        self._seen = 0
+        self.messages: list[Any] = []
+        self.forged = False
+
+    def read_from(self, fd: int) -> bool:
+        """Take in what is there; False at its end."""
+        with suppress(BlockingIOError):
+            while chunk := os.read(fd, 1 << 16):
+                self._seen += len(chunk)
+                if not self.forged:
+                    self._buffer += chunk
+                    self._take_messages()
+            return False
+        return True
+
+    def _take_messages(self) -> None:
+        start = _NONCE + _LENGTH.size
+        while len(self._buffer) >= start:
+            size = _LENGTH.unpack_from(self._buffer, _NONCE)[0]
+            if self._buffer[:_NONCE] != self._nonce or size > _MOST_REPORT or self._seen > 2 * _MOST_REPORT:
+                self.forged = True
+                return
+            if len(self._buffer) < start + size:
+                return
+            self.messages.append(marshal.loads(bytes(self._buffer[start : start + size])))
+            del self._buffer[: start + size]
+
+
+class _Tail:
+    """The last of an output, and whether there was too much of it."""
+
+    def __init__(self, keep: int, most: int) -> None:
+        self._keep = keep
+        self._most = most
+        self._total = 0
+        self._text = bytearray()
+
+    @property
+    def flooded(self) -> bool:
+        return self._total > self._most
+
+    def read_from(self, fd: int) -> bool:
+        """Take in what is there, one pipe full at a time; False at its end."""
+        with suppress(BlockingIOError):
+            while chunk := os.read(fd, 1 << 16):
+                self._total += len(chunk)
+                self._text += chunk
+                del self._text[: -self._keep]
+                if self.flooded:
+                    return True
+            return False
+        return True
+
+    def decode(self) -> str:
+        """Text; bytes that are no UTF-8 become replacement characters."""
+        return self._text.decode("utf-8", "replace")

@@ -1,0 +1,170 @@
+"""One server as the user's process sees it: started, spoken to, replaced when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.errors import SandboxError
+
+_HEADER = struct.Struct("!I")
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from selfcodealign.sandbox import server; "
+    "sys.path.remove(sys.argv[1]); server.guard(int(sys.argv[2]))"
+)
+_START_SECONDS = 60.0
+_CLOSE_SECONDS = 2.0
+_FIXES = {
+    "user namespace": "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or the host's "
+    'AppArmor / container profile), or take mode="landlock"',
+    "Landlock": "boot a kernel ≥ 5.13 with landlock among its security modules",
+    "system call filter": "run on x86_64 or aarch64 with a kernel that has seccomp filters",
+}
+
+
+class WorkerDied(Exception):
+    """The server went away while it was asked."""
+
+
+class WallMissing(SandboxError):
+    """This machine refuses a wall."""
+
+    def __init__(self, wall: str, error: str, mode: str) -> None:
+        fix = _FIXES.get(wall, 'take mode="landlock", which needs no namespaces')
+        super().__init__(f"sandbox mode {mode}: this machine refuses the wall '{wall}' ({error}); {fix}")
+        self.wall = wall
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What decides how a server is started; equal settings, interchangeable servers."""
+
+    mode: str
+    warm: tuple[str, ...]
+    readable: tuple[str, ...]
+    scratch_mib: int
+    hash_seed: int = 0
+    left_out: tuple[str, ...] = ()
+    runner: str = "selfcodealign.sandbox.harness"
+    environment: tuple[tuple[str, str], ...] = field(default=())
+
+
+class Worker:
+    """A running server. Not for concurrent use: one program at a time."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._scratch = ""
+
+    async def start(self) -> None:
+        """Start the server. Raises `WallMissing`, or `SandboxError` when it does not come up."""
+        ours, theirs = socket.socketpair()
+        self._scratch = tempfile.mkdtemp(prefix="selfcodealign-") if self.settings.mode != "namespaces" else "/tmp"
+        environment = _environment(self.settings, self._scratch)
+        command = [sys.executable, "-s", "-P", "-c", _START, _PACKAGE_ROOT, str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        ours.setblocking(False)
+        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
+        settings = {
+            "mode": self.settings.mode,
+            "warm": self.settings.warm,
+            "readable": self.settings.readable,
+            "scratch": self._scratch,
+            "scratch_mib": self.settings.scratch_mib,
+            "left_out": self.settings.left_out,
+            "runner": self.settings.runner,
+            "environment": environment,
+        }
+        try:
+            answer = await asyncio.wait_for(self.ask(settings), _START_SECONDS)
+        except (WorkerDied, TimeoutError) as error:
+            await self.close()
+            raise SandboxError(f"the sandbox server did not start: {error or type(error).__name__}") from None
+        except BaseException:
+            await self.close()
+            raise
+        if "refused" in answer:
+            await self.close()
+            raise WallMissing(answer["refused"], answer["error"], self.settings.mode)
+        if "ready" not in answer:
+            await self.close()
+            raise SandboxError(f"the sandbox server broke while starting: {answer.get('broken', answer)}")
+
+    async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send one message, return the answer. Raises `WorkerDied` when the server is gone."""
+        data = json.dumps(message).encode()
+        try:
+            self._writer.write(_HEADER.pack(len(data)) + data)
+            await self._writer.drain()
+            size = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))[0]
+            answer: dict[str, Any] = json.loads(await self._reader.readexactly(size))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise WorkerDied(str(error)) from None
+        if "broken" in answer:
+            raise WorkerDied(answer["broken"])
+        return answer
+
+    @property
+    def pid(self) -> int:
+        """The guard's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def abandon(self) -> None:
+        """Let go at once: the server sees its socket close, kills its program and leaves."""
+        self._writer.close()
+
+    async def close(self) -> None:
+        """End the server and everything below it, and remove its scratch."""
+        with suppress(AttributeError):
+            self._writer.close()
+        process = self._process
+        if process is not None:
+            deadline = asyncio.get_running_loop().time() + _CLOSE_SECONDS
+            while process.poll() is None and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(0.002)
+            if process.poll() is None:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+        if self._scratch and self.settings.mode != "namespaces":
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _environment(settings: ServerSettings, scratch: str) -> dict[str, str]:
+    """The whole environment of programs: nothing of the user's, everything the same on every machine."""
+    fixed = {
+        "PATH": os.path.dirname(sys.executable),
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": str(settings.hash_seed),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "MPLBACKEND": "Agg",
+    }
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+    return fixed | threads | dict(settings.environment)
