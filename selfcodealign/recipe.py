@@ -253,13 +253,21 @@ def load_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recip
 
     Values are TOML; a word that is no TOML value is taken as a string. Raises `RecipeError`.
     """
-    values = _read(name_or_path)
+    return _validate(_read(name_or_path), settings, f"{name_or_path}: ")
+
+
+def default_recipe(settings: Iterable[str] = ()) -> Recipe:
+    """The defaults with `section.key=value` settings applied. Raises `RecipeError`."""
+    return _validate({}, settings, "")
+
+
+def _validate(values: dict[str, Any], settings: Iterable[str], where: str) -> Recipe:
     for setting in settings:
         _apply(values, setting)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"{name_or_path}: {_explain(error)}") from None
+        raise RecipeError(f"{where}{_explain(error)}") from None
 
 
 def recipe_toml(recipe: Recipe) -> str:

@@ -1,0 +1,89 @@
+"""Which rows make a step, and which of them go through the model together.
+
+A step is always the same `batch` rows, drawn by seed and epoch alone, however many devices there are and however
+many rows a device takes at once. Within a step the order is free, since their gradients are summed: rows are dealt
+so that every forward pass holds about the same number of tokens. Speed settings therefore change the speed and
+nothing else.
+
+Fixed-length blocks ("best fit decreasing") would fill memory as well, but a step of 64 blocks holds a number of rows
+that depends on their lengths, and the published batch is 64 rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from selfcodealign.errors import TrainingError
+
+#: Tokens that one forward pass should hold at least, to keep the arithmetic units busy.
+_FULL_PASS = {"cpu": 768, "cuda": 8192}
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How `batch` rows per step are split: micro_batch × accumulation × processes = batch."""
+
+    lengths: Sequence[int]
+    batch: int
+    micro_batch: int
+    processes: int
+    seed: int
+
+    @property
+    def accumulation(self) -> int:
+        return self.batch // (self.micro_batch * self.processes)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.lengths) // self.batch)
+
+    @property
+    def blank(self) -> int:
+        """Number of the row without loss that fills the last step of an epoch."""
+        return len(self.lengths)
+
+    def steps(self, epoch: int) -> Iterator[list[int]]:
+        """The rows of each step of an epoch, dealt to forward passes; micro-batch i is items [i·m, (i+1)·m)."""
+        import numpy as np
+
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.lengths)).tolist()
+        for start in range(0, len(order), self.batch):
+            chosen = order[start : start + self.batch]
+            yield self._deal(chosen + [self.blank] * (self.batch - len(chosen)))
+
+    def _deal(self, chosen: list[int]) -> list[int]:
+        """Deal rows, longest first, back and forth over the forward passes: sums of lengths come out nearly equal."""
+        passes: list[list[int]] = [[] for _ in range(self.batch // self.micro_batch)]
+        ordered = sorted(chosen, key=lambda row: (-self._length(row), row))
+        for place, row in enumerate(ordered):
+            turn, seat = divmod(place, len(passes))
+            passes[seat if turn % 2 == 0 else -1 - seat].append(row)
+        return [row for rows in passes for row in rows]
+
+    def _length(self, row: int) -> int:
+        return 1 if row == self.blank else self.lengths[row]
+
+
+def plan_batches(
+    lengths: Sequence[int], *, batch: int, micro_batch: int | None, processes: int, seed: int, device: str
+) -> BatchPlan:
+    """Choose `micro_batch` where it is None: the fewest rows, as a divisor, that fill a forward pass on this device.
+
+    Raises `TrainingError` when rows per step do not divide evenly.
+    """
+    if batch % processes:
+        raise TrainingError(f"train.batch = {batch} rows cannot be split evenly over {processes} processes")
+    share = batch // processes
+    if micro_batch is None:
+        mean = sum(lengths) / len(lengths)
+        wanted = _FULL_PASS.get(device, _FULL_PASS["cuda"]) / mean
+        micro_batch = next(
+            size for size in range(1, share + 1) if share % size == 0 and (size >= wanted or size == share)
+        )
+    if share % micro_batch:
+        raise TrainingError(
+            f"train.micro_batch = {micro_batch} does not divide the {share} rows that each of {processes} "
+            f"processes takes of train.batch = {batch}"
+        )
+    return BatchPlan(lengths, batch, micro_batch, processes, seed)

@@ -1,0 +1,129 @@
+"""Conversations to train on, from wherever they are: a run, a data-set folder, a file, or the hub.
+
+A row is either `messages` (a list of {role, content}) or a pair `instruction` + `response`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.errors import MissingExtra, TrainingError, did_you_mean
+
+Messages = list[dict[str, str]]
+
+_FORMS = "messages, or instruction and response"
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """Rows in their own order, where they came from, and a digest of their text that names this very content."""
+
+    rows: list[Messages]
+    source: str
+    digest: str
+
+
+def load_conversations(dataset: str | Path) -> Conversations:
+    """Load a run folder (its `dataset/`), a data-set folder, a .parquet / .jsonl / .json file, or a hub data set.
+
+    A hub name may carry a split: "owner/name:train". Raises `TrainingError`.
+    """
+    rows = [_converse(row, number) for number, row in enumerate(_read(dataset))]
+    if not rows:
+        raise TrainingError(f"{dataset} holds no rows")
+    state = hashlib.blake2b(digest_size=8)
+    for row in rows:
+        state.update(json.dumps(row, sort_keys=True).encode())
+    return Conversations(rows, str(dataset), state.hexdigest())
+
+
+def _converse(row: dict[str, Any], number: int) -> Messages:
+    if row.get("messages") is not None:
+        return [{"role": message["role"], "content": message["content"]} for message in row["messages"]]
+    pair = (row.get("instruction"), row.get("response"))
+    if not all(isinstance(text, str) for text in pair):
+        raise TrainingError(f"row {number} lacks its instruction or response")
+    return [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]  # type: ignore[dict-item]
+
+
+def _read(dataset: str | Path) -> Iterable[dict[str, Any]]:
+    path = Path(dataset)
+    if path.is_dir():
+        return _read_folder(path)
+    if path.is_file():
+        return _read_file(path)
+    if path.suffix or str(dataset).startswith((".", "/", "~")) or str(dataset).count("/") > 1:
+        raise TrainingError(f"no data set at {dataset}: give a run folder, a folder or file of rows, or a hub name")
+    return _read_hub(str(dataset))
+
+
+def _read_folder(folder: Path) -> Iterable[dict[str, Any]]:
+    home = folder / "dataset" if (folder / "dataset").is_dir() else folder
+    for pattern in ("data/train*.parquet", "data/*.parquet", "train*.parquet", "*.parquet", "*.jsonl", "*.json"):
+        files = sorted(home.glob(pattern))
+        if files:
+            return [row for file in files for row in _read_file(file)]
+    raise TrainingError(f"no rows in {home}: expected data/train-*.parquet, *.parquet or *.jsonl there")
+
+
+def _read_file(file: Path) -> list[dict[str, Any]]:
+    if file.suffix == ".parquet":
+        return _read_parquet(file)
+    if file.suffix not in (".jsonl", ".json"):
+        raise TrainingError(f"{file}: rows are read from .parquet, .jsonl and .json")
+    try:
+        text = file.read_text("utf-8")
+        rows = json.loads(text) if file.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise TrainingError(f"cannot read {file}: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise TrainingError(f"{file} must hold one object per row")
+    if rows:
+        _check_columns(rows[0], file)
+    return rows
+
+
+def _read_parquet(file: Path) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(file)
+        wanted = _check_columns(schema.names, file)
+        return pq.read_table(file, columns=wanted).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TrainingError(f"cannot read {file}: {error}") from None
+
+
+def _read_hub(name: str) -> list[dict[str, Any]]:
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise MissingExtra("reading a data set from the hub", "hub") from None
+    repository, _, split = name.partition(":")
+    try:
+        found: Any = load_dataset(repository, split=split or "train")
+    except Exception as error:  # the hub's client raises its own, its HTTP library's and the builder's errors
+        reason = str(error).strip().splitlines()[0][:200]
+        raise TrainingError(
+            f'no file or folder "{name}", and the hub does not give such a data set: {reason}'
+        ) from None
+    return found.select_columns(_check_columns(found.column_names, name)).to_list()
+
+
+def _check_columns(columns: Iterable[str], where: object) -> list[str]:
+    """The columns to read; raises `TrainingError` that names the column which was probably meant."""
+    names = list(columns)
+    if "messages" in names:
+        return ["messages"]
+    missing = [name for name in ("instruction", "response") if name not in names]
+    if not missing:
+        return ["instruction", "response"]
+    near = [name for name in ("messages", *missing) if did_you_mean(name, names)]
+    hint = did_you_mean(near[0], names) if near else ""
+    raise TrainingError(f"{where} has no column for {_FORMS} (it has {', '.join(names)}){hint}")

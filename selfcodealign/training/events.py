@@ -1,0 +1,65 @@
+"""What a training tells while it goes, and what it leaves in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from selfcodealign.training.masking import Piece
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence a person should read."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A few rows, cut where loss begins and ends; `rows[i]` is the number of row i in the data set."""
+
+    numbers: list[int]
+    rows: list[list[Piece]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: `loss` is the mean over the loss tokens of its rows, speeds are per second of wall time.
+
+    `useful_tokens_per_second` counts the tokens that carry loss; `seconds_left` is an estimate.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float
+    useful_tokens_per_second: float
+    seconds_left: float
+
+
+Event = Note | Proof | Step
+OnProgress = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training. `out` is a model folder; `dropped` counts rows left out by reason; times in seconds."""
+
+    out: Path
+    steps: int
+    rows: int
+    dropped: dict[str, int]
+    tokens: int
+    loss_tokens: int
+    first_loss: float
+    last_loss: float
+    seconds: float
+    tokens_per_second: float
+    useful_tokens_per_second: float
+    report: Path
+    losses: list[float] = field(default_factory=list)

@@ -1,0 +1,66 @@
+"""Proof, on the model at hand, that rows packed behind one another do not see each other.
+
+Whether a boundary is kept depends on the architecture and on the attention implementation: transformers builds a
+block-diagonal mask from position ids that start again at 0, variable-length kernels get the boundaries as lengths,
+and a model that knows neither would train on contexts that never occur. So it is tried, not assumed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from selfcodealign.errors import TrainingError
+
+#: Shift of a logit, relative to the spread of all logits, that rounding in another kernel may cause.
+_ROUNDING = 1e-3
+#: The same where shapes differ (a row alone against a row in a pack) and arithmetic may be bfloat16.
+_RESHAPED = 0.1
+
+_PROBE_TOKENS = 64
+
+
+class ProveIsolation(TrainerCallback):
+    """Tries packing before the first step, through the model as it is wrapped for training."""
+
+    def __init__(self, rows: list[list[int]], vocabulary: int) -> None:
+        self.rows, self.vocabulary, self.trainer = rows, vocabulary, None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        trainer: Any = self.trainer
+        model = trainer.model_wrapped
+        training = model.training
+        model.eval()
+        with torch.no_grad(), trainer.compute_loss_context_manager():
+            check_isolation(model, trainer.data_collator, self.rows, self.vocabulary, args.device)
+        model.train(training)
+
+
+def check_isolation(model: Any, collate: Any, rows: list[list[int]], vocabulary: int, device: Any) -> None:
+    """Pack two rows, change the first, and see that the second's logits stay; then compare it with the row alone.
+
+    `rows`: token ids of at least one row; `collate` makes a batch of examples. Raises `TrainingError` when the
+    packed rows see each other or do not start at position 0.
+    """
+    first, second = rows[0][:_PROBE_TOKENS], rows[-1][:_PROBE_TOKENS]
+    changed = [(token + 1) % vocabulary for token in first]
+    packed = _logits(model, collate, [first, second], device)[len(first) :]
+    other = _logits(model, collate, [changed, second], device)[len(first) :]
+    alone = _logits(model, collate, [second], device)
+    spread = packed.std().clamp(min=1e-12)
+    if (packed - other).abs().max() > _ROUNDING * spread:
+        raise TrainingError(
+            "packed rows see each other in this model with this attention: --set train.packing=false, "
+            "or choose another with --set train.attention=..."
+        )
+    if (packed - alone).abs().max() > _RESHAPED * spread:
+        raise TrainingError("a packed row gets other positions than the row alone: --set train.packing=false")
+
+
+def _logits(model: Any, collate: Any, rows: list[list[int]], device: Any) -> torch.Tensor:
+    batch = collate([{"input_ids": row, "labels": row} for row in rows])
+    batch.pop("labels")
+    batch = {key: value.to(device) if torch.is_tensor(value) else value for key, value in batch.items()}
+    return model(**batch, use_cache=False).logits[0].float()

@@ -1,0 +1,176 @@
+"""Which tokens carry loss, and the proof of it.
+
+Loss lies on every answer and on the token that ends it, and nowhere else. Nothing here is assumed: for each row the
+text before an answer is tokenized alone, as it will be when the tuned model is asked, and has to be exactly what the
+whole row begins with. A row where that fails would teach the model a context that it never sees.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from selfcodealign.errors import TrainingError
+from selfcodealign.training.chat import Chat, check_messages
+
+#: What a label has to be for its token to carry no loss (the convention of torch and transformers).
+NO_LOSS = -100
+
+_CHUNK = 1000
+
+Reason = Literal["no_loss", "end_token", "boundary"]
+
+_MEANING: dict[Reason, str] = {
+    "no_loss": "has no token that carries loss (no answer, or an empty one)",
+    "end_token": "does not end its answer with a token that ends generation, so the model would not learn to stop",
+    "boundary": "is cut into other tokens when prompt and answer are tokenized together than apart",
+}
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A row ready to train on: `labels` equal `input_ids` where a token carries loss, else NO_LOSS."""
+
+    number: int
+    input_ids: list[int]
+    labels: list[int]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """All rows that will be trained on, and how many were left out for which reason."""
+
+    rows: list[TokenRow]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(row) for row in self.rows)
+
+    @property
+    def loss_tokens(self) -> int:
+        return sum(label != NO_LOSS for row in self.rows for label in row.labels)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of tokens, as text, that all carry loss or all carry none."""
+
+    text: str
+    loss: bool
+    tokens: int
+
+
+def mask_rows(
+    conversations: Sequence[list[dict[str, str]]],
+    chat: Chat,
+    max_tokens: int,
+    bad_rows: Literal["refuse", "drop"] = "refuse",
+) -> TokenRows:
+    """Tokenize conversations and put loss on their answers.
+
+    Rows longer than `max_tokens` are left out and counted as "too_long", never cut. Rows that fail the proof raise
+    `TrainingError`, or are left out and counted when `bad_rows` is "drop".
+    """
+    rows: list[TokenRow] = []
+    dropped: Counter[str] = Counter()
+    for start in range(0, len(conversations), _CHUNK):
+        for number, outcome in _mask_chunk(conversations[start : start + _CHUNK], chat, start):
+            if isinstance(outcome, TokenRow):
+                if len(outcome) > max_tokens:
+                    dropped["too_long"] += 1
+                else:
+                    rows.append(outcome)
+                continue
+            reason, seen = outcome
+            if bad_rows == "refuse":
+                raise TrainingError(
+                    f"row {number} {_MEANING[reason]}: {seen}; mend the data, or leave such rows out with "
+                    "--set train.bad_rows=drop"
+                )
+            dropped[reason] += 1
+    if not rows:
+        why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "the data set is empty"
+        raise TrainingError(f"no row is left to train on ({why}; train.max_tokens is {max_tokens})")
+    return TokenRows(rows, dict(dropped))
+
+
+def show_loss(row: TokenRow, chat: Chat) -> list[Piece]:
+    """The row as runs of text with and without loss, decoded from the very ids and labels that are trained on."""
+    pieces: list[Piece] = []
+    start = 0
+    for end in range(1, len(row) + 1):
+        loss = row.labels[start] != NO_LOSS
+        if end == len(row) or (row.labels[end] != NO_LOSS) != loss:
+            text = chat.tokenizer.decode(row.input_ids[start:end], clean_up_tokenization_spaces=False)
+            pieces.append(Piece(text, loss, end - start))
+            start = end
+    return pieces
+
+
+def choose_proof(rows: Sequence[TokenRow], count: int) -> list[TokenRow]:
+    """`count` rows to show: the shortest, the longest and evenly spaced ones between them."""
+    ordered = sorted(rows, key=lambda row: (len(row), row.number))
+    if count <= 1 or len(ordered) <= count:
+        return ordered[: max(count, 0)]
+    return [ordered[round(i * (len(ordered) - 1) / (count - 1))] for i in range(count)]
+
+
+def _mask_chunk(
+    conversations: Sequence[list[dict[str, str]]], chat: Chat, start: int
+) -> Iterable[tuple[int, TokenRow | tuple[Reason, str]]]:
+    """Mask some rows; texts are gathered first, because a tokenizer is much faster on many at once."""
+    texts: list[str] = []
+    plans: list[tuple[str, list[int]]] = []
+    for number, messages in enumerate(conversations, start):
+        check_messages(messages, number)
+        whole = chat.render(messages)
+        answers = [i for i, message in enumerate(messages) if message["role"] == "assistant" and message["content"]]
+        plans.append((whole, answers))
+        texts.append(whole)
+        for i in answers:
+            texts.append(chat.render(messages[:i], answer_next=True))
+            texts.append(chat.render(messages[: i + 1]))
+    tokens = iter(zip(texts, chat.tokenize(texts), strict=True))
+    for number, (_, answers) in enumerate(plans, start):
+        whole = next(tokens)
+        spans = [(next(tokens), next(tokens)) for _ in answers]
+        yield number, _mask_row(number, whole, spans, chat)
+
+
+_Tokenized = tuple[str, list[int]]
+
+
+def _mask_row(
+    number: int, whole: _Tokenized, spans: list[tuple[_Tokenized, _Tokenized]], chat: Chat
+) -> TokenRow | tuple[Reason, str]:
+    text, ids = whole
+    labels = [NO_LOSS] * len(ids)
+    for (before, before_ids), (_, through_ids) in spans:
+        if not text.startswith(before):
+            return "boundary", f"the template writes {before[-40:]!r} before the answer only when it is asked for one"
+        if ids[: len(before_ids)] != before_ids:
+            return "boundary", _differing(before_ids, ids, chat)
+        first = len(before_ids)
+        # The template may go on behind the end token (ChatML: a line break); the model stops before that.
+        last = next((i for i in range(len(through_ids) - 1, first - 1, -1) if through_ids[i] in chat.end_ids), None)
+        behind = chat.tokenizer.decode(through_ids[last + 1 :]) if last is not None else ""
+        if last is None or behind.strip() or ids[: last + 1] != through_ids[: last + 1]:
+            return "end_token", f"the answer ends with {chat.tokenizer.decode(ids[-8:])!r}"
+        labels[first : last + 1] = ids[first : last + 1]
+    if all(label == NO_LOSS for label in labels):
+        return "no_loss", f"{text[:60]!r}"
+    return TokenRow(number, ids, labels)
+
+
+def _differing(apart: list[int], together: list[int], chat: Chat) -> str:
+    at = next(
+        (i for i, (a, b) in enumerate(zip(apart, together, strict=False)) if a != b), min(len(apart), len(together))
+    )
+    shown = [chat.tokenizer.decode(ids[at : at + 3]) for ids in (apart, together)]
+    return f"{shown[0]!r} apart, {shown[1]!r} together"

@@ -1,0 +1,69 @@
+"""The folder a training leaves: what it is a training of, its checkpoints, and its result.
+
+`training.json` names what is trained on what with which settings; the same command finds it and goes on, another
+one is refused instead of mixing two trainings. `train_report.json` is written last: where it is, training is complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.errors import TrainingError
+from selfcodealign.training.events import TrainResult
+
+IDENTITY = "training.json"
+REPORT = "train_report.json"
+CHECKPOINTS = "checkpoints"
+
+#: The file a checkpoint is complete with: the Trainer writes it last.
+_LAST_WRITTEN = "trainer_state.json"
+
+
+def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
+    """Claim `out` for this training. Raises `TrainingError` when it holds another one or something else."""
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file: give a folder to --out")
+    known = out / IDENTITY
+    if not known.exists():
+        if out.exists() and any(out.iterdir()):
+            raise TrainingError(f"{out} holds files that are no training: choose an empty or new folder")
+        out.mkdir(parents=True, exist_ok=True)
+    elif fresh:
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+        (out / REPORT).unlink(missing_ok=True)
+    else:
+        before = json.loads(known.read_text("utf-8"))
+        changed = [key for key in identity if before.get(key) != identity[key]]
+        if changed:
+            was = ", ".join(f"{key} was {before.get(key)!r}, is {identity[key]!r}" for key in changed[:3])
+            raise TrainingError(f"{out} holds another training ({was}): choose another --out, or --fresh to start anew")
+    write_whole(known, json.dumps(identity, indent=2) + "\n")
+
+
+def find_result(out: Path) -> TrainResult | None:
+    """The result of a training that is complete, None otherwise."""
+    if not (out / REPORT).is_file():
+        return None
+    told = json.loads((out / REPORT).read_text("utf-8"))["result"]
+    return TrainResult(**{**told, "out": out, "report": out / "train_report.html"})
+
+
+def find_checkpoint(out: Path) -> Path | None:
+    """The latest checkpoint that was written to its end."""
+    folders = [folder for folder in (out / CHECKPOINTS).glob("checkpoint-*") if (folder / _LAST_WRITTEN).is_file()]
+    return max(folders, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def as_json(result: TrainResult) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in dataclasses.asdict(result).items()}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, "utf-8")
+    partial.replace(path)

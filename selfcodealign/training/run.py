@@ -1,0 +1,262 @@
+"""A training from its data set to a model folder, top to bottom."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfcodealign import __version__
+from selfcodealign.errors import MissingExtra, TrainingError
+from selfcodealign.recipe import TrainSettings
+from selfcodealign.training.batching import BatchPlan, plan_batches
+from selfcodealign.training.chat import Chat, open_chat
+from selfcodealign.training.conversations import Conversations, load_conversations
+from selfcodealign.training.events import Note, OnProgress, Proof, TrainResult
+from selfcodealign.training.masking import TokenRows, choose_proof, mask_rows, show_loss
+from selfcodealign.training.output import CHECKPOINTS, find_checkpoint, find_result, open_output
+from selfcodealign.training.report import write_report
+from selfcodealign.training.weights import (
+    choose_adapters,
+    identify_model,
+    load_model,
+    load_tokenizer,
+    locate_model,
+    save_model,
+)
+
+
+def train_here(
+    dataset: str | Path, model: str, out: Path, settings: TrainSettings, on_progress: OnProgress, *, fresh: bool
+) -> TrainResult:
+    """Train in this process, which may be one of several that a launcher started. Raises as `training.train`."""
+    from selfcodealign.training.loop import TellSteps, quiet
+
+    start = time.monotonic()
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    tell: OnProgress = on_progress if rank == 0 else lambda event: None
+    device = _choose_device(settings)
+    _check_reporters(settings)
+    with quiet():
+        location = locate_model(model)
+        conversations = load_conversations(dataset)
+        identity = _identify(conversations, model, location, settings, processes)
+        if rank == 0:
+            open_output(out, identity, fresh=fresh)
+        done = find_result(out)
+        if done is not None and not fresh:
+            tell(Note(f"{out} is trained already; --fresh would train it anew"))
+            return done
+        chat = open_chat(load_tokenizer(location), settings.chat_template)
+        network, kept = load_model(location, settings, device)
+        rows = mask_rows(conversations.rows, chat, _longest(network, settings, tell), settings.bad_rows)
+        proof = _prove(rows, chat, settings)
+        _tell_rows(rows, proof, tell)
+        plan = _plan(rows, settings, processes, device)
+        trainer = _assemble(network, chat, rows, plan, settings, out, device)
+        steps = TellSteps(plan, rows.rows, settings.epochs, tell)
+        trainer.add_callback(steps)
+        _run(trainer, out, tell)
+        save_model(trainer, chat, location, out, kept)
+        result = _sum_up(out, trainer, rows, steps, time.monotonic() - start)
+        if rank == 0:
+            about = _about(conversations, model, settings, plan, trainer, device)
+            write_report(out, result, _history(trainer, plan), proof, about)
+            shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    return result
+
+
+def _choose_device(settings: TrainSettings) -> str:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("train.device = cuda, but torch sees no GPU")
+    return settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_reporters(settings: TrainSettings) -> None:
+    from importlib.util import find_spec
+
+    for name in settings.report_to:
+        if find_spec(name) is None:
+            raise TrainingError(f"train.report_to names {name}, which is not installed: pip install {name}")
+
+
+def _identify(
+    conversations: Conversations, model: str, location: str, settings: TrainSettings, processes: int
+) -> dict[str, Any]:
+    """What makes two trainings the same; settings that only change the speed are left out."""
+    deciding = {
+        name: value
+        for name, value in settings.model_dump(mode="json").items()
+        if not (type(settings).model_fields[name].json_schema_extra or {}).get("free")  # type: ignore[union-attr]
+    }
+    split = {"processes": processes, "parallel": settings.parallel if processes > 1 else "none"}
+    deciding.pop("enabled")
+    deciding.pop("model")
+    return {
+        "dataset": conversations.digest,
+        "model": model,
+        "weights": identify_model(location),
+        **deciding,
+        **split,
+    }
+
+
+def _longest(network: Any, settings: TrainSettings, tell: OnProgress) -> int:
+    window = getattr(network.config, "max_position_embeddings", None) or settings.max_tokens
+    if window < settings.max_tokens:
+        tell(Note(f"the model's window is {window} tokens, shorter than train.max_tokens = {settings.max_tokens}"))
+    return min(window, settings.max_tokens)
+
+
+def _prove(rows: TokenRows, chat: Chat, settings: TrainSettings) -> Proof:
+    chosen = choose_proof(rows.rows, settings.proof_rows)
+    return Proof([row.number for row in chosen], [show_loss(row, chat) for row in chosen])
+
+
+def _tell_rows(rows: TokenRows, proof: Proof, tell: OnProgress) -> None:
+    left_out = ", ".join(f"{count} {reason}" for reason, count in rows.dropped.items())
+    tell(
+        Note(
+            f"{len(rows.rows)} rows, {rows.tokens:,} tokens, {rows.loss_tokens:,} with loss"
+            + (f"; left out: {left_out}" if left_out else "")
+        )
+    )
+    tell(proof)
+
+
+def _plan(rows: TokenRows, settings: TrainSettings, processes: int, device: str) -> BatchPlan:
+    return plan_batches(
+        [len(row) for row in rows.rows],
+        batch=settings.batch,
+        micro_batch=settings.micro_batch,
+        processes=processes,
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def _assemble(
+    network: Any, chat: Chat, rows: TokenRows, plan: BatchPlan, settings: TrainSettings, out: Path, device: str
+) -> Any:
+    from selfcodealign.training.isolation import ProveIsolation
+    from selfcodealign.training.loop import build_trainer
+
+    trainer = build_trainer(
+        network,
+        chat.tokenizer,
+        rows.rows,
+        plan,
+        settings,
+        checkpoints=out / CHECKPOINTS,
+        device=device,
+        mixed=_is_mixed(settings, device),
+        adapters=choose_adapters(settings),
+    )
+    if settings.packing:
+        shortest = sorted(rows.rows, key=lambda row: (len(row), row.number))[:2]
+        probe = ProveIsolation([row.input_ids for row in shortest], len(chat.tokenizer))
+        probe.trainer = trainer
+        trainer.add_callback(probe)
+    return trainer
+
+
+def _is_mixed(settings: TrainSettings, device: str) -> bool:
+    if settings.precision == "auto":
+        # On a CPU without these instructions bfloat16 is emulated, and slower than float32.
+        return torch.cuda.is_bf16_supported() if device == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return settings.precision == "mixed"
+
+
+def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
+    from selfcodealign.training.loop import StopAtSignal
+
+    stop = StopAtSignal()
+    trainer.add_callback(stop)
+    checkpoint = find_checkpoint(out)
+    if checkpoint is not None:
+        tell(Note(f"resuming from step {checkpoint.name.rpartition('-')[2]}"))
+    with stop.listening():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.asked and trainer.state.global_step < trainer.state.max_steps:
+        tell(
+            Note(
+                f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps} with a checkpoint; "
+                "the same command goes on from there"
+            )
+        )
+        raise KeyboardInterrupt
+    if not math.isfinite(trainer.state.log_history[-1].get("train_loss", 0.0)):
+        raise TrainingError("the loss is not finite: lower train.learning_rate, or use --set train.precision=float32")
+
+
+def _history(trainer: Any, plan: BatchPlan) -> list[Any]:
+    """Every step since the very first, those before a resume included."""
+    from selfcodealign.training.events import Step
+
+    return [
+        Step(
+            step=entry["step"],
+            steps=trainer.state.max_steps,
+            epoch=entry["step"] / plan.steps_per_epoch,
+            loss=float(entry["loss"]),
+            learning_rate=float(entry["learning_rate"]),
+            grad_norm=float(entry.get("grad_norm", math.nan)),
+            tokens_per_second=math.nan,
+            useful_tokens_per_second=math.nan,
+            seconds_left=0.0,
+        )
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+
+
+def _sum_up(out: Path, trainer: Any, rows: TokenRows, steps: Any, seconds: float) -> TrainResult:
+    losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    last = steps.steps[-1] if steps.steps else None
+    return TrainResult(
+        out=out,
+        steps=trainer.state.global_step,
+        rows=len(rows.rows),
+        dropped=rows.dropped,
+        tokens=rows.tokens,
+        loss_tokens=rows.loss_tokens,
+        first_loss=losses[0],
+        last_loss=losses[-1],
+        seconds=seconds,
+        tokens_per_second=last.tokens_per_second if last else 0.0,
+        useful_tokens_per_second=last.useful_tokens_per_second if last else 0.0,
+        report=out / "train_report.html",
+        losses=losses,
+    )
+
+
+def _about(
+    conversations: Conversations, model: str, settings: TrainSettings, plan: BatchPlan, trainer: Any, device: str
+) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {
+        "model": model,
+        "dataset": conversations.source,
+        "dataset_digest": conversations.digest,
+        "settings": settings.model_dump(mode="json"),
+        "split": {
+            "micro_batch": plan.micro_batch,
+            "accumulation": plan.accumulation,
+            "processes": plan.processes,
+            "device": device,
+            "mixed_precision": bool(trainer.args.bf16),
+        },
+        "versions": {
+            "selfcodealign": __version__,
+            **{name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "datasets")},
+        },
+    }
+
+
+__all__ = ["MissingExtra", "train_here"]

@@ -1,0 +1,176 @@
+"""The base model: found, loaded for training, and saved again as a folder that anything can load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfcodealign.errors import ModelError, TrainingError
+from selfcodealign.recipe import TrainSettings
+
+#: Larger weight files are known by size, head and tail instead of by all their bytes.
+_WHOLE_BYTES = 64 << 20
+_PART_BYTES = 1 << 20
+
+
+def locate_model(name: str) -> str:
+    """A folder or hub name for `name`; "embedded" is the small model in the package. Raises `ModelError`."""
+    if name == "embedded":
+        folder = Path(str(resources.files("selfcodealign") / "embedded"))
+        if not (folder / "config.json").is_file():
+            raise ModelError("the embedded model is not in this installation: name a model with --model")
+        return str(folder)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{name} is no model folder: it has no config.json")
+        return str(path)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"no model folder at {name}")
+    return name
+
+
+def identify_model(location: str) -> str:
+    """Names the content of a local model folder; a hub name stands for itself."""
+    folder = Path(location)
+    if not folder.is_dir():
+        return location
+    state = hashlib.blake2b(digest_size=8)
+    for file in sorted(folder.glob("*")):
+        if file.suffix not in (".json", ".safetensors", ".bin", ".model") or file.name.startswith("train"):
+            continue
+        size = file.stat().st_size
+        state.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as stream:
+            if size <= _WHOLE_BYTES:
+                state.update(stream.read())
+            else:
+                state.update(stream.read(_PART_BYTES))
+                stream.seek(-_PART_BYTES, 2)
+                state.update(stream.read())
+    return state.hexdigest()
+
+
+def load_tokenizer(location: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(location)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot load the tokenizer of {location}: {_first_line(error)}") from None
+
+
+def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any, torch.dtype]:
+    """Load weights in the precision to train in and switch dropout off; also returns the precision they came in."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config: Any = AutoConfig.from_pretrained(location)
+        for name in vars(config):
+            if "dropout" in name or name.endswith("pdrop"):
+                setattr(config, name, 0.0)
+        kept = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+        kwargs: dict[str, Any] = {"dtype": torch.bfloat16 if settings.precision == "bfloat16" else torch.float32}
+        if settings.attention:
+            kwargs["attn_implementation"] = settings.attention
+        if settings.method == "qlora":
+            kwargs |= {"dtype": torch.bfloat16, "quantization_config": _four_bit(device)}
+        return AutoModelForCausalLM.from_pretrained(location, config=config, **kwargs), kept
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"cannot load {location}: {_first_line(error)}") from None
+
+
+def choose_adapters(settings: TrainSettings) -> Any:
+    """The peft configuration of LoRA and QLoRA (all linear layers, no dropout), or None for a full fine-tune."""
+    if settings.method == "full":
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _four_bit(device: str) -> Any:
+    if device == "cpu":
+        raise TrainingError("train.method = qlora needs a GPU: use lora here")
+    try:
+        import bitsandbytes  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError:
+        raise TrainingError("train.method = qlora needs bitsandbytes: pip install bitsandbytes") from None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def save_model(trainer: Any, chat: Any, location: str, out: Path, dtype: torch.dtype) -> None:
+    """Write the tuned model, whole, into `out`: weights as `dtype`, tokenizer with its chat template.
+
+    Adapters are kept in `out/adapter` and merged into weights loaded afresh, so that a base that was quantized for
+    training is not saved with its rounding. Every process has to call this: sharded weights are gathered.
+    """
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.accelerator.is_main_process:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    partial = out / "model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    if hasattr(model, "peft_config"):
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        model.save_pretrained(partial / "adapter", state_dict=state)
+        plain = AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32)
+        model = PeftModel.from_pretrained(plain, str(partial / "adapter")).merge_and_unload()
+        state = model.state_dict()
+    _end_generation(model, chat)
+    model.save_pretrained(partial, state_dict=_cast(state, dtype))
+    chat.tokenizer.save_pretrained(partial)
+    config = json.loads((partial / "config.json").read_text("utf-8"))
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    for file in sorted(partial.iterdir()):
+        if (out / file.name).is_dir():
+            shutil.rmtree(out / file.name)
+        file.replace(out / file.name)
+    partial.rmdir()
+
+
+def _end_generation(model: Any, chat: Any) -> None:
+    """Generation stops at each token that ended an answer in training."""
+    known = model.generation_config.eos_token_id
+    before = known if isinstance(known, list) else [] if known is None else [known]
+    ends = [chat.tokenizer.eos_token_id, *sorted(chat.end_ids | set(before))]
+    ends = list(dict.fromkeys(ends))
+    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    model.generation_config.pad_token_id = chat.tokenizer.pad_token_id
+    model.config.eos_token_id = model.generation_config.eos_token_id
+    model.config.pad_token_id = chat.tokenizer.pad_token_id
+
+
+def _cast(state: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Floating tensors as `dtype`; tensors that shared memory (tied embeddings) still share it."""
+    made: dict[int, torch.Tensor] = {}
+    for tensor in state.values():
+        if tensor.data_ptr() not in made:
+            made[tensor.data_ptr()] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+    return {name: made[tensor.data_ptr()] for name, tensor in state.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
