@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Self
 
-from selfcodealign.errors import ModelError
+from selfcodealign.errors import ModelError, SandboxError
 from selfcodealign.models import Completion, Model, Sampling
-from selfcodealign.sandbox import Program, Sandbox, Verdict
+from selfcodealign.sandbox import Program, Sandbox, Status, Verdict
+
+#: A program can bring down its worker twice and go unjudged; as many in a row are a broken sandbox.
+MOST_UNJUDGED = 20
 
 
 class LateModel:
@@ -66,10 +69,15 @@ class LateModel:
 
 
 class LateSandbox:
-    """Starts `sandbox` at the first call of `run` or at `open`, and closes it on the way out."""
+    """Starts `sandbox` at the first call of `run` or at `open`, and closes it on the way out.
+
+    Raises `SandboxError` when one program after the other goes unjudged: a broken machine stops the run, it does not
+    fill it with rows that say nothing.
+    """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self._unjudged = 0
         self._opened = False
         self._opening = asyncio.Lock()
 
@@ -91,4 +99,11 @@ class LateSandbox:
     async def run(self, program: Program) -> Verdict:
         if not self._opened:
             await self.open()
-        return await self._sandbox.run(program)
+        verdict = await self._sandbox.run(program)
+        self._unjudged = self._unjudged + 1 if verdict.status is Status.NOT_JUDGED else 0
+        if self._unjudged >= MOST_UNJUDGED:
+            raise SandboxError(
+                f"the sandbox could not judge the last {self._unjudged} programs ({verdict.message}); see what "
+                "`selfcodealign doctor` says, then run the same command to resume"
+            )
+        return verdict
