@@ -12,7 +12,8 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from selfcodealign.free_names import Function
 from selfcodealign.module_imports import ModuleNames
@@ -25,6 +26,7 @@ _MINIFIED_BYTES = 2048
 _LONGEST_LINE = 1000  # the limit of The Stack's own filter
 _TRIVIAL_WORDS = 3
 _TRIVIAL_CHARACTERS = 20  # languages written without blanks have no words to count
+_FUNCTION = re.compile(r"^\f*(async[ \t\\]+)?def\b", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"(todo|fixme|xxx|tbd|docstring|_*summary_*)\b", re.IGNORECASE)
 
 
@@ -43,12 +45,14 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
     lines = text.split("\n")
     if len(text) > _MINIFIED_BYTES and len(text) / len(lines) > _MINIFIED_MEAN:
         return [_drop_file(file, "minified", f"{len(text):,} characters in {len(lines):,} lines")]
+    if not _FUNCTION.search(text):  # parsing is most of the work, and half of all files have classes only
+        return [_drop_file(file, "no_functions", "no function at the top level")]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old code's invalid escapes are no concern of this program's user
             tree = ast.parse(text)
             functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-            module = ModuleNames(tree)
+            module = cache(lambda: ModuleNames(tree))
             outcomes = [_judge(function, lines, module, file, settings) for function in functions]
     except (RecursionError, MemoryError):
         return [_drop_file(file, "too_nested", "expressions nested deeper than Python can parse")]
@@ -58,7 +62,7 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
 
 
 def _judge(
-    function: Function, lines: list[str], module: ModuleNames, file: SourceFile, settings: SeedSettings
+    function: Function, lines: list[str], module: Callable[[], ModuleNames], file: SourceFile, settings: SeedSettings
 ) -> Seed | Dropped:
     """One function of a file as a seed, or why it is none."""
     first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
@@ -84,7 +88,7 @@ def _judge(
     if problem := _find_problem(function, body, settings):
         return drop(*problem)
     try:
-        needs = module.find_needs(function, code)
+        needs = module().find_needs(function, code)
         if needs.reason:
             return drop(needs.reason, needs.detail)
         seed = "\n".join(needs.imports) + "\n\n\n" + code if needs.imports else code

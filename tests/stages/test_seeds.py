@@ -90,7 +90,8 @@ def test_decorators_comments_and_async_are_kept():
         ("def f(x):\n    'Return a list.'\n    return [" + "1, " * 500 + "]\n", "long_line"),
         ("def f(x):\n    'Return it all.'\n    return (yield x) if await_(x) else 1 +\n", "syntax_error"),
         ("def f(x):\n    'Return x itself.'\n    nonlocal x\n    return x\n", "does_not_compile"),
-        ("x = '\0'\n", "syntax_error"),
+        ("def f(x):\n    'Return \0, or so.'\n", "syntax_error"),
+        ('"""\ndef f(x): pass\n"""\n', "no_functions"),
         ("x = " + "(" * 5000 + "1" + ")" * 5000, "minified"),
         (b"caf\xe9 = 1\n", "not_utf8"),
         (b"# coding: no-such-coding\n", "not_utf8"),
@@ -104,10 +105,15 @@ def test_every_function_that_is_no_seed_has_its_reason(text: str | bytes, expect
 
 def test_deep_nesting_is_a_drop_and_no_crash():
     """Nesting beyond what Python parses costs the file, not the run."""
-    nested = "x = " + "\n".join("[" * 100 for _ in range(50)) + "\n" + "\n".join("]" * 100 for _ in range(50))
+    nested = (
+        "def f(x): pass\nx = "
+        + "\n".join("[" * 100 for _ in range(50))
+        + "\n"
+        + "\n".join("]" * 100 for _ in range(50))
+    )
     assert reason(nested) in ("too_nested", "syntax_error")
-    added = "x = (" + "1 +\n" * 20_000 + "1)"
-    assert reason(added) in ("too_nested", "syntax_error", "no_functions")
+    added = "def f(x): pass\nx = (" + "1 +\n" * 20_000 + "1)"
+    assert reason(added) in ("too_nested", "syntax_error", "no_docstring")
 
 
 def test_one_long_line_is_minified():
