@@ -8,6 +8,7 @@ Sources are those of `seeds.sources`; the default is the standard library.
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -42,9 +43,13 @@ def main() -> None:
             outcomes["kept"] += 1
             seeds.add(row.seed_id)
     seconds = time.perf_counter() - start
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    busy = sum(usage.ru_utime + usage.ru_stime for usage in used)
     functions = sum(outcomes.values()) - outcomes["no_functions"]
     print(f"{files:,} files, {functions:,} functions, {len(seeds):,} distinct seeds")
     print(f"{seconds:.1f} s with {options.processes} processes: {functions / seconds * 60:,.0f} functions/min")
+    # on a machine with other work the clock says little; the work itself is what a free core would need
+    print(f"{busy:.1f} s of work: {functions / busy * 60:,.0f} functions/min on each free core")
     for reason, number in outcomes.most_common():
         print(f"  {reason:<20} {number:>8,}")
 
