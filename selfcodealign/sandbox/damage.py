@@ -139,12 +139,11 @@ def _find(tree: ast.Module) -> _Finder:
     return finder
 
 
-def list_damages(tree: ast.Module, ran: bytes | bytearray) -> list[str]:
-    """Damages to functions that ran (`ran[i]` for function number i) and to constants outside functions."""
+def list_damages(tree: ast.Module) -> list[tuple[int, str]]:
+    """All damages to single functions and places, each with the number of the function it is in (-1: none)."""
     finder = _find(tree)
-    bodies = [f"body:{number}:{kind}" for number, _ in finder.functions if ran[number] for kind in ("none", "zero")]
-    mutants = [f"mutant:{i}" for i, place in enumerate(finder.places) if place.owner < 0 or ran[place.owner]]
-    return bodies + mutants
+    bodies = [(number, f"body:{number}:{kind}") for number, _ in finder.functions for kind in ("none", "zero")]
+    return bodies + [(place.owner, f"mutant:{i}") for i, place in enumerate(finder.places)]
 
 
 def apply_damage(tree: ast.Module, damage: str) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from selfcodealign.sandbox.instrument import EXPLAIN, FAILED, HELD, Site
+from selfcodealign.sandbox.build import RESPONSE_FILE, TESTS_FILE, Built, BuildError
+from selfcodealign.sandbox.instrument import EXPLAIN, FAILED, HELD
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), object, type, range, slice, bytearray})
 _CONTAINERS = (list, tuple, set, frozenset, dict)
@@ -22,16 +23,14 @@ _absent: Any = object()
 class Evidence:
     """Collects while foreign code runs, in structures no module names; `summary` is what the report carries."""
 
-    def __init__(self, send: Callable[[dict[str, Any]], None], own_pid: int) -> None:
-        self.phase = "parse"
-        self.sites: list[Site] = []
-        self.slots: dict[str, int] = {}
-        self.ran = bytearray()
-        self.tested = bytearray()
-        self.aliases: list[str] = []
-        self.doctests = ""
-        self.list_damages: Callable[[], list[str]] = list
+    def __init__(self, built: Built, send: Callable[[dict[str, Any]], None], own_pid: int) -> None:
+        self.phase = "start"
+        self.sites = built.sites
+        self.slots = built.slots
+        self.ran = bytearray(built.functions)
+        self.tested = bytearray(len(built.slots))
         self.patched = ""
+        self._damages = built.damages
         self._failures: list[tuple[int, str]] = []
         self._error: dict[str, Any] = {}
         self._proved: set[int] = set()
@@ -97,25 +96,13 @@ class Evidence:
         """A test failed without an assertion of the tests' own text having failed."""
         self._failures.append((line, _describe(message)))
 
-    def note_error(self, error: BaseException, phase: str) -> None:
+    def note_error(self, error: BaseException) -> None:
         """The exception that ended the program, or one of its tests."""
         if self._error:
             return
         if isinstance(error, AssertionError) and self._failures:
             return
-        lines = _lines(error.__traceback__)
-        line = lines.get("<tests>") or lines.get("<response>") or 0
-        if isinstance(error, SyntaxError) and phase == "parse":
-            line = error.lineno or 0
-        self._error = {
-            "type": type(error).__name__,
-            "message": _describe(error),
-            "line": line,
-            "in_tests": "<tests>" in lines,
-            "phase": self.phase,
-            "errno": error.errno or 0 if isinstance(error, OSError) else 0,
-            "is_assertion": isinstance(error, AssertionError),
-        }
+        self._error = _describe_error(error, self.phase)
 
     def summary(self) -> dict[str, Any]:
         """Plain values only; this is what marshal writes."""
@@ -129,8 +116,30 @@ class Evidence:
             "phase": self.phase,
             "liar": self._liar,
             "patched": self.patched,
-            "damages": self.list_damages() if self.phase == "end" else [],
+            "damages": [name for owner, name in self._damages if owner < 0 or self.ran[owner]],
         }
+
+
+def describe_build_error(error: BuildError) -> dict[str, Any]:
+    """The summary of a program that could not be built."""
+    described = _describe_error(error.cause, error.phase)
+    if isinstance(error.cause, SyntaxError):
+        described["line"] = error.cause.lineno or 0
+    empty = {"end": False, "sites": 0, "held": 0, "proved": 0, "failures": [], "liar": "", "patched": "", "damages": []}
+    return empty | {"error": described, "phase": error.phase}
+
+
+def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
+    lines = _lines(error.__traceback__)
+    return {
+        "type": type(error).__name__,
+        "message": _describe(error),
+        "line": lines.get(TESTS_FILE) or lines.get(RESPONSE_FILE) or 0,
+        "in_tests": TESTS_FILE in lines,
+        "phase": phase,
+        "errno": error.errno or 0 if isinstance(error, OSError) else 0,
+        "is_assertion": isinstance(error, AssertionError),
+    }
 
 
 def _lines(traceback: TracebackType | None) -> dict[str, int]:

@@ -6,11 +6,8 @@ captured in closures before, the report carries a secret that no name leads to, 
 
 from __future__ import annotations
 
-import _thread
-import ast
 import gc
 import importlib
-import importlib.util
 import marshal
 import os
 import random
@@ -22,62 +19,65 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.sandbox import pytest_style, tamper
-from selfcodealign.sandbox.damage import apply_damage, list_damages
-from selfcodealign.sandbox.evidence import Evidence
-from selfcodealign.sandbox.instrument import (
-    EXPLAIN,
-    FAILED,
-    HELD,
-    RAN,
-    TESTED,
-    defined_names,
-    mark_assertions,
-    mark_functions,
-    mark_tests,
-)
+from selfcodealign.sandbox.build import Built, BuildError, build_program, is_tame
+from selfcodealign.sandbox.evidence import Evidence, describe_build_error
+from selfcodealign.sandbox.instrument import EXPLAIN, FAILED, HELD, RAN, TESTED
 from selfcodealign.sandbox.units import EndOfModule, TestFailed, Units
 
-RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _HERE = os.path.dirname(os.path.abspath(__file__)) + "/"
+# What programs import most: loaded once, so that no program pays for it.
+_EVERYDAY = """abc asyncio bisect collections contextlib copy dataclasses datetime decimal doctest enum fractions functools
+heapq io itertools json logging math operator random re statistics string tempfile time typing unittest unittest.mock""".split()
 
 Send = Callable[[dict[str, Any]], None]
 
 
-def prepare(warm: list[str]) -> Callable[[dict[str, Any], int, bytes], None]:
-    """Once per server: make what programs import, and remember what assertions rest on."""
-    for name in (
-        "unittest",
-        "unittest.mock",
-        "doctest",
-        "typing",
-        "collections",
-        "dataclasses",
-        "functools",
-        "itertools",
-    ):
-        importlib.import_module(name)
-    for name in ("math", "re", "heapq", "bisect", "json", "datetime", "decimal", "fractions", "string", "copy", "time"):
-        importlib.import_module(name)
-    for name in (
-        "contextlib",
-        "io",
-        "enum",
-        "abc",
-        "operator",
-        "statistics",
-        "random",
-        "tempfile",
-        "logging",
-        "asyncio",
-    ):
-        importlib.import_module(name)
-    sys.modules["pytest"] = pytest_style.as_module()
-    machinery = tamper.Machinery()
+class Runner:
+    """One server's way to run Python programs."""
 
-    def run(job: dict[str, Any], report: int, nonce: bytes) -> None:
-        _run(job, _make_sender(report, nonce), machinery)
+    def __init__(self) -> None:
+        for name in _EVERYDAY:
+            importlib.import_module(name)
+        sys.modules["pytest"] = pytest_style.as_module()
 
-    return run
+    def settle(self) -> None:
+        """Last step before the first program, once the warm libraries are there."""
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed(0)
+        self._machinery = tamper.Machinery()
+        # No name leads to this code any more; what runs keeps what it holds.
+        self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
+        tamper.forbid_introspection(_HERE)
+
+    def build(self, job: dict[str, Any]) -> Built | None:
+        """In the server: build an ordinary program; None leaves it to `run`. Raises `BuildError`."""
+        return build_program(job) if is_tame(job) else None
+
+    def refuse(self, error: BuildError) -> dict[str, Any]:
+        """The report on a text that is no program."""
+        return describe_build_error(error)
+
+    def run(self, job: dict[str, Any], built: Built | None, report: int, nonce: bytes) -> None:
+        """In the program's own process, behind its walls. Never returns."""
+        leave, get_pid, send = os._exit, os.getpid, _make_sender(report, nonce)
+        own_pid = get_pid()
+        if built is None:
+            try:
+                built = build_program(job)
+            except BuildError as error:
+                send(self.refuse(error))
+                leave(0)
+                return
+        evidence = Evidence(built, send, own_pid)
+        find_patched = self._machinery.find_patched if built.may_patch else str
+        life = _make_life(job, built, evidence)
+        random.seed(0)  # forking has drawn a new seed
+        gc.enable()
+        life()
+        evidence.patched = evidence.patched or find_patched()
+        if get_pid() == own_pid:  # a fork of the program comes by here, too
+            send(evidence.summary())
+        leave(0)
 
 
 def _make_sender(report: int, nonce: bytes) -> Send:
@@ -92,93 +92,34 @@ def _make_sender(report: int, nonce: bytes) -> Send:
     return send
 
 
-def _run(job: dict[str, Any], send: Send, machinery: tamper.Machinery) -> None:
-    leave, get_pid = os._exit, os.getpid
-    own_pid = get_pid()
-    evidence = Evidence(send, own_pid)
-    try:
-        response, tests = _parse(job, evidence)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        evidence.note_error(error, "parse")
-        send(evidence.summary())
-        leave(0)
-        return
-    steps = _Steps(job, evidence, response, tests)
-    _seed_dice()
-    _forget_the_sandbox()
-    tamper.forbid_introspection(_HERE)
-    gc.enable()
-    find_patched, summary = machinery.find_patched, evidence.summary
-    steps.run_all()
-    evidence.patched = evidence.patched or find_patched()
-    if get_pid() == own_pid:  # a fork of the program comes by here, too
-        send(summary())
-    leave(0)
+def _make_module(job: dict[str, Any], built: Built, evidence: Evidence) -> dict[str, Any]:
+    """The one namespace that response and tests share, under every name the tests know it by."""
+    module = types.ModuleType("solution")
+    namespace = vars(module)
+    namespace.update({RAN: evidence.ran, TESTED: evidence.tested, "__file__": "solution.py"})
+    namespace.update({HELD: evidence.held, FAILED: evidence.failed, EXPLAIN: evidence.explain})
+    if job["kind"] == "check":
+        namespace["__record__"] = evidence.record
+    for name in ("solution", "__main__", *built.aliases):
+        sys.modules[name] = module
+    return namespace
 
 
-def _parse(job: dict[str, Any], evidence: Evidence) -> tuple[ast.Module, ast.Module]:
-    """Both parts as marked trees, damaged where the job says so."""
-    evidence.phase = "parse response"
-    response = ast.parse(job["response"], RESPONSE_FILE)
-    evidence.phase = "parse tests"
-    tests = _parse_tests(job["tests"], evidence)
-    own_names = defined_names(response)
-    if job["damages_wanted"]:
-        evidence.list_damages = lambda: list_damages(ast.parse(job["response"]), evidence.ran)
-    if job["damage"] is not None:
-        apply_damage(response, job["damage"])
-    if job["tests_inside"]:
-        evidence.sites = mark_assertions(response, own_names)
-        evidence.slots = mark_tests(response)
-    evidence.ran = bytearray(mark_functions(response))
-    if not job["tests_inside"]:
-        evidence.sites = mark_assertions(tests, own_names - defined_names(tests))
-        evidence.slots = mark_tests(tests)
-    evidence.tested = bytearray(len(evidence.slots))
-    evidence.aliases = _missing_modules([response, tests], own_names)
-    return response, tests
-
-
-def _parse_tests(text: str, evidence: Evidence) -> ast.Module:
-    """The tests as code; a text that is none but has `>>>` examples is kept for doctest."""
-    try:
-        return ast.parse(text, TESTS_FILE)
-    except SyntaxError:
-        if not any(line.lstrip().startswith(">>>") for line in text.splitlines()):
-            raise
-        evidence.doctests = text
-        return ast.Module([], [])
-
-
-class _Steps:
+def _make_life(job: dict[str, Any], built: Built, evidence: Evidence) -> Callable[[], None]:
     """The program's life: its response, its tests, the tests nobody called, its threads."""
+    namespace = _make_module(job, built, evidence)
+    units = Units(built, evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
+    pytest_style.connect(units.run_remaining)
+    if built.uses_unittest:
+        units.connect_unittest()
+    kind, run_code = job["kind"], exec
+    steps: list[tuple[str, Callable[[], object]]] = [("response", lambda: run_code(built.response, namespace))]
+    if kind != "script":
+        steps += [("tests", lambda: run_code(built.tests, namespace)), ("units", units.run_remaining)]
+    steps.append(("threads", _thread_joiner()))
+    namespace["__name__"] = "__main__" if job["tests_inside"] or kind == "script" else "solution"
 
-    def __init__(self, job: dict[str, Any], evidence: Evidence, response: ast.Module, tests: ast.Module) -> None:
-        self._job = job
-        self._evidence = evidence
-        self._response = compile(response, RESPONSE_FILE, "exec", dont_inherit=True)
-        self._tests = compile(tests, TESTS_FILE, "exec", dont_inherit=True)
-        module = types.ModuleType("solution")
-        vars(module).update(vars(module) | {RAN: evidence.ran, TESTED: evidence.tested, "__file__": "solution.py"})
-        vars(module).update({HELD: evidence.held, FAILED: evidence.failed, EXPLAIN: evidence.explain})
-        if job["kind"] != "script":
-            vars(module)["__record__"] = evidence.record
-        self._namespace = vars(module)
-        self._units = Units(evidence, self._namespace, job["entry_point"] if job["kind"] == "check" else None)
-        sys.modules["solution"] = sys.modules["__main__"] = module
-        for alias in evidence.aliases:
-            sys.modules[alias] = module
-        self._main_first = job["tests_inside"] or job["kind"] == "script"
-
-    def run_all(self) -> None:
-        evidence, namespace, job = self._evidence, self._namespace, self._job
-        steps: list[tuple[str, Callable[[], object]]] = [("response", lambda: exec(self._response, namespace))]
-        if job["kind"] != "script":
-            steps += [("tests", lambda: exec(self._tests, namespace)), ("units", self._units.run_remaining)]
-        steps.append(("threads", _join_threads()))
-        pytest_style.connect(self._units.run_remaining)
-        self._units.connect_unittest()
-        namespace["__name__"] = "__main__" if self._main_first else "solution"
+    def live() -> None:
         for phase, step in steps:
             evidence.phase = phase
             try:
@@ -188,12 +129,14 @@ class _Steps:
             except TestFailed:
                 return
             except BaseException as error:  # whatever a program raises is evidence
-                if not _is_ordinary_end(error, job["kind"]):
-                    evidence.note_error(error, phase)
+                if not _is_ordinary_end(error, kind):
+                    evidence.note_error(error)
                     return
             namespace["__name__"] = "__main__"
             evidence.restore(namespace)
         evidence.phase = "end"
+
+    return live
 
 
 def _is_ordinary_end(error: BaseException, kind: str) -> bool:
@@ -203,7 +146,7 @@ def _is_ordinary_end(error: BaseException, kind: str) -> bool:
     return type(error.code) is pytest_style.ExitCode or (kind == "script" and error.code in (None, 0))
 
 
-def _join_threads() -> Callable[[], None]:
+def _thread_joiner() -> Callable[[], None]:
     """Wait for the program's threads as the interpreter would; captured before the program can patch threading."""
     enumerate_threads, current = threading.enumerate, threading.current_thread
 
@@ -213,42 +156,3 @@ def _join_threads() -> Callable[[], None]:
                 thread.join()
 
     return join
-
-
-def _seed_dice() -> None:
-    random.seed(0)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(0)
-
-
-def _forget_the_sandbox() -> None:
-    """No name leads to this code any more; what runs keeps what it captured."""
-    for name in [name for name in sys.modules if name.startswith("selfcodealign")]:
-        del sys.modules[name]
-    threading._main_thread._ident = _thread.get_ident()  # type: ignore[attr-defined]
-
-
-def _missing_modules(trees: list[ast.Module], own_names: set[str]) -> list[str]:
-    """Modules that the program imports but nobody has: the names under which tests expect their own response.
-
-    `from calculator import add` means the response when `add` is defined there and no module `calculator` exists.
-    """
-    aliases = []
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            wanted, names = node.module, {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            wanted, names = node.names[0].name, set()
-        else:
-            continue
-        if wanted in sys.modules or (names - {"*"}) - own_names or _exists(wanted):
-            continue
-        aliases.append(wanted)
-    return aliases
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError, AttributeError):
-        return False

@@ -11,6 +11,7 @@ import ast
 import builtins
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
 _LEFT, _RIGHT = "__left__", "__right__"
@@ -34,7 +35,7 @@ class Site:
     """One place in the tests where something is asserted.
 
     `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text).
-    `mentions`: names of the response that it refers to.
+    `mentions`: it refers to names of the response.
     """
 
     line: int
@@ -70,7 +71,6 @@ def mark_functions(tree: ast.Module) -> int:
     """Make every function and lambda of the response store into `__ran__`; returns how many there are."""
     marker = _Marker()
     marker.visit(tree)
-    ast.fix_missing_locations(tree)
     return marker.count
 
 
@@ -81,7 +81,8 @@ def mark_tests(tree: ast.Module) -> dict[str, int]:
         for node in body:
             if isinstance(node, _FUNCTIONS) and (prefix or node.name.startswith("test")):
                 slots[prefix + node.name] = len(slots)
-                node.body.insert(0, ast.parse(f"{TESTED}[{len(slots) - 1}] = 1").body[0])
+                target = ast.Subscript(ast.Name(TESTED, ast.Load()), ast.Constant(len(slots) - 1), ast.Store())
+                node.body.insert(0, _placed(ast.Assign([target], ast.Constant(1)), node))
     return slots
 
 
@@ -89,14 +90,10 @@ class _Marker(ast.NodeTransformer):
     def __init__(self) -> None:
         self.count = 0
 
-    def _slot(self, node: ast.AST, context: ast.expr_context) -> ast.Subscript:
-        index = ast.Constant(self.count)
-        self.count += 1
-        slot = ast.Subscript(ast.Name(RAN, ast.Load()), index, context)
-        return ast.copy_location(slot, node)
-
     def _function(self, node: _Function) -> _Function:
-        mark = ast.copy_location(ast.Assign([self._slot(node, ast.Store())], ast.Constant(1)), node)
+        target = ast.Subscript(ast.Name(RAN, ast.Load()), ast.Constant(self.count), ast.Store())
+        mark = _placed(ast.Assign([target], ast.Constant(1)), node)
+        self.count += 1
         self.generic_visit(node)
         after_docstring = 1 if ast.get_docstring(node, clean=False) is not None else 0
         node.body.insert(after_docstring, mark)
@@ -109,17 +106,38 @@ class _Marker(ast.NodeTransformer):
         mark = ast.Call(store, [ast.Constant(self.count), ast.Constant(1)], [])
         self.count += 1
         self.generic_visit(node)
-        node.body = ast.BoolOp(ast.Or(), [mark, node.body])
+        node.body = _placed(ast.BoolOp(ast.Or(), [mark, node.body]), node)
         return node
 
 
-def mark_assertions(tree: ast.Module, own_names: set[str]) -> list[Site]:
+def mark_assertions(tree: ast.Module, source: str, own_names: set[str]) -> list[Site]:
     """Rewrite every assertion in the tests; returns the sites, numbered as the marks are."""
     shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
-    rewriter = _Assertions(own_names, shadowed)
+    rewriter = _Assertions(source, _spread(tree, own_names), shadowed)
     rewriter.visit(tree)
-    ast.fix_missing_locations(tree)
     return rewriter.sites
+
+
+def _spread(tree: ast.Module, own_names: set[str]) -> set[str]:
+    """The response's names and the names of the tests that get their values from them, in any number of steps."""
+    flows: list[tuple[set[str], set[str]]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            flows.append((_words(node.value), set().union(*map(_words, node.targets))))
+        elif isinstance(node, (ast.For, ast.comprehension)):
+            flows.append((_words(node.iter), _words(node.target)))
+        elif isinstance(node, (ast.NamedExpr, ast.AugAssign, ast.AnnAssign)) and node.value is not None:
+            flows.append((_words(node.value), _words(node.target)))
+        elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+            flows.append((_words(node.context_expr), _words(node.optional_vars)))
+    reached = set(own_names)
+    size = -1
+    while size != len(reached):
+        size = len(reached)
+        for sources, targets in flows:
+            if sources & reached:
+                reached |= targets
+    return reached
 
 
 def called_name(node: ast.expr) -> str:
@@ -130,7 +148,8 @@ def called_name(node: ast.expr) -> str:
 
 
 class _Assertions(ast.NodeTransformer):
-    def __init__(self, own_names: set[str], shadowed: set[str]) -> None:
+    def __init__(self, source: str, own_names: set[str], shadowed: set[str]) -> None:
+        self._lines = source.splitlines()
         self._own_names = own_names
         self._shadowed = shadowed
         self._expecting_failure = 0
@@ -159,7 +178,7 @@ class _Assertions(ast.NodeTransformer):
         operands: list[ast.expr] = []
         if len(call.args) >= 2 and not any(isinstance(argument, ast.Starred) for argument in call.args[:2]):
             before = [_store(_LEFT, call.args[0]), _store(_RIGHT, call.args[1])]
-            operands = [ast.Name(_LEFT, ast.Load()), ast.Name(_RIGHT, ast.Load())]
+            operands = [_placed(ast.Name(name, ast.Load()), node) for name in (_LEFT, _RIGHT)]
             call.args[:2] = operands
         text = ast.Call(ast.Name("str", ast.Load()), [ast.Name("__error__", ast.Load())], [])
         failed = [ast.Expr(_call(FAILED, ast.Constant(site), text))] if not self._expecting_failure else []
@@ -169,13 +188,13 @@ class _Assertions(ast.NodeTransformer):
 
     def _with(self, node: ast.With | ast.AsyncWith) -> ast.stmt | list[ast.stmt]:
         expecting = [item.context_expr for item in node.items if called_name(item.context_expr) in _EXPECTING]
-        fails = any("AssertionError" in ast.unparse(call) or "Exception" in _words(call) for call in expecting)
-        self._expecting_failure += fails
+        fails = any({"AssertionError", "Exception", "BaseException"} & _words(call) for call in expecting)
+        self._expecting_failure += bool(fails)
         self.generic_visit(node)
-        self._expecting_failure -= fails
+        self._expecting_failure -= bool(fails)
         if not expecting:
             return node
-        site = self._add(node, ast.Call(expecting[0], [], []))
+        site = self._add(node, ast.copy_location(ast.Call(expecting[0], [], []), node))
         self.sites[site].mentions |= any(self._mentions(statement) for statement in node.body)
         return [node, _placed(ast.Expr(_call(HELD, ast.Constant(site))), node)]
 
@@ -196,9 +215,9 @@ class _Assertions(ast.NodeTransformer):
         return node
 
     def _add(self, node: ast.stmt, asserted: ast.expr) -> int:
-        self.sites.append(
-            Site(node.lineno, ast.unparse(asserted)[:200], _cannot_fail(asserted), self._mentions(asserted))
-        )
+        text = self._lines[asserted.lineno - 1].strip() if asserted.lineno <= len(self._lines) else ""
+        text = text.removeprefix("assert ")[:200]
+        self.sites.append(Site(node.lineno, text, _cannot_fail(asserted, self._own_names), self._mentions(asserted)))
         return len(self.sites) - 1
 
     def _mentions(self, node: ast.AST) -> bool:
@@ -222,25 +241,37 @@ def _binds_names(node: ast.AST) -> bool:
     return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
 
 
-def _cannot_fail(asserted: ast.expr) -> bool:
+def _cannot_fail(asserted: ast.expr, own_names: set[str]) -> bool:
     if isinstance(asserted, ast.Tuple):
         return bool(asserted.elts)
     if isinstance(asserted, ast.Compare) and len(asserted.ops) == 1:
-        if ast.dump(asserted.left) == ast.dump(asserted.comparators[0]):
+        if _same(asserted.left, asserted.comparators[0]):
             return True
     if isinstance(asserted, ast.BoolOp) and isinstance(asserted.op, ast.Or):
-        return any(_cannot_fail(value) for value in asserted.values)
+        return any(_cannot_fail(value, own_names) for value in asserted.values)
     if isinstance(asserted, ast.Call) and called_name(asserted).startswith("assert"):
         values: Sequence[ast.expr] = [*asserted.args, *(keyword.value for keyword in asserted.keywords)]
-        if len(asserted.args) >= 2 and ast.dump(asserted.args[0]) == ast.dump(asserted.args[1]):
+        if len(asserted.args) >= 2 and _same(asserted.args[0], asserted.args[1]):
             return True
-        return bool(values) and all(_is_constant(value) for value in values)
-    return _is_constant(asserted)
+        return bool(values) and all(_is_constant(value, own_names) for value in values)
+    return _is_constant(asserted, own_names)
 
 
-def _is_constant(node: ast.expr) -> bool:
-    """No name and no call in it that could depend on a response (builtins by name alone do not)."""
-    return not any(isinstance(part, ast.Name) and part.id not in _BUILTIN_NAMES for part in ast.walk(node))
+def _is_constant(node: ast.expr, own_names: set[str]) -> bool:
+    """No name and no call in it that could depend on a response (builtins that it does not redefine do not)."""
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return names <= _BUILTIN_NAMES - own_names
+
+
+def _same(one: object, other: object) -> bool:
+    """The same text, wherever it stands."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, ast.AST):
+        return all(_same(getattr(one, field, None), getattr(other, field, None)) for field in one._fields)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other
 
 
 def _call(name: str, *arguments: ast.expr) -> ast.Call:
@@ -251,9 +282,18 @@ def _store(name: str, value: ast.expr) -> ast.Assign:
     return ast.Assign([ast.Name(name, ast.Store())], value)
 
 
-def _placed(statement: ast.stmt, node: ast.stmt) -> ast.stmt:
-    """Give a statement and what is new inside it the place of the statement it came from."""
-    for part in ast.walk(statement):
-        if isinstance(part, (ast.stmt, ast.expr, ast.excepthandler)) and not hasattr(part, "lineno"):
-            ast.copy_location(part, node)
-    return statement
+_Node = TypeVar("_Node", bound=ast.AST)
+
+
+def _placed(new: _Node, node: ast.stmt | ast.expr) -> _Node:
+    """Give what is new in `new` the place of the node it came from; old parts keep theirs, and so do those below."""
+    waiting: list[ast.AST] = [new]
+    while waiting:
+        part = waiting.pop()
+        if "lineno" in part._attributes:
+            if hasattr(part, "lineno"):
+                continue
+            part.lineno, part.col_offset = node.lineno, node.col_offset  # type: ignore[attr-defined]
+            part.end_lineno, part.end_col_offset = node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
+        waiting += ast.iter_child_nodes(part)
+    return new

@@ -22,7 +22,8 @@ from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox import kernel, landlock, seccomp, walls
-from selfcodealign.sandbox.watch import Watch
+from selfcodealign.sandbox.build import BuildError
+from selfcodealign.sandbox.watch import UNSTARTED, Watch
 from selfcodealign.sandbox.walls import Walls, WallRefused
 
 _NAMESPACES = (
@@ -186,11 +187,11 @@ class Server:
     def __init__(self, connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
         self._connection = connection
         self._watch = Watch(connection.fileno())
-        runner = importlib.import_module(
-            settings["runner"]
-        )  # before the root folder changes: it is no installed library
+        # Before the root folder changes: the runner is no installed library.
+        self._runner = importlib.import_module(settings["runner"]).Runner()
         self._walls = _put_up(settings, become)
-        self._run_program = _load(runner, settings)
+        _warm_up(settings["warm"])
+        self._runner.settle()
         with open("/proc/self/statm") if settings["mode"] != "namespaces" else self._watch.open_proc("statm") as statm:
             self._walls.base_address_space = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -208,6 +209,10 @@ class Server:
             send_frame(self._connection, answer)
 
     def _answer(self, job: dict[str, Any]) -> dict[str, Any]:
+        try:
+            built = self._runner.build(job)
+        except BuildError as error:
+            return {**UNSTARTED, "reports": [self._runner.refuse(error)]}
         nonce = os.urandom(16)
         report_out, report_in = os.pipe2(os.O_CLOEXEC)
         output_out, output_in = os.pipe2(os.O_CLOEXEC)
@@ -216,7 +221,7 @@ class Server:
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
-            self._become_program(job, nonce, report_in, output_in)
+            self._become_program(job, built, nonce, report_in, output_in)
         if fresh_pids:
             kernel.set_namespace(self._walls.own_pid_namespace, kernel.CLONE_NEWPID)
         os.close(report_in)
@@ -224,7 +229,7 @@ class Server:
         over_scratch = None if fresh_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
         return self._watch.see_to_its_end(pid, job, nonce, report_out, output_out, fresh_pids, over_scratch)
 
-    def _become_program(self, job: dict[str, Any], nonce: bytes, report: int, output: int) -> None:
+    def _become_program(self, job: dict[str, Any], built: Any, nonce: bytes, report: int, output: int) -> None:
         """In the program's process. Never returns."""
         try:
             stdin = os.memfd_create("stdin") if job["stdin"] else os.open("/dev/null", os.O_RDONLY)
@@ -244,7 +249,7 @@ class Server:
             walls.close_walls(self._walls)
             if ruleset >= 0:
                 os.close(3)
-            self._run_program(job, highest, nonce)
+            self._runner.run(job, built, highest, nonce)
         except BaseException as error:
             # Ours, not the program's: language runners catch everything that a program raises.
             os.write(2, f"the sandbox failed before the program ran: {type(error).__name__}: {error}\n".encode())
@@ -282,11 +287,10 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
     return found
 
 
-def _load(runner: Any, settings: dict[str, Any]) -> Any:
+def _warm_up(libraries: list[str]) -> None:
     """Import the libraries to keep warm; one that is not installed is left out."""
-    for name in settings["warm"]:
+    for name in libraries:
         with suppress(ImportError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module(name)
     sys.argv = ["program"]
-    return runner.prepare(settings["warm"])

@@ -9,6 +9,7 @@ import unittest
 from typing import Any
 
 from selfcodealign.sandbox import pytest_style
+from selfcodealign.sandbox.build import Built
 from selfcodealign.sandbox.evidence import Evidence
 
 
@@ -25,7 +26,10 @@ class TestFailed(Exception):
 class Units:
     """The tests of one program, each run once: those that the program's own text has run are left out."""
 
-    def __init__(self, evidence: Evidence, namespace: dict[str, Any], entry_point: str | None) -> None:
+    def __init__(self, built: Built, evidence: Evidence, namespace: dict[str, Any], entry_point: str | None) -> None:
+        self._names = built.units
+        self._doctests = built.doctests
+        self._groups = {slot.partition(".")[0] for slot in built.slots if "." in slot}
         self._evidence = evidence
         self._namespace = namespace
         self._entry_point = entry_point
@@ -34,20 +38,20 @@ class Units:
         """Run every unit not run yet; stops at the first that fails."""
         if self._entry_point is not None and callable(check := self._namespace.get("check")):
             check(self._namespace[self._entry_point])
-        if self._evidence.doctests:
+        if self._doctests:
             self.run_doctests()
+        if not self._names:
+            return
         fixtures = pytest_style.Fixtures(self._namespace)
-        for name, value in list(self._namespace.items()):
-            if inspect.isclass(value) and issubclass(value, unittest.TestCase):
+        for name in self._names:
+            value = self._namespace.get(name)
+            if isinstance(value, type) and issubclass(value, unittest.TestCase):
                 self._run_case(value)
-            elif inspect.isclass(value) and name.startswith("Test") and name in self._classes():
+            elif isinstance(value, type) and name.startswith("Test") and name in self._groups:
                 self._run_class(name, value, fixtures)
             elif inspect.isfunction(value) and name in self._evidence.slots and not self._was_run(name):
                 fixtures.run(value, None)
         fixtures.close()
-
-    def _classes(self) -> set[str]:
-        return {slot.partition(".")[0] for slot in self._evidence.slots if "." in slot}
 
     def _was_run(self, name: str) -> bool:
         slot = self._evidence.slots.get(name)
@@ -88,9 +92,9 @@ class Units:
                 evidence.note_failure(line, f"{example.source.strip()}: expected {example.want!r}, got {got!r}")
 
             def report_unexpected_exception(self, out: Any, test: Any, example: doctest.Example, exc_info: Any) -> None:
-                evidence.note_error(exc_info[1], "tests")
+                evidence.note_error(exc_info[1])
 
-        examples = doctest.DocTestParser().get_doctest(evidence.doctests, self._namespace, "tests", "<tests>", 0)
+        examples = doctest.DocTestParser().get_doctest(self._doctests, self._namespace, "tests", "<tests>", 0)
         examples.globs = self._namespace
         if Runner(verbose=False).run(examples, out=io.StringIO().write, clear_globs=False).failed:
             raise TestFailed
@@ -101,7 +105,7 @@ class Units:
         add_error, add_failure = unittest.TestResult.addError, unittest.TestResult.addFailure
 
         def note_error(result: unittest.TestResult, test: Any, error: Any) -> None:
-            evidence.note_error(error[1], "tests")
+            evidence.note_error(error[1])
             add_error(result, test, error)
 
         def note_failure(result: unittest.TestResult, test: Any, error: Any) -> None:

@@ -17,6 +17,11 @@ _TICK_SECONDS = 0.05
 _NONCE = 16
 _LENGTH = struct.Struct("!I")
 _MOST_REPORT = 16 << 20
+_MOST_READS = 64  # at a time, so that a flood cannot keep the clock from being read
+
+
+# The answer on a program that was never started.
+UNSTARTED = {"ended_by": "", "exit_code": 0, "seconds": 0.0, "peak_memory_mib": 0.0, "output": ""}
 
 
 class Watch:
@@ -69,6 +74,8 @@ class Watch:
             now = time.monotonic()
             if text.flooded:
                 verdict = "output"
+            elif reports.forged:
+                verdict = "tampering"
             elif now >= deadline and running:
                 verdict = "timeout"
             elif now >= next_tick and running:
@@ -156,12 +163,14 @@ class _Reports:
     def read_from(self, fd: int) -> bool:
         """Take in what is there; False at its end."""
         with suppress(BlockingIOError):
-            while chunk := os.read(fd, 1 << 16):
+            for _ in range(_MOST_READS):
+                chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    return False
                 self._seen += len(chunk)
                 if not self.forged:
                     self._buffer += chunk
                     self._take_messages()
-            return False
         return True
 
     def _take_messages(self) -> None:
@@ -193,13 +202,13 @@ class _Tail:
     def read_from(self, fd: int) -> bool:
         """Take in what is there, one pipe full at a time; False at its end."""
         with suppress(BlockingIOError):
-            while chunk := os.read(fd, 1 << 16):
+            for _ in range(_MOST_READS):
+                chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    return False
                 self._total += len(chunk)
                 self._text += chunk
                 del self._text[: -self._keep]
-                if self.flooded:
-                    return True
-            return False
         return True
 
     def decode(self) -> str:

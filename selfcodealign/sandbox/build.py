@@ -1,0 +1,178 @@
+"""From the texts of a program to marked, compiled code: everything that can be done before its process exists.
+
+The server builds ordinary programs itself, because work after a fork pays for every page it touches; a text that could
+trouble the parser is built inside the program's own process. Nothing here runs foreign code.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+from selfcodealign.sandbox.damage import apply_damage, list_damages
+from selfcodealign.sandbox.instrument import Site, defined_names, mark_assertions, mark_functions, mark_tests
+
+RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
+_LARGEST_TAME = 64 * 1024
+_MOST_TAME_BRACKETS = 50
+# Ways to change what others' assertions rest on; a program without them needs no check for that afterwards.
+_PATCHING_WORDS = frozenset(
+    {"setattr", "__setattr__", "delattr", "__dict__", "vars", "globals", "locals", "exec", "eval"}
+)
+_PATCHING_WORDS |= {"__builtins__", "builtins", "patch", "monkeypatch", "__import__", "update", "modules", "getattr"}
+
+
+class BuildError(Exception):
+    """The text is no program: `phase` says which part, the cause is what the parser raised."""
+
+    def __init__(self, phase: str, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.phase = phase
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class Built:
+    """A program ready to run.
+
+    `functions` counts the marked functions of the response, `slots` numbers the test functions, `units` names what may
+    have to be called: top-level test functions and classes in their order, `aliases` the modules by which the tests
+    mean their response.
+    """
+
+    response: CodeType
+    tests: CodeType
+    functions: int = 0
+    sites: list[Site] = field(default_factory=list)
+    slots: dict[str, int] = field(default_factory=dict)
+    units: list[str] = field(default_factory=list)
+    aliases: list[str] = field(default_factory=list)
+    damages: list[tuple[int, str]] = field(default_factory=list)
+    doctests: str = ""
+    uses_unittest: bool = False
+    may_patch: bool = False
+
+
+def is_tame(job: dict[str, Any]) -> bool:
+    """Whether the texts are so ordinary that parsing them cannot trouble a server: short, and not deeply nested."""
+    text = job["response"] + job["tests"]
+    if len(text) > _LARGEST_TAME:
+        return False
+    depth = deepest = 0
+    for character in text:
+        if character in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in ")]}":
+            depth -= 1
+    return deepest <= _MOST_TAME_BRACKETS
+
+
+def build_program(job: dict[str, Any]) -> Built:
+    """Parse, damage where the job says so, mark and compile. Raises `BuildError`."""
+    phase = "parse response"
+    try:
+        response = ast.parse(job["response"], RESPONSE_FILE)
+        phase = "parse tests"
+        tests, doctests = _parse_tests(job["tests"])
+        phase = "build"
+        return _build(job, response, tests, doctests)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise BuildError(phase, error) from None
+
+
+def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str) -> Built:
+    own_names = defined_names(response)
+    aliases = _missing_modules([response, tests], own_names)
+    words = _words(response) | _words(tests)
+    damages = list_damages(response) if job["damages_wanted"] else []
+    if job["damage"] is not None:
+        apply_damage(response, job["damage"])
+    if job["tests_inside"]:
+        judged, source = response, job["response"]
+    else:
+        judged, source = tests, job["tests"]
+        own_names = own_names - defined_names(tests)
+    units = [
+        node.name for node in judged.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    ]
+    sites = mark_assertions(judged, source, own_names)
+    slots = mark_tests(judged)
+    functions = mark_functions(response)
+    return Built(
+        response=compile(response, RESPONSE_FILE, "exec", dont_inherit=True),
+        tests=compile(tests, TESTS_FILE, "exec", dont_inherit=True),
+        functions=functions,
+        sites=sites,
+        slots=slots,
+        units=units,
+        aliases=aliases,
+        damages=damages,
+        doctests=doctests,
+        uses_unittest="unittest" in words,
+        may_patch=not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(response),
+    )
+
+
+def _parse_tests(text: str) -> tuple[ast.Module, str]:
+    """The tests as code; a text that is none but has `>>>` examples is kept for doctest."""
+    try:
+        return ast.parse(text, TESTS_FILE), ""
+    except SyntaxError:
+        if not any(line.lstrip().startswith(">>>") for line in text.splitlines()):
+            raise
+        return ast.Module([], []), text
+
+
+def _words(tree: ast.Module) -> set[str]:
+    """Every name, attribute and imported module in a program."""
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            words.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            words.add(node.attr)
+        elif isinstance(node, ast.Import):
+            words |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            words.add(node.module.split(".")[0])
+    return words
+
+
+def _stores_into_modules(tree: ast.Module) -> bool:
+    """Whether attributes of anything but `self` and `cls` and their like are assigned."""
+    return any(
+        isinstance(node, ast.Attribute)
+        and not isinstance(node.ctx, ast.Load)
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+        for node in ast.walk(tree)
+    )
+
+
+def _missing_modules(trees: list[ast.Module], own_names: set[str]) -> list[str]:
+    """Modules that the program imports but nobody has: the names under which tests expect their own response.
+
+    `from calculator import add` means the response when `add` is defined there and no module `calculator` exists.
+    """
+    aliases = []
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            wanted, names = node.module, {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            wanted, names = node.names[0].name, set()
+        else:
+            continue
+        if wanted not in sys.modules and not (names - {"*"}) - own_names and not _exists(wanted):
+            aliases.append(wanted)
+    return aliases
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module.partition(".")[0]) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
