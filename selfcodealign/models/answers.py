@@ -23,11 +23,12 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 #: How engines say that the prompt, or prompt + max_tokens, is longer than the context.
 _CONTEXT_WORDS = re.compile(
     r"context[ _](length|size|window)|max_model_len|maximum (input|sequence|model) length|longer than the maximum"
-    r"|(prompt|input)[^.]{0,60}too long|exceed_context_size|`?inputs`? (tokens|must have)",
+    r"|max_tokens must be at least 1|(prompt|input)[^.]{0,60}too long|exceed_context_size|inputs`? (tokens|must have)",
     re.IGNORECASE,
 )
 _CONTEXT_LENGTH = re.compile(r"context (?:length|size|window)[^0-9]{0,20}(\d+)", re.IGNORECASE)
 _PROMPT_LENGTH = re.compile(r"(\d+) (?:input tokens|in (?:the|your) (?:prompt|messages|input))", re.IGNORECASE)
+_TOO_MANY_ASKED = re.compile(r"cannot be greater than max_model_len=(\d+)")
 _LONGEST_MESSAGE = 300
 
 
@@ -136,6 +137,8 @@ def _raise_refusal(answer: httpx.Response) -> None:
     if is_passing(status):
         raise PassingFault(f"{status}: {message}", read_pause(answer), limited=status == 429)
     if status in (400, 413, 422) and _CONTEXT_WORDS.search(message):
+        if limit := _TOO_MANY_ASKED.search(message):
+            raise ContextExceeded(message, int(limit[1]) - 1)
         context, prompt = _CONTEXT_LENGTH.search(message), _PROMPT_LENGTH.search(message)
         if context and prompt:
             room = int(context[1]) - int(prompt[1])

@@ -5,11 +5,8 @@ Imported on demand: it loads torch and transformers.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +15,8 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from selfcodealign.errors import ModelError, did_you_mean
+from selfcodealign.models.revisions import EMBEDDED, digest_folder, locate_folder
 from selfcodealign.models.slots import ATTENTION
-
-#: The checkpoint that ships in the package.
-EMBEDDED = "embedded"
-
-#: Weights up to this size are hashed whole to name a folder's revision; of larger files both ends are.
-_HASHED_WHOLE = 256 * 2**20
-_HASHED_END = 2**20
 
 _ADVICE = 'serve the model with vLLM instead (model.serve = "vllm")'
 
@@ -77,38 +68,16 @@ def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) ->
     )
 
 
-def digest_folder(folder: Path) -> str:
-    """A digest of the files that decide what a checkpoint writes (weights, configuration, tokenizer)."""
-    total = hashlib.sha256()
-    for path in sorted(_deciding_files(folder)):
-        total.update(f"{path.name} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            if path.stat().st_size <= _HASHED_WHOLE:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-            else:
-                total.update(file.read(_HASHED_END))
-                file.seek(-_HASHED_END, 2)
-                total.update(file.read())
-    return f"sha256:{total.hexdigest()[:16]}"
-
-
-def _deciding_files(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        named = path.name.startswith(("config", "generation_config", "tokenizer", "vocab", "merges", "special_tokens"))
-        if path.is_file() and (named or path.suffix in (".safetensors", ".bin", ".model")):
-            yield path
-
-
 def _find_source(name: str, revision: str | None) -> tuple[str, Path | None]:
     """What transformers is to load, and the folder when it is one."""
     if not name:
         raise ModelError('no model named: set model.name to "embedded", a folder or a hub name')
-    folder = Path(str(resources.files("selfcodealign") / "embedded")) if name == EMBEDDED else Path(name).expanduser()
-    if not folder.exists():
+    folder = locate_folder(name)
+    if folder is None:
         if name == EMBEDDED:
             raise ModelError("this installation lacks the embedded model; install the package again")
         if _looks_like_path(name):
-            raise ModelError(f"there is no folder {name}{_suggest_folder(folder)}")
+            raise ModelError(f"there is no folder {name}{_suggest_folder(Path(name).expanduser())}")
         return name, None
     if not (folder / "config.json").is_file():
         what = "no folder" if not folder.is_dir() else "no checkpoint: it has no config.json"

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -62,6 +63,7 @@ class ServerModel:
         self._identity: dict[str, str] = {}
         self._fields: dict[str, Any] = {}
         self._answered_at = 0.0
+        self._most_tokens = sys.maxsize
 
     async def __aenter__(self) -> Self:
         import httpx
@@ -87,7 +89,7 @@ class ServerModel:
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt` on whichever server is least busy. Raises `ModelError` and `PromptTooLong`."""
-        max_tokens = sampling.max_tokens
+        max_tokens = min(sampling.max_tokens, self._most_tokens)
         while True:
             try:
                 return await self._ask(
@@ -194,6 +196,8 @@ class ServerModel:
                 name = next(iter(held))
             if not name or (held and name not in held):
                 raise ModelError(f"{endpoint.shown} {_name_models(name, list(held))}")
+        lengths = [held[name]["max_model_len"] for _, held in met if held.get(name, {}).get("max_model_len")]
+        self._most_tokens = max(1, min(lengths, default=sys.maxsize) - 1)
         await self._settle(name, met[0][0], met[0][1].get(name, {}))
 
     async def _settle(self, name: str, endpoint: Endpoint, card: dict[str, Any]) -> None:
