@@ -25,6 +25,7 @@ from typing import Any
 from selfcodealign.benchmarks.problem_files import Source, load_rows
 from selfcodealign.errors import BenchmarkError, did_you_mean
 from selfcodealign.sources.tables import stream_hub
+from selfcodealign.sources.trees import list_names
 
 #: Fewest words of an asking text: "Write a function to swap two numbers." (MBPP 203) is the shortest of its kind.
 MIN_WORDS = 7
@@ -78,8 +79,8 @@ def load_benchmark_texts(source: str) -> BenchmarkTexts:
         return _collect(hub.origin, f"revision {hub.revision or 'local'}", list(hub.rows))
     path = Path(source).expanduser()
     if not path.is_file():
-        neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BenchmarkError(f"benchmark file {path} does not exist{did_you_mean(path.name, neighbours)}")
+        neighbours = did_you_mean(path.name, list_names(path.parent))
+        raise BenchmarkError(f"benchmark file {path} does not exist{neighbours}")
     rows = load_rows(path.name, Source(), path).rows
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return _collect(path.name.partition(".json")[0].removesuffix(".parquet"), f"sha256 {digest}", rows)

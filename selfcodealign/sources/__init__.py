@@ -17,7 +17,7 @@ from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.sources.git import open_checkout
 from selfcodealign.sources.tables import DATA_ENDINGS, open_hub, open_table
-from selfcodealign.sources.trees import find_files, open_folder, open_package, open_python_file, open_stdlib
+from selfcodealign.sources.trees import find_files, list_names, open_folder, open_package, open_python_file, open_stdlib
 
 Files = Iterator[SourceFile | Dropped]
 
@@ -78,7 +78,7 @@ def _existing(text: str) -> Path:
     missing = path
     while not os.path.exists(missing.parent):
         missing = missing.parent
-    neighbours = [entry.name for entry in missing.parent.iterdir()] if missing.parent.is_dir() else []
+    neighbours = list_names(missing.parent)
     if len(path.parts) == 1:
         neighbours.append("stdlib")
     raise SourceError(f"source {text} does not exist: there is no {missing}{did_you_mean(missing.name, neighbours)}")

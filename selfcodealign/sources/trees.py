@@ -65,13 +65,23 @@ def open_folder(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dro
     found = _need_one(
         find_files(path, (".py",)), f"{path} holds no Python files: give a folder with .py files in it, or a data file"
     )
-    licence = name_licence_texts([_read_text(file) for file in sorted(path.iterdir()) if is_licence_file(file.name)])
+    licence = name_licence_texts(
+        [_read_text(file) for file in (path / name for name in list_names(path)) if is_licence_file(file.name)]
+    )
     return _read_each(Place(settings, path.resolve().name, licence or ""), path, found)
 
 
 def find_files(root: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     """Files below `root` with one of these endings, sorted folder by folder."""
     return _walk(root, lambda name: name.endswith(endings), _NOT_SOURCE)
+
+
+def list_names(folder: Path) -> list[str]:
+    """What lies in a folder, sorted; nothing where that cannot be seen. For suggestions in messages."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def _walk(root: Path, wanted: Callable[[str], bool], excluded: set[str]) -> Iterator[Path]:
