@@ -23,7 +23,8 @@ class Source:
     """Where a benchmark's problems are published.
 
     One of `packaged` (a file in this package), `url` (a release file) or `hub` (a data set's name, with `config`,
-    `split` and, where the data are plain files, their `files`). `versions` maps the md5 of the unpacked file to the version's name.
+    `split` and, where the data are plain files, their `files`). `versions` maps the md5 of the
+    unpacked file to the version's name.
     """
 
     packaged: str = ""

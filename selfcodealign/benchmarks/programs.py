@@ -12,9 +12,14 @@ from selfcodealign.sandbox import Limits, Program
 if TYPE_CHECKING:
     from selfcodealign.sandbox import Verdict
 
-#: What the sandbox's servers load beforehand; programs that name it find it there.
+#: What the sandbox's servers load beforehand. Programs know it as `benchmark_judge`, because the sandbox hides the
+#: project's own modules from them; naming it all the same sends a program to a server that has loaded it.
 JUDGE_MODULE = "selfcodealign.benchmarks.inside.session"
-_RESPONSE = f"from {JUDGE_MODULE} import run_session\n"
+_RESPONSE = f"""
+if False:
+    import {JUDGE_MODULE}
+from benchmark_judge import run_session
+"""
 _TESTS = "run_session(__record__)\n"
 
 

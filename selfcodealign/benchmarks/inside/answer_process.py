@@ -6,6 +6,7 @@ import contextlib
 import io
 import marshal
 import os
+import resource
 import select
 import signal
 import struct
@@ -13,9 +14,10 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NoReturn
 
-from selfcodealign.benchmarks.inside.values import pack
+from selfcodealign.benchmarks.inside.values import digest, pack
 
 #: The name an answer's code sees as its module: not "__main__", so that blocks meant for a script stay quiet.
 MODULE = "answer"
@@ -66,15 +68,21 @@ def define(source: str, name: str = MODULE) -> dict[str, Any]:
 
 
 def serve_calls(
-    requests: int, replies: int, source: str, find: Callable[[dict[str, Any]], Callable], inputs: list, gather: bool
+    requests: int,
+    replies: int,
+    source: str,
+    find: Callable[[dict[str, Any]], Callable],
+    inputs: list,
+    gather: bool,
+    whole: bool,
 ) -> NoReturn:
     """Answer the judge's requests until it closes the pipe; never returns.
 
     A request is `(first, limits)`: calls from number `first` on, a processor-time limit in seconds for each; first −1
     asks to define the function instead. The reply is a list with one tuple for each call made:
-    ("value", seconds, foreign, packed), ("error", seconds, type name, message) or ("time", seconds, "", ""). It ends
-    early after a call that gave no value, and when `TURN` seconds are over.
-    `gather` turns a lazy answer (map, generator) into a list, where only its members count.
+    ("value", seconds, foreign, packed), ("digest", seconds, type name, hash), ("error", seconds, type name, message) or
+    ("time", seconds, "", ""). It ends early after a call that gave no value, and when `TURN` seconds are over.
+    `gather` turns a lazy answer (map, generator) into a list, where only its members count; `whole` forbids digests.
     """
     signal.signal(signal.SIGPROF, _raise_out_of_time)
     signal.signal(signal.SIGALRM, _raise_out_of_time)
@@ -94,13 +102,18 @@ def serve_calls(
                     value = function(*inputs[number])
                     if gather and not isinstance(value, (list, tuple, set, str, dict, type(None))):
                         value = list(value)
-                reply = ("value", time.process_time() - start, *pack(value))
+                seconds = time.process_time() - start
+                hashed = None if whole else digest(value)
+                if hashed is None:
+                    reply = ("value", seconds, *pack(value))
+                else:
+                    reply = ("digest", seconds, type(value).__name__, hashed)
             except OutOfTime:
                 reply = ("time", time.process_time() - start, "", "")
             except BaseException as error:
                 reply = ("error", time.process_time() - start, type(error).__name__, describe(error))
             replies_made.append(reply)
-            if reply[0] != "value" or time.monotonic() > turn:
+            if reply[0] not in ("value", "digest") or time.monotonic() > turn:
                 break
         _send_in_peace(replies, replies_made)
     os._exit(0)
@@ -158,16 +171,20 @@ class AnswerProcess:
     """The judge's side of one answer process."""
 
     def __init__(
-        self, source: str, find: Callable[[dict[str, Any]], Callable], inputs: list, gather: bool = False
+        self,
+        source: str,
+        find: Callable[[dict[str, Any]], Callable],
+        inputs: list,
+        gather: bool = False,
+        whole: bool = False,
     ) -> None:
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                os.close(self._requests)
-                os.close(self._replies)
-                serve_calls(requests, replies, source, find, inputs, gather)
+                _close_all_but(requests, replies)
+                serve_calls(requests, replies, source, find, inputs, gather, whole)
             finally:
                 os._exit(1)
         os.close(requests)
@@ -188,8 +205,8 @@ class AnswerProcess:
         clock = ((~self._pid) << 3) | 2  # the kernel's name for another process's processor clock (clock_getres(2))
         started, used = time.monotonic(), _clock(clock)
         while not select.select([self._replies], [], [], 0.25)[0]:
-            over = _clock(clock) - used > longest + TURN + 1.0
-            if over or time.monotonic() - started > longest * _WALL_FACTOR + 2 * _WALL_START:
+            over = _clock(clock) - used > 2 * longest + 1.5
+            if over or time.monotonic() - started > longest * 2 * _WALL_FACTOR + 2 * _WALL_START:
                 self.end()
                 return [("time", longest, "", "")]
         try:
@@ -206,6 +223,13 @@ class AnswerProcess:
             os.close(self._requests)
             os.close(self._replies)
             self._pid = 0
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close every descriptor above the standard ones: the other answers' pipes, and the sandbox's report."""
+    borders = [2, *sorted(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+    for low, high in pairwise(borders):
+        os.closerange(low + 1, high)
 
 
 def _clock(clock: int) -> float:

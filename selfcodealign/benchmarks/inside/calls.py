@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.benchmarks.inside.answer_process import TURN, AnswerProcess, define, describe, silence
-from selfcodealign.benchmarks.inside.oracles import PRESENCE, UNORDERED, find_check
-from selfcodealign.benchmarks.inside.values import OPAQUE, pack, unpack
+from selfcodealign.benchmarks.inside.oracles import PRESENCE, UNORDERED, find_check, has_oracle
+from selfcodealign.benchmarks.inside.values import OPAQUE, digest, pack, unpack
 
 #: Most calls asked for at once.
 CALLS = 256
@@ -97,9 +97,10 @@ def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
     All processes are forked before the first expected value exists. Raises `BrokenReference`.
     """
     calls = task.calls()
+    whole = has_oracle(task.rule, task.oracle)
     gather = task.rule == "mbpp" and task.entry_point in UNORDERED
     processes = [
-        {name: AnswerProcess(source, task.find, arguments, gather) for name, arguments in calls.items()}
+        {name: AnswerProcess(source, task.find, given, gather, whole) for name, given in calls.items()}
         for source in sources
     ]
     silence()
@@ -136,8 +137,11 @@ def _judge_suite(task: Task, suite: str, calls: list, process: AnswerProcess, re
             kind, used, *details = reply
             left -= used
             verdict["seconds"] += used
-            if kind == "value" and not _accepts(check, details[1], details[0], value, calls[number]):
-                kind, details = "wrong", [details[1], value]
+            if kind == "digest" or (
+                kind == "value" and not _accepts(check, details[1], details[0], value, calls[number])
+            ):
+                same = kind == "digest" and details == [type(value).__name__, digest(value)]
+                kind, details = ("value", []) if same else ("wrong", [details[1], value])
             if kind != "value" or left <= 0:
                 process.end()
                 return verdict | _failure(kind if kind != "value" else "time", number, details)
@@ -158,8 +162,8 @@ def _accepts(check: Callable, data: bytes, foreign: bool, expected: Any, argumen
 
 def _failure(kind: str, number: int, details: list) -> dict[str, Any]:
     if kind == "wrong":
-        value = unpack(details[0])
-        shown = "a value of its own kind" if value is OPAQUE else _show(value)
+        value = unpack(details[0]) if isinstance(details[0], bytes) else OPAQUE
+        shown = "something else" if value is OPAQUE else _show(value)
         message = f"gave {shown}, expected {_show(details[1])}"
     elif kind == "time":
         message = "took too long"

@@ -8,6 +8,8 @@ from typing import Any
 
 #: Stands for whatever has no plain form (a match object, an array, an instance of the answer's own class).
 OPAQUE = ...
+#: Longer lists may be compared by their hash.
+LARGE = 20_000
 #: `numpy.allclose` as EvalPlus calls it.
 RELATIVE_TOLERANCE = 1e-7
 #: What EvalPlus and EvoEval allow floats where a task names no tolerance.
@@ -45,6 +47,20 @@ def pack(value: Any) -> tuple[bool, bytes]:
 def unpack(data: bytes) -> Any:
     """The plain value that `pack` made. Raises `ValueError`, `EOFError` or `TypeError` on other bytes."""
     return _loads(data)
+
+
+def digest(value: Any) -> int | None:
+    """The hash of a large list or tuple of hashable things; None for every other value.
+
+    Some tasks answer with millions of tuples: comparing hashes (equal in all processes forked from one) saves moving
+    them. Lists of floats are never hashed, because they may differ a little and be right.
+    """
+    if type(value) not in (list, tuple) or len(value) < LARGE or isinstance(value[0], float):
+        return None
+    try:
+        return hash(tuple(value))
+    except TypeError:
+        return None
 
 
 def _simplify(value: Any, depth: int) -> Any:
