@@ -65,9 +65,8 @@ def open_folder(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dro
     found = _need_one(
         find_files(path, (".py",)), f"{path} holds no Python files: give a folder with .py files in it, or a data file"
     )
-    licence = name_licence_texts(
-        [_read_text(file) for file in (path / name for name in list_names(path)) if is_licence_file(file.name)]
-    )
+    texts = [_read_text(path / name) for name in list_names(path) if is_licence_file(name)]
+    licence = name_licence_texts(texts)
     return _read_each(Place(settings, path.resolve().name, licence or ""), path, found)
 
 
