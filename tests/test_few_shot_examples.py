@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import doctest
 import gzip
 import json
 import re
@@ -62,6 +63,18 @@ def test_example_is_what_its_stages_are_to_write(example: Example):
     assert "__main__" not in answer, "a main guard would run the program within its tests"
 
 
+def run_snippet(snippet: str) -> None:
+    """Define what a snippet defines, and hold it to the examples in its docstring."""
+    names: dict[str, Any] = {}
+    exec(compile(snippet, "<snippet>", "exec"), names)
+    function = ast.parse(snippet).body[-1]
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    docstring = ast.get_docstring(function) or ""
+    shown = doctest.DocTestParser().get_doctest(docstring, names, "snippet", None, None)
+    assert len(shown.examples) == docstring.count(">>> ")
+    assert doctest.DocTestRunner(verbose=False).run(shown).failed == 0
+
+
 @by_example
 def test_snippet_is_a_documented_function_that_stands_alone(example: Example):
     """Snippets look like seeds: imports, then one documented top-level function with arguments and a result."""
@@ -71,7 +84,7 @@ def test_snippet_is_a_documented_function_that_stands_alone(example: Example):
     assert len(ast.get_docstring(function) or "") > 40
     assert function.args.args or function.args.vararg
     assert any(isinstance(node, ast.Return) and node.value for node in ast.walk(function))
-    exec(compile(example.snippet, "<snippet>", "exec"), {})
+    run_snippet(example.snippet)
 
 
 @by_example
@@ -123,7 +136,7 @@ def test_judgements_are_balanced():
         function = ast.parse(judgement.snippet).body[-1]
         assert isinstance(function, ast.FunctionDef)
         assert ast.get_docstring(function)
-        exec(compile(judgement.snippet, "<snippet>", "exec"), {})
+        run_snippet(judgement.snippet)
 
 
 def test_every_stage_lays_out_a_prompt_of_moderate_length():
