@@ -86,7 +86,7 @@ async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
     model = ScriptedModel(lambda prompt, sampling, seed: ANSWER)
     answer = Answerer(
         model,
-        InstantSandbox(),  # type: ignore[arg-type]
+        InstantSandbox(),
         load_few_shot("python"),
         responses,
         recipe.execution,

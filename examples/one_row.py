@@ -18,7 +18,7 @@ from selfcodealign.models import Model
 from selfcodealign.models.opening import open_model
 from selfcodealign.prompts import lay_out, read_sections, stop_strings
 from selfcodealign.recipe import ModelSettings, SeedSettings
-from selfcodealign.rows import SourceFile
+from selfcodealign.rows import Seed, SourceFile
 from selfcodealign.stages.seeds import extract_seeds
 
 SOURCE = '''
@@ -40,7 +40,7 @@ async def follow_one_row(model: Model, few_shot_name: str) -> None:
 
     show("1. Source code → seed: a documented function, with the imports it needs")
     file = SourceFile(id="0" * 16, path="vowels.py", text=SOURCE, origin="example", licence="Apache-2.0")
-    seed = next(row for row in extract_seeds(file, SeedSettings()) if hasattr(row, "seed"))
+    seed = next(row for row in extract_seeds(file, SeedSettings()) if isinstance(row, Seed))
     print(seed.seed)
 
     async def ask(stage: str, shown: dict[str, str], wanted: tuple[str, ...], number: int = 0) -> dict[str, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Self
 
 from selfcodealign.errors import ModelError, SandboxError
@@ -26,6 +27,7 @@ class LateModel:
         self._known = dict(known) if known else None
         self._opened = False
         self._opening = asyncio.Lock()
+        self._stack = AsyncExitStack()
         self.concurrency = model.concurrency
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -34,16 +36,15 @@ class LateModel:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._opened:
-            self._opened = False
-            await self._model.__aexit__(*exc_info)
+        self._opened = False
+        await self._stack.aclose()
 
     async def open(self) -> None:
         """Open the model now. Raises `ModelError`."""
         async with self._opening:
             if self._opened:
                 return
-            await self._model.__aenter__()
+            await self._stack.enter_async_context(self._model)
             self._opened = True
         found = self._model.identity()
         if self._known and any(found[key] != self._known[key] for key in ("name", "revision")):
@@ -80,20 +81,20 @@ class LateSandbox:
         self._unjudged = 0
         self._opened = False
         self._opening = asyncio.Lock()
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._opened:
-            self._opened = False
-            await self._sandbox.__aexit__(*exc_info)
+        self._opened = False
+        await self._stack.aclose()
 
     async def open(self) -> None:
         """Start the sandbox now. Raises `SandboxError`."""
         async with self._opening:
             if not self._opened:
-                await self._sandbox.__aenter__()
+                await self._stack.enter_async_context(self._sandbox)
                 self._opened = True
 
     async def run(self, program: Program) -> Verdict:

@@ -43,10 +43,11 @@ from selfcodealign.stages.near_dedup import drop_near_copies
 from selfcodealign.stages.responses import Answerer
 from selfcodealign.stages.seeds import extract_seeds
 from selfcodealign.stages.selection import select_examples
+from selfcodealign.stages.training import tune_model
 from selfcodealign.verbs import Outcome, Progress, each, whole
 
 #: In the order of the journey; `until` takes one of them.
-STAGES = (*KINDS, "dataset")
+STAGES = (*KINDS, "dataset", "train")
 
 
 async def run_recipe(
@@ -200,6 +201,14 @@ class Journey:
         with self.folder.connect() as connection:
             examples = selection.shards.sorted_rows(connection, "response_id")
             write_dataset(self.folder.path / "dataset", examples, selection.books().kept, facts)
+
+    # -------------------------------------------------------------------------- data set → tuned model → scores
+
+    async def train(self) -> None:
+        """Fine-tune the model on the examples, when the recipe asks for it."""
+        if self.recipe.train.enabled:
+            examples = sorted(row.id for row in self.stages["selection"].rows())
+            tune_model(self.folder, self.recipe, examples, self.progress)
 
     # ------------------------------------------------------------------------------------- what stages share
 

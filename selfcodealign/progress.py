@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from rich.console import Console
@@ -62,6 +63,19 @@ class Tally(Progress):
             return None
         rest = max(0, self.total - self.skipped - self.parents)
         return rest * (time.monotonic() - self.began) / self.parents
+
+    @contextmanager
+    def training(self) -> Iterator[Callable[[Any], None]]:
+        """Training shows itself; whatever is drawn here rests meanwhile."""
+        from selfcodealign.training.display import TrainDisplay
+
+        with self.at_rest(), TrainDisplay() as display:
+            yield display
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Leaves the terminal to somebody else for a while."""
+        yield
 
     def _reset(self, name: str, total: int | None) -> None:
         self.name, self.total = name, total
@@ -150,6 +164,14 @@ class Live(Tally):
 
     def say(self, text: str) -> None:
         self._bars.console.print(escape(text))
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        self._bars.stop()
+        try:
+            yield
+        finally:
+            self._bars.start()
 
     def _draw(self, due: bool) -> None:
         if due and self._task is not None:

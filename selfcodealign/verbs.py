@@ -13,7 +13,7 @@ import shutil
 import time
 from array import array
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -54,6 +54,11 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line for the person."""
+
+    @contextmanager
+    def training(self) -> Iterator[Callable[[Any], None]]:
+        """Gives what is to be called with each event of a training."""
+        yield lambda event: None
 
 
 async def each(

@@ -30,7 +30,7 @@ async def write_concepts(seed: Seed) -> list[Concepts | Dropped]:
 
 
 async def run_each(stage: Stage[Any], seeds: Sequence[Seed], work: Any = write_concepts, **options: Any) -> None:
-    settings = {"concurrency": 7, "flush_seconds": 0.05, "progress": Progress()} | options
+    settings: dict[str, Any] = {"concurrency": 7, "flush_seconds": 0.05, "progress": Progress()} | options
     await each(stage, iter(seeds), len(seeds), work, settings={}, **settings)
 
 

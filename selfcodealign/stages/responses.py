@@ -10,13 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from math import nan
+from typing import Protocol
 
 from selfcodealign.asking import Answer, Question
 from selfcodealign.few_shot_file import FewShotFile
 from selfcodealign.models import Model, Sampling
 from selfcodealign.recipe import ExecutionSettings, FewShotSettings, ResponseSettings
 from selfcodealign.rows import Dropped, Instruction, Response, digest
-from selfcodealign.sandbox import Program, Sandbox, Verdict
+from selfcodealign.sandbox import Program, Verdict
+
+
+class RunsPrograms(Protocol):
+    """What answers are judged by: the sandbox."""
+
+    async def run(self, program: Program) -> Verdict: ...
 
 
 class Answerer:
@@ -26,7 +33,7 @@ class Answerer:
     def __init__(
         self,
         model: Model,
-        sandbox: Sandbox,
+        sandbox: RunsPrograms,
         few_shot: FewShotFile,
         settings: ResponseSettings,
         execution: ExecutionSettings,
