@@ -216,6 +216,24 @@ class TrainSettings(Section):
     report_to: list[Literal["trackio", "wandb", "tensorboard"]] = free([], description="where steps are logged as well")
 
 
+class EvaluateSettings(Section):
+    """Which benchmarks the base and the tuned model meet, and how they are asked."""
+
+    enabled: bool = Field(False, description="compare base and tuned model at the end of a run")
+    benchmarks: list[str] = Field(default=["tiny-eval"], min_length=1, description="names, as `evaluate` knows them")
+    problems: dict[str, str] = Field(default={}, description="benchmark = file, instead of fetching its problems")
+    base_modes: list[Literal["completion", "few-shot", "chat"]] = Field(
+        default=["chat", "few-shot"], min_length=1, description="how the base model is asked; the tuned one: chat"
+    )
+    samples: int = Field(1, ge=1, description="answers per task; more than one needs a temperature")
+    temperature: float = Field(0.0, ge=0.0, description="0: greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    max_tokens: int = Field(1024, ge=1)
+    k: list[int] = Field(default=[1], min_length=1, description="which pass@k")
+    few_shot: str = Field("python", description="whose worked example few-shot prompts show")
+    limit: int | None = Field(None, ge=1, description="only the first so many tasks of each benchmark")
+
+
 class Recipe(Section):
     """A whole run. `random_seed` changes every draw at once."""
 
@@ -232,6 +250,7 @@ class Recipe(Section):
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
     train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
