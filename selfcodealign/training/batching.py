@@ -78,9 +78,8 @@ def plan_batches(
     if micro_batch is None:
         mean = sum(lengths) / len(lengths)
         wanted = _FULL_PASS.get(device, _FULL_PASS["cuda"]) / mean
-        micro_batch = next(
-            size for size in range(1, share + 1) if share % size == 0 and (size >= wanted or size == share)
-        )
+        divisors = [size for size in range(1, share + 1) if share % size == 0]
+        micro_batch = next((size for size in divisors if size >= wanted), share)
     if share % micro_batch:
         raise TrainingError(
             f"train.micro_batch = {micro_batch} does not divide the {share} rows that each of {processes} "

@@ -110,9 +110,7 @@ def _read_hub(name: str) -> list[dict[str, Any]]:
         found: Any = load_dataset(repository, split=split or "train")
     except Exception as error:  # the hub's client raises its own, its HTTP library's and the builder's errors
         reason = str(error).strip().splitlines()[0][:200]
-        raise TrainingError(
-            f'no file or folder "{name}", and the hub does not give such a data set: {reason}'
-        ) from None
+        raise TrainingError(f'no file or folder "{name}", and no such data set from the hub: {reason}') from None
     return found.select_columns(_check_columns(found.column_names, name)).to_list()
 
 

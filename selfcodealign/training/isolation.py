@@ -25,16 +25,15 @@ _PROBE_TOKENS = 64
 class ProveIsolation(TrainerCallback):
     """Tries packing before the first step, through the model as it is wrapped for training."""
 
-    def __init__(self, rows: list[list[int]], vocabulary: int) -> None:
-        self.rows, self.vocabulary, self.trainer = rows, vocabulary, None
+    def __init__(self, trainer: Any, rows: list[list[int]], vocabulary: int) -> None:
+        self.trainer, self.rows, self.vocabulary = trainer, rows, vocabulary
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        trainer: Any = self.trainer
-        model = trainer.model_wrapped
+        model = self.trainer.model_wrapped
         training = model.training
         model.eval()
-        with torch.no_grad(), trainer.compute_loss_context_manager():
-            check_isolation(model, trainer.data_collator, self.rows, self.vocabulary, args.device)
+        with torch.no_grad(), self.trainer.compute_loss_context_manager():
+            check_isolation(model, self.trainer.data_collator, self.rows, self.vocabulary, args.device)
         model.train(training)
 
 

@@ -83,10 +83,13 @@ class PlannedTrainer(SFTTrainer):
 
 
 class StopAtSignal(TrainerCallback):
-    """Ctrl-C (or SIGTERM) ends the step under way, writes a checkpoint and stops; a second one stops at once."""
+    """Ctrl-C, SIGTERM or a stop file: the step under way ends, a checkpoint is written, training stops.
 
-    def __init__(self) -> None:
-        self.asked = False
+    A second Ctrl-C stops at once.
+    """
+
+    def __init__(self, stop_file: Path) -> None:
+        self.asked, self.stop_file = False, stop_file
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -101,11 +104,12 @@ class StopAtSignal(TrainerCallback):
                 signal.signal(number, handler)
 
     def _hear(self, number: int, frame: object) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.asked = self.asked or self.stop_file.exists()
         # Processes hear the signal at different moments, and one that stops alone leaves the others waiting for it.
         if args.world_size > 1:
             heard = torch.tensor(int(self.asked), device=args.device)
@@ -116,10 +120,11 @@ class StopAtSignal(TrainerCallback):
 
 
 class TellSteps(TrainerCallback):
-    """Turns the Trainer's logs into `Step` events and keeps them."""
+    """Turns the Trainer's logs into `Step` events."""
 
     def __init__(self, plan: BatchPlan, rows: list[TokenRow], epochs: int, tell: OnProgress) -> None:
-        self.plan, self.tell, self.steps = plan, tell, []
+        self.plan, self.tell = plan, tell
+        self.last: Step | None = None
         self._tokens = [(len(row), sum(label != NO_LOSS for label in row.labels)) for row in rows] + [(0, 0)]
         self._order = (step for epoch in range(epochs) for step in plan.steps(epoch))
         self._seen = [0, 0]
@@ -147,7 +152,7 @@ class TellSteps(TrainerCallback):
             useful_tokens_per_second=self._seen[1] / seconds,
             seconds_left=seconds / (state.global_step - self._first) * (state.max_steps - state.global_step),
         )
-        self.steps.append(step)
+        self.last = step
         self.tell(step)
 
 

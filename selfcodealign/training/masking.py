@@ -96,7 +96,7 @@ def mask_rows(
             dropped[reason] += 1
     if not rows:
         why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "the data set is empty"
-        raise TrainingError(f"no row is left to train on ({why}; train.max_tokens is {max_tokens})")
+        raise TrainingError(f"no row is left to train on ({why}; a row may have {max_tokens} tokens)")
     return TokenRows(rows, dict(dropped))
 
 
@@ -169,8 +169,7 @@ def _mask_row(
 
 
 def _differing(apart: list[int], together: list[int], chat: Chat) -> str:
-    at = next(
-        (i for i, (a, b) in enumerate(zip(apart, together, strict=False)) if a != b), min(len(apart), len(together))
-    )
+    pairs = enumerate(zip(apart, together, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(apart), len(together)))
     shown = [chat.tokenizer.decode(ids[at : at + 3]) for ids in (apart, together)]
     return f"{shown[0]!r} apart, {shown[1]!r} together"

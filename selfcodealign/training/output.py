@@ -18,6 +18,8 @@ from selfcodealign.training.events import TrainResult
 IDENTITY = "training.json"
 REPORT = "train_report.json"
 CHECKPOINTS = "checkpoints"
+#: A file of this name asks the training to stop after its step.
+STOP = "stop"
 
 #: The file a checkpoint is complete with: the Trainer writes it last.
 _LAST_WRITTEN = "trainer_state.json"
@@ -41,6 +43,7 @@ def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
         if changed:
             was = ", ".join(f"{key} was {before.get(key)!r}, is {identity[key]!r}" for key in changed[:3])
             raise TrainingError(f"{out} holds another training ({was}): choose another --out, or --fresh to start anew")
+    (out / STOP).unlink(missing_ok=True)
     write_whole(known, json.dumps(identity, indent=2) + "\n")
 
 
@@ -48,8 +51,9 @@ def find_result(out: Path) -> TrainResult | None:
     """The result of a training that is complete, None otherwise."""
     if not (out / REPORT).is_file():
         return None
-    told = json.loads((out / REPORT).read_text("utf-8"))["result"]
-    return TrainResult(**{**told, "out": out, "report": out / "train_report.html"})
+    told: dict[str, Any] = json.loads((out / REPORT).read_text("utf-8"))["result"]
+    told |= {"out": out, "report": out / "train_report.html"}
+    return TrainResult(**told)
 
 
 def find_checkpoint(out: Path) -> Path | None:

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.training.events import Proof, Step, TrainResult
+from selfcodealign.training.events import Proof, TrainResult
 from selfcodealign.training.output import REPORT, as_json, write_whole
 
 _WIDTH, _HEIGHT = 720, 300
@@ -26,15 +26,15 @@ svg { max-width: 100%; height: auto; } .note { color: #5b6b7b; }
 """
 
 
-def draw_losses(steps: list[Step]) -> str:
-    """The loss of each step as SVG text: grey dots the steps, the line their moving mean. Axis titles in words."""
-    points = [(step.step, step.loss) for step in steps if math.isfinite(step.loss)]
+def draw_losses(points: list[tuple[int, float]], last: int) -> str:
+    """The loss of each step as SVG text: dots the steps, the line their moving mean; `last` is the last step."""
+    points = [(step, loss) for step, loss in points if math.isfinite(loss)]
     if not points:
-        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"></svg>'
+        raise ValueError("there is no finite loss to draw")
     low, high = min(loss for _, loss in points), max(loss for _, loss in points)
     pad = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-6)
     low, high = low - pad, high + pad
-    last = max(steps[-1].steps, 2)
+    last = max(last, 2)
 
     def x(step: float) -> float:
         return _LEFT + (step - 1) / (last - 1) * (_WIDTH - _LEFT - _RIGHT)
@@ -65,17 +65,21 @@ def draw_losses(steps: list[Step]) -> str:
         f'{"".join(lines)}<g fill="#9aa7b3">{dots}</g>'
         f'<polyline points="{path}" fill="none" stroke="#2f7fd0" stroke-width="2"/>'
         f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 4}" text-anchor="middle">step</text>'
-        f'<text x="12" y="{_HEIGHT / 2:.0f}" transform="rotate(-90 12 {_HEIGHT / 2:.0f})" text-anchor="middle">loss</text>'
+        f'<text x="12" y="{_HEIGHT / 2:.0f}" transform="rotate(-90 12 {_HEIGHT / 2:.0f})" '
+        'text-anchor="middle">loss</text>'
         "</svg>\n"
     )
 
 
-def write_report(out: Path, result: TrainResult, steps: list[Step], proof: Proof, about: dict[str, Any]) -> None:
+def write_report(
+    out: Path, result: TrainResult, steps: list[dict[str, float]], proof: Proof, about: dict[str, Any]
+) -> None:
     """Leave loss.svg, train_report.html, README.md and, last, train_report.json in `out`.
 
-    `about` holds what was trained on what: model, dataset, settings, how the work was split, versions.
+    `steps`: step, loss, learning_rate, grad_norm of every step since the first; `about` holds what was trained on
+    what: model, dataset, settings, how the work was split, versions.
     """
-    curve = draw_losses(steps)
+    curve = draw_losses([(int(step["step"]), step["loss"]) for step in steps], result.steps)
     write_whole(out / "loss.svg", curve)
     write_whole(out / "train_report.html", _page(result, curve, proof, about))
     write_whole(out / "README.md", _card(result, about))
@@ -86,19 +90,20 @@ def write_report(out: Path, result: TrainResult, steps: list[Step], proof: Proof
             {"row": number, "pieces": [[piece.text, piece.loss, piece.tokens] for piece in row]}
             for number, row in zip(proof.numbers, proof.rows, strict=True)
         ],
-        "steps": [[step.step, step.epoch, step.loss, step.learning_rate, step.grad_norm] for step in steps],
+        "steps": steps,
     }
     write_whole(out / REPORT, json.dumps(told, indent=1) + "\n")
 
 
 def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
     dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items()) or "none"
+    split = about["split"]
     return {
         "Base model": str(about["model"]),
         "Data set": f"{about['dataset']} ({result.rows} rows; left out: {dropped})",
         "Tokens": f"{result.tokens:,} per epoch, {result.loss_tokens:,} of them with loss",
-        "Steps": f"{result.steps} of {about['settings']['batch']} rows "
-        f"({about['split']['micro_batch']} × {about['split']['accumulation']} × {about['split']['processes']} processes)",
+        "Steps": f"{result.steps} of {about['settings']['batch']} rows ({split['micro_batch']} rows × "
+        f"{split['accumulation']} passes × {split['processes']} processes)",
         "Loss": f"{result.first_loss:.4f} → {result.last_loss:.4f}",
         "Time": f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s, "
         f"{result.useful_tokens_per_second:,.0f} with loss",

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from selfcodealign import __version__
-from selfcodealign.errors import MissingExtra, TrainingError
+from selfcodealign.errors import TrainingError
 from selfcodealign.recipe import TrainSettings
 from selfcodealign.training.batching import BatchPlan, plan_batches
 from selfcodealign.training.chat import Chat, open_chat
 from selfcodealign.training.conversations import Conversations, load_conversations
 from selfcodealign.training.events import Note, OnProgress, Proof, TrainResult
 from selfcodealign.training.masking import TokenRows, choose_proof, mask_rows, show_loss
-from selfcodealign.training.output import CHECKPOINTS, find_checkpoint, find_result, open_output
+from selfcodealign.training.output import CHECKPOINTS, STOP, find_checkpoint, find_result, open_output
 from selfcodealign.training.report import write_report
 from selfcodealign.training.weights import (
     choose_adapters,
@@ -54,9 +54,11 @@ def train_here(
             return done
         chat = open_chat(load_tokenizer(location), settings.chat_template)
         network, kept = load_model(location, settings, device)
-        rows = mask_rows(conversations.rows, chat, _longest(network, settings, tell), settings.bad_rows)
+        longest = _longest(network, settings)
+        rows = mask_rows(conversations.rows, chat, longest, settings.bad_rows)
         proof = _prove(rows, chat, settings)
-        _tell_rows(rows, proof, tell)
+        _tell_rows(rows, longest, tell)
+        tell(proof)
         plan = _plan(rows, settings, processes, device)
         trainer = _assemble(network, chat, rows, plan, settings, out, device)
         steps = TellSteps(plan, rows.rows, settings.epochs, tell)
@@ -66,7 +68,7 @@ def train_here(
         result = _sum_up(out, trainer, rows, steps, time.monotonic() - start)
         if rank == 0:
             about = _about(conversations, model, settings, plan, trainer, device)
-            write_report(out, result, _history(trainer, plan), proof, about)
+            write_report(out, result, _history(trainer), proof, about)
             shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return result
 
@@ -106,11 +108,10 @@ def _identify(
     }
 
 
-def _longest(network: Any, settings: TrainSettings, tell: OnProgress) -> int:
-    window = getattr(network.config, "max_position_embeddings", None) or settings.max_tokens
-    if window < settings.max_tokens:
-        tell(Note(f"the model's window is {window} tokens, shorter than train.max_tokens = {settings.max_tokens}"))
-    return min(window, settings.max_tokens)
+def _longest(network: Any, settings: TrainSettings) -> int:
+    """Tokens of the longest row: the setting, or the model's window where that is shorter."""
+    window = getattr(network.config, "max_position_embeddings", None)
+    return min(window or settings.max_tokens, settings.max_tokens)
 
 
 def _prove(rows: TokenRows, chat: Chat, settings: TrainSettings) -> Proof:
@@ -118,15 +119,12 @@ def _prove(rows: TokenRows, chat: Chat, settings: TrainSettings) -> Proof:
     return Proof([row.number for row in chosen], [show_loss(row, chat) for row in chosen])
 
 
-def _tell_rows(rows: TokenRows, proof: Proof, tell: OnProgress) -> None:
-    left_out = ", ".join(f"{count} {reason}" for reason, count in rows.dropped.items())
-    tell(
-        Note(
-            f"{len(rows.rows)} rows, {rows.tokens:,} tokens, {rows.loss_tokens:,} with loss"
-            + (f"; left out: {left_out}" if left_out else "")
-        )
-    )
-    tell(proof)
+def _tell_rows(rows: TokenRows, longest: int, tell: OnProgress) -> None:
+    text = f"{len(rows.rows)} rows, {rows.tokens:,} tokens, {rows.loss_tokens:,} with loss"
+    if rows.dropped:
+        counts = ", ".join(f"{count} {reason}" for reason, count in rows.dropped.items())
+        text += f"; left out: {counts} (a row may have {longest} tokens)"
+    tell(Note(text))
 
 
 def _plan(rows: TokenRows, settings: TrainSettings, processes: int, device: str) -> BatchPlan:
@@ -159,9 +157,7 @@ def _assemble(
     )
     if settings.packing:
         shortest = sorted(rows.rows, key=lambda row: (len(row), row.number))[:2]
-        probe = ProveIsolation([row.input_ids for row in shortest], len(chat.tokenizer))
-        probe.trainer = trainer
-        trainer.add_callback(probe)
+        trainer.add_callback(ProveIsolation(trainer, [row.input_ids for row in shortest], len(chat.tokenizer)))
     return trainer
 
 
@@ -175,7 +171,7 @@ def _is_mixed(settings: TrainSettings, device: str) -> bool:
 def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
     from selfcodealign.training.loop import StopAtSignal
 
-    stop = StopAtSignal()
+    stop = StopAtSignal(out / STOP)
     trainer.add_callback(stop)
     checkpoint = find_checkpoint(out)
     if checkpoint is not None:
@@ -194,30 +190,15 @@ def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
         raise TrainingError("the loss is not finite: lower train.learning_rate, or use --set train.precision=float32")
 
 
-def _history(trainer: Any, plan: BatchPlan) -> list[Any]:
+def _history(trainer: Any) -> list[dict[str, float]]:
     """Every step since the very first, those before a resume included."""
-    from selfcodealign.training.events import Step
-
-    return [
-        Step(
-            step=entry["step"],
-            steps=trainer.state.max_steps,
-            epoch=entry["step"] / plan.steps_per_epoch,
-            loss=float(entry["loss"]),
-            learning_rate=float(entry["learning_rate"]),
-            grad_norm=float(entry.get("grad_norm", math.nan)),
-            tokens_per_second=math.nan,
-            useful_tokens_per_second=math.nan,
-            seconds_left=0.0,
-        )
-        for entry in trainer.state.log_history
-        if "loss" in entry
-    ]
+    keys = ("step", "loss", "learning_rate", "grad_norm")
+    return [{key: float(entry[key]) for key in keys} for entry in trainer.state.log_history if "loss" in entry]
 
 
 def _sum_up(out: Path, trainer: Any, rows: TokenRows, steps: Any, seconds: float) -> TrainResult:
-    losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-    last = steps.steps[-1] if steps.steps else None
+    losses = [step["loss"] for step in _history(trainer)]
+    last = steps.last
     return TrainResult(
         out=out,
         steps=trainer.state.global_step,
@@ -257,6 +238,3 @@ def _about(
             **{name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "datasets")},
         },
     }
-
-
-__all__ = ["MissingExtra", "train_here"]

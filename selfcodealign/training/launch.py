@@ -1,0 +1,139 @@
+"""Several devices: as many processes are started with accelerate, and their events come back through a pipe.
+
+Started by hand it works as well, with the same files:
+
+    accelerate launch --config_file fsdp2.yaml --num_processes 8 -m selfcodealign train DATASET --model M --out OUT
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from selfcodealign import errors
+from selfcodealign.errors import TrainingError
+from selfcodealign.recipe import TrainSettings
+from selfcodealign.training.events import Event, Note, OnProgress, Proof, Step, TrainResult
+from selfcodealign.training.masking import Piece
+from selfcodealign.training.output import IDENTITY, STOP, find_result
+
+#: Starts a line of the workers' output that is an event; other lines are the libraries' talk.
+_MARK = "\x1e"
+
+LOG = "processes.log"
+
+
+def launch(
+    dataset: str | Path, model: str, out: Path, settings: TrainSettings, on_progress: OnProgress, *, fresh: bool
+) -> TrainResult:
+    """Train with `settings.processes` processes on this machine. Raises what they raise."""
+    if settings.parallel == "zero3" and find_spec("deepspeed") is None:
+        raise TrainingError("train.parallel = zero3 needs DeepSpeed: pip install deepspeed, or use fsdp2")
+    if out.exists() and any(out.iterdir()) and not (out / IDENTITY).exists():
+        raise TrainingError(f"{out} holds files that are no training: choose an empty or new folder")
+    log = out.with_name(out.name + "." + LOG)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    job = {"dataset": str(dataset), "model": model, "out": str(out), "settings": settings.model_dump(), "fresh": fresh}
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [*_command(settings), "-m", "selfcodealign.training", json.dumps(job)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,  # Ctrl-C comes to us; we tell the workers, which stop after the same step
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        failure = _follow(process, out, on_progress)
+    if failure is not None:
+        raise failure
+    result = find_result(out)
+    if process.returncode or result is None:
+        raise TrainingError(f"a training process failed (exit code {process.returncode}); its output is in {log}")
+    log.unlink()
+    return result
+
+
+def _command(settings: TrainSettings) -> list[str]:
+    import torch
+
+    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+    name = "cpu" if on_cpu and settings.parallel == "ddp" else settings.parallel
+    file = resources.files("selfcodealign") / "accelerate" / f"{name}.yaml"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
+    command += ["--num_processes", str(settings.processes), "--main_process_port", "0"]
+    if on_cpu:
+        command += ["--cpu", "--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) // settings.processes))]
+    return command
+
+
+def _follow(process: subprocess.Popen[str], out: Path, on_progress: OnProgress) -> BaseException | None:
+    """Pass events on until the workers end; on Ctrl-C ask them to stop, on a second one end them."""
+    failure: BaseException | None = None
+    assert process.stdout is not None
+    asked = False
+    while True:
+        try:
+            for line in process.stdout:
+                if line.startswith(_MARK):
+                    event = read_event(line[1:])
+                    if isinstance(event, BaseException):
+                        failure = event
+                    else:
+                        on_progress(event)
+            process.wait()
+            return failure
+        except KeyboardInterrupt:
+            if asked:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+            asked = True
+            out.mkdir(parents=True, exist_ok=True)
+            (out / STOP).touch()
+            on_progress(Note("stopping after this step; Ctrl-C again ends at once"))
+
+
+def write_event(event: Event | BaseException) -> str:
+    """One line that `read_event` understands."""
+    if isinstance(event, BaseException):
+        told: dict[str, Any] = {"text": str(event)}
+    else:
+        told = dataclasses.asdict(event)
+    return json.dumps({"kind": type(event).__name__} | told)
+
+
+def read_event(line: str) -> Event | BaseException:
+    told = json.loads(line)
+    kind = told.pop("kind")
+    if kind == "Note":
+        return Note(**told)
+    if kind == "Step":
+        return Step(**told)
+    if kind == "Proof":
+        return Proof(told["numbers"], [[Piece(**piece) for piece in row] for row in told["rows"]])
+    if kind == "KeyboardInterrupt":
+        return KeyboardInterrupt(told["text"])
+    return getattr(errors, kind, TrainingError)(told["text"])
+
+
+def work(job: dict[str, Any]) -> None:
+    """One worker's whole life; rank 0 tells the launching process what happens."""
+    from selfcodealign.training.run import train_here
+
+    def tell(event: Event | BaseException) -> None:
+        print(_MARK + write_event(event), flush=True)
+
+    settings = TrainSettings.model_validate(job["settings"])
+    try:
+        train_here(job["dataset"], job["model"], Path(job["out"]), settings, tell, fresh=job["fresh"])
+    except (errors.UserError, KeyboardInterrupt) as error:
+        if int(os.environ.get("RANK", "0")) == 0:
+            tell(error)
+        raise SystemExit(2) from None  # so that the launcher ends the processes that wait for this one

@@ -1,0 +1,75 @@
+"""Packed rows do not see each other, and the check that says so can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from selfcodealign.errors import TrainingError
+from selfcodealign.training.isolation import check_isolation
+
+ROWS = [[20, 31, 7, 55, 90, 12, 13], [40, 41, 60, 8, 9], [77, 20, 20, 33]]
+
+
+@pytest.fixture(scope="module", params=["sdpa", "eager"])
+def model(request: pytest.FixtureRequest, tiny_base: Path):
+    return AutoModelForCausalLM.from_pretrained(
+        tiny_base, dtype=torch.float32, attn_implementation=request.param
+    ).eval()
+
+
+def pack(rows: list[list[int]]) -> dict:
+    """A batch as training makes it."""
+    collate = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
+    return collate([{"input_ids": row, "labels": row} for row in rows])
+
+
+def test_logits_of_packed_rows_are_those_of_the_rows_alone(model):
+    """Three rows behind one another: each one's logits are what the row alone gives."""
+    with torch.no_grad():
+        batch = pack(ROWS)
+        batch.pop("labels")
+        packed = model(**batch, use_cache=False).logits[0].split([len(row) for row in ROWS])
+        for row, logits in zip(ROWS, packed, strict=True):
+            alone = model(input_ids=torch.tensor([row])).logits[0]
+            torch.testing.assert_close(logits, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_without_boundaries_the_logits_would_differ(model):
+    """The comparison above is no tautology: one long row of the same tokens gives other logits."""
+    with torch.no_grad():
+        joined = model(input_ids=torch.tensor([sum(ROWS, [])])).logits[0].split([len(row) for row in ROWS])
+        alone = model(input_ids=torch.tensor([ROWS[1]])).logits[0]
+        assert (joined[1] - alone).abs().max() > 0.05 * alone.std()
+
+
+def test_training_takes_a_model_that_keeps_the_boundaries(model):
+    """The check before the first step passes."""
+    with torch.no_grad():
+        check_isolation(model, DataCollatorForLanguageModeling(0, padding_free=True), ROWS, 100, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        (["position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "seq_idx"], "packed rows see each other"),
+        (["shift"], "gets other positions"),
+    ],
+)
+def test_training_refuses_a_model_that_loses_them(model, lost: list[str], words: str):
+    """A model that ignores the boundaries, and one that keeps them but goes on counting positions."""
+
+    def collate(examples: list[dict]) -> dict:
+        batch = pack([example["input_ids"] for example in examples])
+        if lost == ["shift"] and len(examples) > 1:
+            boundary = len(examples[0]["input_ids"])
+            batch["position_ids"] = batch["position_ids"].clone()
+            batch["position_ids"][:, boundary:] += 37
+        return {key: value for key, value in batch.items() if key not in lost}
+
+    with torch.no_grad(), pytest.raises(TrainingError, match=words):
+        check_isolation(model, collate, ROWS, 100, "cpu")

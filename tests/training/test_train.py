@@ -1,0 +1,205 @@
+"""A training from end to end on a model of random weights."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from selfcodealign.errors import ModelError, TrainingError
+from selfcodealign.recipe import TrainSettings
+from selfcodealign.training import Note, Proof, Step, TrainResult, train
+from tests.training.conftest import make_model, write_rows
+
+FAST = TrainSettings(learning_rate=1e-2, epochs=2, batch=8, precision="float32", device="cpu")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_base: Path, rows: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory):
+    """One plain training that several tests look at: result and events."""
+    folder = tmp_path_factory.mktemp("trained")
+    events: list = []
+    result = train(write_rows(folder / "rows.jsonl", rows), str(tiny_base), folder / "out", FAST, events.append)
+    return result, events
+
+
+def test_loss_falls_and_the_folder_is_a_model(trained: tuple[TrainResult, list]):
+    """Six steps bring the loss down; the folder loads, in the precision the base was stored in."""
+    result, _ = trained
+    assert result.steps == 6
+    assert len(result.losses) == 6
+    assert result.last_loss < result.first_loss - 0.5
+    model = AutoModelForCausalLM.from_pretrained(result.out)
+    tokenizer = AutoTokenizer.from_pretrained(result.out)
+    assert model.dtype == torch.bfloat16
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+    messages = [{"role": "user", "content": "Add."}]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert text == "### Instruction\nAdd.\n\n### Response\n"
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    assert model.generate(**inputs, max_new_tokens=4).shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_events_tell_rows_proof_and_every_step(trained: tuple[TrainResult, list]):
+    """First what is trained on, then the proof, then one event per step with a falling time left."""
+    result, events = trained
+    assert isinstance(events[0], Note)
+    assert events[0].text.startswith(f"24 rows, {result.tokens:,} tokens")
+    assert isinstance(events[1], Proof)
+    assert events[1].rows[0][-1].text.endswith("```<|end|>")
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [step.step for step in steps] == list(range(1, 7))
+    assert [step.loss for step in steps] == result.losses
+    assert steps[2].epoch == 1.0
+    assert steps[-1].seconds_left == 0.0
+
+
+def test_report_and_card_hold_what_happened(trained: tuple[TrainResult, list]):
+    """train_report.json has the figures, the page the curve and the proof; checkpoints are gone."""
+    result, events = trained
+    told = json.loads((result.out / "train_report.json").read_text())
+    assert told["result"]["losses"] == result.losses
+    assert [step["loss"] for step in told["steps"]] == result.losses
+    assert told["settings"]["learning_rate"] == FAST.learning_rate
+    assert told["split"]["micro_batch"] * told["split"]["accumulation"] == 8
+    page = result.report.read_text()
+    assert "<svg" in page
+    assert page.count("<mark>") == 1 + len(events[1].rows)
+    assert (result.out / "loss.svg").read_text() in page
+    assert "apply_chat_template" in (result.out / "README.md").read_text()
+    assert not (result.out / "checkpoints").exists()
+
+
+def test_the_same_command_again_returns_the_result(trained: tuple[TrainResult, list], tiny_base: Path):
+    """Nothing is trained twice; the result comes from the report."""
+    result, _ = trained
+    events: list = []
+    again = train(result.out.parent / "rows.jsonl", str(tiny_base), result.out, FAST, events.append)
+    assert again == result
+    assert [event.text for event in events] == [f"{result.out} is trained already; --fresh would train it anew"]
+
+
+@pytest.mark.parametrize(
+    "speed", [{"micro_batch": 1}, {"micro_batch": 8}, {"packing": False, "micro_batch": 4}], ids=str
+)
+def test_speed_settings_do_not_change_what_is_learned(
+    trained: tuple[TrainResult, list], tiny_base: Path, dataset: Path, tmp_path: Path, speed: dict
+):
+    """Alone, packed or padded: the same losses up to rounding."""
+    result = train(dataset, str(tiny_base), tmp_path / "out", FAST.model_copy(update=speed))
+    assert result.losses == pytest.approx(trained[0].losses, rel=2e-4)
+
+
+def test_seed_decides(trained: tuple[TrainResult, list], tiny_base: Path, dataset: Path, tmp_path: Path):
+    """The same seed gives the same weights, bit for bit; another one other losses."""
+    same = train(dataset, str(tiny_base), tmp_path / "same", FAST)
+    other = train(dataset, str(tiny_base), tmp_path / "other", FAST.model_copy(update={"seed": 1}))
+    assert same.losses == trained[0].losses
+    before, after = weights(trained[0].out), weights(same.out)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert other.losses != same.losses
+
+
+def test_stopped_training_goes_on_where_it_stopped(
+    trained: tuple[TrainResult, list], tiny_base: Path, dataset: Path, tmp_path: Path
+):
+    """Ctrl-C in step 3: a checkpoint is left; the same call ends with the weights of an unbroken training."""
+    out = tmp_path / "out"
+    notes: list[str] = []
+
+    def interrupt(event: object) -> None:
+        if isinstance(event, Note):
+            notes.append(event.text)
+        if isinstance(event, Step) and event.step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, str(tiny_base), out, FAST, interrupt)
+    assert notes[-1].startswith("stopped at step ")
+    assert not (out / "model.safetensors").exists()
+    torn = out / "checkpoints" / "checkpoint-5"
+    torn.mkdir()  # a checkpoint that a kill cut short has no trainer_state.json yet
+    events: list = []
+    result = train(dataset, str(tiny_base), out, FAST, events.append)
+    assert any(isinstance(event, Note) and event.text.startswith("resuming from step") for event in events)
+    assert min(event.step for event in events if isinstance(event, Step)) > 3
+    assert result.losses == trained[0].losses
+    before, after = weights(trained[0].out), weights(out)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_another_training_in_the_same_folder_is_refused(
+    trained: tuple[TrainResult, list], tiny_base: Path, dataset: Path, tmp_path: Path
+):
+    """Other settings or other data in a folder that holds a training: refused by name, unless `fresh`."""
+    out = trained[0].out
+    changed = FAST.model_copy(update={"learning_rate": 1e-3})
+    with pytest.raises(TrainingError, match=r"another training \(learning_rate was 0.01, is 0.001\)"):
+        train(dataset, str(tiny_base), out, changed)
+    fewer = write_rows(tmp_path / "fewer.jsonl", [{"instruction": "A", "response": "b"}])
+    with pytest.raises(TrainingError, match="dataset was"):
+        train(fewer, str(tiny_base), out, FAST)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    with pytest.raises(TrainingError, match="holds files that are no training"):
+        train(dataset, str(tiny_base), tmp_path / "mine", FAST)
+
+
+def test_fresh_trains_anew(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """`fresh` replaces a complete training by another."""
+    short = FAST.model_copy(update={"max_steps": 1})
+    train(dataset, str(tiny_base), tmp_path / "out", short)
+    result = train(dataset, str(tiny_base), tmp_path / "out", short.model_copy(update={"seed": 3}), fresh=True)
+    told = json.loads((tmp_path / "out" / "train_report.json").read_text())
+    assert told["settings"]["seed"] == 3
+    assert result.steps == 1
+
+
+def test_lora_leaves_an_adapter_and_merged_weights(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """The folder is a whole model whose weights are the base's plus the adapter's, which lies beside it."""
+    result = train(dataset, str(tiny_base), tmp_path / "out", FAST.model_copy(update={"method": "lora"}))
+    assert result.last_loss < result.first_loss
+    before, after = weights(tiny_base), weights(result.out)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if "_proj" in name}
+    assert (result.out / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_window_of_the_model_limits_the_rows(dataset: Path, tmp_path: Path):
+    """Rows longer than the model's window are left out, with a note and a count."""
+    base = make_model(tmp_path / "base", window=64)
+    notes: list = []
+    result = train(dataset, str(base), tmp_path / "out", FAST.model_copy(update={"max_steps": 1}), notes.append)
+    assert result.dropped["too_long"] + result.rows == 24
+    assert result.dropped["too_long"] > 0
+    assert notes[0].text.endswith(f"left out: {result.dropped['too_long']} too_long (a row may have 64 tokens)")
+
+
+def test_what_cannot_be_had_is_refused(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """QLoRA without a GPU, a GPU that is not there, a reporter that is not installed, a model that does not exist."""
+    out = tmp_path / "out"
+    for update, words in [
+        ({"method": "qlora"}, "qlora needs a GPU"),
+        ({"report_to": ["trackio"]}, "pip install trackio"),
+        ({"parallel": "zero3", "processes": 2}, "pip install deepspeed"),
+    ]:
+        with pytest.raises(TrainingError, match=words):
+            train(dataset, str(tiny_base), out, FAST.model_copy(update=update))
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainingError, match="torch sees no GPU"):
+            train(dataset, str(tiny_base), out, FAST.model_copy(update={"device": "cuda"}))
+    with pytest.raises(ModelError, match="no model folder at"):
+        train(dataset, str(tmp_path / "absent"), out, FAST)
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        train(dataset, str(tmp_path), out, FAST)
