@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from selfcodealign.errors import ModelError, did_you_mean
@@ -48,10 +49,17 @@ class ServerModel:
     """A model behind one or several servers.
 
     `settings.urls` name the servers, `settings.name` the model ("" takes the only one they hold). Entering asks every
-    server which models it holds: a server that cannot be reached is left out as long as another one can.
+    server which models it holds: a server that cannot be reached is left out as long as another one can. `check` is
+    called at every fault and may raise what makes waiting pointless.
     """
 
-    def __init__(self, settings: ModelSettings, *, extra_identity: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: ModelSettings,
+        *,
+        extra_identity: dict[str, str] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         if not settings.urls:
             raise ModelError("no server named: set model.urls, for example http://localhost:8000/v1")
         self.concurrency = settings.concurrency
@@ -59,6 +67,7 @@ class ServerModel:
         self._endpoints = [Endpoint(url) for url in dict.fromkeys(map(normalize_url, settings.urls))]
         self._key = os.environ.get(settings.api_key_env, "").strip()
         self._extra_identity = extra_identity or {}
+        self._check = check or (lambda: None)
         self._client: httpx.AsyncClient | None = None
         self._identity: dict[str, str] = {}
         self._fields: dict[str, Any] = {}
@@ -143,8 +152,10 @@ class ServerModel:
         # Hundreds of requests wait together; spread out, they do not strike a recovering server at one instant.
         pause = max(0.0, ready_at - now)
         await asyncio.sleep(pause + random.uniform(0.0, 0.25 * pause))
+        self._check()
 
     def _note_fault(self, endpoint: Endpoint, error: Exception) -> None:
+        self._check()
         pause = error.pause if isinstance(error, PassingFault) else None
         if endpoint.note_fault(self._hide_key(_describe(error)), pause) and len(self._endpoints) > 1:
             _log.warning("%s fails (%s); going on with the other servers", endpoint.shown, endpoint.fault)

@@ -42,6 +42,13 @@ _TAIL_BYTES = 16384
 _LONGEST_LINE = 300
 _CAUSE_MARKS = ("Error", "error:", "Exception", "out of memory")
 
+#: Known causes and what helps. The first: vLLM 0.32 on a CPU dies when it cuts the prompt of a request with a seed.
+_REMEDIES = {
+    "CPU Generator does not use offset": 'add "--no-enable-chunked-prefill" to model.serve_args',
+    "out of memory": "lower --gpu-memory-utilization or --max-model-len in model.serve_args",
+    "KV cache": "lower --max-model-len in model.serve_args, or give it more memory",
+}
+
 # The child asks the kernel to kill it when we die (prctl PR_SET_PDEATHSIG), then becomes vLLM. Its own children, the
 # engine processes, notice that the server is gone and end by themselves. A small interpreter does it instead of
 # `preexec_fn`, which can deadlock in a program with threads. Should we have died before the call, it ends at once.
@@ -78,6 +85,7 @@ class ServedModel:
                     update={"urls": [f"http://127.0.0.1:{port}"], "serve": None, "name": _served_name(arguments)}
                 ),
                 extra_identity=_identify(self._settings),
+                check=self._check_alive,
             )
             await self._server.__aenter__()
         except BaseException:
@@ -100,11 +108,7 @@ class ServedModel:
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt`. Raises `ModelError`, with the cause from the log when the server has died."""
         assert self._server is not None, "enter the model with `async with` first"
-        try:
-            return await self._server.complete(prompt, sampling, seed=seed)
-        except ModelError:
-            self._check_alive()
-            raise
+        return await self._server.complete(prompt, sampling, seed=seed)
 
     def _start(self, arguments: list[str]) -> None:
         handle, path = tempfile.mkstemp(prefix="selfcodealign-vllm-", suffix=".log")
@@ -149,9 +153,13 @@ class ServedModel:
         raise ModelError(f"vLLM ended {how}: {self._find_cause()} (log: {self.log_path})")
 
     def _find_cause(self) -> str:
-        """The last line of the log that looks like an error, else its last line."""
+        """The last line of the log that looks like an error, else its last line; and the remedy, when it is known."""
         lines = self._last_lines(200).splitlines()
-        causes = [line for line in lines if any(mark in line for mark in _CAUSE_MARKS)]
+        for mark, remedy in _REMEDIES.items():
+            known = [line for line in lines if mark in line and any(word in line for word in _CAUSE_MARKS)]
+            if known:
+                return f"{known[-1][:_LONGEST_LINE]}; {remedy}"
+        causes = [line for line in lines if any(word in line for word in _CAUSE_MARKS)]
         return (causes or lines or ["it wrote nothing"])[-1][:_LONGEST_LINE]
 
     def _last_lines(self, count: int) -> str:
