@@ -1,7 +1,7 @@
 """kill -9 at a hundred random moments: does every resume end with the rows of an undisturbed run?
 
-    python bench/kills.py               # 100 kills
-    python bench/kills.py --kills 10
+    python -m bench.kills                # 100 kills
+    python -m bench.kills --kills 10
 
 A scripted model answers slowly, real programs run in the real sandbox, and the whole process group is killed after a
 random time. After every kill the run is resumed; after the last one it is completed and compared, row by row and field
