@@ -15,6 +15,9 @@ from selfcodealign.errors import ModelError
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 
+#: Seconds without a fault after which the next one is news.
+SILENCE = 60.0
+
 
 def normalize_url(url: str) -> str:
     """The address below which `/completions` and `/models` lie, without a slash at its end.
@@ -62,6 +65,7 @@ class Endpoint:
     asked_until: float = 0.0
     backing_off_until: float = 0.0
     fault: str = ""
+    said_at: float = float("-inf")
     shown: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,24 +75,27 @@ class Endpoint:
     def ready_at(self) -> float:
         return max(self.asked_until, self.backing_off_until)
 
-    def note_fault(self, fault: str, pause: float | None) -> bool:
-        """Leave the server alone for `pause` seconds, or for ever longer. True when it had been well until now."""
+    def note_fault(self, fault: str, pause: float | None) -> None:
+        """Leave the server alone for `pause` seconds, or for ever longer."""
         now = time.monotonic()
-        was_well, self.fault = not self.fault, fault
+        self.fault = fault
         if pause is not None:
             self.asked_until = max(self.asked_until, now + pause)
         # Hundreds of requests fail together when a server dies: they count as one fault, not as hundreds.
         elif now >= self.backing_off_until:
             self.faults += 1
             self.backing_off_until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.faults - 1, 16))
-        return was_well
 
-    def note_answer(self) -> bool:
-        """The server answered. True when it had been failing until now."""
-        was_failing = bool(self.fault)
+    def note_answer(self) -> None:
+        """The server answered."""
         self.served += 1
         self.faults, self.backing_off_until, self.fault = 0, 0.0, ""
-        return was_failing
+
+    def worth_saying(self) -> bool:
+        """Whether a person should hear of this fault: once, and again only after a while without news."""
+        now = time.monotonic()
+        quiet, self.said_at = now - self.said_at > SILENCE, now
+        return quiet
 
     @contextmanager
     def busy(self) -> Iterator[None]:

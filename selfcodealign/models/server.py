@@ -139,8 +139,7 @@ class ServerModel:
                 raise ModelError(f"{endpoint.shown}: {_describe(error)}") from None
             else:
                 self._answered_at = time.monotonic()
-                if endpoint.note_answer():
-                    _log.warning("%s answers again", endpoint.shown)
+                endpoint.note_answer()
                 return completion
 
     async def _wait_for_server(self, first_fault: float | None) -> None:
@@ -156,9 +155,11 @@ class ServerModel:
 
     def _note_fault(self, endpoint: Endpoint, error: Exception) -> None:
         self._check()
-        pause = error.pause if isinstance(error, PassingFault) else None
-        if endpoint.note_fault(self._hide_key(_describe(error)), pause) and len(self._endpoints) > 1:
-            _log.warning("%s fails (%s); going on with the other servers", endpoint.shown, endpoint.fault)
+        passing = error if isinstance(error, PassingFault) else None
+        endpoint.note_fault(self._hide_key(_describe(error)), passing.pause if passing else None)
+        if not (passing and passing.limited) and endpoint.worth_saying():
+            others = "going on with the other servers" if len(self._endpoints) > 1 else "trying again"
+            _log.warning("%s fails (%s); %s", endpoint.shown, endpoint.fault, others)
 
     def _give_up(self) -> ModelError:
         faults = "; ".join(f"{endpoint.shown}: {endpoint.fault or 'no answer'}" for endpoint in self._endpoints)

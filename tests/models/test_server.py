@@ -1,0 +1,446 @@
+"""A model behind HTTP servers: what is sent, what is tried again, and what ends a run with one line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from selfcodealign.errors import ModelError
+from selfcodealign.models import Completion, PromptTooLong, Sampling, endpoints
+from selfcodealign.models.server import ServerModel
+from selfcodealign.recipe import ModelSettings
+from tests.models.faulty_server import (
+    FaultyServer,
+    Plan,
+    answer,
+    break_off,
+    drop,
+    refuse,
+    refused_port,
+    say,
+    show_page,
+    stay_silent,
+)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back off in hundredths of seconds, and know no key."""
+    monkeypatch.setattr(endpoints, "FIRST_PAUSE", 0.01)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def settings(*servers: FaultyServer | str, **values: Any) -> ModelSettings:
+    urls = [server if isinstance(server, str) else server.url for server in servers]
+    return ModelSettings(**{"name": "demo", "urls": urls, "retry_seconds": 5.0, **values})
+
+
+async def ask_once(model: ServerModel, sampling: Sampling | None = None) -> Completion:
+    async with model:
+        return await model.complete("hello", sampling or Sampling(), seed=11)
+
+
+def ask(server: FaultyServer, sampling: Sampling | None = None, **values: Any) -> Completion:
+    return asyncio.run(ask_once(ServerModel(settings(server, **values)), sampling))
+
+
+def fail(server: FaultyServer | str, **values: Any) -> str:
+    """The message of the `ModelError` that entering and asking ends with; it is always one line."""
+    with pytest.raises(ModelError) as caught:
+        asyncio.run(ask_once(ServerModel(settings(server, **values))))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_request_carries_seed_stop_and_sampling():
+    """Everything that decides an answer is sent; a vLLM is told to use no sampler of its own."""
+    with FaultyServer(card={"max_model_len": 4096}) as server:
+        got = ask(server, Sampling(temperature=0.3, top_p=0.9, max_tokens=17, stop=("</a>", "\n#")))
+    assert got == Completion("hello:11", "stop", prompt_tokens=7, completion_tokens=3)
+    wanted = {"model": "demo", "prompt": "hello", "seed": 11, "temperature": 0.3, "top_p": 0.9, "max_tokens": 17}
+    assert (
+        server.bodies[0].items() >= (wanted | {"stop": ["</a>", "\n#"], "top_k": 0, "repetition_penalty": 1.0}).items()
+    )
+
+
+def test_unknown_engines_get_openai_fields_only():
+    """Fields outside OpenAI's protocol go to engines known to take them; others may refuse them."""
+    with FaultyServer(card={"owned_by": "somebody"}) as server:
+        ask(server)
+    assert set(server.bodies[0]) == {"model", "prompt", "seed", "temperature", "top_p", "max_tokens"}
+
+
+def test_identity_names_engine_and_version():
+    """A run records model, revision, engine, version, context and sampler."""
+
+    async def enter(server: FaultyServer) -> dict[str, str]:
+        async with ServerModel(settings(server, revision="abc")) as model:
+            return model.identity()
+
+    with FaultyServer(card={"max_model_len": 512, "root": "/weights"}, version="0.32.0") as server:
+        identity = asyncio.run(enter(server))
+    assert identity == {
+        "name": "demo",
+        "revision": "abc",
+        "engine": "vllm",
+        "engine_version": "0.32.0",
+        "sampler": "temperature and top_p alone",
+        "root": "/weights",
+        "context": "512",
+    }
+
+
+def test_empty_name_takes_the_only_model():
+    """Without a name the only model held is asked; of several, one has to be chosen."""
+    with FaultyServer(models=("only",)) as server:
+        ask(server, name="")
+        assert server.bodies[0]["model"] == "only"
+    with FaultyServer(models=("a", "b")) as server:
+        assert "holds 2 models; set model.name to one of a, b" in fail(server, name="")
+
+
+def test_unknown_model_lists_what_there_is():
+    """A misspelt name is answered with the names held and the likeliest one."""
+    with FaultyServer(models=("coder-7b", "writer-1b")) as server:
+        message = fail(server, name="codr-7b")
+    assert 'holds no model "codr-7b"; it holds coder-7b, writer-1b; did you mean "coder-7b"?' in message
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refuse(429),
+        refuse(500),
+        refuse(503, "loading"),
+        show_page(502),
+        stay_silent(1.0),
+        drop,
+        break_off,
+        say("half", None),
+        say("half", "abort"),
+    ],
+    ids=["429", "500", "503", "502 page", "time-out", "reset", "half a body", "unfinished", "aborted"],
+)
+def test_passing_faults_are_tried_again(fault: Plan):
+    """What may pass is asked again, with the same seed, until there is an answer."""
+    with FaultyServer(fault, fault) as server:
+        got = ask(server, request_seconds=0.3)
+    assert got.text == "hello:11"
+    assert [body["seed"] for body in server.bodies] == [11, 11, 11]
+
+
+def test_retry_after_is_kept_to():
+    """The server is left alone for as long as it asks, however short our own pauses are."""
+    with FaultyServer(refuse(429, headers={"Retry-After": "1"})) as server:
+        ask(server)
+    assert server.times[1] - server.times[0] >= 1.0
+
+
+def test_retry_after_longer_than_patience_ends_at_once():
+    """Waiting that must end in giving up is not begun."""
+    begun = time.monotonic()
+    with FaultyServer(always=refuse(429, "come back tomorrow", {"Retry-After": "86400"})) as server:
+        message = fail(server, retry_seconds=60.0)
+    assert "come back tomorrow" in message
+    assert time.monotonic() - begun < 30
+    assert len(server.bodies) == 1
+
+
+def test_gives_up_after_retry_seconds():
+    """A fault that does not pass ends the run, with the server's own words."""
+    with FaultyServer(always=refuse(500, "CUDA error")) as server:
+        message = fail(server, retry_seconds=0.2)
+    assert "no answer for 0.2 s" in message
+    assert "500: CUDA error" in message
+    assert "finished rows are kept" in message
+    assert len(server.bodies) > 1
+
+
+def test_no_patience_means_one_try():
+    """retry_seconds = 0 asks once."""
+    with FaultyServer(always=refuse(500)) as server:
+        fail(server, retry_seconds=0.0)
+    assert len(server.bodies) == 1
+
+
+def test_dead_server_at_start_is_said_at_once():
+    """A run does not begin by waiting for a server that is not there."""
+    with refused_port() as port:
+        message = fail(f"127.0.0.1:{port}", retry_seconds=60.0)
+    assert f"no server can be reached (http://127.0.0.1:{port}/v1: no connection" in message
+    assert "correct model.urls" in message
+
+
+def test_server_that_dies_half_way_and_comes_back():
+    """Requests wait for a server that is restarted in time, and none is lost."""
+
+    async def run() -> list[str]:
+        first = FaultyServer().__enter__()
+        async with ServerModel(settings(first)) as model:
+            before = await model.complete("before", Sampling(), seed=1)
+            first.die()
+            waiting = [asyncio.create_task(model.complete("after", Sampling(), seed=seed)) for seed in range(20)]
+            await asyncio.sleep(0.2)
+            with FaultyServer(port=first.server_address[1]):
+                after = await asyncio.gather(*waiting)
+        return [before.text, *(completion.text for completion in after)]
+
+    assert asyncio.run(run()) == ["before:1", *(f"after:{seed}" for seed in range(20))]
+
+
+def test_server_that_dies_for_good():
+    """When the server stays away the run ends with one line that names it."""
+
+    async def run() -> None:
+        server = FaultyServer().__enter__()
+        async with ServerModel(settings(server, retry_seconds=0.3)) as model:
+            await model.complete("before", Sampling(), seed=1)
+            server.die()
+            with pytest.raises(ModelError, match=r"no answer for 0.3 s \(http://127.0.0.1:\d+/v1: no connection"):
+                await asyncio.gather(*(model.complete("after", Sampling(), seed=seed) for seed in range(20)))
+
+    asyncio.run(run())
+
+
+def test_several_servers_share_the_load():
+    """Requests go to whichever server has the fewest under way."""
+
+    async def run(*servers: FaultyServer) -> None:
+        async with ServerModel(settings(*servers)) as model:
+            await asyncio.gather(*(model.complete("p", Sampling(), seed=seed) for seed in range(40)))
+
+    with FaultyServer(always=stay_silent(0.02)) as one, FaultyServer(always=stay_silent(0.02)) as other:
+        asyncio.run(run(one, other))
+    assert len(one.bodies) + len(other.bodies) == 40
+    assert min(len(one.bodies), len(other.bodies)) >= 10
+    assert max(one.most_at_once, other.most_at_once) <= 20
+
+
+def test_one_dead_server_among_several_is_said_once(caplog: pytest.LogCaptureFixture):
+    """The others go on; the loss is told in one line, not once per request."""
+
+    async def run(alive: FaultyServer, dying: FaultyServer) -> list[Completion]:
+        async with ServerModel(settings(alive, dying)) as model:
+            await asyncio.gather(*(model.complete("p", Sampling(), seed=seed) for seed in range(4)))
+            dying.die()
+            return await asyncio.gather(*(model.complete("p", Sampling(), seed=seed) for seed in range(60)))
+
+    with caplog.at_level(logging.WARNING, "selfcodealign"), FaultyServer() as alive:
+        answers = asyncio.run(run(alive, FaultyServer().__enter__()))
+    assert [completion.text for completion in answers] == [f"p:{seed}" for seed in range(60)]
+    assert sum("going on with the other servers" in line for line in caplog.messages) == 1
+
+
+def test_server_missing_at_start_is_left_out_until_it_comes(caplog: pytest.LogCaptureFixture):
+    """Entering succeeds as long as one server is there."""
+    with refused_port() as port, FaultyServer() as server, caplog.at_level(logging.WARNING, "selfcodealign"):
+        got = asyncio.run(ask_once(ServerModel(settings(f"127.0.0.1:{port}", server))))
+    assert got.text == "hello:11"
+    assert sum("going on with the other servers" in line for line in caplog.messages) == 1
+
+
+def test_servers_must_hold_the_same_model():
+    """A server with another model would mix two models' rows."""
+    with FaultyServer() as one, FaultyServer(models=("other",)) as other:
+        with pytest.raises(ModelError, match='holds no model "demo"; it holds other'):
+            asyncio.run(ask_once(ServerModel(settings(one, other))))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        refuse(400, "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 "
+               "input tokens, which exceeds this limit even without any output tokens."),
+        refuse(400, "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)"),
+        refuse(400, "the request exceeds the available context size, try increasing it"),
+        refuse(413, "inputs tokens + max_new_tokens must be <= 2048"),
+    ],
+    ids=["vllm", "vllm full", "llama.cpp", "tgi"],
+)  # fmt: skip
+def test_prompt_too_long_is_a_bad_row(plan: Plan):
+    """The engines' ways of saying it become `PromptTooLong`, which drops a row and not the run."""
+    with FaultyServer(plan) as server, pytest.raises(PromptTooLong):
+        ask(server)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 512 tokens, however you requested 600 tokens (400 in your prompt; 200 "
+        "for the completion). Please reduce your prompt; or completion length.",
+        "'max_tokens' is too large: 200. This model's maximum context length is 512 tokens and your request has 400 "
+        "input tokens (200 > 512 - 400).",
+    ],
+)
+def test_too_many_tokens_asked_for_is_asked_again_with_what_fits(message: str):
+    """A prompt that fits is answered as far as the context goes, as engines do that cut by themselves."""
+    with FaultyServer(refuse(400, message), say("cut", "length")) as server:
+        got = ask(server, Sampling(max_tokens=200))
+    assert (got.text, got.finish_reason) == ("cut", "length")
+    assert [body["max_tokens"] for body in server.bodies] == [200, 112]
+
+
+def test_no_more_tokens_are_asked_for_than_the_context_holds():
+    """A server that tells its context is never asked for more: vLLM refuses max_tokens beyond it."""
+    with FaultyServer(card={"max_model_len": 512}) as server:
+        ask(server, Sampling(max_tokens=1536))
+    assert server.bodies[0]["max_tokens"] == 511
+
+
+def test_other_refusals_end_the_run_in_the_servers_words():
+    """A 4xx is not repeated; its message is shown."""
+    with FaultyServer(refuse(422, "top_p must be in (0, 1], got 7.0.\nline two")) as server:
+        message = fail(server)
+    assert message.endswith("it refuses the request (422): top_p must be in (0, 1], got 7.0. line two")
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("where", ["list", "completion"])
+def test_web_page_instead_of_the_api(where: str):
+    """A server that answers HTML is a wrong address."""
+    with FaultyServer(show_page(), **({"list_plan": show_page()} if where == "list" else {})) as server:
+        message = fail(server)
+    assert message == f"{server.url}: it answers with a web page, not with the OpenAI API; check host, port and path"
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (lambda handler, body: handler.send(b"pong", "text/plain"), "its answer is not JSON but 'pong'"),
+        (lambda handler, body: handler.send_json({"ok": True}), "JSON without choices[0].text"),
+        (lambda handler, body: handler.send_json({"choices": []}), "JSON without choices[0].text"),
+        (lambda handler, body: handler.send_json([1]), "JSON without choices[0].text"),
+        (say(7), "is not a text"),  # type: ignore[arg-type]
+    ],
+)
+def test_answers_in_no_known_form(plan: Plan, words: str):
+    """JSON of another shape, or none, is said to be that."""
+    with FaultyServer(plan) as server:
+        assert words in fail(server)
+
+
+def test_model_list_in_no_known_form():
+    """A /models that is JSON of another shape is named."""
+    with FaultyServer(list_plan=lambda handler, body: handler.send_json({"models": []})) as server:
+        assert "is no OpenAI model list" in fail(server)
+
+
+def test_server_without_a_model_list_is_asked_by_name():
+    """Not every server has /models; with a name set it is used as it is."""
+    with FaultyServer(list_plan=refuse(404)) as server:
+        assert ask(server, name="any").text == "hello:11"
+        assert "does not tell which models it holds; set model.name" in fail(server, name="")
+
+
+def test_chat_only_server():
+    """A server with the model but without /v1/completions is said to be that."""
+    with FaultyServer(refuse(404, "Not Found")) as server:
+        assert "without /v1/completions" in fail(server)
+
+
+def test_redirect_is_named():
+    """Redirected POSTs lose their body, so the address is to be corrected instead."""
+    with FaultyServer(refuse(307, headers={"Location": "https://elsewhere/v1"})) as server:
+        assert "redirects to https://elsewhere/v1" in fail(server)
+
+
+def test_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    """The key travels in the header alone: not in errors that repeat it, nor in logs, identity or repr."""
+    key = "sk-secret-0123456789"
+    monkeypatch.setenv("MY_KEY", key)
+    seen: list[str] = []
+
+    async def run(server: FaultyServer, **values: Any) -> None:
+        model = ServerModel(settings(server, api_key_env="MY_KEY", retry_seconds=0.05, **values))
+        try:
+            async with model:
+                seen.extend([str(model.identity()), repr(model), str(model.__dict__["_client"])])
+                await model.complete("p", Sampling(), seed=1)
+        except ModelError as error:
+            seen.append(str(error))
+
+    echo = f"Incorrect API key provided: {key}"
+    with caplog.at_level(logging.DEBUG):
+        for plan in (answer, refuse(401, echo), refuse(429, echo), refuse(500, echo), refuse(400, echo)):
+            with FaultyServer(always=plan) as server:
+                asyncio.run(run(server))
+            assert server.headers[0]["Authorization"] == f"Bearer {key}"
+    with FaultyServer(list_plan=refuse(401, echo)) as server:
+        asyncio.run(run(server))
+    assert len(seen) >= 10
+    assert "the key is read from the environment variable MY_KEY, and the key in it is refused" in seen[-1]
+    assert key not in "".join(seen) + caplog.text
+
+
+def test_missing_key_names_the_variable():
+    """A server that wants a key is answered with the variable's name."""
+    with FaultyServer(refuse(401, "Unauthorized")) as server:
+        assert "environment variable OPENAI_API_KEY, and it is not set" in fail(server)
+        assert "Authorization" not in server.headers[0]
+
+
+def test_password_in_an_address_is_not_shown():
+    """Addresses with a password are used, but shown without."""
+    with refused_port() as port:
+        message = fail(f"http://user:hunter2@127.0.0.1:{port}/v1")
+    assert "hunter2" not in message
+
+
+def test_stop_string_left_in_the_text_is_cut():
+    """A server that returns the stop string, or ignores `stop`, gives the same rows as one that does not."""
+    with FaultyServer(say("one</a>two", "length")) as server:
+        got = ask(server, Sampling(stop=("</a>",)))
+    assert (got.text, got.finish_reason) == ("one", "stop")
+
+
+def test_length_is_told_apart():
+    """An answer cut by max_tokens says so."""
+    with FaultyServer(say("one", "length")) as server:
+        assert ask(server).finish_reason == "length"
+
+
+def test_poisoned_request_does_not_hold_up_the_others():
+    """While one request fails again and again, others are answered."""
+
+    async def run(server: FaultyServer) -> tuple[int, bool]:
+        async with ServerModel(settings(server, retry_seconds=1.0)) as model:
+            poisoned = asyncio.create_task(model.complete("poison", Sampling(), seed=0))
+            answers = await asyncio.gather(*(model.complete("p", Sampling(), seed=seed) for seed in range(50)))
+            held_up = poisoned.done()
+            with pytest.raises(ModelError, match="500: poison"):
+                await poisoned
+            return len(answers), held_up
+
+    def refuse_poison(handler: Any, body: dict[str, Any]) -> None:
+        (refuse(500, "poison") if body["prompt"] == "poison" else answer)(handler, body)
+
+    with FaultyServer(always=refuse_poison) as server:
+        assert asyncio.run(run(server)) == (50, False)
+
+
+@pytest.mark.parametrize(
+    ("written", "used"),
+    [
+        ("localhost:8000", "http://localhost:8000/v1"),
+        ("http://localhost:8000/", "http://localhost:8000/v1"),
+        ("http://localhost:8000/v1/", "http://localhost:8000/v1"),
+        ("https://host/api/v1/completions", "https://host/api/v1"),
+        ("https://host/team", "https://host/team/v1"),
+        ("https://host/v1beta/openai", "https://host/v1beta/openai"),
+        ("http://[::1]:80/v1?x=1", "http://[::1]:80/v1"),
+    ],
+)
+def test_addresses_are_completed(written: str, used: str):
+    """With or without scheme, /v1, /completions or a slash: the same server."""
+    assert endpoints.normalize_url(written) == used
+
+
+@pytest.mark.parametrize("written", ["", "ftp://host/v1", "http://", "http://host:port/v1", "http://host:99999"])
+def test_no_address(written: str):
+    """What cannot be an address is refused before anything is asked."""
+    with pytest.raises(ModelError, match="is no server address; write it like"):
+        endpoints.normalize_url(written)
