@@ -14,7 +14,14 @@ from types import CodeType
 from typing import Any
 
 from selfcodealign.sandbox.damage import apply_damage, list_damages
-from selfcodealign.sandbox.instrument import Site, defined_names, mark_assertions, mark_functions, mark_tests
+from selfcodealign.sandbox.instrument import (
+    Site,
+    defined_names,
+    mark_assertions,
+    mark_functions,
+    mark_tests,
+    redefined_names,
+)
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _LARGEST_TAME = 64 * 1024
@@ -54,6 +61,7 @@ class Built:
     damages: list[tuple[int, str]] = field(default_factory=list)
     doctests: str = ""
     uses_unittest: bool = False
+    uses_doctest: bool = False
     may_patch: bool = False
 
 
@@ -96,7 +104,7 @@ def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctest
         judged, source = response, job["response"]
     else:
         judged, source = tests, job["tests"]
-        own_names = own_names - defined_names(tests)
+        own_names = own_names - redefined_names(tests, {"solution", "__main__", *aliases})
     units = [
         node.name for node in judged.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
     ]
@@ -114,6 +122,7 @@ def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctest
         damages=damages,
         doctests=doctests,
         uses_unittest="unittest" in words,
+        uses_doctest="doctest" in words,
         may_patch=not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(response),
     )
 

@@ -1,7 +1,7 @@
 """Damaged versions of a response: what tests worth the name notice.
 
-A damage is named by a short text, stable for one source text: `all:none` (every function returns None), `body:3:raise`
-(function 3 raises), `mutant:17` (the 17th place where an operator, constant, condition or return can be changed).
+A damage is named by a short text, stable for one source text: `all:none` (every function returns None), `body:3:zero`
+(function 3 returns 0), `mutant:17` (the 17th place where an operator, constant, condition or return can be changed).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BUILTIN_NAMES = frozenset(dir(builtins))
-GATES = ("all:none", "all:raise", "all:zero", "all:true")
-_BODIES = {"none": "return None", "raise": "raise RuntimeError('damaged')", "zero": "return 0", "true": "return True"}
+GATES = ("all:none", "all:zero", "all:true")
+_BODIES = {"none": "return None", "zero": "return 0", "true": "return True"}
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -64,7 +64,7 @@ class _Finder(ast.NodeVisitor):
         self.functions.append((self._count, node))
         self._enter(node)
 
-    visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._enter(node)
@@ -83,7 +83,7 @@ class _Finder(ast.NodeVisitor):
             self._add(lambda: setattr(node, "op", _SWAPS[type(node.op)]()))
         self.generic_visit(node)
 
-    visit_BinOp = visit_BoolOp = visit_AugAssign = _swap  # noqa: N815
+    visit_BinOp = visit_BoolOp = visit_AugAssign = _swap
 
     def visit_Compare(self, node: ast.Compare) -> None:
         for index, operator in enumerate(node.ops):
@@ -118,7 +118,7 @@ class _Finder(ast.NodeVisitor):
         self._add(lambda: setattr(node, "test", negated))
         self.generic_visit(node)
 
-    visit_If = visit_While = visit_IfExp = _condition  # noqa: N815
+    visit_If = visit_While = visit_IfExp = _condition
 
     def visit_Return(self, node: ast.Return) -> None:
         if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
@@ -178,9 +178,7 @@ def _damage_all(tree: ast.Module, finder: _Finder, body: str) -> None:
         return
     for node in ast.walk(tree):
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-            node.value = ast.parse(
-                {"none": "None", "raise": "...", "zero": "0", "true": "True"}[body], mode="eval"
-            ).body
+            node.value = ast.parse({"none": "None", "zero": "0", "true": "True"}[body], mode="eval").body
         elif isinstance(node, ast.Lambda):
             node.body = ast.Constant(None)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import unittest.mock
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from selfcodealign.sandbox.build import RESPONSE_FILE, TESTS_FILE, Built, BuildError
-from selfcodealign.sandbox.instrument import EXPLAIN, FAILED, HELD
+from selfcodealign.sandbox.build import RESPONSE_FILE, TESTS_FILE, BuildError, Built
+from selfcodealign.sandbox.instrument import EQUAL, EXPLAIN, FAILED, HELD, TRUE_BUILTINS
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), object, type, range, slice, bytearray})
 _CONTAINERS = (list, tuple, set, frozenset, dict)
@@ -40,7 +41,7 @@ class Evidence:
         self._make_marks(send, own_pid)
 
     def _make_marks(self, send: Callable[[dict[str, Any]], None], own_pid: int) -> None:
-        """The three functions that instrumented assertions call."""
+        """What instrumented assertions call, by name."""
         get_pid, most = os.getpid, _PROBED_PER_SITE
         probed: dict[int, int] = {}
         budget = [_MOST_RECORDS]
@@ -77,11 +78,19 @@ class Evidence:
                 raise ValueError("too many records")
             send(message)
 
-        self.held, self.failed, self.explain, self.record = held, failed, explain, record
+        def equal(left: Any, right: Any) -> Any:
+            if not self._liar:
+                seen = probed[-1] = probed.get(-1, 0) + 1
+                if seen <= most:
+                    self._liar = find_liar(left, right)
+            return left == right
+
+        self.record = record
+        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, EQUAL: equal, TRUE_BUILTINS: dict(vars(builtins))}
 
     def restore(self, namespace: dict[str, Any]) -> None:
         """Put the marks back; a response that replaced them is noted as having patched the judge."""
-        for name, mark in ((HELD, self.held), (FAILED, self.failed), (EXPLAIN, self.explain)):
+        for name, mark in self.marks.items():
             if namespace.get(name) is not mark:
                 self.patched = self.patched or name
                 namespace[name] = mark
@@ -103,6 +112,7 @@ class Evidence:
         if isinstance(error, AssertionError) and self._failures:
             return
         self._error = _describe_error(error, self.phase)
+        self._error["at_site"] = any(site.line <= self._error["line"] <= site.last_line for site in self.sites)
 
     def summary(self) -> dict[str, Any]:
         """Plain values only; this is what marshal writes."""
@@ -139,6 +149,7 @@ def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
         "phase": phase,
         "errno": error.errno or 0 if isinstance(error, OSError) else 0,
         "is_assertion": isinstance(error, AssertionError),
+        "at_site": False,
     }
 
 
@@ -173,10 +184,7 @@ def _find_liar(left: Any, right: Any) -> str:
     for mine, other in ((left, right), (right, left)):
         if type(mine) in _PLAIN:
             continue
-        if type(mine) in _CONTAINERS:
-            found = _find_liar_inside(mine, 0)
-        else:
-            found = _lies(mine, other)
+        found = _find_liar_inside(mine, 0) if type(mine) in _CONTAINERS else _lies(mine, other)
         if found:
             return found
     return ""

@@ -19,15 +19,18 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.sandbox import pytest_style, tamper
-from selfcodealign.sandbox.build import Built, BuildError, build_program, is_tame
+from selfcodealign.sandbox.build import BuildError, Built, build_program, is_tame
 from selfcodealign.sandbox.evidence import Evidence, describe_build_error
-from selfcodealign.sandbox.instrument import EXPLAIN, FAILED, HELD, RAN, TESTED
+from selfcodealign.sandbox.instrument import RAN, TESTED
 from selfcodealign.sandbox.units import EndOfModule, TestFailed, Units
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + "/"
 # What programs import most: loaded once, so that no program pays for it.
-_EVERYDAY = """abc asyncio bisect collections contextlib copy dataclasses datetime decimal doctest enum fractions functools
-heapq io itertools json logging math operator random re statistics string tempfile time typing unittest unittest.mock""".split()
+_EVERYDAY = (
+    *("abc", "asyncio", "bisect", "collections", "contextlib", "copy", "dataclasses", "datetime", "decimal", "doctest"),
+    *("enum", "fractions", "functools", "heapq", "io", "itertools", "json", "logging", "math", "operator", "random"),
+    *("re", "statistics", "string", "tempfile", "threading", "time", "typing", "unittest", "unittest.mock"),
+)
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -97,7 +100,7 @@ def _make_module(job: dict[str, Any], built: Built, evidence: Evidence) -> dict[
     module = types.ModuleType("solution")
     namespace = vars(module)
     namespace.update({RAN: evidence.ran, TESTED: evidence.tested, "__file__": "solution.py"})
-    namespace.update({HELD: evidence.held, FAILED: evidence.failed, EXPLAIN: evidence.explain})
+    namespace.update(evidence.marks)
     if job["kind"] == "check":
         namespace["__record__"] = evidence.record
     for name in ("solution", "__main__", *built.aliases):
@@ -112,6 +115,8 @@ def _make_life(job: dict[str, Any], built: Built, evidence: Evidence) -> Callabl
     pytest_style.connect(units.run_remaining)
     if built.uses_unittest:
         units.connect_unittest()
+    if built.uses_doctest:
+        units.connect_doctest()
     kind, run_code = job["kind"], exec
     steps: list[tuple[str, Callable[[], object]]] = [("response", lambda: run_code(built.response, namespace))]
     if kind != "script":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
+EQUAL, TRUE_BUILTINS = "__equal__", "__true_builtins__"
 _LEFT, _RIGHT = "__left__", "__right__"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -39,6 +40,7 @@ class Site:
     """
 
     line: int
+    last_line: int
     text: str
     vacuous: bool
     mentions: bool
@@ -99,7 +101,7 @@ class _Marker(ast.NodeTransformer):
         node.body.insert(after_docstring, mark)
         return node
 
-    visit_FunctionDef = visit_AsyncFunctionDef = _function  # type: ignore[assignment]  # noqa: N815
+    visit_FunctionDef = visit_AsyncFunctionDef = _function  # type: ignore[assignment]
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
         store = ast.Attribute(ast.Name(RAN, ast.Load()), "__setitem__", ast.Load())
@@ -113,9 +115,43 @@ class _Marker(ast.NodeTransformer):
 def mark_assertions(tree: ast.Module, source: str, own_names: set[str]) -> list[Site]:
     """Rewrite every assertion in the tests; returns the sites, numbered as the marks are."""
     shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
-    rewriter = _Assertions(source, _spread(tree, own_names), shadowed)
+    rewriter = _Assertions(source, own_names, _spread(tree, own_names), _inert_names(tree), shadowed)
     rewriter.visit(tree)
     return rewriter.sites
+
+
+def redefined_names(tree: ast.Module, own_modules: Iterable[str]) -> set[str]:
+    """Names that tests bind to something else than the response: definitions at any depth, imports from elsewhere."""
+    names = defined_names(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module not in own_modules):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def _inert_names(tree: ast.Module) -> set[str]:
+    """Names of the tests that hold constants and are never handed to anything that could change them."""
+    constant: set[str] = set()
+    touched: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
+            (touched if _words(node.value) or _calls(node.value) else constant).update(*map(_words, node.targets))
+        elif isinstance(node, ast.Call):
+            touched |= _words(node)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            constant.add(node.id)
+        elif isinstance(node, (ast.For, ast.comprehension, ast.AugAssign, ast.With, ast.NamedExpr, ast.Subscript)):
+            if not (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)):
+                touched |= _words(node.target if hasattr(node, "target") else node)
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            touched |= set(node.names)
+    return constant - touched
+
+
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _spread(tree: ast.Module, own_names: set[str]) -> set[str]:
@@ -148,24 +184,42 @@ def called_name(node: ast.expr) -> str:
 
 
 class _Assertions(ast.NodeTransformer):
-    def __init__(self, source: str, own_names: set[str], shadowed: set[str]) -> None:
+    def __init__(
+        self, source: str, own_names: set[str], reached: set[str], inert: set[str], shadowed: set[str]
+    ) -> None:
         self._lines = source.splitlines()
         self._own_names = own_names
+        self._reached = reached
+        self._fixed = (_BUILTIN_NAMES | inert) - own_names
         self._shadowed = shadowed
         self._expecting_failure = 0
         self.sites: list[Site] = []
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
         site = self._add(node, node.test)
-        before, test, operands = _take_apart(node.test)
+        before, test, operands = _take_apart(self._guard(node.test))
         message = ast.Name("__message__", ast.Load())
         explained = node.msg or _call(EXPLAIN, ast.Constant(site), *operands)
-        failed: list[ast.stmt] = [ast.Assign([ast.Name("__message__", ast.Store())], explained)]
-        if not self._expecting_failure:
-            failed.append(ast.Expr(_call(FAILED, ast.Constant(site), message)))
-        raised = ast.Raise(ast.Call(ast.Name("AssertionError", ast.Load()), [message], []))
-        decide = ast.If(test, [ast.Expr(_call(HELD, ast.Constant(site), *operands))], [*failed, raised])
+        failed: list[ast.stmt] = [
+            ast.Assign([ast.Name("__message__", ast.Store())], explained),
+            ast.Expr(_call(FAILED, ast.Constant(site), message)),
+            ast.Raise(ast.Call(ast.Name("AssertionError", ast.Load()), [message], [])),
+        ]
+        decide = ast.If(test, [ast.Expr(_call(HELD, ast.Constant(site), *operands))], failed)
         return [_placed(statement, node) for statement in (*before, decide)]
+
+    def _guard(self, test: ast.expr) -> ast.expr:
+        """Watch the comparisons inside, and keep the response's namesakes of builtins from judging the rest of it."""
+        words = _words(test)
+        namesakes = words & self._own_names & _BUILTIN_NAMES
+        if not (words & self._own_names) - namesakes:
+            namesakes = set()
+        guarded = _Guard(namesakes)
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:  # taken apart, its own operands are watched anyhow
+            test.left, test.comparators[0] = guarded.visit(test.left), guarded.visit(test.comparators[0])
+            return test
+        guarded_test: ast.expr = guarded.visit(test)
+        return guarded_test
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
         self.generic_visit(node)
@@ -198,7 +252,7 @@ class _Assertions(ast.NodeTransformer):
         self.sites[site].mentions |= any(self._mentions(statement) for statement in node.body)
         return [node, _placed(ast.Expr(_call(HELD, ast.Constant(site))), node)]
 
-    visit_With = visit_AsyncWith = _with  # type: ignore[assignment]  # noqa: N815
+    visit_With = visit_AsyncWith = _with  # type: ignore[assignment]
 
     def visit_If(self, node: ast.If) -> ast.If:
         self.generic_visit(node)
@@ -217,11 +271,19 @@ class _Assertions(ast.NodeTransformer):
     def _add(self, node: ast.stmt, asserted: ast.expr) -> int:
         text = self._lines[asserted.lineno - 1].strip() if asserted.lineno <= len(self._lines) else ""
         text = text.removeprefix("assert ")[:200]
-        self.sites.append(Site(node.lineno, text, _cannot_fail(asserted, self._own_names), self._mentions(asserted)))
+        self.sites.append(
+            Site(
+                node.lineno,
+                asserted.end_lineno or node.lineno,
+                text,
+                _cannot_fail(asserted, self._fixed),
+                self._mentions(asserted),
+            )
+        )
         return len(self.sites) - 1
 
     def _mentions(self, node: ast.AST) -> bool:
-        return any(isinstance(name, ast.Name) and name.id in self._own_names for name in ast.walk(node))
+        return any(isinstance(name, ast.Name) and name.id in self._reached for name in ast.walk(node))
 
 
 def _words(node: ast.AST) -> set[str]:
@@ -241,26 +303,43 @@ def _binds_names(node: ast.AST) -> bool:
     return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
 
 
-def _cannot_fail(asserted: ast.expr, own_names: set[str]) -> bool:
+def _cannot_fail(asserted: ast.expr, fixed: set[str]) -> bool:
     if isinstance(asserted, ast.Tuple):
         return bool(asserted.elts)
-    if isinstance(asserted, ast.Compare) and len(asserted.ops) == 1:
-        if _same(asserted.left, asserted.comparators[0]):
-            return True
+    if isinstance(asserted, ast.Compare) and len(asserted.ops) == 1 and _same(asserted.left, asserted.comparators[0]):
+        return True
     if isinstance(asserted, ast.BoolOp) and isinstance(asserted.op, ast.Or):
-        return any(_cannot_fail(value, own_names) for value in asserted.values)
+        return any(_cannot_fail(value, fixed) for value in asserted.values)
     if isinstance(asserted, ast.Call) and called_name(asserted).startswith("assert"):
         values: Sequence[ast.expr] = [*asserted.args, *(keyword.value for keyword in asserted.keywords)]
         if len(asserted.args) >= 2 and _same(asserted.args[0], asserted.args[1]):
             return True
-        return bool(values) and all(_is_constant(value, own_names) for value in values)
-    return _is_constant(asserted, own_names)
+        return bool(values) and all(_is_constant(value, fixed) for value in values)
+    return _is_constant(asserted, fixed)
 
 
-def _is_constant(node: ast.expr, own_names: set[str]) -> bool:
-    """No name and no call in it that could depend on a response (builtins that it does not redefine do not)."""
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-    return names <= _BUILTIN_NAMES - own_names
+def _is_constant(node: ast.expr, fixed: set[str]) -> bool:
+    """No name and no call in it that could depend on a response; `fixed` names cannot."""
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} <= fixed
+
+
+class _Guard(ast.NodeTransformer):
+    """Inside one assertion: `a == b` becomes `__equal__(a, b)`, and false builtins become the true ones."""
+
+    def __init__(self, namesakes: set[str]) -> None:
+        self._namesakes = namesakes
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        if len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):
+            return ast.copy_location(_placed(_call(EQUAL, node.left, node.comparators[0]), node), node)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self._namesakes:
+            return node
+        true = ast.Subscript(ast.Name(TRUE_BUILTINS, ast.Load()), ast.Constant(node.id), ast.Load())
+        return _placed(true, node)
 
 
 def _same(one: object, other: object) -> bool:

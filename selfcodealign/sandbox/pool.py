@@ -90,31 +90,25 @@ class Sandbox:
     async def _measure_strength(self, job: python.Job, verdict: Verdict, damages: list[str]) -> Verdict:
         """Run the tests against damaged responses: first all of it, then a spread of single places."""
         seconds = min(job.limits.seconds, max(0.5, 5 * verdict.seconds))
-        results: list[bool] = []
+        results: list[python.Notice] = []
         for gate in GATES:
-            noticed = await self._is_noticed(job, gate, seconds)
-            if noticed:
-                results.append(True)
+            results += await self._try_damage(job, gate, seconds)
+            if python.Notice.BY_ASSERTION in results:
                 break
         step = max(1, -(-len(damages) // _MOST_DAMAGES))
         for damage in damages[::step]:
-            noticed = await self._is_noticed(job, damage, seconds)
-            if noticed is not None:
-                results.append(noticed)
-        if not any(results):
-            return replace(
-                verdict,
-                status=Status.WEAK_TESTS,
-                message="no damage to the response makes the tests fail",
-                strength=0.0,
-            )
-        return replace(verdict, strength=sum(results) / len(results))
+            results += await self._try_damage(job, damage, seconds)
+        strength = sum(result is not python.Notice.NOT for result in results) / max(1, len(results))
+        if python.Notice.BY_ASSERTION not in results:
+            message = "no assertion notices any damage to the response"
+            return replace(verdict, status=Status.WEAK_TESTS, message=message, strength=strength)
+        return replace(verdict, strength=strength)
 
-    async def _is_noticed(self, job: python.Job, damage: str, seconds: float) -> bool | None:
+    async def _try_damage(self, job: python.Job, damage: str, seconds: float) -> list[python.Notice]:
+        """How the tests took it; empty when the damage broke the response before any test ran."""
         outcome = await self._ask(job.message(damage=damage, seconds=seconds), job)
-        if outcome is None:
-            return None
-        return python.noticed(outcome, python.judge(job, outcome), job.tests_inside)
+        notice = None if outcome is None else python.noticed(outcome, python.judge(job, outcome), job.tests_inside)
+        return [] if notice is None else [notice]
 
     async def _look_for_flakes(self, job: python.Job, verdict: Verdict) -> Verdict:
         for seed in (_FLAKE_SEEDS * self.flake_reruns)[: self.flake_reruns]:

@@ -10,6 +10,7 @@ import errno
 import re
 import signal
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from selfcodealign.sandbox.verdict import Limits, Program, Status, Verdict
@@ -76,6 +77,14 @@ def split_sections(text: str) -> tuple[str, str]:
     if heading:
         return text[: heading.start()], text[heading.end() :]
     return text, ""
+
+
+class Notice(Enum):
+    """How tests took a damage to the response."""
+
+    NOT = 0
+    BY_ACCIDENT = 1  # an exception on the way to an assertion
+    BY_ASSERTION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +154,15 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
     if outcome["ended_by"]:
         status, kind, message = _ENDED_BY[outcome["ended_by"]]
         return Verdict(status, kind, message.format(**job.message()["limits"]), **seen)
-    if outcome["exit_code"] == 125:
-        return Verdict(Status.NOT_JUDGED, "Sandbox", outcome["output"].strip(), **seen)
+    for report in reports:
+        if "unready" in report:
+            return Verdict(Status.NOT_JUDGED, "Sandbox", report["unready"], **seen)
     if len(final) != 1:
         return _judge_early_end(outcome["exit_code"], seen, job)
     summary = final[0]
     seen["assertions"] = summary["held"]
     failures = forked_failures + summary["failures"]
-    if failures and job.program.kind != "check" or failures and not summary["end"]:
+    if (failures and job.program.kind != "check") or (failures and not summary["end"]):
         line, message = failures[0]
         return Verdict(Status.FAILED, "AssertionError", message, line or None, **seen)
     if summary["error"]:
@@ -189,9 +199,9 @@ def _judge_error(job: Job, error: dict[str, Any], seen: dict[str, Any]) -> Verdi
         return Verdict(Status.MEMORY, kind, message or f"needed more than {job.limits.memory_mib} MiB", line, **seen)
     if kind == "PermissionError" or error["errno"] in _FORBIDDEN:
         return Verdict(Status.BLOCKED, kind, message, line, **seen)
-    if kind == "SyntaxError" and error["phase"] == "parse response" and not job.fenced:
-        if not _LOOKS_LIKE_CODE.search(job.response):
-            return Verdict(Status.NO_CODE, kind, "neither a code block nor Python", line, **seen)
+    is_prose = not job.fenced and not _LOOKS_LIKE_CODE.search(job.response)
+    if kind == "SyntaxError" and error["phase"] == "parse response" and is_prose:
+        return Verdict(Status.NO_CODE, kind, "neither a code block nor Python", line, **seen)
     if kind == "SystemExit":
         message = f"left with status {message or 0} before the tests had ended"
     return Verdict(Status.ERROR, kind, message, line, **seen)
@@ -214,9 +224,14 @@ def damages_of(outcome: dict[str, Any]) -> list[str]:
     return next((report["damages"] for report in outcome["reports"] if "end" in report), [])
 
 
-def noticed(outcome: dict[str, Any], verdict: Verdict, tests_inside: bool) -> bool | None:
+def noticed(outcome: dict[str, Any], verdict: Verdict, tests_inside: bool) -> Notice | None:
     """Did the tests notice a damage? None when the damage broke the response before any test ran."""
-    final = [report for report in outcome["reports"] if "end" in report]
-    if not tests_inside and final and final[0]["phase"] in ("response", "parse response", "parse tests"):
+    final = next((report for report in outcome["reports"] if "end" in report), None)
+    if final and not tests_inside and final["phase"] in ("response", "parse response", "parse tests", "build"):
         return None
-    return verdict.status not in (Status.PASSED, Status.WEAK_TESTS, Status.NO_TESTS)
+    if verdict.status in (Status.PASSED, Status.WEAK_TESTS, Status.NO_TESTS):
+        return Notice.NOT
+    asserted = verdict.status is Status.FAILED or (
+        final is not None and bool(final["error"]) and final["error"]["at_site"]
+    )
+    return Notice.BY_ASSERTION if asserted else Notice.BY_ACCIDENT

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import marshal
 import os
 import signal
 import socket
@@ -23,8 +24,8 @@ from typing import Any
 
 from selfcodealign.sandbox import kernel, landlock, seccomp, walls
 from selfcodealign.sandbox.build import BuildError
+from selfcodealign.sandbox.walls import WallRefused, Walls
 from selfcodealign.sandbox.watch import UNSTARTED, Watch
-from selfcodealign.sandbox.walls import Walls, WallRefused
 
 _NAMESPACES = (
     ("mount namespace", kernel.CLONE_NEWNS),
@@ -231,6 +232,7 @@ class Server:
 
     def _become_program(self, job: dict[str, Any], built: Any, nonce: bytes, report: int, output: int) -> None:
         """In the program's process. Never returns."""
+        channel = report
         try:
             stdin = os.memfd_create("stdin") if job["stdin"] else os.open("/dev/null", os.O_RDONLY)
             if job["stdin"]:
@@ -239,6 +241,7 @@ class Server:
             highest = int(job["limits"]["open_files"]) - 1
             for source, target in ((stdin, 0), (output, 1), (output, 2), (report, highest)):
                 os.dup2(source, target, inheritable=target <= 2)
+            channel = highest
             ruleset = self._walls.ruleset
             if ruleset >= 0:
                 os.dup2(ruleset, 3, inheritable=False)
@@ -249,13 +252,14 @@ class Server:
             walls.close_walls(self._walls)
             if ruleset >= 0:
                 os.close(3)
-            self._runner.run(job, built, highest, nonce)
         except BaseException as error:
-            # Ours, not the program's: language runners catch everything that a program raises.
-            os.write(2, f"the sandbox failed before the program ran: {type(error).__name__}: {error}\n".encode())
-            os._exit(125)
+            message = marshal.dumps({"unready": f"{type(error).__name__}: {error}"})
+            os.write(channel, nonce + _HEADER.pack(len(message)) + message)
+            os._exit(1)
+        try:
+            self._runner.run(job, built, highest, nonce)
         finally:
-            os._exit(124)
+            os._exit(1)
 
 
 def _put_up(settings: dict[str, Any], become: int | None) -> Walls:

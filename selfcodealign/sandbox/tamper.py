@@ -47,7 +47,7 @@ _PLAIN_BUILTINS_TO_PATCH = frozenset(
 
 
 def forbid_introspection(extra_trusted: str) -> None:
-    """Install the audit hook; code of files below the standard library, site-packages and `extra_trusted` is trusted."""
+    """Install the audit hook; code in the standard library, site-packages and `extra_trusted` is trusted."""
     paths = sysconfig.get_paths()
     roots = tuple({paths[name] + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {extra_trusted})
     sys.addaudithook(_make_hook(roots))

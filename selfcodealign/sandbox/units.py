@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import doctest
 import inspect
-import io
 import unittest
 from typing import Any
 
 from selfcodealign.sandbox import pytest_style
-from selfcodealign.sandbox.build import Built
+from selfcodealign.sandbox.build import TESTS_FILE, Built
 from selfcodealign.sandbox.evidence import Evidence
 
 
@@ -80,24 +79,33 @@ class Units:
 
     def run_doctests(self) -> None:
         """Run the `>>>` examples of a tests section in the program's namespace."""
-        evidence = self._evidence
-
-        class Runner(doctest.DocTestRunner):
-            def report_success(self, out: Any, test: Any, example: doctest.Example, got: str) -> None:
-                if example.want:
-                    evidence.library_held()
-
-            def report_failure(self, out: Any, test: Any, example: doctest.Example, got: str) -> None:
-                line = test.lineno + example.lineno + 1
-                evidence.note_failure(line, f"{example.source.strip()}: expected {example.want!r}, got {got!r}")
-
-            def report_unexpected_exception(self, out: Any, test: Any, example: doctest.Example, exc_info: Any) -> None:
-                evidence.note_error(exc_info[1])
-
-        examples = doctest.DocTestParser().get_doctest(self._doctests, self._namespace, "tests", "<tests>", 0)
+        self.connect_doctest()
+        examples = doctest.DocTestParser().get_doctest(self._doctests, self._namespace, "tests", TESTS_FILE, 0)
         examples.globs = self._namespace
-        if Runner(verbose=False).run(examples, out=io.StringIO().write, clear_globs=False).failed:
+        if doctest.DocTestRunner(verbose=False).run(examples, clear_globs=False).failed:
             raise TestFailed
+
+    def connect_doctest(self) -> None:
+        """Make doctest tell the evidence, whoever runs it."""
+        evidence, runner = self._evidence, doctest.DocTestRunner
+        show_failure, show_exception = runner.report_failure, runner.report_unexpected_exception
+
+        def note_success(self: Any, out: Any, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
+            if example.want:
+                evidence.library_held()
+
+        def note_failure(self: Any, out: Any, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
+            line = (test.lineno or 0) + example.lineno + 1
+            evidence.note_failure(line, f"{example.source.strip()}: expected {example.want!r}, got {got!r}")
+            show_failure(self, out, test, example, got)
+
+        def note_exception(self: Any, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any) -> None:
+            evidence.note_error(exc_info[1])
+            show_exception(self, out, test, example, exc_info)
+
+        runner.report_success = note_success  # type: ignore[method-assign]
+        runner.report_failure = note_failure  # type: ignore[method-assign]
+        runner.report_unexpected_exception = note_exception  # type: ignore[method-assign]
 
     def connect_unittest(self) -> None:
         """Make unittest's own ways to run tests tell the evidence and come back instead of leaving the process."""

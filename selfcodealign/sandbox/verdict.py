@@ -26,7 +26,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use. Times in wall-clock seconds, sizes in MiB (2**20 bytes) or KiB."""
+    """What one program may use. Times in wall-clock seconds, sizes in MiB (2**20 bytes) or KiB.
+
+    Raises `ValueError` for limits under which no interpreter can run.
+    """
 
     seconds: float = 10.0
     memory_mib: int = 4096
@@ -35,6 +38,14 @@ class Limits:
     file_mib: int = 64
     scratch_mib: int = 256
     output_kib: int = 16 * 1024
+
+    def __post_init__(self) -> None:
+        least = {"memory_mib": 16, "processes": 1, "open_files": 32, "file_mib": 1, "scratch_mib": 1, "output_kib": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} must be at least {bound}, not {getattr(self, name)}")
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be above 0, not {self.seconds}")
 
 
 @dataclass(frozen=True, slots=True)
