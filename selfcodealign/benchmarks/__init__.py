@@ -90,7 +90,7 @@ class Benchmark(ABC, Generic[P]):
     name: str
     #: Where the problems are and which versions of them are known.
     source: Source
-    #: The scores it yields, the first one being its own.
+    #: The scores it yields, in the order of a table.
     scores: tuple[str, ...]
     #: Answers of one task that one program judges together.
     answers_per_program: ClassVar[int] = 1

@@ -37,7 +37,7 @@ class HumanEval(DifferentialBenchmark[Problem]):
         self.plus = plus
         self.name = "humaneval+" if plus else "humaneval"
         self.source = PLUS if plus else OFFICIAL
-        self.scores = ("humaneval+", "humaneval") if plus else ("humaneval",)
+        self.scores = ("humaneval", "humaneval+") if plus else ("humaneval",)
 
     def problems(self, rows: Sequence[Row]) -> list[Problem]:
         return [self._read(row) for row in rows]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,8 +72,6 @@ class Judging:
         return benchmark.outcomes(problem, verdict, len(codes))
 
     def _limit(self, program: Program) -> Program:
-        from dataclasses import replace
-
         assert program.limits is not None
         return replace(program, limits=replace(program.limits, memory_mib=self._memory_mib))
 
@@ -96,7 +95,16 @@ async def judge_all(
             outcomes[number] = await judging.judge(benchmark, problem, codes)
             advance(number, len(codes))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(judging.concurrency):
-            group.create_task(take())
+    await run_workers(judging.concurrency, take)
     return outcomes
+
+
+async def run_workers(count: int, worker: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `count` workers until all are done; the first error cancels the others and is raised as it is."""
+    tasks = [asyncio.create_task(worker()) for _ in range(max(1, count))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -99,7 +99,7 @@ class Mbpp(DifferentialBenchmark[Problem]):
         self.plus = plus
         self.name = "mbpp+" if plus else "mbpp"
         self.source = PLUS if plus else OFFICIAL
-        self.scores = ("mbpp+", "mbpp") if plus else ("mbpp",)
+        self.scores = ("mbpp", "mbpp+") if plus else ("mbpp",)
 
     def problems(self, rows: Sequence[Row]) -> list[Problem]:
         return [self._read_calls(row) if "base_input" in row else self._read_assertions(row) for row in rows]

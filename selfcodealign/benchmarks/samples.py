@@ -1,0 +1,146 @@
+"""Answers on disk: the field's JSON Lines in, our own growing file out.
+
+One row per answer with `task_id` and one of
+
+- `solution`: a whole program; taken as it is;
+- `completion`: continues the benchmark's prompt, as in HumanEval's and EvalPlus's files; the prompt is put in front;
+- `text` (or `response`, `raw`, `output`, `generation`): what a model wrote, from which the code is extracted.
+
+Several rows with one `task_id` are several answers.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.benchmarks import Benchmark, Problem
+from selfcodealign.errors import BenchmarkError
+
+RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One answer: `text` as the model wrote it ("" where only code is known), `solution` the whole program from it."""
+
+    task_id: str
+    sample: int
+    text: str
+    solution: str
+    finish_reason: str = ""
+
+
+def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Problem], wanted: int) -> list[Sample]:
+    """Read the answers to the first `wanted` of `problems` in any of the field's forms.
+
+    Rows of no task are refused, and so are wanted tasks without any answer: a mean over part of a benchmark is not its
+    score. Raises `BenchmarkError` naming file, line and what to do.
+    """
+    known = {problem.task_id: problem for problem in problems}
+    counts: dict[str, int] = defaultdict(int)
+    samples = []
+    for line, row in _read_rows(path):
+        problem = known.get(_task_id(row, known))
+        if problem is None:
+            task = row.get("task_id", "no task_id")
+            raise BenchmarkError(f"{path}:{line}: {task!r} is no task of {benchmark.name}; is it another benchmark's?")
+        text, solution = _read_answer(path, line, row, benchmark, problem)
+        task_id = problem.task_id
+        samples.append(Sample(task_id=task_id, sample=counts[task_id], text=text, solution=solution))
+        counts[task_id] += 1
+    selected = {problem.task_id for problem in problems[:wanted]}
+    missing = [problem.task_id for problem in problems[:wanted] if problem.task_id not in counts]
+    if missing:
+        shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        raise BenchmarkError(
+            f"{path} has no answer to {len(missing)} of {wanted} tasks of {benchmark.name} ({shown}); "
+            f"evaluate a part with --limit, or give the problem file's version that the answers were made for"
+        )
+    return [sample for sample in samples if sample.task_id in selected]
+
+
+def _task_id(row: dict[str, Any], known: dict[str, Problem]) -> str:
+    task_id = str(row.get("task_id", ""))
+    # Some tools number MBPP's tasks without the set's name.
+    return task_id if task_id in known else next((name for name in (f"Mbpp/{task_id}",) if name in known), task_id)
+
+
+def _read_answer(
+    path: Path, line: int, row: dict[str, Any], benchmark: Benchmark[Any], problem: Problem
+) -> tuple[str, str]:
+    for name in ("solution", "completion", *RAW_FIELDS):
+        if name in row and not isinstance(row[name], str):
+            raise BenchmarkError(f"{path}:{line}: {name!r} must be text; write one row per answer")
+    if "solution" in row:
+        return "", row["solution"]
+    if "completion" in row:
+        return row["completion"], problem.prompt + row["completion"]
+    for name in RAW_FIELDS:
+        if name in row:
+            return row[name], benchmark.solution(problem, row[name])
+    raise BenchmarkError(f"{path}:{line}: no answer; a row needs 'solution', 'completion' or 'text'")
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = data.decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"cannot read answers from {path}: {getattr(error, 'strerror', None) or error}") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise BenchmarkError(f"{path}:{number} is not JSON: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise BenchmarkError(f"{path}:{number}: a row must be an object with task_id and an answer")
+        yield number, row
+
+
+class SampleFile:
+    """The answers of one model to one benchmark: a file that only grows, so that an interrupted run goes on.
+
+    `header` names everything that decides the answers (model, prompt, sampling); it is the file's first row, and a file
+    begun with another one is refused (`BenchmarkError`).
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self.path = path
+        self.header = {"evaluation": header}
+        self.done: dict[tuple[str, int], Sample] = {}
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        data = self.path.read_bytes()
+        # A row that was being written when the process died is cut off; it is sampled again.
+        whole, _, torn = data.rpartition(b"\n")
+        rows = [json.loads(line) for line in whole.split(b"\n") if line.strip()]
+        if torn:
+            os.truncate(self.path, len(whole) + bool(whole))
+        if rows and rows[0] != self.header:
+            raise BenchmarkError(
+                f"{self.path} was begun with other settings or another model: give another --out or delete it"
+            )
+        for row in rows[1:]:
+            sample = Sample(**row)
+            self.done[sample.task_id, sample.sample] = sample
+
+    def append(self, samples: Sequence[Sample]) -> None:
+        """Add answers; they outlive this process from here on."""
+        new = not self.path.exists() or self.path.stat().st_size == 0
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rows: list[dict[str, Any]] = [self.header] if new else []
+        rows += [asdict(sample) for sample in samples]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        self.done |= {(sample.task_id, sample.sample): sample for sample in samples}

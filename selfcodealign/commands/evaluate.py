@@ -1,0 +1,162 @@
+"""`selfcodealign evaluate`: models meet benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from selfcodealign.evaluation import Candidate, EvaluationProgress
+    from selfcodealign.recipe import EvaluateSettings, ExecutionSettings
+
+NO_ARGS_IS_HELP = True
+
+
+def evaluate(
+    benchmark: Annotated[list[str], typer.Option("--benchmark", "-b", help="Name of a benchmark; may be repeated.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for answers, verdicts and scores.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help='[NAME=]MODEL: "embedded", a folder, a hub name or a server\'s model; may be repeated.'),
+    ] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(help="OpenAI-compatible server that holds the model; may be repeated.")
+    ] = None,
+    samples: Annotated[
+        list[str] | None,
+        typer.Option(help="[BENCHMARK=]FILE with answers to judge, instead of asking a model; may be repeated."),
+    ] = None,
+    problems: Annotated[
+        list[str] | None, typer.Option(help="[BENCHMARK=]FILE with the problems, instead of fetching them.")
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="completion or few-shot (base models), chat (tuned ones); repeated: one row each."),
+    ] = None,
+    n: Annotated[int, typer.Option("--n", "-n", help="Answers per task.", min=1)] = 1,
+    k: Annotated[list[int] | None, typer.Option("--k", "-k", help="Which pass@k; may be repeated.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0.0)] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 1024,
+    few_shot: Annotated[str, typer.Option(help="Few-shot file whose worked example --mode few-shot shows.")] = "python",
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    sandbox: Annotated[str, typer.Option(help="auto, namespaces, landlock or unsafe.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Programs run at once; default: one per core.", min=1)] = None,
+) -> None:
+    """Ask models the tasks of benchmarks, judge every answer in the sandbox, and compare.
+
+    Prints one table for all models and benchmarks, with 95 % intervals, and says in words where a difference is inside
+    the noise. A second call with the same --out goes on where the first one was stopped.
+
+    [bold]A tuned model and its base on our own small benchmark:[/]
+
+      selfcodealign evaluate -b tiny-eval --model base=embedded --model tuned=runs/tuned -o scores
+
+    [bold]A base model behind a server, as the field asks base models:[/]
+
+      selfcodealign evaluate -b humaneval+ -b mbpp+ --model Qwen/Qwen2.5-Coder-7B --url http://localhost:8000
+      --mode completion -o scores
+
+    [bold]Answers that are there already:[/]
+
+      selfcodealign evaluate -b humaneval+ --samples answers.jsonl --problems HumanEvalPlus.jsonl.gz -o scores
+
+    OUT/MODEL/BENCHMARK holds samples.jsonl, results.jsonl, results.parquet and eval_results.json (EvalPlus's format);
+    OUT holds scores.json, scores.md and scores.html.
+    """
+    import asyncio
+
+    from selfcodealign.benchmarks.evaluation_progress import open_evaluation_progress
+    from selfcodealign.errors import RecipeError
+    from selfcodealign.recipe import EvaluateSettings, ExecutionSettings
+
+    try:
+        settings = EvaluateSettings(
+            samples=n,
+            k=k or [1],
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            few_shot=few_shot,
+            limit=limit,
+        )
+        execution = ExecutionSettings.model_validate({"sandbox": sandbox, "workers": workers})
+    except ValueError as error:
+        raise RecipeError(str(error).splitlines()[-1].strip()) from None
+    candidates = read_candidates(model or [], url or [], samples or [], mode or [], benchmark)
+    files = {name: Path(path) for name, path in map(_split_name, problems or [])}
+    _check_names(files, benchmark)
+    with open_evaluation_progress() as progress:
+        asyncio.run(_evaluate(candidates, benchmark, out, settings, execution, files, progress))
+
+
+async def _evaluate(
+    candidates: list[Candidate],
+    benchmarks: list[str],
+    out: Path,
+    settings: EvaluateSettings,
+    execution: ExecutionSettings,
+    files: dict[str, Path],
+    progress: EvaluationProgress,
+) -> None:
+    from rich.console import Console
+
+    from selfcodealign.benchmarks.score_table import footnotes, terminal_table
+    from selfcodealign.evaluation import evaluate as evaluate_all
+
+    evaluation = await evaluate_all(candidates, benchmarks, out, settings, execution, files, progress)
+    progress.stop()
+    console = Console()
+    console.print(terminal_table(evaluation))
+    for text in footnotes(evaluation):
+        console.print(text, markup=False, highlight=False)
+    console.print(f"written to {out}", markup=False, highlight=False)
+
+
+def read_candidates(
+    models: list[str], urls: list[str], samples: list[str], modes: list[str], benchmarks: list[str]
+) -> list[Candidate]:
+    """The table's rows from the command line. Raises `BenchmarkError` for what does not fit together."""
+    from selfcodealign.benchmarks import MODES
+    from selfcodealign.errors import BenchmarkError, did_you_mean
+    from selfcodealign.evaluation import Candidate
+    from selfcodealign.recipe import ModelSettings
+
+    if not models and not samples:
+        raise BenchmarkError("give --model (a model to ask) or --samples (a file of answers)")
+    for mode in modes:
+        if mode not in MODES:
+            raise BenchmarkError(f'no mode "{mode}"{did_you_mean(mode, MODES)} (known: {", ".join(MODES)})')
+    found = []
+    for text in models:
+        label, name = _split_name(text)
+        settings = ModelSettings(name=name, urls=urls)
+        for mode in modes or ["chat"]:
+            one: Literal["completion", "few-shot", "chat"] = mode  # type: ignore[assignment]
+            shown = (label or name or "server") + (f" ({mode})" if len(modes) > 1 else "")
+            found.append(Candidate(label=shown, mode=one, settings=settings))
+    if samples:
+        files = {name: Path(path) for name, path in map(_split_name, samples)}
+        _check_names(files, benchmarks)
+        label = next(iter(files.values())).stem if len(files) == 1 else "answers"
+        found.append(Candidate(label=label, samples=files))
+    return found
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """NAME=VALUE, or ("", VALUE)."""
+    name, equals, value = text.partition("=")
+    return (name, value) if equals and "/" not in name else ("", text)
+
+
+def _check_names(files: dict[str, Path], benchmarks: list[str]) -> None:
+    from selfcodealign.errors import BenchmarkError, did_you_mean
+
+    known = {*benchmarks, *(name.removesuffix("+") for name in benchmarks)}
+    for name in files:
+        if name and name not in known:
+            raise BenchmarkError(f'"{name}=" names no benchmark asked for{did_you_mean(name, known)}')
+    if "" in files and len({name.removesuffix("+") for name in benchmarks}) > 1:
+        raise BenchmarkError(f"several benchmarks: say which one {files['']} belongs to, as in {benchmarks[0]}=FILE")

@@ -1,0 +1,317 @@
+"""Models meet benchmarks: ask, judge, count, compare.
+
+    problems ─┬─ ask the model (or read its answers from a file) ─ judge in the sandbox ─┬─ scores with intervals
+              └───────────────── the same tasks for every model ─────────────────────────┴─ paired comparisons
+
+A failing answer is data; a benchmark or a machine that cannot judge is reported as such and never counted as failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.benchmarks import Benchmark, Mode, Problem
+from selfcodealign.benchmarks.asking_models import Asking, ChatFormat, open_chat_format, plain_chat, sample_answers
+from selfcodealign.benchmarks.catalogue import find_benchmark
+from selfcodealign.benchmarks.judging import Judging, judge_all
+from selfcodealign.benchmarks.problem_files import ProblemFile, load_rows
+from selfcodealign.benchmarks.result_files import Judged, write_evalplus, write_json, write_results
+from selfcodealign.benchmarks.samples import Sample, SampleFile, read_samples
+from selfcodealign.errors import BenchmarkError
+from selfcodealign.few_shot_file import load_few_shot
+from selfcodealign.models import Model
+from selfcodealign.models.opening import open_model
+from selfcodealign.pass_at_k import Comparison, Interval, compare, estimate_interval, pass_at_k
+from selfcodealign.recipe import EvaluateSettings, ExecutionSettings, ModelSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One line of the table: a model and how it is asked, or files of its answers.
+
+    Exactly one of `settings` (a model to open), `model` (one that is not entered yet) and `samples` (benchmark name →
+    file of answers). `chat` overrides the chat format, which otherwise is that of the model's tokenizer.
+    """
+
+    label: str
+    mode: Mode = "chat"
+    settings: ModelSettings | None = None
+    model: Model | None = None
+    samples: Mapping[str, Path] = field(default_factory=dict)
+    chat: ChatFormat | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One cell of the table. `interval` is pass@k in 0..1 with its 95 % interval; `values` is one number per task.
+
+    `not_judged` tasks are left out of it, and say so. `version` names the problems, `md5` their file.
+    """
+
+    label: str
+    benchmark: str
+    mode: str
+    k: int
+    interval: Interval
+    tasks: int
+    samples: int
+    not_judged: int
+    version: str
+    md5: str
+    values: dict[str, float] = field(repr=False)
+
+    @property
+    def percent(self) -> float:
+        """The score as it is usually written."""
+        return 100 * self.interval.mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All scores, the paired comparisons of k = 1, and notes a reader must see."""
+
+    scores: list[Score]
+    comparisons: list[Comparison]
+    notes: list[str]
+
+
+class EvaluationProgress:
+    """What an evaluation tells while it works; `Bars` in `evaluation_progress` draws it."""
+
+    def start(self, what: str, total: int) -> None: ...
+
+    def advance(self, count: int) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A benchmark with its problems loaded."""
+
+    benchmark: Benchmark[Any]
+    file: ProblemFile
+    every: list[Problem]
+    problems: list[Problem]
+
+
+async def evaluate(
+    candidates: Sequence[Candidate],
+    benchmarks: Sequence[str],
+    out: Path,
+    settings: EvaluateSettings,
+    execution: ExecutionSettings,
+    problems: Mapping[str, Path] | None = None,
+    progress: EvaluationProgress | None = None,
+) -> Evaluation:
+    """Evaluate every candidate on every benchmark, into the folder `out`.
+
+    Leaves OUT/LABEL/BENCHMARK/{samples.jsonl, results.jsonl, results.parquet, eval_results.json} and
+    OUT/{scores.json, scores.md, scores.html}. Called again it goes on where it was stopped: answers that are there
+    are not asked for again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for whatever a person has to fix.
+    """
+    progress = progress or EvaluationProgress()
+    _check_labels(candidates)
+    files = {**{name: Path(path) for name, path in settings.problems.items()}, **(problems or {})}
+    sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
+    judged: dict[tuple[str, str], list[Judged]] = {}
+    notes: list[str] = []
+    async with Judging(execution) as judging:
+        for candidate in candidates:
+            folder = out / _folder_name(candidate.label)
+            answers = await _answers(candidate, sets, folder, settings, progress, notes)
+            for one in sets:
+                name = one.benchmark.name
+                judged[candidate.label, name] = await _judge(one, answers[name], judging, progress, candidate.label)
+                write_results(folder / name, judged[candidate.label, name])
+                write_evalplus(folder / name / "eval_results.json", judged[candidate.label, name], one.file.md5)
+    scores = [
+        score
+        for candidate in candidates
+        for one in sets
+        for score in _score(candidate, one, judged[candidate.label, one.benchmark.name], settings.k, notes)
+    ]
+    evaluation = Evaluation(scores=scores, comparisons=_compare_all(scores), notes=notes)
+    _write(out, evaluation)
+    return evaluation
+
+
+def _check_labels(candidates: Sequence[Candidate]) -> None:
+    names = [_folder_name(candidate.label) for candidate in candidates]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise BenchmarkError(f'two models are called "{twice}": give each a name of its own')
+
+
+def _without_parts(names: Sequence[str]) -> list[str]:
+    """Leave out what another named benchmark yields anyway: `humaneval` beside `humaneval+`."""
+    unique = list(dict.fromkeys(names))
+    return [name for name in unique if f"{name}+" not in unique]
+
+
+def _folder_name(label: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", label).strip("-") or "model"
+
+
+def _load(name: str, files: Mapping[str, Path], limit: int | None) -> _Set:
+    benchmark = find_benchmark(name)
+    path = files.get(name) or files.get(name.removesuffix("+")) or files.get("")
+    file = load_rows(name, benchmark.source, path)
+    every = benchmark.problems(file.rows)
+    return _Set(benchmark, file, every, every[:limit])
+
+
+async def _answers(
+    candidate: Candidate,
+    sets: Sequence[_Set],
+    folder: Path,
+    settings: EvaluateSettings,
+    progress: EvaluationProgress,
+    notes: list[str],
+) -> dict[str, list[Sample]]:
+    """The candidate's answers by benchmark: read from its files, or asked of its model."""
+    if candidate.samples:
+        return {one.benchmark.name: _read_given(candidate, one) for one in sets}
+    if candidate.model is not None:
+        model, name, revision = candidate.model, "", None
+    elif candidate.settings is not None:
+        model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
+    else:
+        raise BenchmarkError(f"{candidate.label}: neither a model nor answers to judge")
+    chat = candidate.chat or plain_chat
+    if candidate.mode == "chat" and candidate.chat is None:
+        chat, which = open_chat_format(name, revision)
+        notes.append(f"{candidate.label} is asked in the {which}.")
+    few_shot = load_few_shot(settings.few_shot) if candidate.mode == "few-shot" else None
+    found = {}
+    async with model:
+        asking = Asking(model=model, mode=candidate.mode, chat=chat, few_shot=few_shot, settings=settings)
+        for one in sets:
+            path = folder / one.benchmark.name / "samples.jsonl"
+            file = SampleFile(path, asking.header(one.benchmark, one.problems))
+            progress.start(f"{candidate.label}: {one.benchmark.name}, asking", len(one.problems) * settings.samples)
+            found[one.benchmark.name] = await sample_answers(
+                asking, one.benchmark, one.problems, file, progress.advance
+            )
+    return found
+
+
+def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:
+    name = one.benchmark.name
+    path = candidate.samples.get(name) or candidate.samples.get(name.removesuffix("+")) or candidate.samples.get("")
+    if path is None:
+        raise BenchmarkError(f"{candidate.label} has no answers to {name}: give --samples {name}=FILE")
+    return read_samples(path, one.benchmark, one.every, len(one.problems))
+
+
+async def _judge(
+    one: _Set, samples: Sequence[Sample], judging: Judging, progress: EvaluationProgress, label: str
+) -> list[Judged]:
+    by_task: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_task[sample.task_id].append(sample)
+    work = [(one.benchmark, problem, [s.solution for s in by_task[problem.task_id]]) for problem in one.problems]
+    progress.start(f"{label}: {one.benchmark.name}, judging", len(samples))
+    outcomes = await judge_all(judging, work, lambda number, answers: progress.advance(answers))
+    return [
+        (problem, sample, outcome)
+        for problem, found in zip(one.problems, outcomes, strict=True)
+        for sample, outcome in zip(by_task[problem.task_id], found, strict=True)
+    ]
+
+
+def _score(
+    candidate: Candidate, one: _Set, judged: Sequence[Judged], ks: Sequence[int], notes: list[str]
+) -> list[Score]:
+    unjudged = {problem.task_id: outcome for problem, _, outcome in judged if outcome.status == "not_judged"}
+    if unjudged:
+        reason = next(iter(unjudged.values())).detail
+        notes.append(
+            f"{len(unjudged)} of {len(one.problems)} tasks of {one.benchmark.name} could not be judged here for "
+            f"{candidate.label} and are left out (first reason: {reason})."
+        )
+    by_task: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    for problem, _, outcome in judged:
+        if problem.task_id not in unjudged:
+            by_task[problem.task_id].append(outcome.values)
+    scores = []
+    for name in one.benchmark.scores:
+        values = {task: [value[name] for value in found if name in value] for task, found in by_task.items()}
+        values = {task: found for task, found in values.items() if found}
+        for k in ks:
+            per_task = _per_task(values, k)
+            if per_task:
+                scores.append(_make_score(candidate, one, name, k, values, per_task, len(unjudged)))
+    if not scores:
+        raise BenchmarkError(f"no answer of {candidate.label} to {one.benchmark.name} could be judged: {notes[-1]}")
+    return scores
+
+
+def _per_task(values: Mapping[str, list[float]], k: int) -> dict[str, float]:
+    """pass@k of every task; a mean for k = 1, where values need not be 0 or 1; nothing where a task has too few."""
+    if k == 1:
+        return {task: sum(found) / len(found) for task, found in values.items()}
+    if any(len(found) < k or not set(found) <= {0.0, 1.0} for found in values.values()):
+        return {}
+    return {task: pass_at_k(len(found), int(sum(found)), k) for task, found in values.items()}
+
+
+def _make_score(
+    candidate: Candidate,
+    one: _Set,
+    name: str,
+    k: int,
+    values: Mapping[str, list[float]],
+    per_task: dict[str, float],
+    not_judged: int,
+) -> Score:
+    return Score(
+        label=candidate.label,
+        benchmark=name,
+        mode="file" if candidate.samples else candidate.mode,
+        k=k,
+        interval=estimate_interval(list(per_task.values())),
+        tasks=len(per_task),
+        samples=max(len(found) for found in values.values()),
+        not_judged=not_judged,
+        version=one.file.version,
+        md5=one.file.md5,
+        values=per_task,
+    )
+
+
+def _compare_all(scores: Sequence[Score]) -> list[Comparison]:
+    """Every later model with every earlier one, on the tasks that both have, at k = 1."""
+    found = []
+    for number, second in enumerate(scores):
+        for first in scores[:number]:
+            if (first.benchmark, first.k) != (second.benchmark, 1) or second.k != 1 or first.label == second.label:
+                continue
+            tasks = [task for task in first.values if task in second.values]
+            if tasks:
+                values = [[score.values[task] for task in tasks] for score in (first, second)]
+                found.append(compare(second.benchmark, first.label, values[0], second.label, values[1]))
+    return found
+
+
+def _write(out: Path, evaluation: Evaluation) -> None:
+    from selfcodealign.benchmarks.result_files import write_text
+    from selfcodealign.benchmarks.score_table import html_page, markdown_page
+
+    write_json(
+        out / "scores.json",
+        {
+            "scores": [asdict(score) for score in evaluation.scores],
+            "comparisons": [asdict(one) | {"sentence": one.sentence()} for one in evaluation.comparisons],
+            "notes": evaluation.notes,
+        },
+    )
+    write_text(out / "scores.md", markdown_page(evaluation))
+    write_text(out / "scores.html", html_page(evaluation))
