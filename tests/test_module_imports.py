@@ -150,3 +150,15 @@ def test_all_kinds_of_definitions_are_module_names(definition: str):
     """Whatever statement binds a name, a function that uses it does not stand alone."""
     found = needs(definition, "def f(x): return g")
     assert (found.reason, found.detail) == ("needs_module_names", "g")
+
+
+def test_a_conditional_import_over_another_keeps_both():
+    """Where a later `if` may or may not replace a name, both meanings are carried."""
+    imports = "import sys\nimport json\nif sys.platform == 'x':\n    import fastjson as json"
+    assert carried(imports, "def f(x): return json.dumps(x)") == imports
+
+
+def test_the_same_module_in_both_branches_stays_in_both():
+    """Each branch keeps its import of a dotted module."""
+    imports = "import sys\nif sys.flags.safe_path:\n    import a.b\nelse:\n    import a.b"
+    assert carried(imports, "def f(x): return a.b.c(x)") == imports

@@ -209,6 +209,16 @@ def test_overlong_line_is_skipped_in_pieces(tmp_path: Path):
     assert peak < 16 << 20
 
 
+def test_licence_header_of_a_row_wins_over_its_column(tmp_path: Path):
+    """What the file says of itself goes before what a data set says of it."""
+    rows = [
+        {"content": "# SPDX-License-Identifier: ISC\n" + CODE, "licence": "mit"},
+        {"content": CODE, "licence": "mit"},
+    ]
+    path = write_jsonl(tmp_path / "data.jsonl", rows)
+    assert [file.licence for file in files(path, licence_column="licence", licence="0BSD")] == ["ISC", "MIT"]
+
+
 def test_equal_rows_are_told_apart(tmp_path: Path):
     """Two rows with the same path and text are two files."""
     path = write_jsonl(tmp_path / "data.jsonl", [{"content": CODE, "path": "a.py"}] * 2)
