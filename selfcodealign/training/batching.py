@@ -72,9 +72,7 @@ def plan_batches(
 
     Raises `TrainingError` when rows per step do not divide evenly.
     """
-    if batch % processes:
-        raise TrainingError(f"train.batch = {batch} rows cannot be split evenly over {processes} processes")
-    share = batch // processes
+    share = share_rows(batch, processes)
     if micro_batch is None:
         mean = sum(lengths) / len(lengths)
         wanted = _FULL_PASS.get(device, _FULL_PASS["cuda"]) / mean
@@ -86,3 +84,10 @@ def plan_batches(
             f"processes takes of train.batch = {batch}"
         )
     return BatchPlan(lengths, batch, micro_batch, processes, seed)
+
+
+def share_rows(batch: int, processes: int) -> int:
+    """Rows of a step that each process takes. Raises `TrainingError` when they cannot take equally many."""
+    if batch % processes:
+        raise TrainingError(f"train.batch = {batch} rows cannot be split evenly over {processes} processes")
+    return batch // processes

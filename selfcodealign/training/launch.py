@@ -18,9 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from selfcodealign import errors
 from selfcodealign.errors import TrainingError
 from selfcodealign.recipe import TrainSettings
+from selfcodealign.training.batching import share_rows
 from selfcodealign.training.events import Event, Note, OnProgress, Proof, Step, TrainResult
 from selfcodealign.training.masking import Piece
 from selfcodealign.training.output import IDENTITY, STOP, find_result
@@ -35,21 +38,27 @@ def launch(
     dataset: str | Path, model: str, out: Path, settings: TrainSettings, on_progress: OnProgress, *, fresh: bool
 ) -> TrainResult:
     """Train with `settings.processes` processes on this machine. Raises what they raise."""
+    share_rows(settings.batch, settings.processes)
     if settings.parallel == "zero3" and find_spec("deepspeed") is None:
         raise TrainingError("train.parallel = zero3 needs DeepSpeed: pip install deepspeed, or use fsdp2")
+    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+    if on_cpu and settings.parallel != "ddp":
+        # accelerate does not shard on CPUs: it would go on with a whole model in each process, and not say so.
+        raise TrainingError(f"train.parallel = {settings.parallel} needs GPUs: use ddp here")
     if out.exists() and any(out.iterdir()) and not (out / IDENTITY).exists():
         raise TrainingError(f"{out} holds files that are no training: choose an empty or new folder")
     log = out.with_name(out.name + "." + LOG)
     log.parent.mkdir(parents=True, exist_ok=True)
     job = {"dataset": str(dataset), "model": model, "out": str(out), "settings": settings.model_dump(), "fresh": fresh}
+    command, environment = _command(settings, on_cpu)
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [*_command(settings), "-m", "selfcodealign.training", json.dumps(job)],
+            [*command, "-m", "selfcodealign.training", json.dumps(job)],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
             start_new_session=True,  # Ctrl-C comes to us; we tell the workers, which stop after the same step
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=environment,
         )
         failure = _follow(process, out, on_progress)
     if failure is not None:
@@ -61,17 +70,16 @@ def launch(
     return result
 
 
-def _command(settings: TrainSettings) -> list[str]:
-    import torch
-
-    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
-    name = "cpu" if on_cpu and settings.parallel == "ddp" else settings.parallel
-    file = resources.files("selfcodealign") / "accelerate" / f"{name}.yaml"
+def _command(settings: TrainSettings, on_cpu: bool) -> tuple[list[str], dict[str, str]]:
+    """What starts the processes, and the environment to start them in."""
+    file = resources.files("selfcodealign") / "accelerate" / f"{'cpu' if on_cpu else settings.parallel}.yaml"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
     command += ["--num_processes", str(settings.processes), "--main_process_port", "0"]
+    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
     if on_cpu:
-        command += ["--cpu", "--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) // settings.processes))]
-    return command
+        environment["ACCELERATE_USE_CPU"] = "true"
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.processes)))
+    return command, environment
 
 
 def _follow(process: subprocess.Popen[str], out: Path, on_progress: OnProgress) -> BaseException | None:

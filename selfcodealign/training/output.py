@@ -37,7 +37,7 @@ def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
     elif fresh:
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         (out / REPORT).unlink(missing_ok=True)
-    else:
+    elif find_result(out) or find_checkpoint(out):
         before = json.loads(known.read_text("utf-8"))
         changed = [key for key in identity if before.get(key) != identity[key]]
         if changed:

@@ -39,6 +39,8 @@ def train_here(
 
     start = time.monotonic()
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if settings.processes not in (1, processes):
+        raise TrainingError(f"train.processes = {settings.processes}, but the launcher started {processes}")
     tell: OnProgress = on_progress if rank == 0 else lambda event: None
     device = _choose_device(settings)
     _check_reporters(settings)
@@ -61,6 +63,7 @@ def train_here(
         tell(proof)
         plan = _plan(rows, settings, processes, device)
         trainer = _assemble(network, chat, rows, plan, settings, out, device)
+        _check_sharing(trainer, settings)
         steps = TellSteps(plan, rows.rows, settings.epochs, tell)
         trainer.add_callback(steps)
         _run(trainer, out, tell)
@@ -161,6 +164,13 @@ def _assemble(
     return trainer
 
 
+def _check_sharing(trainer: Any, settings: TrainSettings) -> None:
+    """A launcher that was told otherwise goes on with what it has; what was asked for has to be in force."""
+    found = "fsdp2" if trainer.is_fsdp_enabled else "zero3" if trainer.is_deepspeed_enabled else "ddp"
+    if settings.processes > 1 and found != settings.parallel:
+        raise TrainingError(f"train.parallel = {settings.parallel}, but accelerate set up {found}")
+
+
 def _is_mixed(settings: TrainSettings, device: str) -> bool:
     if settings.precision == "auto":
         # On a CPU without these instructions bfloat16 is emulated, and slower than float32.
@@ -231,6 +241,7 @@ def _about(
             "accumulation": plan.accumulation,
             "processes": plan.processes,
             "device": device,
+            "sharing": str(trainer.accelerator.distributed_type.value),
             "mixed_precision": bool(trainer.args.bf16),
         },
         "versions": {

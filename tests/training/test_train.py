@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,8 +40,8 @@ def test_loss_falls_and_the_folder_is_a_model(trained: tuple[TrainResult, list])
     assert result.steps == 6
     assert len(result.losses) == 6
     assert result.last_loss < result.first_loss - 0.5
-    model = AutoModelForCausalLM.from_pretrained(result.out)
-    tokenizer = AutoTokenizer.from_pretrained(result.out)
+    model: Any = AutoModelForCausalLM.from_pretrained(result.out)
+    tokenizer: Any = AutoTokenizer.from_pretrained(result.out)
     assert model.dtype == torch.bfloat16
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     messages = [{"role": "user", "content": "Add."}]
@@ -193,6 +194,8 @@ def test_what_cannot_be_had_is_refused(tiny_base: Path, dataset: Path, tmp_path:
         ({"method": "qlora"}, "qlora needs a GPU"),
         ({"report_to": ["trackio"]}, "pip install trackio"),
         ({"parallel": "zero3", "processes": 2}, "pip install deepspeed"),
+        ({"parallel": "fsdp2", "processes": 2}, "fsdp2 needs GPUs"),
+        ({"processes": 3}, "8 rows cannot be split evenly over 3 processes"),
     ]:
         with pytest.raises(TrainingError, match=words):
             train(dataset, str(tiny_base), out, FAST.model_copy(update=update))
