@@ -36,8 +36,8 @@ class Detokenizer:
         ending = self._ending.setdefault(stop, {})
         may_end = ending.get(ids[-1])
         if may_end is None:
-            piece = self._decode([ids[-1]])
-            may_end = ending[ids[-1]] = any(can_end(piece, mark) for mark in stop)
+            piece = self._decode([ids[-1]])  # alone, it may have lost the space it opens with
+            may_end = ending[ids[-1]] = any(can_end(piece, mark) or can_end(" " + piece, mark) for mark in stop)
         if not may_end:
             return False
         # A token has a byte at least, so these hold every stop string whole (special tokens, which decode to

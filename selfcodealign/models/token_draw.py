@@ -28,18 +28,22 @@ def choose_tokens(
     probabilities = torch.softmax(logits / heat.clamp_min(1e-6), dim=-1)
     pointers = torch.tensor(uniforms, device=device, dtype=torch.float64)[:, None]
     if any(top_p < 1.0 for top_p in top_ps):
-        ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
-        before = ordered.double().cumsum(-1) - ordered
-        limits = torch.tensor(top_ps, device=device, dtype=torch.float64)[:, None]
-        # The first token stays whatever top_p is; top_p 1 keeps all, rounding in the sum notwithstanding.
-        outside = (before >= limits) & (limits < 1.0)
-        outside[:, 0] = False
-        chosen = order.gather(1, _point(ordered.masked_fill(outside, 0.0), pointers))
-    else:
-        chosen = _point(probabilities, pointers)
+        probabilities = probabilities.masked_fill(_outside_nucleus(probabilities, top_ps), 0.0)
+    chosen = _point(probabilities, pointers)
     if not all(temperatures):
         chosen = torch.where(heat == 0.0, logits.argmax(-1, keepdim=True), chosen)
     return chosen[:, 0].tolist()
+
+
+def _outside_nucleus(probabilities: torch.Tensor, top_ps: list[float]) -> torch.Tensor:
+    """Which tokens `top_p` leaves out, in the vocabulary's order: the one that rows without `top_p` use."""
+    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    before = ordered.double().cumsum(-1) - ordered
+    limits = torch.tensor(top_ps, device=probabilities.device, dtype=torch.float64)[:, None]
+    # top_p 1 keeps all, rounding in the sum notwithstanding; the likeliest token stays whatever top_p is.
+    outside = (before >= limits) & (limits < 1.0)
+    outside[:, 0] = False
+    return torch.zeros_like(outside).scatter(1, order, outside)
 
 
 def _point(weights: torch.Tensor, pointers: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -10,7 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
 from typing import Any, Self
+
+import pytest
+
+from selfcodealign.errors import ModelError
+from selfcodealign.models import Completion, Sampling
+from selfcodealign.models.server import ServerModel
+from selfcodealign.recipe import ModelSettings
 
 #: A plan answers one completion request; it gets the handler and the request's body.
 Plan = Callable[["Handler", dict[str, Any]], None]
@@ -40,11 +49,17 @@ class FaultyServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        self.die()
+
+    def start(self) -> Self:
+        """Serve in a thread."""
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.die()
 
     def die(self) -> None:
         """As a killed server: connections are cut, new ones refused."""
@@ -64,7 +79,7 @@ class FaultyServer(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: FaultyServer
+    server: Any  # a FaultyServer
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -165,3 +180,28 @@ def refused_port() -> Iterator[int]:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
+
+
+def settings(*servers: FaultyServer | str, **values: Any) -> ModelSettings:
+    """Settings that name these servers."""
+    urls = [server if isinstance(server, str) else server.url for server in servers]
+    return ModelSettings.model_validate({"name": "demo", "urls": urls, "retry_seconds": 5.0, **values})
+
+
+async def ask_once(model: ServerModel, sampling: Sampling | None = None) -> Completion:
+    """Enter the model and ask one thing."""
+    async with model:
+        return await model.complete("hello", sampling or Sampling(), seed=11)
+
+
+def ask(server: FaultyServer, sampling: Sampling | None = None, **values: Any) -> Completion:
+    """Ask one server one thing."""
+    return asyncio.run(ask_once(ServerModel(settings(server, **values)), sampling))
+
+
+def fail(server: FaultyServer | str, **values: Any) -> str:
+    """The message of the `ModelError` that entering and asking ends with; it is always one line."""
+    with pytest.raises(ModelError) as caught:
+        asyncio.run(ask_once(ServerModel(settings(server, **values))))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
