@@ -37,6 +37,7 @@ from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.concepts import ConceptWriter
 from selfcodealign.stages.distinct import drop_copies
+from selfcodealign.stages.evaluation import compare_models
 from selfcodealign.stages.instructions import InstructionWriter
 from selfcodealign.stages.judge import Judge
 from selfcodealign.stages.near_dedup import drop_near_copies
@@ -47,7 +48,7 @@ from selfcodealign.stages.training import tune_model
 from selfcodealign.verbs import Outcome, Progress, each, whole
 
 #: In the order of the journey; `until` takes one of them.
-STAGES = (*KINDS, "dataset", "train")
+STAGES = (*KINDS, "dataset", "train", "evaluate")
 
 
 async def run_recipe(
@@ -114,10 +115,13 @@ class Journey:
             await self._each(stage, iterate_source_files(settings), None, take_seeds, 4 * workers, settings)
 
     async def near_dedup(self) -> None:
-        """Drop copies and near copies, then what is over the limit."""
+        """Drop copies, near copies and texts of benchmarks, then what is over the limit."""
         settings, limit = self.recipe.near_dedup, self.recipe.seeds.limit
-        stage = self._stage("near_dedup", digest(settings.result_digest(), limit))
-        await self._whole(stage, self.stages["seeds"], lambda rows: drop_near_copies(rows, settings, limit), settings)
+        against = self.decontaminator
+        stage = self._stage("near_dedup", digest(settings.result_digest(), limit, self.recipe.selection.decontaminate))
+        await self._whole(
+            stage, self.stages["seeds"], lambda rows: drop_near_copies(rows, settings, limit, against), settings
+        )
 
     async def judge(self) -> None:
         """Let the base model judge the docstrings, when the recipe asks for it."""
@@ -209,6 +213,11 @@ class Journey:
         if self.recipe.train.enabled:
             examples = sorted(row.id for row in self.stages["selection"].rows())
             tune_model(self.folder, self.recipe, examples, self.progress)
+
+    async def evaluate(self) -> None:
+        """Compare the base model and the tuned one, when the recipe asks for it."""
+        if self.recipe.evaluate.enabled:
+            await compare_models(self.folder, self.recipe, self.progress)
 
     # ------------------------------------------------------------------------------------- what stages share
 

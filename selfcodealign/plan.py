@@ -66,8 +66,9 @@ def _settings(recipe: Recipe, name: str) -> Section | None:
     """The section that a stage's stage.json records; None for a stage that the recipe leaves out."""
     if name == "judge":
         return recipe.judge if recipe.judge.enabled else None
-    if name == "train":
-        return recipe.train if recipe.train.enabled else None
+    if name in ("train", "evaluate"):
+        settings = getattr(recipe, name)
+        return settings if settings.enabled else None
     if name == "distinct":
         return recipe.instructions if recipe.instructions.distinct else None
     same = {"dataset": recipe.selection}

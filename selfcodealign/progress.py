@@ -73,6 +73,14 @@ class Tally(Progress):
             yield display
 
     @contextmanager
+    def evaluating(self) -> Iterator[Any]:
+        """So does an evaluation."""
+        from selfcodealign.benchmarks.evaluation_progress import open_evaluation_progress
+
+        with self.at_rest(), open_evaluation_progress() as shown:
+            yield shown
+
+    @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Leaves the terminal to somebody else for a while."""
         yield

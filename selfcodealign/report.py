@@ -179,10 +179,14 @@ def _existing(path: Path) -> RunFolder:
 
 
 def print_funnel(path: Path, console: Console) -> None:
-    """Print the funnel and where the data set is."""
+    """Print the funnel, where data set and tuned model are, and the scores."""
     console.print(draw_funnel(read_funnel(path)))
     if (path / "dataset" / "README.md").is_file():
         console.print(f"data set: {path / 'dataset'}", soft_wrap=True, highlight=False)
+    if (path / "tuned" / "train_report.html").is_file():
+        console.print(f"tuned model: {path / 'tuned'} (see train_report.html)", soft_wrap=True, highlight=False)
+    if (path / "evaluation" / "scores.md").is_file():
+        console.print(Markdown((path / "evaluation" / "scores.md").read_text("utf-8")))
 
 
 def funnel_json(path: Path) -> str:

@@ -60,6 +60,11 @@ class Progress:
         """Gives what is to be called with each event of a training."""
         yield lambda event: None
 
+    @contextmanager
+    def evaluating(self) -> Iterator[Any]:
+        """Gives the `EvaluationProgress` of an evaluation; None keeps silent."""
+        yield None
+
 
 async def each(
     stage: Stage[R],

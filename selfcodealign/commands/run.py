@@ -34,7 +34,7 @@ def run(
         bool, typer.Option("--dry-run", help="Check everything, show what would be done, and do nothing.")
     ] = False,
 ) -> None:
-    """Run a recipe: seeds, concepts, instructions, responses, execution, selection, data set.
+    """Run a recipe: seeds, concepts, instructions, responses, execution, selection, data set, training, evaluation.
 
     Stopping it (Ctrl-C, kill, power) loses no more than the rows under way: the same command goes on. A setting that
     changes the result starts the stages it touches anew and keeps their earlier rows in superseded/.

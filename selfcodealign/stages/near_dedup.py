@@ -1,16 +1,20 @@
-"""Seed → seed: copies and near copies go, then as many seeds stay as the recipe asks for."""
+"""Seed → seed: copies, near copies and benchmark texts go, then as many seeds stay as the recipe asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from selfcodealign.decontamination import Decontaminator
 from selfcodealign.near_dedup import near_duplicates
 from selfcodealign.recipe import NearDedupSettings
 from selfcodealign.rows import Dropped, Seed
 
 
 def drop_near_copies(
-    rows: Callable[[], Iterable[Seed]], settings: NearDedupSettings, limit: int | None
+    rows: Callable[[], Iterable[Seed]],
+    settings: NearDedupSettings,
+    limit: int | None,
+    decontaminator: Decontaminator | None,
 ) -> Iterator[Seed | Dropped]:
     """Yield every seed, kept or dropped. `rows` gives them in the order of their ids.
 
@@ -32,6 +36,8 @@ def drop_near_copies(
         elif seed.id in near:
             original, score = near[seed.id]
             reason, detail = "near_copy", f"{original} ({score:.2f})"
+        elif decontaminator is not None and (found := decontaminator.find(seed.seed)):
+            reason, detail = "contaminated", " ".join(found)
         elif limit is not None and kept >= limit:
             reason, detail = "over_limit", f"limit {limit}"
         previous = seed.id
