@@ -58,4 +58,4 @@ class CanItEdit(Benchmark[AssertionProblem]):
         return assertion_program(problem, codes, SECONDS)
 
     def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
-        return assertion_outcome(f"canitedit-{problem.group}", verdict, problem.libraries)
+        return assertion_outcome(f"canitedit-{problem.group}", verdict, problem)

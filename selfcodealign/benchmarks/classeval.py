@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfcodealign.benchmarks import Benchmark, Outcome, Problem, not_judged
-from selfcodealign.benchmarks.assertions import assertion_outcome, imported_modules
+from selfcodealign.benchmarks.assertions import fence, imported_modules, missing_library
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ClassEval(Benchmark[ClassProblem]):
             reference=row["solution_code"],
             tests=row["test"],
             imports=imports,
-            test_classes=tuple(row["test_classes"]),
+            test_classes=tuple(name.strip() for name in row["test_classes"]),
             libraries=imported_modules(f"{imports}\n{row['test']}"),
         )
 
@@ -80,21 +80,18 @@ class ClassEval(Benchmark[ClassProblem]):
         (code,) = codes
         tests = f"{problem.tests}\n{_RUN.format(classes=problem.test_classes)}"
         limits = Limits(seconds=SECONDS * len(problem.test_classes) + 5)
-        return Program(response=code, tests=tests, kind="check", limits=limits, strength=False)
+        return Program(response=fence(code), tests=fence(tests), kind="check", limits=limits, strength=False)
 
     def outcomes(self, problem: ClassProblem, verdict: Verdict, count: int) -> list[Outcome]:
-        (outcome,) = assertion_outcome(self.name, verdict, problem.libraries)
-        if outcome.status == "not_judged":
-            return [outcome]
         found = {record[0]: record[1:] for record in verdict.records if isinstance(record, list) and len(record) == 4}
         passed = [name for name, (run, wrong, _) in found.items() if run and not wrong]
-        wrong = [text for _, count_wrong, texts in found.values() if count_wrong for text in texts]
-        missing = next((text for text in wrong if "No module named" in text), "")
-        if missing and any(f"'{name}" in missing for name in problem.libraries):
-            return [not_judged(f"the benchmark needs a library that is not installed here ({missing})")]
         share = len(passed) / len(problem.test_classes)
         whole = verdict.passed and share == 1.0
-        status = "passed" if whole else "failed" if verdict.passed else outcome.status
+        reason = "" if whole else missing_library(problem.libraries)
+        if verdict.status == "not_judged" or reason:
+            return [not_judged(reason or verdict.message)]
+        status = "passed" if whole else "failed" if verdict.passed else str(verdict.status)
+        wrong = [text for _, count_wrong, texts in found.values() if count_wrong for text in texts]
+        detail = "" if whole else verdict.message or (wrong[0] if wrong else f"{share:.0%} of the test classes pass")
         values = {"classeval": float(whole), "classeval-methods": share}
-        detail = "" if whole else outcome.detail or (wrong[0] if wrong else f"{share:.0%} of the test classes pass")
         return [Outcome(status=status, values=values, detail=detail, seconds=verdict.seconds)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from selfcodealign.benchmarks import Benchmark, Mode, Outcome, Prompt
-from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, imported_modules
+from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, fence, imported_modules
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ class Ds1000(Benchmark[AssertionProblem]):
 
         (code,) = codes
         # The context executes the answer itself, so the answer goes in as a text.
-        response = f"__answer__ = {code!r}\n"
+        response = fence(f"__answer__ = {code!r}\n")
         limits = Limits(seconds=SECONDS)
-        return Program(response=response, tests=problem.tests, kind="check", limits=limits, strength=False)
+        return Program(response=response, tests=fence(problem.tests), kind="check", limits=limits, strength=False)
 
     def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
-        return assertion_outcome(self.name, verdict, problem.libraries)
+        return assertion_outcome(self.name, verdict, problem)
 
 
 def ask(prompt: str) -> tuple[str, str]:

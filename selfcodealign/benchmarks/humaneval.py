@@ -75,7 +75,7 @@ class HumanEval(DifferentialBenchmark[Problem]):
 
     def outcomes(self, problem: Problem, verdict: Verdict, count: int) -> list[Outcome]:
         if isinstance(problem, AssertionProblem):
-            return assertion_outcome("humaneval", verdict)
+            return assertion_outcome("humaneval", verdict, problem)
         return super().outcomes(problem, verdict, count)
 
 

@@ -152,7 +152,7 @@ class Mbpp(DifferentialBenchmark[Problem]):
 
     def outcomes(self, problem: Problem, verdict: Verdict, count: int) -> list[Outcome]:
         if isinstance(problem, AssertionProblem):
-            return assertion_outcome("mbpp", verdict)
+            return assertion_outcome("mbpp", verdict, problem)
         return super().outcomes(problem, verdict, count)
 
 

@@ -43,4 +43,4 @@ class TinyEval(Benchmark[AssertionProblem]):
         return assertion_program(problem, codes)
 
     def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
-        return assertion_outcome(self.name, verdict)
+        return assertion_outcome(self.name, verdict, problem)
