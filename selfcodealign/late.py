@@ -36,6 +36,10 @@ class LateModel:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give back the device and the memory; a later call opens the model again."""
         self._opened = False
         await self._stack.aclose()
 

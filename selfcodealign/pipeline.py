@@ -211,12 +211,14 @@ class Journey:
     async def train(self) -> None:
         """Fine-tune the model on the examples, when the recipe asks for it."""
         if self.recipe.train.enabled:
+            await self.model.close()  # training and evaluation need its device
             examples = sorted(row.id for row in self.stages["selection"].rows())
             tune_model(self.folder, self.recipe, examples, self.progress)
 
     async def evaluate(self) -> None:
         """Compare the base model and the tuned one, when the recipe asks for it."""
         if self.recipe.evaluate.enabled:
+            await self.model.close()
             await compare_models(self.folder, self.recipe, self.progress)
 
     # ------------------------------------------------------------------------------------- what stages share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfcodealign.recipe import ModelSettings, Recipe
+from selfcodealign.recipe import Recipe
 from selfcodealign.rows import digest
 from selfcodealign.run_folder import RunFolder
 from selfcodealign.verbs import Progress
@@ -33,9 +33,7 @@ async def compare_models(folder: RunFolder, recipe: Recipe, progress: Progress) 
         for mode in settings.base_modes
     ]
     if recipe.train.enabled:
-        here = ModelSettings(
-            name=str(tuned), device=recipe.model.device, dtype=recipe.model.dtype, batch_size=recipe.model.batch_size
-        )
+        here = recipe.model.model_copy(update={"name": str(tuned), "revision": None, "urls": []})
         candidates.append(Candidate(label="tuned", mode="chat", settings=here))
     with progress.evaluating() as shown:
         await evaluate(candidates, settings.benchmarks, scores, settings, recipe.execution, progress=shown)
