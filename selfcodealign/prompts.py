@@ -19,9 +19,11 @@ the sections it shows and the ones it wants. Tags stand alone on their lines, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 EXAMPLE_HEADING = "## Example"
+_CLOSING_TAG = re.compile(r"\s*</[a-z]+>\s*")
 
 
 def lay_out(
@@ -45,6 +47,11 @@ def lay_out(
 def section(tag: str, text: str) -> str:
     """One section: the tag, the text without outer empty lines, the closing tag."""
     return f"<{tag}>\n{text.strip(chr(10))}\n</{tag}>"
+
+
+def find_markup(lines: Iterable[str]) -> str:
+    """The first line that would be read as the layout's own, "" when there is none; no such text can be shown."""
+    return next((line for line in lines if line.startswith(EXAMPLE_HEADING) or _CLOSING_TAG.fullmatch(line)), "")
 
 
 def stop_strings(wanted: Sequence[str]) -> tuple[str, ...]:

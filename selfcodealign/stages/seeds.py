@@ -17,6 +17,7 @@ from functools import cache
 
 from selfcodealign.free_names import Function
 from selfcodealign.module_imports import ModuleNames
+from selfcodealign.prompts import find_markup
 from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 
@@ -34,8 +35,8 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
     """Every top-level function of a file, as a seed or as a drop with its reason; at least one outcome per file.
 
     The file as a whole is dropped as `not_utf8`, `minified`, `syntax_error`, `too_nested` or `no_functions`; a
-    function as `too_long`, `long_line`, `no_docstring`, `trivial_docstring`, `too_few_arguments`,
-    `no_return_value`, `needs_module_names` (it uses what its file defines), `relative_import`, `star_import`,
+    function as `too_long`, `prompt_markup` (a line of it would end its section of a prompt), `long_line`,
+    `no_docstring`, `trivial_docstring`, `too_few_arguments`, `no_return_value`, `needs_module_names` (it uses what its file defines), `relative_import`, `star_import`,
     `undefined_names` or `does_not_compile`, the first that holds. The result depends on the arguments alone.
     """
     try:
@@ -102,6 +103,8 @@ def _find_problem(function: Function, body: list[str], settings: SeedSettings) -
     """The first rule that the function itself breaks, as (reason, detail)."""
     if len(body) > settings.max_lines:
         return "too_long", f"{len(body)} lines"
+    if marks := find_markup(body):
+        return "prompt_markup", marks
     longest = max(map(len, body))
     if longest > _LONGEST_LINE:
         return "long_line", f"{longest:,} characters"
