@@ -95,20 +95,23 @@ def build_program(job: dict[str, Any]) -> Built:
 
 def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str) -> Built:
     own_names = defined_names(response)
-    aliases = _missing_modules([response, tests], own_names)
-    words = _words(response) | _words(tests)
+    response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
+    nodes = response_nodes + tests_nodes
+    aliases = _missing_modules(nodes, own_names)
+    words = _words(nodes)
+    may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(response_nodes)
     damages = list_damages(response) if job["damages_wanted"] else []
     if job["damage"] is not None:
         apply_damage(response, job["damage"])
+        response_nodes = nodes_of(response)
     if job["tests_inside"]:
-        judged, source = response, job["response"]
+        judged, judged_nodes, source = response, response_nodes, job["response"]
     else:
-        judged, source = tests, job["tests"]
-        own_names = own_names - redefined_names(tests, {"solution", "__main__", *aliases})
-    units = [
-        node.name for node in judged.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-    ]
-    sites = mark_assertions(judged, source, own_names)
+        judged, judged_nodes, source = tests, tests_nodes, job["tests"]
+        own_names = own_names - redefined_names(tests, tests_nodes, {"solution", "__main__", *aliases})
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    units = [node.name for node in judged.body if isinstance(node, definitions)]
+    sites = mark_assertions(judged, judged_nodes, source, own_names)
     slots = mark_tests(judged)
     functions = mark_functions(response)
     return Built(
@@ -123,7 +126,7 @@ def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctest
         doctests=doctests,
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
-        may_patch=not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(response),
+        may_patch=may_patch,
     )
 
 
@@ -137,10 +140,10 @@ def _parse_tests(text: str) -> tuple[ast.Module, str]:
         return ast.Module([], []), text
 
 
-def _words(tree: ast.Module) -> set[str]:
+def _words(nodes: list[ast.AST]) -> set[str]:
     """Every name, attribute and imported module in a program."""
     words: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name):
             words.add(node.id)
         elif isinstance(node, ast.Attribute):
@@ -152,23 +155,23 @@ def _words(tree: ast.Module) -> set[str]:
     return words
 
 
-def _stores_into_modules(tree: ast.Module) -> bool:
+def _stores_into_modules(nodes: list[ast.AST]) -> bool:
     """Whether attributes of anything but `self` and `cls` and their like are assigned."""
     return any(
         isinstance(node, ast.Attribute)
         and not isinstance(node.ctx, ast.Load)
         and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
-        for node in ast.walk(tree)
+        for node in nodes
     )
 
 
-def _missing_modules(trees: list[ast.Module], own_names: set[str]) -> list[str]:
+def _missing_modules(nodes: list[ast.AST], own_names: set[str]) -> list[str]:
     """Modules that the program imports but nobody has: the names under which tests expect their own response.
 
     `from calculator import add` means the response when `add` is defined there and no module `calculator` exists.
     """
     aliases = []
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             wanted, names = node.module, {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):

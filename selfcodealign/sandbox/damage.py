@@ -59,6 +59,7 @@ class _Finder(ast.NodeVisitor):
         self.places: list[_Place] = []
         self._count = 0
         self._owners = [-1]
+        self._loops = 0
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.functions.append((self._count, node))
@@ -113,12 +114,12 @@ class _Finder(ast.NodeVisitor):
             if isinstance(part, ast.FormattedValue):
                 self.visit(part.value)
 
-    def _condition(self, node: ast.If | ast.While | ast.IfExp) -> None:
+    def _condition(self, node: ast.If | ast.IfExp) -> None:
         negated = ast.UnaryOp(ast.Not(), node.test)
         self._add(lambda: setattr(node, "test", negated))
         self.generic_visit(node)
 
-    visit_If = visit_While = visit_IfExp = _condition
+    visit_If = visit_IfExp = _condition
 
     def visit_Return(self, node: ast.Return) -> None:
         if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):

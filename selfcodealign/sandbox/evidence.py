@@ -19,12 +19,13 @@ _LONGEST = 500
 _MOST_FAILURES = 5
 _MOST_RECORDS = 8 << 20
 _absent: Any = object()
+_BUILTINS = dict(vars(builtins))
 
 
 class Evidence:
     """Collects while foreign code runs, in structures no module names; `summary` is what the report carries."""
 
-    def __init__(self, built: Built, send: Callable[[dict[str, Any]], None], own_pid: int) -> None:
+    def __init__(self, built: Built) -> None:
         self.phase = "start"
         self.sites = built.sites
         self.slots = built.slots
@@ -38,12 +39,19 @@ class Evidence:
         self._library_held = 0
         self._held_count = 0
         self._liar = ""
-        self._make_marks(send, own_pid)
+        self._make_marks()
 
-    def _make_marks(self, send: Callable[[dict[str, Any]], None], own_pid: int) -> None:
+    def _make_marks(self) -> None:
         """What instrumented assertions call, by name."""
         get_pid, most = os.getpid, _PROBED_PER_SITE
         probed: dict[int, int] = {}
+        send: Callable[[dict[str, Any]], None]
+        own_pid = 0
+
+        def connect(sender: Callable[[dict[str, Any]], None], pid: int) -> None:
+            nonlocal send, own_pid
+            send, own_pid = sender, pid
+
         budget = [_MOST_RECORDS]
         describe, find_liar, absent = _describe, _find_liar, _absent
 
@@ -85,8 +93,8 @@ class Evidence:
                     self._liar = find_liar(left, right)
             return left == right
 
-        self.record = record
-        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, EQUAL: equal, TRUE_BUILTINS: dict(vars(builtins))}
+        self.record, self.connect = record, connect
+        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, EQUAL: equal, TRUE_BUILTINS: _BUILTINS}
 
     def restore(self, namespace: dict[str, Any]) -> None:
         """Put the marks back; a response that replaced them is noted as having patched the judge."""

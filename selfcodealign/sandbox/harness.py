@@ -52,35 +52,63 @@ class Runner:
         self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
         tamper.forbid_introspection(_HERE)
 
-    def build(self, job: dict[str, Any]) -> Built | None:
+    def get_ready(self, job: dict[str, Any]) -> Ready | None:
         """In the server: build an ordinary program; None leaves it to `run`. Raises `BuildError`."""
-        return build_program(job) if is_tame(job) else None
+        return Ready(job, build_program(job)) if is_tame(job) else None
 
     def refuse(self, error: BuildError) -> dict[str, Any]:
         """The report on a text that is no program."""
         return describe_build_error(error)
 
-    def run(self, job: dict[str, Any], built: Built | None, report: int, nonce: bytes) -> None:
+    def run(self, job: dict[str, Any], ready: Ready | None, report: int, nonce: bytes) -> None:
         """In the program's own process, behind its walls. Never returns."""
         leave, get_pid, send = os._exit, os.getpid, _make_sender(report, nonce)
         own_pid = get_pid()
-        if built is None:
+        if ready is None:
             try:
-                built = build_program(job)
+                ready = Ready(job, build_program(job))
             except BuildError as error:
                 send(self.refuse(error))
                 leave(0)
                 return
-        evidence = Evidence(built, send, own_pid)
-        find_patched = self._machinery.find_patched if built.may_patch else str
-        life = _make_life(job, built, evidence)
-        random.seed(0)  # forking has drawn a new seed
+        evidence, life = ready.evidence, ready.life
+        find_patched = self._machinery.find_patched if ready.may_patch else str
+        evidence.connect(send, own_pid)
+        ready.enter()
+        random.seed(0)
         gc.enable()
         life()
         evidence.patched = evidence.patched or find_patched()
         if get_pid() == own_pid:  # a fork of the program comes by here, too
             send(evidence.summary())
         leave(0)
+
+
+class Ready:
+    """A program and everything around it, up to the moment where its own process takes over."""
+
+    def __init__(self, job: dict[str, Any], built: Built) -> None:
+        self._built = built
+        self.may_patch = built.may_patch
+        self.evidence = Evidence(built)
+        self._module = types.ModuleType("solution")
+        namespace = vars(self._module)
+        namespace.update({RAN: self.evidence.ran, TESTED: self.evidence.tested, "__file__": "solution.py"})
+        namespace.update(self.evidence.marks)
+        if job["kind"] == "check":
+            namespace["__record__"] = self.evidence.record
+        self._units = Units(built, self.evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
+        self.life = _make_life(job, built, self.evidence, namespace, self._units)
+
+    def enter(self) -> None:
+        """In the program's process: make the one module known under every name that the program knows it by."""
+        for name in ("solution", "__main__", *self._built.aliases):
+            sys.modules[name] = self._module
+        pytest_style.connect(self._units.run_remaining)
+        if self._built.uses_unittest:
+            self._units.connect_unittest()
+        if self._built.uses_doctest:
+            self._units.connect_doctest()
 
 
 def _make_sender(report: int, nonce: bytes) -> Send:
@@ -95,28 +123,10 @@ def _make_sender(report: int, nonce: bytes) -> Send:
     return send
 
 
-def _make_module(job: dict[str, Any], built: Built, evidence: Evidence) -> dict[str, Any]:
-    """The one namespace that response and tests share, under every name the tests know it by."""
-    module = types.ModuleType("solution")
-    namespace = vars(module)
-    namespace.update({RAN: evidence.ran, TESTED: evidence.tested, "__file__": "solution.py"})
-    namespace.update(evidence.marks)
-    if job["kind"] == "check":
-        namespace["__record__"] = evidence.record
-    for name in ("solution", "__main__", *built.aliases):
-        sys.modules[name] = module
-    return namespace
-
-
-def _make_life(job: dict[str, Any], built: Built, evidence: Evidence) -> Callable[[], None]:
+def _make_life(
+    job: dict[str, Any], built: Built, evidence: Evidence, namespace: dict[str, Any], units: Units
+) -> Callable[[], None]:
     """The program's life: its response, its tests, the tests nobody called, its threads."""
-    namespace = _make_module(job, built, evidence)
-    units = Units(built, evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
-    pytest_style.connect(units.run_remaining)
-    if built.uses_unittest:
-        units.connect_unittest()
-    if built.uses_doctest:
-        units.connect_doctest()
     kind, run_code = job["kind"], exec
     steps: list[tuple[str, Callable[[], object]]] = [("response", lambda: run_code(built.response, namespace))]
     if kind != "script":

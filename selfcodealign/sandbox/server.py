@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from typing import Any
@@ -193,6 +194,7 @@ class Server:
         self._walls = _put_up(settings, become)
         _warm_up(settings["warm"])
         self._runner.settle()
+        self._fork = kernel.bare_fork if threading.active_count() == 1 else os.fork
         with open("/proc/self/statm") if settings["mode"] != "namespaces" else self._watch.open_proc("statm") as statm:
             self._walls.base_address_space = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -211,7 +213,7 @@ class Server:
 
     def _answer(self, job: dict[str, Any]) -> dict[str, Any]:
         try:
-            built = self._runner.build(job)
+            ready = self._runner.get_ready(job)
         except BuildError as error:
             return {**UNSTARTED, "reports": [self._runner.refuse(error)]}
         nonce = os.urandom(16)
@@ -220,9 +222,10 @@ class Server:
         fresh_pids = self._walls.own_pid_namespace >= 0 and self._walls.has("pid namespace")
         if fresh_pids:
             kernel.unshare(kernel.CLONE_NEWPID)
-        pid = os.fork()
+        bounds = walls.resource_bounds(self._walls, job["limits"])
+        pid = self._fork()
         if pid == 0:
-            self._become_program(job, built, nonce, report_in, output_in)
+            self._become_program(job, ready, bounds, nonce, report_in, output_in)
         if fresh_pids:
             kernel.set_namespace(self._walls.own_pid_namespace, kernel.CLONE_NEWPID)
         os.close(report_in)
@@ -230,7 +233,9 @@ class Server:
         over_scratch = None if fresh_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
         return self._watch.see_to_its_end(pid, job, nonce, report_out, output_out, fresh_pids, over_scratch)
 
-    def _become_program(self, job: dict[str, Any], built: Any, nonce: bytes, report: int, output: int) -> None:
+    def _become_program(
+        self, job: dict[str, Any], ready: Any, bounds: list[tuple[int, int]], nonce: bytes, report: int, output: int
+    ) -> None:
         """In the program's process. Never returns."""
         channel = report
         try:
@@ -248,7 +253,7 @@ class Server:
                 self._walls.ruleset = 3
             os.closerange(4 if ruleset >= 0 else 3, highest)
             os.closerange(highest + 1, highest + 4096)
-            walls.limit_resources(self._walls, job["limits"])
+            walls.limit_resources(bounds)
             walls.close_walls(self._walls)
             if ruleset >= 0:
                 os.close(3)
@@ -257,7 +262,7 @@ class Server:
             os.write(channel, nonce + _HEADER.pack(len(message)) + message)
             os._exit(1)
         try:
-            self._runner.run(job, built, highest, nonce)
+            self._runner.run(job, ready, highest, nonce)
         finally:
             os._exit(1)
 

@@ -13,6 +13,7 @@ import socket
 import stat
 import sys
 import sysconfig
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -47,6 +48,9 @@ class Walls:
     filter: object = None
     own_pid_namespace: int = -1
     base_address_space: int = 0
+    own_user: bool = True
+    others: int = 0
+    counted_at: float = -10.0
     left_out: set[str] = field(default_factory=set)  # measurements only: walls not put up
 
     def has(self, wall: str) -> bool:
@@ -183,8 +187,8 @@ def used_mib(walls: Walls) -> float:
     return total / 2**20
 
 
-def limit_resources(walls: Walls, limits: dict[str, float]) -> None:
-    """Set the rlimits of the calling process; `limits` has the fields of `Limits`."""
+def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, int]]:
+    """The rlimits of a program; `limits` has the fields of `Limits`. Made before the fork, so that it costs nothing."""
     mib = 2**20
     bounds = {
         resource.RLIMIT_AS: walls.base_address_space + int(limits["memory_mib"]) * mib,
@@ -194,13 +198,34 @@ def limit_resources(walls: Walls, limits: dict[str, float]) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
-        # One more for the server, which is the same user.
-        resource.RLIMIT_NPROC: int(limits["processes"]) + 1,
+        # The server is the same user, and so is whatever else that user runs where it is not the server's own.
+        resource.RLIMIT_NPROC: int(limits["processes"]) + 1 + _count_others(walls),
     }
+    capped = []
     for which, bound in bounds.items():
         hard = resource.getrlimit(which)[1]
-        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        capped.append((which, bound if hard == resource.RLIM_INFINITY else min(bound, hard)))
+    return capped
+
+
+def limit_resources(bounds: list[tuple[int, int]]) -> None:
+    """Set the rlimits of the calling process."""
+    for which, bound in bounds:
         resource.setrlimit(which, (bound, bound))
+
+
+def _count_others(walls: Walls) -> int:
+    """Threads that the same user runs outside the sandbox (0 where the server has a user of its own)."""
+    if walls.own_user:
+        return 0
+    now = time.monotonic()
+    if now > walls.counted_at + 1.0:
+        walls.counted_at, walls.others = now, 0
+        for entry in os.scandir("/proc"):
+            with suppress(OSError, ValueError, StopIteration):
+                if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                    walls.others += len(os.listdir(f"/proc/{entry.name}/task"))
+    return walls.others
 
 
 def close_walls(walls: Walls) -> None:
