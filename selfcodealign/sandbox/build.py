@@ -20,6 +20,7 @@ from selfcodealign.sandbox.instrument import (
     mark_assertions,
     mark_functions,
     mark_tests,
+    nodes_of,
     redefined_names,
 )
 

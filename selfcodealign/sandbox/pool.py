@@ -78,8 +78,8 @@ class Sandbox:
         strength = (self.strength if program.strength is None else program.strength) and program.kind == "tests"
         async with self._slots:
             outcome = await self._ask(job.message(damages_wanted=strength), job)
-            if outcome is None:
-                return Verdict(Status.NOT_JUDGED, message="the worker died twice while running this program")
+            if "died" in outcome:
+                return Verdict(Status.NOT_JUDGED, message=f"the worker died twice on this program: {outcome['died']}")
             verdict = python.judge(job, outcome)
             if verdict.passed and strength:
                 verdict = await self._measure_strength(job, verdict, python.damages_of(outcome))
@@ -107,13 +107,15 @@ class Sandbox:
     async def _try_damage(self, job: python.Job, damage: str, seconds: float) -> list[python.Notice]:
         """How the tests took it; empty when the damage broke the response before any test ran."""
         outcome = await self._ask(job.message(damage=damage, seconds=seconds), job)
-        notice = None if outcome is None else python.noticed(outcome, python.judge(job, outcome), job.tests_inside)
+        if "died" in outcome:
+            return []
+        notice = python.noticed(outcome, python.judge(job, outcome), job.tests_inside)
         return [] if notice is None else [notice]
 
     async def _look_for_flakes(self, job: python.Job, verdict: Verdict) -> Verdict:
         for seed in (_FLAKE_SEEDS * self.flake_reruns)[: self.flake_reruns]:
             outcome = await self._ask(job.message(), job, hash_seed=seed)
-            again = python.judge(job, outcome) if outcome is not None else verdict
+            again = verdict if "died" in outcome else python.judge(job, outcome)
             if not again.passed:
                 message = (
                     f"passed, then under hash seed {seed}: {again.status} {again.error_type} {again.message}".strip()
@@ -121,15 +123,17 @@ class Sandbox:
                 return replace(again, status=Status.FLAKY, message=message, strength=verdict.strength)
         return verdict
 
-    async def _ask(self, message: dict[str, Any], job: python.Job, hash_seed: int = 0) -> dict[str, Any] | None:
-        """Have a worker run it; a worker that dies is replaced and the program run once more. None: died twice."""
+    async def _ask(self, message: dict[str, Any], job: python.Job, hash_seed: int = 0) -> dict[str, Any]:
+        """Have a worker run it; one that dies is replaced and the program run once more. {"died": why}: died twice."""
         warm = self._warm if python.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
         settings = self._settings(warm, hash_seed)
+        died = ""
         for _ in range(2):
             worker = await self._take(settings)
             try:
                 outcome = await worker.ask(message)
-            except WorkerDied:
+            except WorkerDied as error:
+                died = str(error)
                 await self._discard(worker)
                 continue
             except BaseException:  # cancelled: the answer would be read by the next program
@@ -138,7 +142,7 @@ class Sandbox:
                 raise
             self._idle[settings].append(worker)
             return outcome
-        return None
+        return {"died": died}
 
     def _settings(self, warm: tuple[str, ...], hash_seed: int = 0) -> ServerSettings:
         return ServerSettings(self.mode, warm, self._readable, self.limits.scratch_mib, hash_seed, self._left_out)
