@@ -195,8 +195,7 @@ class Server:
         _warm_up(settings["warm"])
         self._runner.settle()
         self._fork = kernel.bare_fork if threading.active_count() == 1 else os.fork
-        with open("/proc/self/statm") if settings["mode"] != "namespaces" else self._watch.open_proc("statm") as statm:
-            self._walls.base_address_space = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        self._walls.base_address_space = self._watch.measure_itself()
 
     def serve(self) -> None:
         """Answer jobs until the other side closes."""
@@ -273,6 +272,7 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
     readable = walls.readable_paths(settings["readable"])
     found = Walls(mode, readable, settings["scratch"], settings["scratch_mib"], left_out=set(settings["left_out"]))
     if mode == "unsafe":
+        found.own_user = False
         walls.fresh_scratch(found, renew=False)
         return found
     try:
@@ -289,6 +289,9 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
             found.scratch = "/tmp"
         elif not landlock.landlock_abi():
             raise WallRefused("Landlock", "the kernel has none (it needs Linux 5.13 and lsm=...,landlock)")
+        else:
+            wall = "user of its own"
+            found.own_user = walls.leave_root_behind(found.scratch)
         wall = "scratch folder"
         walls.fresh_scratch(found, renew=False)
     except OSError as error:

@@ -143,6 +143,28 @@ def become_powerless(own_user: int | None) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
 
 
+def leave_root_behind(scratch: str) -> bool:
+    """Without namespaces: make a server that root started somebody else. True when it has a user of its own now.
+
+    Where that user could not read the interpreter (a home folder of root's), only the real user changes: enough to be
+    counted apart from everybody, while the power of root is gone with the capabilities.
+    """
+    if os.geteuid() != 0:
+        return False
+    own_user = FIRST_OWN_USER + os.getpid()
+    os.setgroups([])
+    os.setresgid(own_user, own_user, own_user)
+    os.setresuid(own_user, 0, 0)
+    if os.access(os.__file__, os.R_OK) and os.access(sys.executable, os.X_OK):  # asks for the real user
+        os.chown(scratch, own_user, own_user)
+        os.setresuid(own_user, own_user, own_user)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+    else:
+        kernel.prctl(kernel.PR_SET_SECUREBITS, kernel.SECBIT_NOROOT_LOCKED)
+        kernel.drop_capabilities()
+    return True
+
+
 def fresh_scratch(walls: Walls, renew: bool = True) -> None:
     """Give the next program an empty scratch, and Landlock rules that name it."""
     if walls.mode == "namespaces":

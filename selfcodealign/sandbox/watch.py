@@ -31,10 +31,17 @@ class Watch:
         self._control = control
         self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._me = int(os.readlink("/proc/self"))
+        self._own_pages = 0
 
     def open_proc(self, name: str, pid: int | None = None) -> IO[str]:
         """A file of /proc/<pid>, by the /proc of the host even where the root folder has none."""
         return open(f"{pid or self._me}/{name}", opener=lambda path, flags: os.open(path, flags, dir_fd=self._proc))
+
+    def measure_itself(self) -> int:
+        """Note what this process holds, which its children share; returns its address space in bytes."""
+        with self.open_proc("statm") as statm:
+            total, self._own_pages = map(int, statm.read().split()[:2])
+        return total * _PAGE
 
     def see_to_its_end(
         self,
@@ -111,13 +118,13 @@ class Watch:
         }
 
     def _usage(self) -> tuple[float, int]:
-        """Resident MiB and number of all processes below this server."""
-        pages, count, waiting = 0, 0, self._children(self._me)
+        """Resident MiB and number of all processes below this server; pages of the server's own count once."""
+        pages, count, waiting = self._own_pages, 0, self._children(self._me)
         while waiting:
             child = waiting.pop()
             count += 1
             with suppress(OSError, ValueError, IndexError), self.open_proc("statm", child) as statm:
-                pages += int(statm.read().split()[1])
+                pages += max(0, int(statm.read().split()[1]) - self._own_pages)
             waiting += self._children(child)
             if count > 4096:
                 break
