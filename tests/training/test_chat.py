@@ -6,7 +6,7 @@ import pytest
 
 from selfcodealign.errors import TrainingError
 from selfcodealign.training.chat import check_messages, open_chat, write_prompt
-from tests.training.conftest import make_tokenizer
+from tests.training.tiny_model import make_tokenizer
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"

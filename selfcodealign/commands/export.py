@@ -1,0 +1,40 @@
+"""`selfcodealign export`: the data of a run for other trainers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NO_ARGS_IS_HELP = True
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder; for all but dpo also a data-set folder.", metavar="RUN")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="trl, axolotl, llama-factory, openai: examples to imitate. dpo: pairs of a passing and a failing "
+            "answer. rl: tasks with tests and the measured pass rate.",
+            metavar="FORMAT",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="A .jsonl file (.parquet for trl, dpo and rl), or a folder to make.")],
+) -> None:
+    """Write the data of a run in a format that others read.
+
+    A folder also gets the configuration its reader needs: axolotl.yaml, or LLaMA-Factory's dataset_info.json.
+
+        selfcodealign export runs/mine --to trl --out data/sft.jsonl
+        selfcodealign export runs/mine --to dpo --out data/pairs.parquet
+        selfcodealign export runs/mine --to llama-factory --out data/lf
+    """
+    import sys
+
+    from selfcodealign.export import export as write
+
+    done = write(run, to, out)
+    for note in done.notes:
+        print(note, file=sys.stderr)
+    print(f"{done.rows} rows: " + ", ".join(str(file) for file in done.files))

@@ -1,0 +1,236 @@
+"""A run's data in the formats that others train on.
+
+Supervised: `trl` (prompt + completion, so that TRL puts loss on the answers), `axolotl`, `llama-factory`, `openai`.
+Preference pairs: `dpo`, an answer that passed its tests and one that failed them, of the same instruction.
+Verifiable rewards: `rl`, an instruction with the tests of its verified answer and the share of answers that passed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.errors import ExportError, did_you_mean
+
+#: Ways to fail that are the answer's own: anything else says nothing about the code (no tests, cut by length, ...).
+FAILED = ("failed", "error", "timeout", "memory", "crashed", "blocked")
+
+#: Fewer are refused by OpenAI's fine-tuning.
+OPENAI_FEWEST = 10
+
+_DATA = "train.jsonl"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the data file first. `notes` are sentences a person should read."""
+
+    files: list[Path]
+    rows: int
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How rows are made from a source, and the files that go with them.
+
+    `source` reads the run; `convert` makes one output row; `companions` gives further files by name, for a folder.
+    """
+
+    meaning: str
+    source: Callable[[Path], Iterator[Row]]
+    convert: Callable[[Row], Row]
+    companions: Callable[[str], dict[str, str]] = lambda data: {}
+
+
+def export(run: str | Path, to: str, out: str | Path) -> Exported:
+    """Write `run` in format `to`. `out` is a .jsonl file (.parquet for trl, dpo and rl) or a folder.
+
+    `run`: a run folder, or for supervised formats and rl a data-set folder. Raises `ExportError`.
+    """
+    form = find_format(to)
+    run, out = Path(run), Path(out)
+    if not run.is_dir():
+        raise ExportError(f"no run folder at {run}")
+    data = out if out.suffix else out / _DATA
+    if data.suffix not in (".jsonl", ".parquet") or (data.suffix == ".parquet" and to not in ("trl", "dpo", "rl")):
+        kinds = ".jsonl or .parquet" if to in ("trl", "dpo", "rl") else ".jsonl"
+        raise ExportError(f"{to} is written as {kinds}, or into a folder: {out} is neither")
+    rows = [form.convert(row) for row in form.source(run)]
+    if not rows:
+        raise ExportError(f"{run} holds nothing for {to}: {form.meaning} are needed")
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        _write(data, rows)
+        files = [data]
+        for name, text in form.companions(data.name).items() if not out.suffix else ():
+            (out / name).write_text(text, "utf-8")
+            files.append(out / name)
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error.strerror}") from None
+    notes = []
+    if to == "openai" and len(rows) < OPENAI_FEWEST:
+        notes.append(f"OpenAI takes no fewer than {OPENAI_FEWEST} examples; these are {len(rows)}")
+    if form.companions(_DATA) and out.suffix:
+        notes.append(f"give a folder to --out to get {', '.join(form.companions(_DATA))} as well")
+    return Exported(files, len(rows), notes)
+
+
+def find_format(to: str) -> Format:
+    """Raises `ExportError` that names the formats and the one that was probably meant."""
+    if to not in FORMATS:
+        raise ExportError(f'no format "{to}": one of {", ".join(FORMATS)}{did_you_mean(to, FORMATS)}')
+    return FORMATS[to]
+
+
+def _dataset_files(run: Path) -> list[Path]:
+    home = run / "dataset" if (run / "dataset").is_dir() else run
+    files = sorted(home.glob("data/train*.parquet"))
+    if not files:
+        raise ExportError(f"no data set in {run}: expected dataset/data/train-*.parquet; run the recipe to its end")
+    return files
+
+
+def _examples(run: Path) -> Iterator[Row]:
+    """Rows of the data set, in its order."""
+    import pyarrow.parquet as pq
+
+    for file in _dataset_files(run):
+        table = pq.ParquetFile(file)
+        names = table.schema_arrow.names
+        for name in ("instruction", "response"):
+            if name not in names:
+                raise ExportError(f"{file} has no column {name}{did_you_mean(name, names)}")
+        for batch in table.iter_batches(1024):
+            yield from batch.to_pylist()
+
+
+def _tasks(run: Path) -> Iterator[Row]:
+    """Examples with the tests that verify an answer."""
+    for row in _examples(run):
+        if "tests" not in row or "pass_rate" not in row:
+            raise ExportError(f"{run} has no tests with measured pass rates: export a run of this package")
+        if row["tests"]:
+            yield row
+
+
+def _pairs(run: Path) -> Iterator[Row]:
+    """For each example one answer to the same instruction that failed its tests, where there is one.
+
+    Only the data set's instructions: others were dropped for a reason, some because a benchmark holds them. Among
+    several failures the one with the smallest id is taken: ids are hashes, so the choice is arbitrary, and the same
+    on any machine and in any order of sampling.
+    """
+    import duckdb
+
+    dropped = [str(file) for file in sorted((run / "responses").glob("dropped-*.parquet"))]
+    if not dropped:
+        raise ExportError(f"no answers in {run / 'responses'}: preference pairs are made from a run folder")
+    query = f"""
+        SELECT instruction_id, arg_min(r.response, r.response_id), min(r.response_id), arg_min(reason, r.response_id)
+        FROM read_parquet(?) r JOIN read_parquet(?) e USING (instruction_id)
+        WHERE reason IN {FAILED} AND trim(coalesce(r.response, '')) <> '' AND r.response <> e.response
+        GROUP BY instruction_id"""
+    files = [str(file) for file in _dataset_files(run)]
+    try:
+        failures = {row[0]: row[1:] for row in duckdb.execute(query, [dropped, files]).fetchall()}
+    except duckdb.Error as error:
+        raise ExportError(f"cannot read the answers of {run}: {str(error).splitlines()[0]}") from None
+    for example in _examples(run):
+        if example["instruction_id"] in failures:
+            names = ("rejected", "rejected_id", "rejected_reason")
+            yield example | dict(zip(names, failures[example["instruction_id"]], strict=True))
+
+
+def _user(text: str) -> list[Row]:
+    return [{"role": "user", "content": text}]
+
+
+def _assistant(text: str) -> list[Row]:
+    return [{"role": "assistant", "content": text}]
+
+
+def _to_trl(row: Row) -> Row:
+    return {"prompt": _user(row["instruction"]), "completion": _assistant(row["response"])}
+
+
+def _to_messages(row: Row) -> Row:
+    return {"messages": _user(row["instruction"]) + _assistant(row["response"])}
+
+
+def _to_alpaca(row: Row) -> Row:
+    return {"instruction": row["instruction"], "input": "", "output": row["response"]}
+
+
+def _to_pair(row: Row) -> Row:
+    kept = ("rejected_id", "rejected_reason", "instruction_id", "category", "difficulty")
+    return {
+        "prompt": _user(row["instruction"]),
+        "chosen": _assistant(row["response"]),
+        "rejected": _assistant(row["rejected"]),
+        "chosen_id": row["response_id"],
+        **{name: row[name] for name in kept},
+    }
+
+
+def _to_task(row: Row) -> Row:
+    kept = ("tests", "pass_rate", "samples", "instruction_id", "category", "difficulty")
+    return {
+        "prompt": _user(row["instruction"]),
+        **{name: row.get(name) for name in kept},
+        "reference": row["response"],
+    }
+
+
+def _axolotl_files(data: str) -> dict[str, str]:
+    text = f"""# The part of an axolotl configuration that reads this folder: loss on the answers and on what ends them.
+datasets:
+  - path: {data}
+    ds_type: json
+    type: chat_template
+    field_messages: messages
+    message_property_mappings:
+      role: role
+      content: content
+    roles_to_train: [assistant]
+    train_on_eos: turn
+sequence_len: 1280
+sample_packing: true
+"""
+    return {"axolotl.yaml": text}
+
+
+def _llama_factory_files(data: str) -> dict[str, str]:
+    columns = {"prompt": "instruction", "query": "input", "response": "output"}
+    told = {"selfcodealign": {"file_name": data, "formatting": "alpaca", "columns": columns}}
+    return {"dataset_info.json": json.dumps(told, indent=2) + "\n"}
+
+
+FORMATS: dict[str, Format] = {
+    "trl": Format("examples", _examples, _to_trl),
+    "axolotl": Format("examples", _examples, _to_messages, _axolotl_files),
+    "llama-factory": Format("examples", _examples, _to_alpaca, _llama_factory_files),
+    "openai": Format("examples", _examples, _to_messages),
+    "dpo": Format("instructions with a passing and a failing answer", _pairs, _to_pair),
+    "rl": Format("examples with tests", _tasks, _to_task),
+}
+
+
+def _write(path: Path, rows: Iterable[Row]) -> None:
+    """Write a file whole: a reader sees it complete or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist(list(rows)), partial, compression="zstd")
+    else:
+        with partial.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    partial.replace(path)
