@@ -13,15 +13,15 @@ from typing import Any
 
 from selfcodealign.few_shot_file import lay_out_properties
 from selfcodealign.prompts import EXAMPLE_HEADING, section
+from tiny.families import GENERATORS
 from tiny.labels import label_code
-from tiny.more import GENERATORS
 from tiny.snippets import Function, cut, draw_concepts, read_functions, weigh
 from tiny.tasks import Task, choose_asserts, draw_solution, is_held_out, keep_wrong
 from tiny.wording import write_instruction
 
 WINDOW = 384
 # Share of documents by kind; their tokens are about 66 % responses, 13 % instructions, 19 % concepts, 2 % plain code.
-KINDS = (("responses", 0.62), ("instructions", 0.13), ("concepts", 0.2), ("plain", 0.05))
+KINDS = {"responses": 0.62, "instructions": 0.13, "concepts": 0.2, "plain": 0.05}
 EXAMPLES = {"responses": (2, 3), "instructions": (3, 6), "concepts": (2, 3)}
 
 
@@ -58,8 +58,7 @@ class Corpus:
         self.pool_size = pool
 
     def draw_document(self) -> str:
-        kinds, shares = zip(*KINDS, strict=True)
-        kind = self.dice.choices(kinds, shares)[0]
+        kind = self.dice.choices(list(KINDS), list(KINDS.values()))[0]
         if kind == "plain":
             return self.draw_plain()
         low, high = EXAMPLES[kind]

@@ -23,6 +23,7 @@ from tiny.ops import (
 from tiny.tasks import Task
 
 Constants = dict[str, str]
+LoopForm = tuple[str, str, str]
 DIGITS = tuple(str(digit) for digit in range(1, 10))
 QUOTED = tuple(f"'{word}'" for word in WORDS)
 
@@ -89,7 +90,9 @@ class ListTask:
             cases=[self.draw_assert()[0] for _ in range(10)],
         )
 
-    def code(self, keep: str | None = None, change: str | None = None, end: str | tuple[str, str, str] | None = None) -> str:
+    def code(
+        self, keep: str | None = None, change: str | None = None, end: str | tuple[str, str, str] | None = None
+    ) -> str:
         condition = fill(self.keep.code if keep is None else keep, self.of_keep, x=self.item) if self.keep.name else ""
         value = fill(self.change.code if change is None else change, self.of_change, x=self.item)
         name = "_".join(fill(part.name, c) for part, c in self._named() if part.name)
@@ -97,8 +100,8 @@ class ListTask:
         if self.loop:
             start, step, last = end if isinstance(end, tuple) else self.end.loop or ("", "", "")
             inner = f"        if {condition}:\n            " if condition else "        "
-            body = f"    {start}\n    for {self.item} in {self.argument}:\n{inner}{fill(step, self.of_end, e=value)}\n    {last}"
-            return head + body
+            step = fill(step, self.of_end, e=value)
+            return f"{head}    {start}\n    for {self.item} in {self.argument}:\n{inner}{step}\n    {last}"
         generator = f"{value} for {self.item} in {self.argument}" + (f" if {condition}" if condition else "")
         return f"{head}    return {fill(end if isinstance(end, str) else self.end.code, self.of_end, g=generator)}"
 

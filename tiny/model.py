@@ -26,6 +26,5 @@ def new_model(width: int = 192, layers: int = 6, heads: int = 6, inner: int = 51
         bos_token_id=0,
         eos_token_id=0,
         pad_token_id=0,
-        attn_implementation="sdpa",
     )
     return LlamaForCausalLM(config)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WORDS = tuple("cat cloud dog door sun star tree tiger bird book fish fox moon milk rose river".split())
+WORDS = (
+    "cat", "cloud", "dog", "door", "sun", "star", "tree", "tiger", "bird", "book", "fish", "fox", "moon", "milk",
+    "rose", "river",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,20 @@ def op(name: str, phrase: str, code: str, *wrong: str, trap: bool = False, makes
 NOTHING = op("", "", "{x}")
 
 NUMBER_FILTERS = (
-    op("above_{k}", "keep those above {k}|keep only numbers greater than {k}", "{x} > {k}", "{x} >= {k}", "{x} < {k}", trap=True),
+    op(
+        "above_{k}",
+        "keep those above {k}|keep only numbers greater than {k}",
+        "{x} > {k}",
+        "{x} >= {k}",
+        "{x} < {k}",
+        trap=True,
+    ),
     op("below_{k}", "keep those below {k}|keep only numbers less than {k}", "{x} < {k}", "{x} <= {k}", "{x} > {k}"),
     op("from_{k}", "keep those from {k} up|keep only numbers of at least {k}", "{x} >= {k}", "{x} > {k}", "{x} <= {k}"),
     op("not_{k}", "drop every {k}|keep those different from {k}", "{x} != {k}", "{x} == {k}"),
     op("even", "keep the even ones|keep only even numbers", "{x} % 2 == 0", "{x} % 2 == 1", "{x} // 2 == 0"),
     op("odd", "keep the odd ones|keep only odd numbers", "{x} % 2 == 1", "{x} % 2 == 0", trap=True),
-)
+)  # fmt: skip
 WORD_FILTERS = (
     op("starting_{c}", "keep those starting with '{c}'|keep only words that begin with '{c}'", "{x}.startswith('{c}')",
        "{x}.endswith('{c}')", "'{c}' in {x}"),
@@ -118,4 +128,5 @@ ANY_REDUCES = (
 )  # fmt: skip
 COUNT = Reduce("count", ("return how many there are", "count them"), "len([{g}])", ("len([{g}]) - 1",),
                ("count = 0", "count += 1", "return count"),
-               (("count = 1", "count += 1", "return count"), ("count = 0", "count = 1", "return count")), "count")  # fmt: skip
+               (("count = 1", "count += 1", "return count"), ("count = 0", "count = 1", "return count")),
+               "count")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tiny.lists import DIGITS, QUOTED, Constants, draw_constants, fill, wrap
@@ -13,11 +14,12 @@ PAIRS = (
     op("added", "add `{a}` and `{b}`|take the sum of `{a}` and `{b}`", "{a} + {b}", "{a} - {b}"),
     op("difference", "subtract `{b}` from `{a}`|take `{a}` minus `{b}`", "{a} - {b}", "{b} - {a}", trap=True),
     op("multiplied", "multiply `{a}` and `{b}`|take `{a}` times `{b}`", "{a} * {b}", "{a} + {b}"),
-    op("larger", "take the larger of `{a}` and `{b}`|pick the maximum of `{a}` and `{b}`", "max({a}, {b})", "min({a}, {b})"),
+    op("larger", "take the larger of `{a}` and `{b}`|pick the maximum of `{a}` and `{b}`", "max({a}, {b})",
+       "min({a}, {b})"),
     op("smaller", "take the smaller of `{a}` and `{b}`|pick the minimum of `{a}` and `{b}`", "min({a}, {b})",
        "max({a}, {b})", trap=True),
-    op("distance", "take the distance of `{a}` and `{b}`|take the absolute difference of `{a}` and `{b}`", "abs({a} - {b})",
-       "abs({a} + {b})"),
+    op("distance", "take the distance of `{a}` and `{b}`|take the absolute difference of `{a}` and `{b}`",
+       "abs({a} - {b})", "abs({a} + {b})"),
     op("quotient", "floor divide `{a}` by `{b}`|take how often `{b}` goes into `{a}`", "{a} // {b}", "{a} % {b}"),
     op("remainder", "take the remainder of `{a}` by `{b}`|take `{a}` modulo `{b}`", "{a} % {b}", "{a} // {b}"),
     op("power", "raise `{a}` to the power `{b}`|take the power `{b}` of `{a}`", "{a} ** {b}", "{a} * {b}"),
@@ -100,12 +102,21 @@ class Draft:
         return self.first.trap or self.second.trap
 
 
-def finish(draft: Draft, lines: str, literals: list[tuple[str, ...]], describe: str = "") -> Task:
+def draw_draft(dice: random.Random, family: str, first: Op, second: Op, arguments: tuple[str, ...]) -> Draft:
+    return Draft(dice, family, first, second, arguments, draw_constants(dice, 2, 5), draw_constants(dice, 2, 5))
+
+
+def name_places(values: Sequence[str]) -> Constants:
+    """`{a}` and `{b}` stand for the first and the second argument."""
+    return dict(zip(("a", "b"), values, strict=False))
+
+
+def finish(draft: Draft, lines: str, literals: Sequence[tuple[str, ...]], describe: str = "") -> Task:
     """A task whose body is `lines` around `{v}`, the value; tests put literals in the value's expression."""
-    places = dict(zip("ab", draft.arguments, strict=False))
+    places = name_places(draft.arguments)
     name = draft.name()
     head = f"def {name}({', '.join(draft.arguments)}):\n"
-    asserts = [(", ".join(row), draft.value(dict(zip("ab", row, strict=False)))) for row in literals]
+    asserts = [(", ".join(row), draft.value(name_places(row))) for row in literals]
     return Task(
         key=tuple(part for part in (draft.family or "value", draft.first.name, draft.second.name) if part),
         name=name,

@@ -56,15 +56,17 @@ def _read_folder(folder: Path, dice: random.Random | None = None) -> Iterator[Fu
         if parts & {"site-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo", "encodings"}:
             continue
         try:
-            text = path.read_text("utf-8")
-            tree = ast.parse(text)
-        except (SyntaxError, UnicodeDecodeError, ValueError):
+            yield from read_text(path.read_text("utf-8"))
+        except (SyntaxError, UnicodeDecodeError):  # a template, or a file that tests its reader
             continue
-        yield from _read_file(tree, text)
 
 
-def _read_file(tree: ast.Module, text: str) -> Iterator[Function]:
-    lines = text.splitlines()
+def read_text(text: str) -> list[Function]:
+    """The functions of one module's text. Raises `SyntaxError`."""
+    return list(_read_file(ast.parse(text), text.splitlines()))
+
+
+def _read_file(tree: ast.Module, lines: list[str]) -> Iterator[Function]:
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef) or node.decorator_list:
@@ -76,7 +78,9 @@ def _read_file(tree: ast.Module, text: str) -> Iterator[Function]:
         yield from _read_function(node, lines[node.lineno - 1 : node.end_lineno], imports)
 
 
-def _read_function(node: ast.FunctionDef, lines: list[str], imports: list[ast.Import | ast.ImportFrom]) -> Iterator[Function]:
+def _read_function(
+    node: ast.FunctionDef, lines: list[str], imports: list[ast.Import | ast.ImportFrom]
+) -> Iterator[Function]:
     body = [line[node.col_offset :] if not line[: node.col_offset].strip() else line for line in lines]
     held_out = is_held_out("\n".join(body))
     used = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}

@@ -106,7 +106,10 @@ def choose_asserts(task: Task, dice: random.Random, tries: int = 6) -> list[str]
         if same(*values):
             continue
         noticed = sum(
-            any(not same(evaluate(scope, call_of(task, call)), value) for (call, _), value in zip(pair, values, strict=True))
+            any(
+                not same(evaluate(scope, call_of(task, call)), value)
+                for (call, _), value in zip(pair, values, strict=True)
+            )
             for scope in broken
         )
         if noticed > best[0]:

@@ -93,7 +93,7 @@ class Trainer:
     def load(self) -> None:
         import torch
 
-        state = torch.load(folder_file(self.folder, "state.pt"), map_location=self.device)
+        state = torch.load(self.folder / "state.pt", map_location=self.device)
         self.model.load_state_dict(state["model"])
         self.muon.load_state(state["muon"])
         self.adam.load_state_dict(state["adam"])
@@ -137,10 +137,6 @@ class Trainer:
         return float(loss.detach())
 
 
-def folder_file(folder: Path, name: str) -> str:
-    return str(folder / name)
-
-
 def train(
     folder: Path, minutes: float, device: str = "cpu", batch_size: int = 12, compiled: bool = True, makers: int = 1,
     part_tokens: int = PART_TOKENS, save_every: float = 180.0,
@@ -154,7 +150,7 @@ def train(
         train_tokenizer().save(str(folder / "tokenizer.json"))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert tokenizer.token_to_id(END) == 0
-    opening, closing = tokenizer.token_to_id(TAGS[1]), tokenizer.token_to_id(TAGS[2])
+    opening, closing = (tokenizer.encode(tag, add_special_tokens=False).ids[0] for tag in TAGS[1:3])
     trainer = Trainer(folder, minutes, device)
     loss_function = torch.compile(loss_of) if compiled else loss_of
     losses: list[float] = []
@@ -205,9 +201,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
-    train(
-        options.folder, options.minutes, options.device, options.batch_size, not options.no_compile, options.makers
-    )
+    train(options.folder, options.minutes, options.device, options.batch_size, not options.no_compile, options.makers)
 
 
 if __name__ == "__main__":

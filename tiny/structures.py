@@ -1,13 +1,13 @@
-"""Tasks on ranges, dictionaries, failures, patterns, sets, pairs of lists, formats and small classes."""
+"""Tasks on ranges, dictionaries, sets, and on what may fail."""
 
 from __future__ import annotations
 
 import random
 
-from tiny.lists import DIGITS, QUOTED, draw_constants, fill, make_list_task
-from tiny.ops import Op, op
-from tiny.small import AFTER_NUMBER, Draft, finish, make_scalar_task, make_text_task
-from tiny.tasks import Generator, Task
+from tiny.lists import DIGITS, QUOTED, draw_constants, fill
+from tiny.ops import op
+from tiny.small import AFTER_NUMBER, draw_draft, finish
+from tiny.tasks import Task
 
 TERMS = (
     op("numbers", "each number", "{i}"),
@@ -36,23 +36,6 @@ VALUES = (
     op("letters", "the list of its letters", "list({w})", "[{w}]"),
     op("marks", "itself with '!' added", "{w} + '!'", "'!' + {w}"),
 )
-ENDS = (
-    op("found", "return what is found", "{x}", "{x}[1:]"),
-    op("count", "return how many are found", "len({x})", "len({x}) - 1"),
-    op("first", "return the first", "{x}[0]", "{x}[-1]", trap=True),
-    op("last", "return the last", "{x}[-1]", "{x}[0]"),
-    op("turned", "return them in reverse order", "{x}[::-1]", "{x}", trap=True),
-    op("dashed", "join them with '-'", "'-'.join({x})", "''.join({x})"),
-)
-PATTERNS = (
-    op("digits", "find the digits in `{a}`", r"re.findall(r'\d', {a})", r"re.findall(r'\D', {a})"),
-    op("words", "find the words in `{a}`", "re.findall(r'[a-z]+', {a})", "re.findall(r'[a-z]', {a})", trap=True),
-)
-CUTS = (
-    op("spaces", "split `{a}` at spaces", "{a}.split(' ')", "list({a})"),
-    op("commas", "split `{a}` at commas", "{a}.split(',')", "{a}.split(' ')", trap=True),
-    op("colons", "split `{a}` at colons", "{a}.split(':')", "{a}.split()"),
-)
 SETS = (
     op("shared", "take what `{a}` and `{b}` share", "set({a}) & set({b})", "set({a}) | set({b})"),
     op("united", "take everything in `{a}` or `{b}`", "set({a}) | set({b})", "set({a}) & set({b})", trap=True),
@@ -64,24 +47,6 @@ SET_ENDS = (
     op("size", "return how many there are", "len({x})", "len({x}) + 1"),
     op("sorted", "return it sorted", "sorted({x})", "list({x})[::-1]"),
 )
-FORMATS = (
-    op("dash", "a dash", "-", ":", " "),
-    op("colon", "a colon", ":", ": "),
-    op("equals", "an equals sign", "=", "=="),
-    op("space", "a space", " ", "", trap=True),
-    op("slash", "a slash", "/", "-"),
-)
-NAMES = (
-    op("name", "`name`", "{x}"),
-    op("upper", "`name` in capitals", "{x}.upper()", "{x}.title()"),
-    op("titled", "`name` capitalized", "{x}.title()", "{x}.upper()"),
-    op("reversed", "`name` backwards", "{x}[::-1]", "{x}[:-1]", trap=True),
-    op("initial", "the first letter of `name`", "{x}[0]", "{x}[1]"),
-)
-
-
-def _draft(dice: random.Random, family: str, first: Op, second: Op, arguments: tuple[str, ...]) -> Draft:
-    return Draft(dice, family, first, second, arguments, draw_constants(dice, 2, 5), draw_constants(dice, 2, 5))
 
 
 def make_range_task(dice: random.Random) -> Task:
@@ -102,11 +67,13 @@ def make_range_task(dice: random.Random) -> Task:
         if how == "recursive":
             return f"    if n == 0:\n        return {begin}\n    return {name}(n - 1) {sign} {item(term_code, 'n')}"
         if how == "range":
-            return (
-                f"    result = {begin}\n    for i in range(1, {stop}):\n        result {sign}= {item(term_code, 'i')}\n    return result"
-            )
+            step = f"        result {sign}= {item(term_code, 'i')}\n"
+            return f"    result = {begin}\n    for i in range(1, {stop}):\n{step}    return result"
         test = "i <= n" if stop == "n + 1" else "i < n"
-        return f"    result = {begin}\n    i = 1\n    while {test}:\n        result {sign}= {item(term_code, 'i')}\n        i += 1\n    return result"
+        return (
+            f"    result = {begin}\n    i = 1\n    while {test}:\n"
+            f"        result {sign}= {item(term_code, 'i')}\n        i += 1\n    return result"
+        )
 
     head = f"def {name}(n):\n"
     wrong_start = code(term.code, {"0": "1", "1": "0", "[]": "[0]"}[start])
@@ -147,7 +114,8 @@ def make_mapping_task(dice: random.Random) -> Task:
     def code(of_key: str = key.code, of_value: str = value.code) -> str:
         left, right = of_key.replace("{w}", "w"), of_value.replace("{w}", "w")
         if loop:
-            return f"{head}    result = {{}}\n    for w in {argument}:\n        result[{left}] = {right}\n    return result"
+            step = f"    for w in {argument}:\n        result[{left}] = {right}\n"
+            return f"{head}    result = {{}}\n{step}    return result"
         return f"{head}    return {{{left}: {right} for w in {argument}}}"
 
     wrong = [(part.trap, text) for part, text in [*[(value, code(of_value=w)) for w in value.wrong]]]
@@ -176,7 +144,8 @@ def make_failure_task(dice: random.Random) -> Task:
     family, phrase, tried, error, good, bad = dice.choice((
         ("parse", "convert `text` to an integer", "int(text)", "ValueError", lambda d: (f"'{d}'", d), lambda d, w: w),
         ("lookup", "look up `key` in the dictionary `data`", "data[key]", "KeyError",
-         lambda d: (f"{{{w0}: {d}}}, {w0}" if (w0 := dice.choice(QUOTED)) else "", d), lambda d, w: f"{{'cow': {d}}}, {w}"),
+         lambda d: (f"{{{w0}: {d}}}, {w0}" if (w0 := dice.choice(QUOTED)) else "", d),
+         lambda d, w: f"{{'cow': {d}}}, {w}"),
         ("item", "take the first of `items`", "items[0]", "IndexError", lambda d: (f"[{d}]", d), lambda d, w: "[]"),
         ("last_item", "take the last of `items`", "items[-1]", "IndexError",
          lambda d: (f"[{dice.choice(DIGITS)}, {d}]", d), lambda d, w: "[]"),
@@ -220,144 +189,12 @@ def make_failure_task(dice: random.Random) -> Task:
     )
 
 
-def make_pattern_task(dice: random.Random) -> Task:
-    """Find or split parts of a text."""
-    pattern = dice.random() < 0.5
-    first = dice.choice(PATTERNS if pattern else CUTS)
-    draft = _draft(dice, "find" if pattern else "split", first, dice.choice(ENDS), (dice.choice(("text", "line")),))
-    rows = []
-    for _ in range(12):
-        words = [word.strip("'") for word in dice.sample(QUOTED, dice.randint(2, 3))]
-        joint = dice.choice(DIGITS) if pattern else {"spaces": " ", "commas": ",", "colons": ":"}[first.name]
-        text = joint.join(words) + (dice.choice(DIGITS) if pattern and dice.random() < 0.5 else "")
-        rows.append((f"'{text}'",))
-    task = finish(draft, "    return {v}", rows)
-    if pattern:
-        _import_re(task)
-        # A test without the import spells the parts out.
-        task.asserts = [(call, _spell(call, first, draft)) for call, _ in task.asserts]
-    return task
-
-
-def _import_re(task: Task) -> None:
-    task.code = "import re\n\n" + task.code
-    task.wrong = ["import re\n\n" + code for code in task.wrong]
-
-
-def _spell(call: str, first: Op, draft: Draft) -> str:
-    """What a pattern finds in a literal, written out as a list of literals, then the second part of the task."""
-    found: list[str] = []
-    run = ""
-    for letter in call.strip("'") + " ":
-        if letter.isalpha():
-            run += letter
-            continue
-        if run and first.name == "words":
-            found.append(run)
-        run = ""
-        if letter.isdigit() and first.name == "digits":
-            found.append(letter)
-    listed = "[" + ", ".join(f"'{part}'" for part in found) + "]"
-    return fill(draft.second.code, draft.after, x=listed)
-
-
 def make_set_task(dice: random.Random) -> Task:
     """Two lists in; what they share, differ in, or hold together."""
-    draft = _draft(dice, "", dice.choice(SETS), dice.choice(SET_ENDS), dice.choice((("a", "b"), ("left", "right"))))
+    draft = draw_draft(dice, "", dice.choice(SETS), dice.choice(SET_ENDS), dice.choice((("a", "b"), ("left", "right"))))
     rows = []
     for _ in range(14):
         one, two, three, four = dice.sample(DIGITS, 4)
         rows.append(dice.choice([(f"[{one}, {two}]", f"[{two}, {three}]"), (f"[{one}]", f"[{one}, {two}]"),
                                  (f"[{one}, {two}]", f"[{three}, {two}, {four}]")]))  # fmt: skip
     return finish(draft, "    return {v}", rows)
-
-
-def make_format_task(dice: random.Random) -> Task:
-    """A name and a number in, a formatted text out."""
-    shown, sign = dice.choice(NAMES), dice.choice(FORMATS)
-    change = dice.choice((op("", "`count`", "{x}"), op("plus_1", "`count` plus 1", "{x} + 1", "{x}"),
-                          op("doubled", "twice `count`", "{x} * 2", "{x} + 2", trap=True)))  # fmt: skip
-    parts = [part.name for part in (shown, sign, change) if part.name]
-    name = "format_" + "_".join(parts)
-
-    def code(of_name: str = shown.code, mark: str = sign.code, of_count: str = change.code) -> str:
-        left, right = of_name.replace("{x}", "name"), of_count.replace("{x}", "count")
-        return f"def {name}(name, count):\n    return f'{{{left}}}{mark}{{{right}}}'"
-
-    groups = [(shown.trap, [code(of_name=wrong) for wrong in shown.wrong]), (sign.trap, [code(mark=sign.wrong[0])]),
-              (change.trap, [code(of_count=wrong) for wrong in change.wrong])]  # fmt: skip
-    dice.shuffle(groups)
-    groups.sort(key=lambda group: not group[0])
-    asserts = []
-    for word in dice.sample(QUOTED, 10):
-        digit = dice.choice(DIGITS)
-        asserts.append(
-            (f"{word}, {digit}", f"{shown.code.replace('{x}', word)} + '{sign.code}' + str({change.code.replace('{x}', digit)})")
-        )
-    return Task(
-        key=("format", *parts),
-        name=name,
-        arguments="name, count",
-        description=f"return {shown.phrase[0]}, {sign.phrase[0]} and {change.phrase[0]} as one string",
-        code=code(),
-        wrong=[text for _, texts in groups for text in texts],
-        trap=shown.trap or sign.trap or change.trap,
-        asserts=asserts,
-        cases=[call for call, _ in asserts],
-    )
-
-
-def make_class_task(dice: random.Random) -> Task:
-    """A class that holds a number and a method that works on it; learnt, never used for evaluation."""
-    first, method = dice.choice((
-        (op("Adder", "adds it to `x`", "x + self.start", "x - self.start"), "add"),
-        (op("Scaler", "multiplies `x` by it", "x * self.start", "x + self.start", trap=True), "scale"),
-        (op("Taker", "subtracts it from `x`", "x - self.start", "self.start - x", trap=True), "take"),
-        (op("Repeater", "returns a list of it `x` times", "[self.start] * x", "[x] * self.start"), "repeat"),
-    ))  # fmt: skip
-    after = dice.choice((op("", "", "{x}"), *(part for part in AFTER_NUMBER if "{k}" in part.name and method != "repeat")))
-    constants = draw_constants(dice, 2, 5)
-    suffix = "".join(part.title() for part in fill(after.name, constants).split("_"))
-    name = f"{first.name}{suffix}"
-
-    def code(value: str = first.code, change: str = after.code) -> str:
-        inner = value if change == "{x}" else f"({value})"
-        return (
-            f"class {name}:\n    def __init__(self, start):\n        self.start = start\n\n"
-            f"    def {method}(self, x):\n        return {fill(change, constants, x=inner)}"
-        )
-
-    def expected(start: str, x: str) -> str:
-        value = first.code.replace("self.start", start)
-        value = value.replace("[x]", f"[{x}]").replace("* x", f"* {x}").replace("x ", f"{x} ").replace("- x", f"- {x}")
-        return fill(after.code, constants, x=value if after.code == "{x}" else f"({value})")
-
-    rows = [(dice.choice(DIGITS), dice.choice(DIGITS[:4])) for _ in range(10)]
-    wrong = [code(value=w) for w in first.wrong] + [code(change=w) for w in after.wrong]
-    said = f", then to {fill(after.phrase[0], constants)}" if after.name else ""
-    return Task(
-        key=("class", first.name) if not after.name else ("class", first.name + after.name),
-        name=name,
-        arguments="start",
-        description=f"hold a number `start`, with a method `{method}(x)` that {first.phrase[0]}{said}",
-        code=code(),
-        wrong=wrong,
-        trap=first.trap,
-        asserts=[(f"{start}).{method}({x}", expected(start, x)) for start, x in rows],
-        cases=[f"{start}).{method}({x}" for start, x in rows],
-        category="class",
-    )
-
-
-GENERATORS: tuple[tuple[Generator, float], ...] = (
-    (make_list_task, 5.0),
-    (make_scalar_task, 1.3),
-    (make_text_task, 1.3),
-    (make_range_task, 1.0),
-    (make_mapping_task, 0.8),
-    (make_failure_task, 1.2),
-    (make_pattern_task, 0.9),
-    (make_set_task, 0.5),
-    (make_format_task, 0.9),
-    (make_class_task, 0.5),
-)

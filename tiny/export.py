@@ -1,0 +1,60 @@
+"""Write a training checkpoint's averaged weights as the embedded model: bf16 safetensors, configuration, tokenizer.
+
+python -m tiny.export --checkpoint checkpoints/tiny --to selfcodealign/embedded
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from tiny.benchmark import EMBEDDED
+from tiny.corpus import WINDOW
+from tiny.model import new_model
+from tiny.tokens import save_tokenizer
+
+CONTEXT = 512
+
+
+def export(checkpoint: Path, to: Path, averaged: bool = True) -> dict[str, object]:
+    """Write the model files into `to`; returns what the model card needs to know about them."""
+    import torch
+    from tokenizers import Tokenizer
+
+    state = torch.load(checkpoint / "state.pt", map_location="cpu")
+    model = new_model()
+    model.load_state_dict(state["average" if averaged else "model"])
+    model = model.to(torch.bfloat16)
+    model.config.max_position_embeddings = CONTEXT
+    model.config.dtype = torch.bfloat16
+    to.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(to, safe_serialization=True)
+    save_tokenizer(Tokenizer.from_file(str(checkpoint / "tokenizer.json")), to, CONTEXT)
+    step, tokens, _, elapsed = state["progress"]
+    weights = (to / "model.safetensors").read_bytes()
+    facts = {
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "bytes": len(weights),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "steps": step,
+        "tokens": tokens,
+        "minutes": round(elapsed / 60, 1),
+        "window": WINDOW,
+    }
+    (to / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    return facts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/tiny"))
+    parser.add_argument("--to", type=Path, default=EMBEDDED)
+    parser.add_argument("--last", action="store_true", help="the last weights instead of their average")
+    options = parser.parse_args()
+    print(json.dumps(export(options.checkpoint, options.to, not options.last)))
+
+
+if __name__ == "__main__":
+    main()
