@@ -75,10 +75,25 @@ class DifferentialBenchmark(Benchmark[P]):
     def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:
         report = read_report(verdict)
         if report is None:
-            return [not_judged(f"{verdict.status}: {verdict.message}")] * count
+            return self._brought_down(problem, verdict) if count == 1 else [not_judged(str(verdict.status))] * count
         if "broken" in report:
             return [not_judged(f"the benchmark's own solution does not run here: {report['broken']}")] * count
         return [self._outcome(suites) for suites in report["answers"]]
+
+    def _brought_down(self, problem: P, verdict: Verdict) -> list[Outcome]:
+        """What to make of a judge that could not finish with a single answer.
+
+        Beyond the limits of all processes together, or caught at the sandbox's own report: that was the answer (the
+        reference stays far below). Anything else is the machine's fault or ours.
+        """
+        detail = f"{verdict.error_type} {verdict.message}".strip()
+        if verdict.status not in ("memory", "blocked", "timeout"):
+            return [not_judged(f"{verdict.status}: {detail}")]
+        assert isinstance(problem, CallProblem)
+        suites = {name: Suite(status="fail", message=detail) for name in problem.suites}
+        values = self.values(dict.fromkeys(suites, False))
+        values = {score: float(value) for score, value in values.items()}
+        return [Outcome(status=str(verdict.status), values=values, detail=detail, suites=suites)]
 
     def _outcome(self, found: Mapping[str, Mapping[str, Any]]) -> Outcome:
         suites = {

@@ -59,6 +59,9 @@ class Judging:
         found: dict[str, Outcome] = {}
         for batch in batches:
             found.update(zip(batch, await self._run(benchmark, problem, batch), strict=True))
+        # An answer that brings its judge down must not take others with it, and a machine may stumble once.
+        for code in [code for code, outcome in found.items() if outcome.status == "not_judged"]:
+            (found[code],) = await self._run(benchmark, problem, [code])
         return [found[code] for code in codes]
 
     async def _run(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Outcome]:

@@ -63,7 +63,9 @@ def define(source: str, name: str = MODULE) -> dict[str, Any]:
     """Execute an answer's code in a fresh module and return its names; raises whatever the code raises."""
     module = types.ModuleType(name)
     sys.modules[name] = module
-    exec(compile(source, f"<{name}>", "exec"), module.__dict__)
+    # Without `dont_inherit` the code would get this module's own `annotations` future, and a missing import of a type
+    # would go unnoticed.
+    exec(compile(source, f"<{name}>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
 

@@ -93,8 +93,8 @@ def _become_script(source: str, given: str, output: int, errors: int, seconds: f
     try:
         main = type(sys)("__main__")
         sys.modules["__main__"] = main
-        exec(compile(PRELUDE, "<prelude>", "exec"), main.__dict__)
-        exec(compile(source, "<answer>", "exec"), main.__dict__)
+        exec(compile(PRELUDE, "<prelude>", "exec", dont_inherit=True), main.__dict__)
+        exec(compile(source, "<answer>", "exec", dont_inherit=True), main.__dict__)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:
