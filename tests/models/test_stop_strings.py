@@ -16,7 +16,7 @@ TOKENIZER = make_tokenizer()
 
 
 def decode(ids: list[int]) -> str:
-    return TOKENIZER.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(TOKENIZER.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def decode_like_sentencepiece(ids: list[int]) -> str:

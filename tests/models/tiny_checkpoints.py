@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 #: Bytes are the first 256 tokens, the last is the end of text.
 EOS = 260
@@ -29,7 +29,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_checkpoint(folder: Path, *, architecture: Any = LlamaForCausalLM, **values: Any) -> Path:
     """A model of 2 layers with weights large enough for peaked, varied distributions; 96 tokens of context."""
-    config_class = architecture.config_class or LlamaConfig
+    config_class: Any = architecture.config_class
     config = config_class(
         **{
             "vocab_size": EOS + 1,
