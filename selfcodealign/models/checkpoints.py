@@ -113,7 +113,8 @@ class _Loading:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError, ImportError)):
+        # Every library on the way raises errors of its own kind; the original stays attached as the cause.
+        if isinstance(error, Exception) and not isinstance(error, ModelError):
             raise ModelError(_explain_loading(self._name, error)) from error
 
 
@@ -160,7 +161,7 @@ def _check_architecture(name: str, config: Any) -> None:
     kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if kinds:
         raise ModelError(
-            f'"{name}" has layers of type {", ".join(sorted(kinds))}, which need another engine; {_ADVICE}'
+            f'"{name}" has layers of type {", ".join(sorted(kinds))}, which needs another engine; {_ADVICE}'
         )
     if getattr(text, "attn_logit_softcapping", None):
         raise ModelError(f'"{name}" caps its attention scores, which needs another engine; {_ADVICE}')

@@ -1,0 +1,66 @@
+"""Settings decide which engine answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfcodealign.errors import MissingExtra, ModelError
+from selfcodealign.models import vllm
+from selfcodealign.models.local import LocalModel
+from selfcodealign.models.opening import open_model
+from selfcodealign.models.server import ServerModel
+from selfcodealign.models.vllm import ServedModel
+from selfcodealign.recipe import ModelSettings
+
+
+def test_urls_mean_servers():
+    """Named servers are asked, with as many requests at once as the settings say."""
+    model = open_model(ModelSettings(name="x", urls=["localhost:1", "http://localhost:1/v1"], concurrency=7))
+    assert isinstance(model, ServerModel)
+    assert model.concurrency == 7
+
+
+def test_serve_means_a_server_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """vLLM is looked for when the model is opened, before anything else is done."""
+    (tmp_path / "vllm").write_text("#!/bin/sh\n")
+    (tmp_path / "vllm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert isinstance(open_model(ModelSettings(name="x", serve="vllm")), ServedModel)
+
+
+def test_serve_without_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without vLLM the message says how to get it and where it is looked for."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(vllm, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"PATH.*pip install 'selfcodealign\[vllm\]'"):
+        open_model(ModelSettings(name="x", serve="vllm"))
+
+
+def test_otherwise_a_local_checkpoint():
+    """The default is the embedded model, with some calls more under way than fit its batch."""
+    pytest.importorskip("transformers")
+    model = open_model(ModelSettings(batch_size=8))
+    assert isinstance(model, LocalModel)
+    assert model.concurrency > 8
+
+
+def test_bad_address_is_refused_when_opened():
+    """A wrong address is noticed before anything is started."""
+    with pytest.raises(ModelError, match="is no server address"):
+        open_model(ModelSettings(name="x", urls=["ftp://host"]))
+
+
+def test_opening_imports_nothing_heavy():
+    """Choosing an engine loads neither torch nor transformers nor httpx."""
+    code = (
+        "import sys; from selfcodealign.models.opening import open_model; "
+        "from selfcodealign.recipe import ModelSettings; "
+        "open_model(ModelSettings(name='x', urls=['localhost:1'])); open_model(ModelSettings()); "
+        "print([name for name in ('torch', 'transformers', 'httpx', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
