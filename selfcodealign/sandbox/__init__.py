@@ -35,11 +35,18 @@ from selfcodealign.sandbox.verdict import Limits, Program, Status, Verdict
 
 if TYPE_CHECKING:
     from selfcodealign.sandbox.pool import Sandbox
+    from selfcodealign.sandbox.probes import Probe, probe_walls
 
-__all__ = ["Limits", "Program", "Sandbox", "Status", "Verdict"]
+__all__ = ["Limits", "Probe", "Program", "Sandbox", "Status", "Verdict", "probe_walls"]
+
+_HOME = {
+    "Probe": "selfcodealign.sandbox.probes",
+    "Sandbox": "selfcodealign.sandbox.pool",
+    "probe_walls": "selfcodealign.sandbox.probes",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name == "Sandbox":
-        return import_module("selfcodealign.sandbox.pool").Sandbox
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ import ast
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BUILTIN_NAMES = frozenset(dir(builtins))
@@ -88,7 +89,8 @@ class _Finder(ast.NodeVisitor):
 
     def visit_Compare(self, node: ast.Compare) -> None:
         for index, operator in enumerate(node.ops):
-            self._add(lambda index=index, operator=operator: node.ops.__setitem__(index, _SWAPS[type(operator)]()))
+            swapped: Any = _SWAPS[type(operator)]()
+            self._add(lambda index=index, swapped=swapped: node.ops.__setitem__(index, swapped))
         self.generic_visit(node)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:

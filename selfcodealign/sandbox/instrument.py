@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -307,7 +307,7 @@ def _take_apart(test: ast.expr) -> tuple[list[ast.stmt], ast.expr, list[ast.expr
     """Keep both sides of a comparison, so that they can be shown and probed."""
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or _binds_names(test):
         return [], test, []
-    before = [_store(_LEFT, test.left), _store(_RIGHT, test.comparators[0])]
+    before: list[ast.stmt] = [_store(_LEFT, test.left), _store(_RIGHT, test.comparators[0])]
     operands: list[ast.expr] = [ast.Name(_LEFT, ast.Load()), ast.Name(_RIGHT, ast.Load())]
     return before, ast.Compare(operands[0], test.ops, [operands[1]]), operands
 
@@ -316,7 +316,7 @@ def _binds_names(node: ast.AST) -> bool:
     return any(isinstance(part, ast.NamedExpr) for part in nodes_of(node))
 
 
-def _cannot_fail(asserted: ast.expr, fixed: set[str]) -> bool:
+def _cannot_fail(asserted: ast.expr, fixed: Set[str]) -> bool:
     if isinstance(asserted, ast.Tuple):
         return bool(asserted.elts)
     if isinstance(asserted, ast.Compare) and len(asserted.ops) == 1 and _same(asserted.left, asserted.comparators[0]):
@@ -331,7 +331,7 @@ def _cannot_fail(asserted: ast.expr, fixed: set[str]) -> bool:
     return _is_constant(asserted, fixed)
 
 
-def _is_constant(node: ast.expr, fixed: set[str]) -> bool:
+def _is_constant(node: ast.expr, fixed: Set[str]) -> bool:
     """No name and no call in it that could depend on a response; `fixed` names cannot."""
     return {part.id for part in nodes_of(node) if isinstance(part, ast.Name)} <= fixed
 

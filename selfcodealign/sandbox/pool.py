@@ -87,6 +87,10 @@ class Sandbox:
                 verdict = await self._look_for_flakes(job, verdict)
         return verdict
 
+    def count_programs(self) -> int:
+        """Processes below the servers right now: programs and whatever they started."""
+        return sum(worker.count_programs() for worker in self._all)
+
     async def _measure_strength(self, job: python.Job, verdict: Verdict, damages: list[str]) -> Verdict:
         """Run the tests against damaged responses: first all of it, then a spread of single places."""
         seconds = min(job.limits.seconds, max(0.5, 5 * verdict.seconds))

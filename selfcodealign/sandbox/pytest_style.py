@@ -106,9 +106,9 @@ class Warns(warnings_module.catch_warnings):
         warnings_module.simplefilter("always")
         return self._log
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        super().__exit__(kind, error, traceback)
-        if kind is None:
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        super().__exit__(exc_type, exc_val, exc_tb)
+        if exc_type is None:
             seen = [entry for entry in self._log or [] if issubclass(entry.category, self._expected)]
             if not any(self._match is None or re.search(self._match, str(entry.message)) for entry in seen):
                 raise Failed(f"DID NOT WARN {self._expected!r}")
@@ -154,7 +154,7 @@ class Mark:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         if len(arguments) == 1 and not options and (inspect.isfunction(arguments[0]) or inspect.isclass(arguments[0])):
-            target = arguments[0]
+            target: Any = arguments[0]
             if self.name != "parametrize":
                 target.pytestmark = [*getattr(target, "pytestmark", []), self]
                 return target

@@ -169,6 +169,8 @@ def _run_server(connection: socket.socket, settings: dict[str, Any], become: int
     code = 0
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Where no pid namespace ends them all at once, what a program leaves behind becomes the server's to kill.
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         server = Server(connection, settings, become)
         server.serve()
     except WallRefused as refused:
@@ -275,8 +277,8 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
         found.own_user = False
         walls.fresh_scratch(found, renew=False)
         return found
+    wall = "system call filter"
     try:
-        wall = "system call filter"
         found.filter = seccomp.compile_filter(seccomp.assemble())
         if mode == "namespaces":
             wall = "pid namespace"

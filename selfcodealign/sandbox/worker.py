@@ -132,6 +132,15 @@ class Worker:
         assert self._process is not None
         return self._process.pid
 
+    def count_programs(self) -> int:
+        """Processes below the server, which is the guard's one child."""
+        waiting = [child for server in _children(self.pid) for child in _children(server)]
+        count = 0
+        while waiting:
+            count += 1
+            waiting += _children(waiting.pop())
+        return count
+
     def abandon(self) -> None:
         """Let go at once: the server sees its socket close, kills its program and leaves."""
         self._writer.close()
@@ -168,3 +177,11 @@ def _environment(settings: ServerSettings, scratch: str) -> dict[str, str]:
     }
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
     return fixed | threads | dict(settings.environment)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []

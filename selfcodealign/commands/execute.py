@@ -1,0 +1,102 @@
+"""`selfcodealign execute`: run responses against their tests, in the sandbox."""
+
+from __future__ import annotations
+
+import enum
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class SandboxMode(enum.StrEnum):
+    """The choices of `--sandbox`."""
+
+    AUTO = "auto"
+    NAMESPACES = "namespaces"
+    LANDLOCK = "landlock"
+    UNSAFE = "unsafe"
+
+
+def execute(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Rows: .jsonl or .jsonl.gz.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The same rows with verdicts.", show_default=False)],
+    workers: Annotated[int | None, typer.Option(min=1, help="Programs at once. \\[default: one per core]")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds of wall time for one program.")] = 10.0,
+    memory: Annotated[int, typer.Option(min=16, help="MiB of memory for one program.")] = 4096,
+    warm: Annotated[str, typer.Option(help="Libraries loaded once and shared, separated by commas.")] = "numpy,pandas",
+    sandbox: Annotated[SandboxMode, typer.Option(help="Walls; unsafe has none.")] = SandboxMode.AUTO,
+    strength: Annotated[bool, typer.Option(help="Also run the tests against damaged responses.")] = True,
+    flake_reruns: Annotated[int, typer.Option(min=0, help="Repeat passing programs under other hash seeds.")] = 0,
+) -> None:
+    """Run responses against their tests and say what each proved.
+
+    A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
+    holds both sections. Every row comes back, in order, with `status` (passed, failed, error, timeout, memory, crashed,
+    blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
+    seconds, peak_memory_mib) and `strength`, the share of damaged responses that its tests noticed.
+
+    Example:
+
+        selfcodealign execute answers.jsonl judged.jsonl --timeout 5 --memory 1024
+    """
+    import asyncio
+
+    from selfcodealign.execute import execute_file
+    from selfcodealign.sandbox import Limits
+
+    limits = Limits(seconds=timeout, memory_mib=memory)
+    libraries = tuple(name.strip() for name in warm.split(",") if name.strip())
+    with _progress() as on_row:
+        counts = asyncio.run(
+            execute_file(
+                source,
+                target,
+                workers=workers,
+                limits=limits,
+                warm=libraries,
+                mode=sandbox.value,
+                strength=strength,
+                flake_reruns=flake_reruns,
+                on_row=on_row,
+            )
+        )
+    for status, count in counts.most_common():
+        print(f"{count:8} {status}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[], None]]:
+    """A live count on a terminal, a plain line about every ten seconds elsewhere; both on stderr."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _line_printer()
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.completed} programs judged"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("judging", total=None)
+        yield lambda: progress.advance(task)
+
+
+def _line_printer() -> Callable[[], None]:
+    started = last = time.monotonic()
+    count = 0
+
+    def on_row() -> None:
+        nonlocal count, last
+        count += 1
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES:
+            last = now
+            print(f"{count} programs judged, {count / (now - started):.0f} a second", file=sys.stderr, flush=True)
+
+    return on_row

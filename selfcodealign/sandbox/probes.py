@@ -1,0 +1,210 @@
+"""Proves every wall by trying to get through it, with attempts that would do no harm if they did.
+
+The attempts run as an ordinary program of the sandbox; what they try to reach (a listening socket, a file, a process,
+an environment variable) is put up for them in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox.pool import Mode, Sandbox
+from selfcodealign.sandbox.verdict import Limits, Program, Status
+
+
+class Probe(NamedTuple):
+    """One wall, tried: `held` says whether it stood, `detail` what the attempt met."""
+
+    wall: str
+    mode: str
+    held: bool
+    detail: str
+
+
+# Each attempt is an expression list that gets through only where there is no wall; an OSError is the wall.
+_ATTEMPTS = r"""
+import json, os, signal, socket, sys
+target = json.loads(sys.stdin.read())
+def connect(family, address, kind=socket.SOCK_STREAM):
+    with socket.socket(family, kind) as one:
+        one.settimeout(1)
+        one.connect(address)
+        return "connected"
+
+def seen(pid):
+    os.kill(pid, 0)
+    return "signalled"
+
+def fork_many():
+    made = 0
+    for _ in range(target["processes"] + 40):
+        if os.fork() == 0:
+            signal.pause()
+        made += 1
+    return f"{made} processes"
+
+def write_large():
+    with open("large", "wb") as file:
+        for _ in range(target["file_mib"] + 1):
+            file.write(bytes(1 << 20))
+    return "written"
+
+def open_many():
+    return len([os.dup(1) for _ in range(target["open_files"] + 1)])
+
+attempts = {
+    "TCP": lambda: connect(socket.AF_INET, ("127.0.0.1", target["port"])),
+    "UDP": lambda: connect(socket.AF_INET, ("127.0.0.1", target["port"]), socket.SOCK_DGRAM),
+    "raw sockets": lambda: connect(socket.AF_INET, ("127.0.0.1", 0), socket.SOCK_RAW),
+    "unix sockets": lambda: connect(socket.AF_UNIX, target["path_socket"]),
+    "abstract unix sockets": lambda: connect(socket.AF_UNIX, "\0" + target["abstract"]),
+    "reading the host's files": lambda: open(target["file"]).read(),
+    "listing the host's folders": lambda: os.listdir(target["folder"]),
+    "writing outside the scratch": lambda: open(os.path.join(target["folder"], "written"), "w"),
+    "the host's /proc": lambda: open(f"/proc/{target['pid']}/environ", "rb").read()[:9],
+    "the host's environment": lambda: os.environ[target["variable"]],
+    "seeing other processes": lambda: seen(target["pid"]),
+    "memory": lambda: len(bytearray((target["memory_mib"] + 64) << 20)),
+    "process count": fork_many,
+    "file size": write_large,
+    "open files": open_many,
+}
+for name in attempts:
+    try:
+        print(json.dumps([name, False, str(attempts[name]())]))
+    except (OSError, MemoryError, KeyError) as error:
+        print(json.dumps([name, True, f"{type(error).__name__} {error}"]))
+"""
+
+# Forbidden calls by raw number, in a fresh interpreter (which has no audit hook), with arguments that change nothing
+# even where they are allowed.
+_CALLS = r"""
+import os, sys
+os.execv(sys.executable, [sys.executable, "-I", "-c", '''
+import ctypes, json, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for name, number, argument in json.load(sys.stdin):
+    result = libc.syscall(number, argument, 0, 0, 0, 0, 0)
+    code = ctypes.get_errno() if result == -1 else 0
+    print(json.dumps([name, code in (1, 38), os.strerror(code) if code else "allowed"]))
+'''])
+"""
+_CLONE_NEWNET = 0x40000000
+_FORBIDDEN_CALLS = {  # name: number on x86_64, on aarch64, first argument
+    "mount": (165, 40, 0),
+    "ptrace": (101, 117, -1),
+    "bpf": (321, 280, -1),
+    "keyctl": (250, 219, -1),
+    "io_uring_setup": (425, 425, 0),
+    "perf_event_open": (298, 241, 0),
+    "kexec_load": (246, 104, -1),
+    "init_module": (175, 105, 0),
+    "userfaultfd": (323, 282, -1),
+    "unshare": (272, 97, _CLONE_NEWNET),
+    "setns": (308, 268, -1),
+    "process_vm_readv": (310, 270, -1),
+    "pivot_root": (155, 41, 0),
+    "open_by_handle_at": (304, 265, -1),
+}
+
+
+async def probe_walls_async(mode: Mode = "auto") -> list[Probe]:
+    """Try every wall of `mode`. Raises `SandboxError` when the sandbox does not even start."""
+    limits = Limits(seconds=20.0, memory_mib=256, processes=16, open_files=64, file_mib=2, scratch_mib=16)
+    async with Sandbox(workers=1, limits=limits, mode=mode, strength=False) as sandbox:
+        with _bait() as bait:
+            probes = await _try_attempts(sandbox, bait | {name: getattr(limits, name) for name in Limits.__slots__})
+        probes += await _try_calls(sandbox)
+        probes += await _try_limits(sandbox)
+    return probes
+
+
+def probe_walls(mode: Mode = "auto") -> list[Probe]:
+    """`probe_walls_async` for programs without an event loop (`selfcodealign doctor`)."""
+    return asyncio.run(probe_walls_async(mode))
+
+
+@contextmanager
+def _bait() -> Iterator[dict[str, object]]:
+    """Something of the host's to reach for: sockets that listen, a file, a variable, this process itself."""
+    name = f"selfcodealign-{secrets.token_hex(8)}"
+    with (
+        tempfile.TemporaryDirectory(prefix="selfcodealign-bait-") as folder,
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as path_socket,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        path_socket.bind(f"{folder}/socket")
+        path_socket.listen()
+        abstract.bind(f"\0{name}")
+        abstract.listen()
+        with open(f"{folder}/secret", "w") as file:
+            file.write(name)
+        variable = name.replace("-", "_").upper()
+        os.environ[variable] = name
+        try:
+            yield {
+                "port": tcp.getsockname()[1],
+                "path_socket": f"{folder}/socket",
+                "abstract": name,
+                "file": f"{folder}/secret",
+                "folder": folder,
+                "pid": os.getpid(),
+                "variable": variable,
+            }
+        finally:
+            del os.environ[variable]
+
+
+async def _try_attempts(sandbox: Sandbox, target: dict[str, object]) -> list[Probe]:
+    verdict = await sandbox.run(Program(_ATTEMPTS, kind="script", stdin=json.dumps(target), keep_output_kib=64))
+    return _read(sandbox, verdict.output, verdict.message)
+
+
+async def _try_calls(sandbox: Sandbox) -> list[Probe]:
+    column = 1 if platform.machine() == "aarch64" else 0
+    calls = [(name, numbers[column], numbers[2]) for name, numbers in _FORBIDDEN_CALLS.items()]
+    verdict = await sandbox.run(Program(_CALLS, kind="script", stdin=json.dumps(calls), keep_output_kib=64))
+    return _read(sandbox, verdict.output, verdict.message)
+
+
+def _read(sandbox: Sandbox, output: str, message: str) -> list[Probe]:
+    lines = [line for line in output.splitlines() if line.startswith("[")]
+    if not lines:
+        raise SandboxError(f"the probes themselves did not run: {message} {output}".strip())
+    return [Probe(name, sandbox.mode, held, detail) for name, held, detail in map(json.loads, lines)]
+
+
+async def _try_limits(sandbox: Sandbox) -> list[Probe]:
+    """The walls that end a program, and what is left of it then."""
+    endless = await sandbox.run(Program("while True: pass", kind="script", limits=Limits(seconds=0.3)))
+    flood = await sandbox.run(
+        Program("while True: print('x' * 1000)", kind="script", limits=Limits(seconds=5, output_kib=64))
+    )
+    fill = (
+        "import time\nfor number in range(64):\n"
+        "    with open(f'part{number}', 'wb') as part:\n        part.write(bytes(1 << 20))\ntime.sleep(2)"
+    )
+    full = await sandbox.run(Program(fill, kind="script"))
+    leave = "import os, time\nopen('left', 'w').write('x')\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)"
+    left = await sandbox.run(Program(leave, kind="script"))
+    survivors = sandbox.count_programs()
+    found = await sandbox.run(Program("import os\nprint(os.listdir('.'))", kind="script"))
+    probes = [
+        ("wall time", endless.status is Status.TIMEOUT, endless.message or endless.status),
+        ("output size", flood.status is Status.BLOCKED, flood.message or flood.status),
+        ("scratch size", full.status is Status.BLOCKED, full.message or full.status),
+        ("nothing lives on", left.passed and survivors == 0, f"{survivors} processes left"),
+        ("empty scratch", found.output.strip() == "[]", found.output.strip() or found.message),
+    ]
+    return [Probe(wall, sandbox.mode, held, detail) for wall, held, detail in probes]
