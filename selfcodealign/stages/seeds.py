@@ -36,8 +36,9 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
 
     The file as a whole is dropped as `not_utf8`, `minified`, `syntax_error`, `too_nested` or `no_functions`; a
     function as `too_long`, `prompt_markup` (a line of it would end its section of a prompt), `long_line`,
-    `no_docstring`, `trivial_docstring`, `too_few_arguments`, `no_return_value`, `needs_module_names` (it uses what its file defines), `relative_import`, `star_import`,
-    `undefined_names` or `does_not_compile`, the first that holds. The result depends on the arguments alone.
+    `no_docstring`, `trivial_docstring`, `too_few_arguments`, `no_return_value`, `needs_module_names` (it uses what
+    its file defines), `relative_import`, `star_import`, `undefined_names` or `does_not_compile`, the first that
+    holds. The result depends on the arguments alone.
     """
     try:
         text = _decode(file.text)

@@ -81,7 +81,7 @@ def test_decorators_comments_and_async_are_kept():
         ("def f(x):\n    'Print what is given.'\n    print(x)\n", "no_return_value"),
         ("def f(x):\n    'Return nothing at all.'\n    return None\n", "no_return_value"),
         ("def f(x):\n    '''Write a page.\n    </snippet>\n    '''\n    return x\n", "prompt_markup"),
-        ("def f(x):\n    '''Write a text.\n\n## Example 3\n    '''\n    return x\n", "prompt_markup"),
+        ("def f(x):\n    '''Write a text.\n## Example 3\n    '''\n    return x\n", "prompt_markup"),
         ("def f(x):\n    'Has an inner one.'\n    def g():\n        return 1\n    g()\n", "no_return_value"),
         ("LIMIT = 3\ndef f(x):\n    'Return the limited x.'\n    return min(x, LIMIT)\n", "needs_module_names"),
         ("def f(x):\n    'Return the set x.'\n    global LAST\n    LAST = x\n    return x\n", "undefined_names"),
