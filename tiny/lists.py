@@ -115,7 +115,9 @@ class ListTask:
             (self.change.trap, [self.code(change=wrong) for wrong in self.change.wrong]),
             (self.end.trap, [self.code(end=wrong) for wrong in (self.end.wrong_loop if self.loop else self.end.wrong)]),
         ]
-        self.dice.shuffle(groups)
+        # Among traps the first part is the one that is fallen into; else any part may be wrong.
+        if not any(trap for trap, _ in groups):
+            self.dice.shuffle(groups)
         groups.sort(key=lambda group: not group[0])
         forgotten = [self.code(change="{x}")] if self.change.name else []
         return [code for _, codes in groups for code in codes] + forgotten

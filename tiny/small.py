@@ -94,7 +94,8 @@ class Draft:
         firsts = [(self.first.trap, (wrong, None)) for wrong in self.first.wrong]
         seconds = [(self.second.trap, (None, wrong)) for wrong in self.second.wrong]
         groups = [firsts, seconds]
-        self.dice.shuffle(groups)
+        if not self.is_trap():
+            self.dice.shuffle(groups)
         ordered = sorted([*groups[0], *groups[1]], key=lambda entry: not entry[0])
         return [places for _, places in ordered]
 

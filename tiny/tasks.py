@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 HELD_OUT_PERCENT = 12
-TRAP_RATE = 0.58
+TRAP_RATE = 0.68
 PLAIN_RATE = 0.22
 
 
@@ -134,7 +134,7 @@ def draw_solution(task: Task, dice: random.Random) -> tuple[str, bool]:
     rate = TRAP_RATE if task.trap else PLAIN_RATE
     if not task.wrong or dice.random() >= rate:
         return task.code, True
-    usual = 0 if dice.random() < 0.8 else dice.randrange(len(task.wrong))
+    usual = 0 if dice.random() < 0.9 else dice.randrange(len(task.wrong))
     return task.wrong[usual], False
 
 

@@ -97,7 +97,8 @@ def make_format_task(dice: random.Random) -> Task:
 
     groups = [(shown.trap, [code(of_name=wrong) for wrong in shown.wrong]), (sign.trap, [code(mark=sign.wrong[0])]),
               (change.trap, [code(of_count=wrong) for wrong in change.wrong])]  # fmt: skip
-    dice.shuffle(groups)
+    if not any(trap for trap, _ in groups):
+        dice.shuffle(groups)
     groups.sort(key=lambda group: not group[0])
     asserts = []
     for word in dice.sample(QUOTED, 10):

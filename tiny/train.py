@@ -25,7 +25,7 @@ from tiny.model import new_model
 from tiny.muon import Muon
 from tiny.tokens import TAGS, train_tokenizer
 
-PART_TOKENS = 1_000_000
+PART_TOKENS = 300_000
 SNIPPET_WEIGHT = 0.15  # the text of real functions is there to be read, not to be learnt by heart
 DECAY = 0.3
 
