@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+import sys
 from collections.abc import Callable, Mapping, Set
 from typing import Any
 
@@ -16,6 +17,7 @@ RELATIVE_TOLERANCE = 1e-7
 FLOAT_TOLERANCE = 1e-6
 
 _PLAIN = (int, float, complex, str, bytes)
+_BUILTIN = frozenset({*_PLAIN, bool, list, tuple, dict, set, frozenset, type(None)})
 _NUMBERS = (int, float, complex)
 
 # What a subclass's instance is underneath, asked without any method of the subclass.
@@ -34,12 +36,14 @@ def pack(value: Any) -> tuple[bool, bytes]:
 
     Instances of subclasses lose their class, so an object that claims to equal everything arrives as what it is.
     """
+    # Marshal writes whatever has a buffer as bytes, numpy's numbers too; without numpy nothing of that kind matters.
+    if "numpy" not in sys.modules:
+        try:
+            return False, _dumps(value)
+        except ValueError:
+            pass
     try:
-        return False, _dumps(value)
-    except ValueError:
-        pass
-    try:
-        return True, _dumps(_simplify(value, 0))
+        return _type(value) not in _BUILTIN, _dumps(_simplify(value, 0))
     except (ValueError, RecursionError):
         return True, _dumps(OPAQUE)
 
