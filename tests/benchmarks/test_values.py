@@ -96,7 +96,7 @@ def test_an_object_that_equals_everything_arrives_as_nothing_special() -> None:
     assert unpack(pack(Anything())[1]) is OPAQUE
     assert unpack(pack([Anything()])[1]) == [OPAQUE]
     assert unpack(pack(Liar(3))[1]) == 3
-    assert not unpack(pack(Liar(3))[1]) == 4
+    assert unpack(pack(Liar(3))[1]) != 4
 
 
 def test_bottomless_values_are_opaque() -> None:
@@ -218,7 +218,7 @@ def test_large_lists_may_be_compared_by_their_hash() -> None:
     """Equal lists have equal hashes; small ones, floats and unhashable things are moved as they are."""
     large = [(number, "x") for number in range(30_000)]
     assert digest(large) == digest(list(large)) is not None
-    assert digest(large) != digest(large[:-1] + [(0, "x")])
+    assert digest(large) != digest([*large[:-1], (0, "x")])
     assert digest(large[:10]) is digest([0.5] * 30_000) is digest([[]] * 30_000) is None
 
 
