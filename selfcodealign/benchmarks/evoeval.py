@@ -57,6 +57,7 @@ class EvoEval(DifferentialBenchmark[CallProblem]):
             shown=calls,
             rule="evoeval",
             oracle=f"{self.subset}/{row['task_id'].rpartition('/')[2]}",
+            atol=row.get("atol", 0),
             written=written,
         )
 

@@ -19,6 +19,8 @@ UNORDERED = frozenset(
 )
 # MBPP tasks that return a match object or a text: only whether there is one counts.
 PRESENCE = frozenset({"check_str", "text_match_three", "text_starta_endb"})
+# HumanEval/32, also as reworded by EvoEval, whose own check of it raises for every answer.
+_ROOTS = frozenset({("humaneval", "find_zero"), ("evoeval", "verbose/32"), ("evoeval", "concise/32")})
 
 
 def find_check(rule: str, name: str, atol: float) -> Check:
@@ -29,11 +31,11 @@ def find_check(rule: str, name: str, atol: float) -> Check:
     """
     if rule == "equal":
         return lambda out, foreign, expected, arguments: equal(list(out) if isinstance(out, tuple) else out, expected)
-    if rule == "evoeval":
+    if rule == "evoeval" and (rule, name) not in _ROOTS:
         special = _EVOEVAL.get(name)
         return special or (lambda out, foreign, expected, arguments: alike(out, expected))
     tolerance = Tolerance(atol)
-    if rule == "humaneval" and name == "find_zero":
+    if (rule, name) in _ROOTS:
         return lambda out, foreign, expected, arguments: abs(_polynomial(arguments[0], out)) <= atol
     if rule == "mbpp" and (name in UNORDERED or name in PRESENCE or name in _MBPP):
         return _mbpp_check(name, tolerance)
@@ -44,7 +46,7 @@ def has_oracle(rule: str, name: str) -> bool:
     """Whether other values than the reference's may be right, so that the value itself is needed."""
     if rule == "mbpp":
         return name in UNORDERED or name in PRESENCE or name in _MBPP
-    return (rule == "humaneval" and name == "find_zero") or (rule == "evoeval" and name in _EVOEVAL)
+    return (rule, name) in _ROOTS or (rule == "evoeval" and name in _EVOEVAL)
 
 
 def _mbpp_check(name: str, tolerance: Tolerance) -> Check:
@@ -151,6 +153,3 @@ _EVOEVAL: dict[str, Check] = {
     "creative/69": _magic_product,
     "subtle/32": _root_of_odd,
 }
-# HumanEval/32 in the rewritten sets is the same task as in HumanEval.
-for _set in ("verbose", "concise"):
-    _EVOEVAL[f"{_set}/32"] = lambda out, foreign, expected, arguments: abs(_polynomial(arguments[0], out)) <= 1e-6
