@@ -95,7 +95,7 @@ def write_whole(path: Path) -> Iterator[IO[str]]:
         unfinished.unlink(missing_ok=True)
 
 
-def _open(path: Path, mode: str, compressed: bool | None = None) -> IO[Any]:
+def _open(path: Path, mode: str, compressed: bool | None = None) -> Any:
     if path.suffix == ".gz" if compressed is None else compressed:
         return gzip.open(path, mode, encoding="utf-8")
     return open(path, mode, encoding="utf-8")

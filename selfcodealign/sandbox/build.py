@@ -22,6 +22,7 @@ from selfcodealign.sandbox.instrument import (
     mark_tests,
     nodes_of,
     redefined_names,
+    value_names,
 )
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
@@ -95,12 +96,12 @@ def build_program(job: dict[str, Any]) -> Built:
 
 
 def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str) -> Built:
-    own_names = defined_names(response)
+    own_names, own_values = defined_names(response), value_names(response)
     response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
     nodes = response_nodes + tests_nodes
     aliases = _missing_modules(nodes, own_names)
     words = _words(nodes)
-    may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(response_nodes)
+    may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
     damages = list_damages(response) if job["damages_wanted"] else []
     if job["damage"] is not None:
         apply_damage(response, job["damage"])
@@ -112,7 +113,7 @@ def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctest
         own_names = own_names - redefined_names(tests, tests_nodes, {"solution", "__main__", *aliases})
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
-    sites = mark_assertions(judged, judged_nodes, source, own_names)
+    sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
     slots = mark_tests(judged)
     functions = mark_functions(response)
     return Built(

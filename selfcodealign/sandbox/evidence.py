@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from selfcodealign.sandbox.build import RESPONSE_FILE, TESTS_FILE, BuildError, Built
-from selfcodealign.sandbox.instrument import EQUAL, EXPLAIN, FAILED, HELD, TRUE_BUILTINS
+from selfcodealign.sandbox.instrument import COMPARE, COMPARISONS, EXPLAIN, FAILED, HELD, TRUE_BUILTINS
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), object, type, range, slice, bytearray})
 _CONTAINERS = (list, tuple, set, frozenset, dict)
@@ -53,7 +53,7 @@ class Evidence:
             send, own_pid = sender, pid
 
         budget = [_MOST_RECORDS]
-        describe, find_liar, absent = _describe, _find_liar, _absent
+        describe, find_liar, absent, comparisons = _describe, _find_liar, _absent, COMPARISONS
 
         def held(site: int, left: Any = absent, right: Any = absent) -> None:
             self._held_count += 1
@@ -86,15 +86,15 @@ class Evidence:
                 raise ValueError("too many records")
             send(message)
 
-        def equal(left: Any, right: Any) -> Any:
+        def compare(comparison: str, left: Any, right: Any) -> Any:
             if not self._liar:
                 seen = probed[-1] = probed.get(-1, 0) + 1
                 if seen <= most:
                     self._liar = find_liar(left, right)
-            return left == right
+            return comparisons[comparison](left, right)
 
         self.record, self.connect = record, connect
-        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, EQUAL: equal, TRUE_BUILTINS: _BUILTINS}
+        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, COMPARE: compare, TRUE_BUILTINS: _BUILTINS}
 
     def restore(self, namespace: dict[str, Any]) -> None:
         """Put the marks back; a response that replaced them is noted as having patched the judge."""
@@ -228,9 +228,15 @@ def _lies(mine: Any, other: Any) -> str:
                 return f"{type(mine).__name__} equals everything"
         except BaseException:
             continue
-    try:
-        if mine is not other and (mine < other) is True and (mine > other) is True:
-            return f"{type(mine).__name__} is both less and greater"
-    except BaseException:
-        return ""
+    tells = {
+        "contains everything": lambda: hasattr(type(mine), "__contains__") and stranger in mine,
+        "differs from nothing": lambda: (mine != stranger) is False,
+        "is both less and greater": lambda: mine is not other and (mine < other) is True and (mine > other) is True,
+    }
+    for tell, asked in tells.items():
+        try:
+            if asked():
+                return f"{type(mine).__name__} {tell}"
+        except BaseException:
+            continue
     return ""

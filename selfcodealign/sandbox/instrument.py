@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Sequence, Set
+import operator
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
-EQUAL, TRUE_BUILTINS = "__equal__", "__true_builtins__"
+COMPARE, TRUE_BUILTINS = "__compare__", "__true_builtins__"
 _LEFT, _RIGHT = "__left__", "__right__"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -31,12 +32,24 @@ _EXPECTING += ("assertLogs", "assertNoLogs")
 _BUILTIN_NAMES = frozenset(dir(builtins))
 
 
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "Eq": operator.eq,
+    "NotEq": operator.ne,
+    "Lt": operator.lt,
+    "LtE": operator.le,
+    "Gt": operator.gt,
+    "GtE": operator.ge,
+    "In": lambda left, right: left in right,
+    "NotIn": lambda left, right: left not in right,
+}
+
+
 @dataclass(slots=True)
 class Site:
     """One place in the tests where something is asserted.
 
     `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text).
-    `mentions`: it refers to names of the response.
+    `mentions`: it refers to values or plain classes of the response, which no running function of it can vouch for.
     """
 
     line: int
@@ -69,6 +82,16 @@ def defined_names(tree: ast.Module) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {name.id for target in targets for name in nodes_of(target) if isinstance(name, ast.Name)}
     return names
+
+
+def value_names(tree: ast.Module) -> set[str]:
+    """Those of the defined names that leave no mark when they are used: values, and classes without methods."""
+    marked: set[str] = set()
+    for node in _top_level(tree.body):
+        has_methods = isinstance(node, ast.ClassDef) and any(isinstance(part, _FUNCTIONS) for part in node.body)
+        if has_methods or isinstance(node, _FUNCTIONS):
+            marked.add(node.name)  # type: ignore[union-attr]
+    return defined_names(tree) - marked
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
@@ -125,10 +148,12 @@ class _Marker(ast.NodeTransformer):
         return node
 
 
-def mark_assertions(tree: ast.Module, nodes: list[ast.AST], source: str, own_names: set[str]) -> list[Site]:
+def mark_assertions(
+    tree: ast.Module, nodes: list[ast.AST], source: str, own_names: set[str], own_values: set[str]
+) -> list[Site]:
     """Rewrite every assertion in the tests; returns the sites, numbered as the marks are."""
     shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
-    rewriter = _Assertions(source, own_names, _spread(nodes, own_names), _inert_names(nodes), shadowed)
+    rewriter = _Assertions(source, own_names, _spread(nodes, own_values), _inert_names(nodes), shadowed)
     rewriter.visit(tree)
     return rewriter.sites
 
@@ -168,7 +193,7 @@ def _calls(node: ast.AST) -> bool:
 
 
 def _spread(nodes: list[ast.AST], own_names: set[str]) -> set[str]:
-    """The response's names and the names of the tests that get their values from them, in any number of steps."""
+    """These names of the response and the tests' names whose values come from them, in any number of steps."""
     flows: list[tuple[set[str], set[str]]] = []
     for node in nodes:
         if isinstance(node, ast.Assign):
@@ -337,16 +362,17 @@ def _is_constant(node: ast.expr, fixed: Set[str]) -> bool:
 
 
 class _Guard(ast.NodeTransformer):
-    """Inside one assertion: `a == b` becomes `__equal__(a, b)`, and false builtins become the true ones."""
+    """Inside one assertion: `a == b` becomes `__compare__("Eq", a, b)`, and false builtins become the true ones."""
 
     def __init__(self, namesakes: set[str]) -> None:
         self._namesakes = namesakes
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
-        if len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):
-            return ast.copy_location(_placed(_call(EQUAL, node.left, node.comparators[0]), node), node)
-        return node
+        if len(node.ops) != 1 or type(node.ops[0]).__name__ not in COMPARISONS:
+            return node
+        comparison = ast.Constant(type(node.ops[0]).__name__)
+        return _placed(_call(COMPARE, comparison, node.left, node.comparators[0]), node)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id not in self._namesakes:

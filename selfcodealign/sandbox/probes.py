@@ -45,6 +45,13 @@ def seen(pid):
     os.kill(pid, 0)
     return "signalled"
 
+def change_mode():
+    before = os.stat(target["file"]).st_mode
+    os.chmod(target["file"], 0o640)
+    if os.stat(target["file"]).st_mode == before:
+        raise PermissionError("without effect")
+    return "changed"
+
 def fork_many():
     made = 0
     for _ in range(target["processes"] + 40):
@@ -71,6 +78,7 @@ attempts = {
     "reading the host's files": lambda: open(target["file"]).read(),
     "listing the host's folders": lambda: os.listdir(target["folder"]),
     "writing outside the scratch": lambda: open(os.path.join(target["folder"], "written"), "w"),
+    "changing the host's files' modes": change_mode,
     "the host's /proc": lambda: open(f"/proc/{target['pid']}/environ", "rb").read()[:9],
     "the host's environment": lambda: os.environ[target["variable"]],
     "seeing other processes": lambda: seen(target["pid"]),

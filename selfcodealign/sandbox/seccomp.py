@@ -32,10 +32,15 @@ _NEW_NAMESPACES = (
     kernel.CLONE_NEWTIME | kernel.CLONE_NEWNS | kernel.CLONE_NEWCGROUP | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
 ) | (kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET)
 _PR_SET_NAME = 15
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+# Typing into a terminal; and ways to have the kernel signal another process.
+_FORBIDDEN_IOCTLS = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
+_FORBIDDEN_FCNTLS = (8, 15)  # F_SETOWN, F_SETOWN_EX
 # In the table because the filter names them, not because a program may call them.
 _NAMED_ONLY = frozenset({"clone3", "openat2", "socket"})
 _SIGNALLING = frozenset({"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"})
+_METADATA = frozenset({"chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes"})
+_METADATA |= {"utimensat", "futimesat"}
+_ALONE_REFUSED = frozenset({"truncate", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"})
 
 Instruction = tuple[int, int, int, int]
 
@@ -46,6 +51,9 @@ class _Filter(ctypes.Structure):
 
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.POINTER(_Filter))]
+
+
+Filter = ctypes.Array[_Filter]
 
 
 def _refuse(code: int = errno.EPERM) -> Instruction:
@@ -73,15 +81,26 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
     return spans
 
 
-def assemble(own_pid: int | None = None) -> list[Instruction]:
-    """The filter's instructions; with `own_pid`, signals may only be sent to that process.
+def _argument_is_none_of(number: int, offset: int, values: tuple[int, ...]) -> list[Instruction]:
+    """Allow call `number` unless the low half of an argument equals one of `values`."""
+    code: list[Instruction] = [(_JUMP_EQUAL, 0, 2 + 2 * len(values), number), (_LOAD, 0, 0, offset)]
+    for value in values:
+        code += [(_JUMP_EQUAL, 0, 1, value), _refuse()]
+    return [*code, (_RETURN, 0, 0, _ALLOW)]
 
+
+def assemble(own_pid: int | None = None, only_landlock: bool = False) -> list[Instruction]:
+    """The filter's instructions.
+
+    With `own_pid`, signals may only be sent to that process (for kernels whose Landlock does not wall signals). With
+    `only_landlock`, calls are closed that Landlock leaves open and that a private root folder would make harmless:
+    changes of modes, owners and times answer success without doing anything, watching folders is refused.
     Raises `OSError` on a machine type this list has no numbers for.
     """
     if kernel.MACHINE not in _AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"seccomp: no list of system calls for {kernel.MACHINE}")
     numbers = syscall_numbers(kernel.MACHINE)
-    special = {"clone", "prctl", "prlimit64", "ioctl", *_NAMED_ONLY}
+    special = {"clone", "prctl", "prlimit64", "ioctl", "fcntl", *_NAMED_ONLY}
     code: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_JUMP_EQUAL, 1, 0, _AUDIT_ARCH[kernel.MACHINE]),
@@ -90,33 +109,36 @@ def assemble(own_pid: int | None = None) -> list[Instruction]:
         (_JUMP_AT_LEAST, 0, 1, _X32_BIT),
         _refuse(),
     ]
+    # clone3 and openat2 are too new to be judged by their arguments: their callers fall back to clone and openat.
+    for name in ("clone3", "openat2"):
+        code += [(_JUMP_EQUAL, 0, 1, numbers[name]), _refuse(errno.ENOSYS)]
     code += [(_JUMP_EQUAL, 0, 4, numbers["clone"]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
     code += [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACES), _refuse(), (_RETURN, 0, 0, _ALLOW)]
     code += _argument_is(numbers["prctl"], _FIRST_ARGUMENT, _PR_SET_NAME)
     code += _argument_is(numbers["prlimit64"], _FIRST_ARGUMENT, 0)
-    code += [(_JUMP_EQUAL, 0, 5, numbers["ioctl"]), (_LOAD, 0, 0, _SECOND_ARGUMENT)]
-    code += [(_JUMP_EQUAL, 1, 0, _TIOCSTI), (_JUMP_EQUAL, 0, 1, _TIOCLINUX), _refuse(), (_RETURN, 0, 0, _ALLOW)]
+    code += _argument_is_none_of(numbers["ioctl"], _SECOND_ARGUMENT, _FORBIDDEN_IOCTLS)
+    code += _argument_is_none_of(numbers["fcntl"], _SECOND_ARGUMENT, _FORBIDDEN_FCNTLS)
     if own_pid is not None:
         special |= _SIGNALLING
         for name in ("kill", "tgkill"):
             code += _argument_is(numbers[name], _FIRST_ARGUMENT, own_pid)
+    if only_landlock:
+        special |= _METADATA | _ALONE_REFUSED
+        for name in sorted(_METADATA & numbers.keys()):
+            code += [(_JUMP_EQUAL, 0, 1, numbers[name]), (_RETURN, 0, 0, _ERRNO)]
     allowed = [number for name, number in numbers.items() if name not in special]
     for first, last in _ranges(allowed):
         code += [(_JUMP_GREATER, 3, 0, last), (_JUMP_AT_LEAST, 0, 1, first), (_RETURN, 0, 0, _ALLOW)]
         code += [_refuse(errno.ENOSYS if first > numbers["clone3"] else errno.EPERM)]
-    code += [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-    # clone3 and openat2 are too new to be judged by their arguments: their callers fall back to clone and openat.
-    for name in ("clone3", "openat2"):
-        code[4:4] = [(_JUMP_EQUAL, 0, 1, numbers[name]), _refuse(errno.ENOSYS)]
-    return code
+    return [*code, _refuse(errno.ENOSYS)]
 
 
-def compile_filter(instructions: list[Instruction]) -> ctypes.Array[_Filter]:
+def compile_filter(instructions: list[Instruction]) -> Filter:
     """Lay the instructions out as the kernel reads them."""
     return (_Filter * len(instructions))(*[_Filter(*instruction) for instruction in instructions])
 
 
-def install_filter(compiled: ctypes.Array[_Filter]) -> None:
+def install_filter(compiled: Filter) -> None:
     """Put this process and all it will start under the filter, for good; needs no_new_privs set before."""
     program = _Program(len(compiled), ctypes.cast(compiled, ctypes.POINTER(_Filter)))
     kernel.syscall(kernel.SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(program), what="seccomp")

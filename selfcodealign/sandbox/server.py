@@ -279,7 +279,8 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
         return found
     wall = "system call filter"
     try:
-        found.filter = seccomp.compile_filter(seccomp.assemble())
+        if mode == "namespaces" or landlock.landlock_abi() >= landlock.FIRST_WITH_SIGNALS:
+            found.filter = seccomp.compile_filter(seccomp.assemble(only_landlock=mode == "landlock"))
         if mode == "namespaces":
             wall = "pid namespace"
             found.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -289,8 +290,8 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
             walls.become_powerless(become)
             walls.hide_network_and_name()
             found.scratch = "/tmp"
-        elif not landlock.landlock_abi():
-            raise WallRefused("Landlock", "the kernel has none (it needs Linux 5.13 and lsm=...,landlock)")
+        elif landlock.landlock_abi() < landlock.FIRST_WITH_TRUNCATE:
+            raise WallRefused("Landlock", f"its version is {landlock.landlock_abi()}, and below 3 files can be emptied")
         else:
             wall = "user of its own"
             found.own_user = walls.leave_root_behind(found.scratch)

@@ -45,7 +45,7 @@ class Walls:
     scratch: str
     scratch_mib: int
     ruleset: int = -1
-    filter: object = None
+    filter: seccomp.Filter | None = None  # None: made for each program, which it names
     own_pid_namespace: int = -1
     base_address_space: int = 0
     own_user: bool = True
@@ -260,7 +260,7 @@ def close_walls(walls: Walls) -> None:
     if walls.ruleset >= 0 and walls.has("landlock"):
         landlock.restrict_self(walls.ruleset)
     if walls.has("seccomp"):
-        seccomp.install_filter(walls.filter)  # type: ignore[arg-type]
+        seccomp.install_filter(walls.filter or seccomp.compile_filter(seccomp.assemble(os.getpid(), True)))
 
 
 def hide_network_and_name() -> None:

@@ -29,7 +29,7 @@ _CLOSE_SECONDS = 2.0
 _FIXES = {
     "user namespace": "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or the host's "
     'AppArmor / container profile), or take mode="landlock"',
-    "Landlock": "boot a kernel ≥ 5.13 with landlock among its security modules",
+    "Landlock": "boot a kernel ≥ 6.2 with landlock among its security modules (lsm=)",
     "system call filter": "run on x86_64 or aarch64 with a kernel that has seccomp filters",
 }
 

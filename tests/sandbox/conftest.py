@@ -1,0 +1,79 @@
+"""Sandboxes to test with, one per mode, shared by all tests; hostile programs only after the probes have held."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+
+from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox import Limits, Probe, Program, Sandbox, Verdict, probe_walls
+
+MODES = ("namespaces", "landlock")
+LIMITS = Limits(seconds=3.0, memory_mib=512, processes=24, open_files=64, file_mib=4, scratch_mib=16, output_kib=512)
+
+
+class Judge:
+    """A sandbox behind plain calls: an event loop in a thread of its own."""
+
+    def __init__(self, mode: Literal["namespaces", "landlock"], **settings: Any) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self.sandbox = Sandbox(**({"workers": 2, "limits": LIMITS, "mode": mode} | settings))
+        self.wait(self.sandbox.__aenter__())
+
+    def wait(self, work: Any, seconds: float = 120) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
+
+    def __call__(self, response: str | Program, tests: str = "", **fields: Any) -> Verdict:
+        program = response if isinstance(response, Program) else Program(response, tests, **fields)
+        return self.wait(self.sandbox.run(program))
+
+    def all(self, programs: list[Program]) -> list[Verdict]:
+        async def run() -> list[Verdict]:
+            return await asyncio.gather(*(self.sandbox.run(program) for program in programs))
+
+        return self.wait(run())
+
+    def close(self) -> None:
+        self.wait(self.sandbox.__aexit__(None, None, None))
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@pytest.fixture(scope="session", params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """Each mode that this machine allows; the other is skipped with the machine's reason."""
+    try:
+        Judge(request.param).close()
+    except SandboxError as error:
+        pytest.skip(str(error))
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def judge(mode: Any) -> Iterator[Judge]:
+    """A running sandbox."""
+    judge = Judge(mode)
+    yield judge
+    judge.close()
+
+
+@pytest.fixture(scope="session")
+def probes(mode: Any) -> list[Probe]:
+    """What the probes found: harmless attempts on every wall."""
+    return probe_walls(mode)
+
+
+@pytest.fixture(scope="session")
+def walled(judge: Judge, probes: list[Probe]) -> Judge:
+    """The sandbox for hostile programs: there is none unless every harmless probe has met its wall."""
+    missing = [probe for probe in probes if not probe.held]
+    if missing:
+        pytest.fail(f"no hostile program is run: walls missing: {missing}")
+    return judge

@@ -1,0 +1,23 @@
+"""No forged or vacuous pass is accepted, with and without the strength check."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfcodealign.sandbox import Status
+from tests.sandbox.conftest import Judge
+from tests.sandbox.forgeries import FORGERIES
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_no_forgery_passes(name: str, walled: Judge) -> None:
+    """A wrong response, or tests that prove nothing, do not pass, nor are they called our fault."""
+    verdict = walled(*FORGERIES[name])
+    assert not verdict.passed
+    assert verdict.status is not Status.NOT_JUDGED
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_no_forgery_needs_the_strength_check(name: str, walled: Judge) -> None:
+    """The evidence alone refuses them, for those who switch the strength check off."""
+    assert not walled(*FORGERIES[name], strength=False).passed
