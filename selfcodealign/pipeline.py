@@ -87,6 +87,7 @@ class Journey:
         self.few_shot: FewShotFile = load_few_shot(recipe.few_shot.file)
         self.model = LateModel(model or _open_model(recipe), self._known_identity())
         self.sandbox = LateSandbox(_sandbox(recipe))
+        progress.tokens = lambda: (self.model.prompt_tokens, self.model.completion_tokens)
         self.stages: dict[str, Stage[Any]] = {}
 
     async def run(self, until: str) -> None:

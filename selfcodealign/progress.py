@@ -21,15 +21,11 @@ from selfcodealign.verbs import Outcome, Progress
 #: Seconds between two plain lines.
 LINE_SECONDS = 10.0
 
-#: Tokens the model has read and written since the run began.
-Tokens = Callable[[], tuple[int, int]]
-
 
 class Tally(Progress):
     """Counts what comes out of the stage at work; the drawing is left to the two kinds below."""
 
-    def __init__(self, tokens: Tokens = lambda: (0, 0)) -> None:
-        self.tokens = tokens
+    def __init__(self) -> None:
         self._reset("", None)
 
     def start(self, name: str, total: int | None) -> None:

@@ -38,7 +38,12 @@ WHOLE_BATCH = 4096
 
 
 class Progress:
-    """What a verb tells while it works; this one keeps silent, those in `progress` draw."""
+    """What a verb tells while it works; this one keeps silent, those in `progress` draw.
+
+    `tokens` gives what the model has read and written since the run began, for whoever draws rates.
+    """
+
+    tokens: Callable[[], tuple[int, int]] = staticmethod(lambda: (0, 0))
 
     def start(self, name: str, total: int | None) -> None:
         """Stage `name` begins: `total` parents, None when nobody knows."""
