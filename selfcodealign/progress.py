@@ -167,7 +167,7 @@ class Live(Tally):
             self._bars.update(self._task, total=through, completed=through, facts=escape(summarise(books)))
 
     def say(self, text: str) -> None:
-        self._bars.console.print(escape(text))
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
