@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from selfcodealign.errors import ModelError, did_you_mean
 from selfcodealign.models.revisions import EMBEDDED, digest_folder, locate_folder
-from selfcodealign.models.slots import ATTENTION
+from selfcodealign.models.slot_attention import ATTENTION
 
 _ADVICE = 'serve the model with vLLM instead (model.serve = "vllm")'
 

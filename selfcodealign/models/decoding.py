@@ -2,8 +2,8 @@
 
     step:  admit waiting rows into free slots  →  fill their prompts  →  one token for every row  →  retire
 
-A prompt's shared beginning (worked examples, or the whole prompt when an instruction is answered several times) is
-copied from a slot that has it instead of being computed again. All of it runs in one thread.
+Rows with the same prompt share its keys and values; a prompt that begins like another one (the worked examples) copies
+them from there instead of computing them again. All of it runs in one thread.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfcodealign.models.token_draw import choose_tokens, draw_uniforms
 #: Prompt tokens computed in one forward pass, padding included.
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 16384}
 
-#: A shared beginning shorter than this is computed again: copying it would cost as much.
+#: Waiting for a prompt that shares less than this would cost more than it saves.
 _SHORTEST_PREFIX = 8
 
 
@@ -49,7 +49,7 @@ class Row:
 
 
 class Decoder:
-    """Continues rows with a transformers model loaded with the attention `slots.ATTENTION`.
+    """Continues rows with a transformers model loaded with the attention `slot_attention.ATTENTION`.
 
     `submit` rows, then call `step` until it has returned them all: it returns the rows that have ended in it.
     """
@@ -73,12 +73,12 @@ class Decoder:
     def step(self) -> list[tuple[Row, Completion]]:
         """Write one token for every active row; return the rows that ended, with what they wrote."""
         self._admit()
-        if not self.active:
+        count = len(self.active)
+        if not count:
             return []
-        cache, count = self._cache, len(self.active)
-        last = cache.length[:count] - 1
-        logits = self._forward(list(range(count)), last[:, None], cache.tokens[np.arange(count), last][:, None])
-        cache.filled[:count] = cache.length[:count]
+        aim = self._cache.aim_at_tails(count, self._device)
+        logits = self._forward([[row.ids[-1]] for row in self.active], aim.positions, aim.mask(None) == 0)
+        self._cache.tail_length[:count] += 1
         chosen = choose_tokens(
             logits,
             [row.sampling.temperature for row in self.active],
@@ -86,16 +86,13 @@ class Decoder:
             [row.uniforms[row.written] for row in self.active],
         )
         ended: list[tuple[Row, Completion]] = []
-        for slot in reversed(range(count)):  # from the end, because a leaving row's place is taken by the last one
-            row, token = self.active[slot], chosen[slot]
+        for place in reversed(range(count)):  # from the end, because the last row takes a leaving row's place
+            row, token = self.active[place], chosen[place]
             row.ids.append(token)
             completion = self._finish(row, token)
-            if completion is None:
-                cache.tokens[slot, cache.length[slot]] = token
-                cache.length[slot] += 1
-            else:
+            if completion is not None:
                 ended.append((row, completion))
-                self._release(slot)
+                self._release(place)
         return ended
 
     def discard(self, unwanted: Any) -> None:
@@ -120,39 +117,28 @@ class Decoder:
         text = cut_at_stop(whole, stop)
         return Completion(text, "stop" if len(text) < len(whole) else reason, row.prompt_length, row.written)
 
-    def _release(self, slot: int) -> None:
-        """Take a row out; the last active row moves into its slot, so that active slots stay side by side."""
+    def _release(self, place: int) -> None:
         last = len(self.active) - 1
-        if slot != last:
-            self._cache.move(last, slot)
-            self.active[slot] = self.active[last]
+        self._cache.leave(place, last)
+        self.active[place] = self.active[last]
         self.active.pop()
 
     def _admit(self) -> None:
-        """Give free slots to waiting rows and fill all but the last token of their prompts."""
-        entering: list[int] = []
+        """Let waiting rows into the batch, and compute their prompts but for the last token, which opens the tail."""
+        entering: set[int] = set()
         while self.waiting and len(self.active) < self._slots:
             row = self.waiting.popleft()
-            slot = len(self.active)
-            self._cache.reserve(row.prompt_length + row.limit)
-            ids = np.array(row.ids, dtype=np.int64)
-            source, shared = self._cache.find_prefix(ids[:-1])
-            self._cache.begin(slot, ids)
-            self._take_prefix(source, slot, shared)
+            self._cache.reserve(row.prompt_length, row.limit + 1)
+            entering.add(self._cache.enter(len(self.active), np.array(row.ids[:-1], dtype=np.int64)))
             self.active.append(row)
-            entering.append(slot)
-        while entering:
-            entering = self._fill(entering)
-
-    def _take_prefix(self, source: int, slot: int, shared: int) -> None:
-        if shared >= max(_SHORTEST_PREFIX, int(self._cache.filled[slot]) + 1):
-            self._cache.copy(source, slot, shared)
-            self._cache.filled[slot] = shared
+        unfilled = list(entering)
+        while unfilled:
+            unfilled = self._fill(unfilled)
 
     def _fill(self, slots: list[int]) -> list[int]:
-        """Compute part of the prompts in `slots`; return the slots that are not yet filled."""
+        """Compute part of the prompts in `slots`; return those that are not yet complete."""
         cache = self._cache
-        missing = {slot: int(cache.length[slot] - 1 - cache.filled[slot]) for slot in slots}
+        missing = {slot: int(cache.length[slot] - cache.filled[slot]) for slot in slots}
         slots = sorted((slot for slot in slots if missing[slot] > 0), key=missing.__getitem__)
         group: list[int] = []
         for slot in slots:
@@ -164,32 +150,31 @@ class Decoder:
             return slots
         queries = min(missing[group[-1]], self._prefill_tokens)
         starts = cache.filled[group]
-        # Shorter rows are padded at their end: what padding writes lies beyond their tokens and is overwritten before
-        # anything looks at it.
-        positions = np.minimum(starts[:, None] + np.arange(queries), cache.capacity - 1)
-        self._forward(group, positions, cache.tokens[np.array(group)[:, None], positions])
-        cache.filled[group] = np.minimum(starts + queries, cache.length[group] - 1)
-        left = [slot for slot in slots if cache.filled[slot] < cache.length[slot] - 1]
+        # Shorter prompts are padded at their end: what padding writes lies beyond their tokens, where nothing looks.
+        positions = np.minimum(starts[:, None] + np.arange(queries), cache.tokens.shape[1] - 1)
+        aim = cache.aim_at_prompts(group, positions, self._device)
+        self._forward(cache.tokens[np.array(group)[:, None], positions], aim.positions, aim.mask)
+        cache.filled[group] = np.minimum(starts + queries, cache.length[group])
+        left = [slot for slot in slots if cache.filled[slot] < cache.length[slot]]
         for slot in left:
-            source, shared = cache.find_prefix(cache.tokens[slot, : cache.length[slot] - 1])
-            self._take_prefix(source, slot, shared)
+            source, shared = cache.find_prefix(cache.tokens[slot, : cache.length[slot]], cache.filled)
+            cache.take_prefix(source, slot, shared)
         return left
 
     def _waits_for(self, slot: int, group: list[int]) -> bool:
-        """Whether a row of the group is about to compute a good part of what this slot needs."""
+        """Whether a prompt of the group is about to compute a good part of what this one needs."""
         if not group:
             return False
         cache = self._cache
-        end, filled = int(cache.length[slot]) - 1, int(cache.filled[slot])
-        shared = np.minimum(count_shared(cache.tokens[group, :end], cache.tokens[slot, :end]), cache.length[group] - 1)
+        end, filled = int(cache.length[slot]), int(cache.filled[slot])
+        shared = np.minimum(count_shared(cache.tokens[group, :end], cache.tokens[slot, :end]), cache.length[group])
         return int(shared.max()) - filled >= max(_SHORTEST_PREFIX, (end - filled) // 4)
 
-    def _forward(self, slots: list[int], positions: np.ndarray, tokens: np.ndarray) -> torch.Tensor:
-        """Run the model on `tokens` [rows, queries] at `positions`; logits [rows, vocabulary] of the last column."""
-        position_ids, mask = self._cache.aim(slots, positions, self._device)
+    def _forward(self, tokens: Any, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Run the model on `tokens` [rows, queries]; logits [rows, vocabulary] of the last column."""
         output = self._model(
-            input_ids=torch.from_numpy(tokens).to(self._device),
-            position_ids=position_ids,
+            input_ids=torch.as_tensor(tokens, device=self._device),
+            position_ids=positions,
             attention_mask=mask,
             past_key_values=self._cache,
             use_cache=True,

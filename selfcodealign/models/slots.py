@@ -1,100 +1,183 @@
-"""Keys and values of the rows being decoded: one slot per row, so that rows come and go without moving the others.
+"""Keys and values of the rows being decoded: prompts and what was written after them, kept apart.
 
-Two hooks of transformers are used: a cache whose layers write at each row's own position (`SlotLayer.update`), and a
-registered attention function (`attend`) that reads grouped keys and values without repeating them per head.
+Rows with the same prompt share its keys and values, as ten samples of one instruction do; each row has a tail of its
+own. Decoding on a CPU is bound by reading keys and values, so this is what makes many samples per prompt cheap.
+
+Two hooks of transformers are used: a cache whose layers write where `SlotCache` directs them (`SlotLayer.update`), and
+a registered attention function (`attend`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
-from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-#: The name under which `attend` is registered; a model loaded with it understands `SlotCache`.
-ATTENTION = "selfcodealign_slots"
-
-#: Capacity grows in steps of this many tokens.
+#: Capacities grow in steps of this many tokens.
 _GRAIN = 64
 
 
-class SlotCache(Cache):
-    """Keys, values and tokens of `slots` rows; `capacity` tokens each, grown on demand.
+@dataclass
+class Filling:
+    """A forward pass over prompts: `slots` [n] of the prompt store at `positions` [n, queries]."""
 
-    `tokens[slot, :length[slot]]` are the tokens a row has, `filled[slot]` how many of them have their keys and values
-    here. What a row leaves in its slot stays readable until another row takes the slot: see `find_prefix`.
+    slots: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor  # bool [n, 1, queries, width]
+
+    @property
+    def width(self) -> int:
+        return self.mask.shape[-1]
+
+
+@dataclass
+class Decoding:
+    """A forward pass that writes one token for each of `count` rows.
+
+    `members` [prompts, most rows of one] are the rows of each prompt (padded with row 0), `places` [count] each row's
+    index in `members` laid flat. Columns are the prompts' (`prompt_width`), then the tails' (`tail_width`).
+    """
+
+    count: int
+    members: torch.Tensor
+    places: torch.Tensor
+    tail_index: torch.Tensor  # [count], where the new token goes in the row's tail
+    positions: torch.Tensor  # [count, 1]
+    columns: torch.Tensor  # int [count, columns], the position of each column, beyond the row's own where it is empty
+    prompt_width: int
+    tail_width: int
+    _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
+
+    def mask(self, window: int | None) -> torch.Tensor:
+        """What is added to scores: 0 where a row may look, -inf elsewhere; float32 [count, 1, 1, columns]."""
+        if window not in self._masks:
+            seen = self.columns <= self.positions
+            if window is not None:
+                seen &= self.columns > self.positions - window
+            blocked = torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, float("-inf"))
+            self._masks[window] = blocked[:, None, None]
+        return self._masks[window]
+
+
+class SlotCache(Cache):
+    """Prompt store and tails of at most `slots` rows.
+
+    Prompts in use are slots 0 .. `prompts` - 1 of the store; those behind are what earlier rows left, readable until
+    they are overwritten (`find_prefix`). Active rows are 0 .. n - 1 of the tails; `prompt_of[row]` is a row's prompt.
     """
 
     def __init__(self, slots: int, layers: int) -> None:
         self.tokens = np.zeros((slots, 0), dtype=np.int64)
-        self.length = np.zeros(slots, dtype=np.int64)
-        self.filled = np.zeros(slots, dtype=np.int64)
+        self.length = np.zeros(slots, dtype=np.int64)  # tokens of each prompt
+        self.filled = np.zeros(slots, dtype=np.int64)  # of these, how many have their keys and values in the store
+        self.users = np.zeros(slots, dtype=np.int64)
+        self.prompts = 0
+        self.prompt_of = np.zeros(slots, dtype=np.int64)
+        self.tail_length = np.zeros(slots, dtype=np.int64)
+        self.tail_capacity = 0
+        self.aim: Filling | Decoding | None = None
         self.layer_list = [SlotLayer(self) for _ in range(layers)]
-        # What the current forward pass is about: slots, positions [rows, queries], columns attended to.
-        self.rows: slice | torch.Tensor = slice(0, 0)
-        self.row_index = torch.zeros(0, dtype=torch.long)
-        self.positions = torch.zeros((0, 0), dtype=torch.long)
-        self.width = 0
         super().__init__(layers=[*self.layer_list])
 
-    @property
-    def capacity(self) -> int:
-        return self.tokens.shape[1]
-
-    def reserve(self, capacity: int) -> None:
-        """Make room for `capacity` tokens per slot, at least."""
-        if capacity <= self.capacity:
-            return
-        capacity = -(-capacity // _GRAIN) * _GRAIN
-        tokens = np.zeros((len(self.length), capacity), dtype=np.int64)
-        tokens[:, : self.capacity] = self.tokens
-        self.tokens = tokens
+    def reserve(self, prompt: int, tail: int) -> None:
+        """Make room for prompts and tails of so many tokens, at least."""
+        slots, capacity = self.tokens.shape
+        if prompt > capacity:
+            tokens = np.zeros((slots, -(-prompt // _GRAIN) * _GRAIN), dtype=np.int64)
+            tokens[:, :capacity] = self.tokens
+            self.tokens = tokens
+        self.tail_capacity = max(self.tail_capacity, -(-tail // _GRAIN) * _GRAIN)
         for layer in self.layer_list:
-            layer.grow(capacity)
+            layer.grow()
 
-    def begin(self, slot: int, ids: np.ndarray) -> None:
-        """Give a slot to a row with tokens `ids`; nothing of it is filled yet."""
-        self.tokens[slot, : len(ids)] = ids
-        self.length[slot], self.filled[slot] = len(ids), 0
+    def enter(self, row: int, prompt: np.ndarray) -> int:
+        """Give a row its prompt, shared where it is in use already, and an empty tail. Returns the prompt's slot."""
+        self.tail_length[row] = 0
+        source, shared = self.find_prefix(prompt, self.length)
+        if shared == len(prompt) == self.length[source] and source < self.prompts:
+            slot = source
+        else:
+            source, shared = self.find_prefix(prompt, self.filled)
+            slot, self.prompts = self.prompts, self.prompts + 1
+            self.tokens[slot, : len(prompt)] = prompt
+            self.length[slot], self.filled[slot], self.users[slot] = len(prompt), 0, 0
+            self.take_prefix(source, slot, shared)
+        self.prompt_of[row] = slot
+        self.users[slot] += 1
+        return slot
 
-    def find_prefix(self, ids: np.ndarray) -> tuple[int, int]:
-        """The slot whose filled tokens share the longest prefix with `ids`, and the length of that prefix."""
-        width = min(len(ids), self.capacity)
-        if width == 0:
-            return 0, 0
-        shared = count_shared(self.tokens[:, :width], ids[:width])
-        shared = np.minimum(shared, self.filled)
+    def leave(self, row: int, last: int) -> None:
+        """Take a row out; the last active row takes its place, and the last prompt that of one nobody uses now."""
+        slot = int(self.prompt_of[row])
+        if row != last:
+            self.prompt_of[row], self.tail_length[row] = self.prompt_of[last], self.tail_length[last]
+            for layer in self.layer_list:
+                layer.move_tail(last, row, int(self.tail_length[row]))
+        self.users[slot] -= 1
+        if self.users[slot] == 0:
+            self.prompts -= 1
+            self._swap_prompts(slot, self.prompts, last)
+
+    def _swap_prompts(self, one: int, other: int, rows: int) -> None:
+        if one == other:
+            return
+        for state in (self.tokens, self.length, self.filled, self.users):
+            state[[one, other]] = state[[other, one]]
+        self.prompt_of[:rows][self.prompt_of[:rows] == other] = one
+        for layer in self.layer_list:
+            layer.swap_prompts(one, other, int(max(self.filled[one], self.filled[other])))
+
+    def find_prefix(self, ids: np.ndarray, known: np.ndarray) -> tuple[int, int]:
+        """The prompt slot that shares the longest prefix with `ids`, counting `known` tokens of each; its length."""
+        width = min(len(ids), self.tokens.shape[1])
+        shared = np.minimum(count_shared(self.tokens[:, :width], ids[:width]), known)
         slot = int(shared.argmax())
         return slot, int(shared[slot])
 
-    def copy(self, source: int, target: int, count: int) -> None:
-        """Copy the keys and values of the first `count` tokens from slot to slot."""
-        for layer in self.layer_list:
-            layer.copy(source, target, count)
+    def take_prefix(self, source: int, slot: int, count: int) -> None:
+        """Fill the first `count` tokens of a prompt from another slot, where that is more than it has."""
+        if count > self.filled[slot]:
+            for layer in self.layer_list:
+                layer.copy_prompt(source, slot, count)
+            self.filled[slot] = count
 
-    def move(self, source: int, target: int) -> None:
-        """Copy a whole row from slot to slot."""
-        self.tokens[target] = self.tokens[source]
-        self.length[target], self.filled[target] = self.length[source], self.filled[source]
-        self.copy(source, target, int(self.filled[source]))
+    def aim_at_prompts(self, slots: list[int], positions: np.ndarray, device: torch.device) -> Filling:
+        """Direct the next forward pass at prompts, `positions` [rows, queries]."""
+        where = torch.from_numpy(positions).to(device)
+        columns = torch.arange(int(positions.max()) + 1, device=device)
+        mask = columns <= where[:, None, :, None]
+        self.aim = Filling(torch.tensor(slots, device=device), where, mask)
+        return self.aim
 
-    def aim(self, slots: list[int], positions: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Direct the next forward pass at `slots`, `positions` [rows, queries]; return position ids and a bool mask.
-
-        The mask [rows, 1, queries, width] is True where a query may look: at its own position and before it.
-        """
-        contiguous = slots == list(range(len(slots)))
-        self.row_index = torch.tensor(slots, device=device)
-        self.rows = slice(0, len(slots)) if contiguous else self.row_index
-        self.positions = torch.from_numpy(positions).to(device)
-        self.width = int(positions.max()) + 1
-        columns = torch.arange(self.width, device=device)
-        return self.positions, columns <= self.positions[:, None, :, None]
+    def aim_at_tails(self, count: int, device: torch.device) -> Decoding:
+        """Direct the next forward pass at the next token of the first `count` rows."""
+        prompt_of, tails = self.prompt_of[:count], self.tail_length[:count]
+        lengths = self.length[prompt_of]
+        order = np.argsort(prompt_of, kind="stable")
+        sizes = np.bincount(prompt_of, minlength=self.prompts)
+        rank = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        most = int(sizes.max())
+        members = np.zeros((self.prompts, most), dtype=np.int64)
+        places = np.zeros(count, dtype=np.int64)
+        members[prompt_of[order], rank] = order
+        places[order] = prompt_of[order] * most + rank
+        prompt_width, tail_width = int(lengths.max()), int(tails.max()) + 1
+        nowhere = np.iinfo(np.int64).max
+        heads = np.arange(prompt_width)[None]
+        columns = np.concatenate(
+            [np.where(heads < lengths[:, None], heads, nowhere), lengths[:, None] + np.arange(tail_width)], axis=1
+        )
+        put = [
+            torch.from_numpy(array).to(device) for array in (members, places, tails.copy(), lengths + tails, columns)
+        ]
+        self.aim = Decoding(count, put[0], put[1], put[2], put[3][:, None], put[4], prompt_width, tail_width)
+        return self.aim
 
 
 class SlotLayer(CacheLayerMixin):
-    """One layer's keys and values, [slots, heads, capacity, head size] each."""
+    """One layer: prompts [slots, heads, prompt capacity, size] and tails [slots, heads, tail capacity, size]."""
 
     is_compileable = False
     is_sliding = False
@@ -102,50 +185,76 @@ class SlotLayer(CacheLayerMixin):
     def __init__(self, cache: SlotCache) -> None:
         super().__init__()
         self.cache = cache
+        self.prompts: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
+        self.tails: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         slots, capacity = self.cache.tokens.shape
-        self.keys, self.values = (
-            states.new_zeros((slots, states.shape[1], capacity, states.shape[3]))
-            for states in (key_states, value_states)
-        )
+
+        def make(states: torch.Tensor, tokens: int) -> torch.Tensor:
+            return states.new_zeros((slots, states.shape[1], tokens, states.shape[3]))
+
+        self.prompts = make(key_states, capacity), make(value_states, capacity)
+        self.tails = make(key_states, self.cache.tail_capacity), make(value_states, self.cache.tail_capacity)
         self.is_initialized = True
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write [rows, heads, queries, head size] at the rows' positions; return what the rows attend to."""
+        """Write [rows, heads, queries, size] where the cache aims; return what `attend` looks at.
+
+        For prompts that is all their keys and values; for rows it is their tails, and `attend` finds the prompts by
+        way of the attribute `slot_layer` of the keys.
+        """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        cache, keys, values = self.cache, self.keys, self.values
-        assert keys is not None
-        assert values is not None
-        # Indexing with tensors around a full slice puts the indexed axes first: [rows, queries, heads, head size].
-        keys[cache.row_index[:, None], :, cache.positions] = key_states.transpose(1, 2)
-        values[cache.row_index[:, None], :, cache.positions] = value_states.transpose(1, 2)
-        return keys[cache.rows, :, : cache.width], values[cache.rows, :, : cache.width]
+        aim = self.cache.aim
+        if isinstance(aim, Filling):
+            # Tensors around a full slice put the indexed axes first: [rows, queries, heads, size].
+            for store, states in zip(self.prompts, (key_states, value_states), strict=True):
+                store[aim.slots[:, None], :, aim.positions] = states.transpose(1, 2)
+            keys, values = (store[aim.slots, :, : aim.width] for store in self.prompts)
+        else:
+            assert aim is not None
+            rows = torch.arange(aim.count, device=key_states.device)
+            for store, states in zip(self.tails, (key_states, value_states), strict=True):
+                store[rows, :, aim.tail_index] = states[:, :, 0]
+            keys, values = (store[: aim.count, :, : aim.tail_width] for store in self.tails)
+        keys.slot_layer = self  # type: ignore[attr-defined]
+        return keys, values
 
-    def grow(self, capacity: int) -> None:
-        """Lengthen every slot to `capacity` tokens."""
-        for name in ("keys", "values"):
-            old: torch.Tensor | None = getattr(self, name)
-            if old is not None:
-                new = old.new_zeros((*old.shape[:2], capacity, old.shape[3]))
-                new[:, :, : old.shape[2]] = old
-                setattr(self, name, new)
+    def grow(self) -> None:
+        """Lengthen the stores to the cache's capacities."""
+        if self.is_initialized:
+            capacity = self.cache.tokens.shape[1]
+            self.prompts = _lengthen(self.prompts[0], capacity), _lengthen(self.prompts[1], capacity)
+            tail = self.cache.tail_capacity
+            self.tails = _lengthen(self.tails[0], tail), _lengthen(self.tails[1], tail)
 
-    def copy(self, source: int, target: int, count: int) -> None:
-        """Copy the first `count` tokens from slot to slot."""
+    def copy_prompt(self, source: int, target: int, count: int) -> None:
+        """Copy the first `count` tokens from prompt slot to prompt slot."""
         if self.is_initialized and source != target:
-            for states in (self.keys, self.values):
-                assert states is not None
-                states[target, :, :count] = states[source, :, :count]
+            for store in self.prompts:
+                store[target, :, :count] = store[source, :, :count]
+
+    def swap_prompts(self, one: int, other: int, count: int) -> None:
+        """Exchange the first `count` tokens of two prompt slots."""
+        for store in self.prompts if self.is_initialized else ():
+            kept = store[one, :, :count].clone()
+            store[one, :, :count] = store[other, :, :count]
+            store[other, :, :count] = kept
+
+    def move_tail(self, source: int, target: int, count: int) -> None:
+        """Copy a tail of `count` tokens from row to row."""
+        for store in self.tails if self.is_initialized else ():
+            store[target, :, :count] = store[source, :, :count]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.cache.width, 0
+        return self.get_seq_length(), 0
 
     def get_seq_length(self) -> int:
-        return self.cache.width
+        aim = self.cache.aim
+        return aim.width if isinstance(aim, Filling) else aim.prompt_width + aim.tail_width if aim else 0
 
     def get_max_length(self) -> int:
         return -1
@@ -153,40 +262,15 @@ class SlotLayer(CacheLayerMixin):
 
 def count_shared(rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """How many leading tokens each of `rows` [n, width] shares with `ids` [width]; int [n]."""
+    if len(ids) == 0:
+        return np.zeros(len(rows), dtype=np.int64)
     different = rows != ids
     return np.where(different.any(axis=1), different.argmax(axis=1), len(ids))
 
 
-def attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    **kwargs: object,
-) -> tuple[torch.Tensor, None]:
-    """Attention for transformers' interface; [rows, heads, queries, size] in, [rows, queries, heads, size] out.
-
-    Heads that share keys and values become further queries, so nothing is repeated in memory: decoding on a CPU is
-    bound by reading keys and values. Raises `NotImplementedError` for what only some architectures have.
-    """
-    for name in ("softcap", "s_aux", "position_bias"):
-        if kwargs.get(name) is not None:
-            raise NotImplementedError(name)
-    assert attention_mask is not None
-    rows, heads, queries, size = query.shape
-    groups = heads // key.shape[1]
-    if sliding_window is not None and attention_mask.shape[-1] > sliding_window:
-        columns = torch.arange(attention_mask.shape[-1], device=query.device)
-        last = attention_mask.sum(-1, keepdim=True) - 1  # the mask is True up to the query's own position
-        attention_mask = attention_mask & (columns > last - sliding_window)
-    if groups > 1:
-        query = query.reshape(rows, key.shape[1], groups * queries, size)
-        attention_mask = attention_mask.repeat(1, 1, groups, 1) if queries > 1 else attention_mask
-    mixed = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling)
-    return mixed.reshape(rows, heads, queries, value.shape[3]).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(ATTENTION, attend)
+def _lengthen(store: torch.Tensor, capacity: int) -> torch.Tensor:
+    if store.shape[2] >= capacity:
+        return store
+    longer = store.new_zeros((*store.shape[:2], capacity, store.shape[3]))
+    longer[:, :, : store.shape[2]] = store
+    return longer
