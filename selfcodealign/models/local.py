@@ -107,6 +107,8 @@ class _Engine:
         from selfcodealign.models.decoding import Decoder
         from selfcodealign.models.stop_strings import Detokenizer
 
+        self._threads_before = torch.get_num_threads()
+        torch.set_num_threads(settings.threads or 1)
         self._checkpoint = load_checkpoint(settings.name, settings.revision, settings.device, settings.dtype)
         tokenizer, model = self._checkpoint.tokenizer, self._checkpoint.model
 
@@ -114,7 +116,6 @@ class _Engine:
             return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
         self._decoder: Decoder = Decoder(model, Detokenizer(decode), self._checkpoint.eos_ids, settings.batch_size)
-        self._threads_before = torch.get_num_threads()
         if self._checkpoint.device == "cpu":
             torch.set_num_threads(settings.threads or _choose_threads(model.num_parameters()))
 
