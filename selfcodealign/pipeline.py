@@ -10,6 +10,7 @@ does with a row is in `stages/`, how rows get on disk and are found again after 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import platform
 import signal
@@ -26,13 +27,13 @@ from typing import Any
 from selfcodealign import __version__
 from selfcodealign.dataset import CardFacts, write_dataset
 from selfcodealign.decontamination import Decontaminator
-from selfcodealign.errors import RecipeError, did_you_mean
+from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
 from selfcodealign.few_shot_file import FewShotFile, load_few_shot
 from selfcodealign.late import LateModel, LateSandbox
 from selfcodealign.models import Model
 from selfcodealign.recipe import Recipe, Section, recipe_toml
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
-from selfcodealign.run_folder import KINDS, RunFolder, Stage
+from selfcodealign.run_folder import KINDS, RunFolder, Stage, write_text
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.concepts import ConceptWriter
@@ -47,6 +48,8 @@ from selfcodealign.stages.selection import select_examples
 from selfcodealign.stages.training import tune_model
 from selfcodealign.verbs import Outcome, Progress, each, whole
 
+#: Errors of a disk that takes no more.
+NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 #: In the order of the journey; `until` takes one of them.
 STAGES = (*KINDS, "dataset", "train", "evaluate")
 
@@ -67,8 +70,13 @@ async def run_recipe(
     check_stage(until)
     with RunFolder(out) as folder:
         journey = Journey(recipe, folder, progress or Progress(), model)
-        async with journey.model, journey.sandbox:
-            await journey.run(until)
+        try:
+            async with journey.model, journey.sandbox:
+                await journey.run(until)
+        except OSError as error:
+            if error.errno not in NO_DISK:
+                raise
+            raise RunFolderError(f"{out}: {error.strerror}; make room, then run the same command to resume") from error
 
 
 def check_stage(name: str) -> None:
@@ -306,7 +314,7 @@ class Journey:
         return self.recipe.model.result_digest()
 
     def _record(self) -> None:
-        (self.folder.path / "recipe.toml").write_text(recipe_toml(self.recipe), "utf-8")
+        write_text(self.folder.path / "recipe.toml", recipe_toml(self.recipe))
         facts = self.folder.facts()
         self.folder.record(
             {

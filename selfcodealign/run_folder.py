@@ -120,10 +120,7 @@ class Stage(Generic[R]):
 
     def state(self) -> dict[str, Any]:
         """What stage.json says; empty for a stage that has not begun."""
-        try:
-            return json.loads((self.folder / "stage.json").read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
+        return read_json(self.folder / "stage.json")
 
 
 class RunFolder:
@@ -195,19 +192,29 @@ class RunFolder:
 
     def facts(self) -> dict[str, Any]:
         """What run.json says; empty for a folder without one."""
-        try:
-            return json.loads((self.path / "run.json").read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{self.path / 'run.json'} cannot be read ({error}); remove it to go on") from None
+        return read_json(self.path / "run.json")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file in one step."""
+    """Replace a JSON file in one step. Raises `RunFolderError` when the disk does not take it."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step. Raises `RunFolderError` when the disk does not take it."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        temporary.write_text(text, "utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise RunFolderError(f"cannot write {path}: {error.strerror}; make room or choose another --out") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of the run; empty when there is none. Raises `RunFolderError` when it is damaged."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be read ({error}); remove it to go on") from None

@@ -14,17 +14,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_type_hints
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Dropped, Row
-
-if TYPE_CHECKING:
-    import duckdb
 
 R = TypeVar("R", bound=Row)
 
@@ -101,6 +99,12 @@ class Shards(Generic[R]):
             return
         names = ", ".join(f'"{field.name}"' for field in self._schema)
         query = f"SELECT {names} FROM read_parquet(?) ORDER BY {', '.join(order)}"
+        try:
+            yield from self._sorted(connection, query, files)
+        except duckdb.Error as error:
+            raise RunFolderError(f"cannot sort the rows of {self.folder}: {str(error).splitlines()[0]}") from error
+
+    def _sorted(self, connection: duckdb.DuckDBPyConnection, query: str, files: list[str]) -> Iterator[R]:
         reader: pa.RecordBatchReader = connection.sql(query, params=[files]).to_arrow_reader(BATCH_ROWS)  # pyrefly: ignore
         for batch in reader:
             yield from self._rows_of(batch)

@@ -95,6 +95,8 @@ def test_a_damaged_shard_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(RunFolderError, match=r"is damaged .* delete kept-main-000001.parquet and dropped-main-000001"):
         list(shards.rows())
+    with pytest.raises(RunFolderError, match="cannot sort the rows of"):
+        list(shards.sorted_rows(duckdb.connect(), "seed_id"))
 
 
 def test_a_reader_needs_nothing_of_ours(tmp_path: Path) -> None:

@@ -205,3 +205,15 @@ def test_a_full_disk_stops_the_run_with_a_line_and_loses_nothing(tmp_path: Path)
     assert "cannot write" in done.stdout
     assert "make room or choose another --out" in done.stdout
     assert done.stdout.count("\n") == 1
+
+
+async def test_a_damaged_state_file_is_named(folder: RunFolder) -> None:
+    """A torn stage.json or run.json is an error that says which file to remove."""
+    stage = folder.stage("concepts", "d")
+    await run_each(stage, SEEDS[:3])
+    (stage.folder / "stage.json").write_text('{"digest": "d"')
+    with pytest.raises(RunFolderError, match=r"stage\.json cannot be read"):
+        folder.stage("concepts", "d")
+    (folder.path / "run.json").write_text("[")
+    with pytest.raises(RunFolderError, match=r"run\.json cannot be read"):
+        folder.facts()
