@@ -106,7 +106,7 @@ class DifferentialBenchmark(Benchmark[P]):
             status, detail = "passed", ""
         else:
             name, first = next((name, one) for name, one in found.items() if one["status"] != "pass")
-            status = {"time": "timeout", "error": "error"}.get(first["kind"], "failed")
+            status = {"time": "timeout", "error": "error", "crashed": "crashed"}.get(first["kind"], "failed")
             where = f"{name} test {first['index']}" if first["index"] >= 0 else "defining the function"
             detail = f"{where}: {first['message']}"
         seconds = sum(one["seconds"] for one in found.values())

@@ -59,8 +59,9 @@ class Judging:
         found: dict[str, Outcome] = {}
         for batch in batches:
             found.update(zip(batch, await self._run(benchmark, problem, batch), strict=True))
-        # An answer that brings its judge down must not take others with it, and a machine may stumble once.
-        for code in [code for code, outcome in found.items() if outcome.status == "not_judged"]:
+        # An answer that kills what it can reach must not take others with it, and a machine may stumble once.
+        again = ("not_judged", "crashed") if size > 1 else ("not_judged",)
+        for code in [code for code, outcome in found.items() if outcome.status in again]:
             (found[code],) = await self._run(benchmark, problem, [code])
         return [found[code] for code in codes]
 

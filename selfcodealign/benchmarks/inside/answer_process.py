@@ -23,7 +23,10 @@ from selfcodealign.benchmarks.inside.values import digest, pack
 MODULE = "answer"
 _HEADER = struct.Struct("<I")
 #: Wall time allowed per second of processor time, because other programs share the machine; and a little to start.
-_WALL_FACTOR, _WALL_START = 3.0, 2.0
+#: Only an answer that waits for nothing meets it.
+_WALL_FACTOR, _WALL_START = 8.0, 4.0
+#: No value is larger than this many bytes; a frame that says so was never sent by us.
+LARGEST = 1_500_000_000
 #: A reply is sent after this many seconds at the latest (plus one call), so that a wrong value ends the work soon.
 TURN = 0.05
 
@@ -49,14 +52,30 @@ def silence() -> None:
     sys.stdin = io.StringIO("")
 
 
-def _raise_out_of_time(signum: int, frame: object) -> NoReturn:
-    raise OutOfTime
+class TimeLimit:
+    """A limit on what the code run next may take; raises `OutOfTime` inside it."""
 
+    def __init__(self) -> None:
+        self._until = 0.0
+        signal.signal(signal.SIGPROF, self._on_processor_time)
+        signal.signal(signal.SIGALRM, self._on_wall_time)
 
-def set_time_limit(seconds: float) -> None:
-    """Raise `OutOfTime` after `seconds` of processor time (or three times that and 2 s by the clock); 0: never."""
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, seconds * _WALL_FACTOR + _WALL_START if seconds else 0)
+    def set(self, seconds: float) -> None:
+        """`seconds` of processor time from now (eight times that and 4 s by the clock); 0 takes the limit back."""
+        self._until = time.process_time() + seconds
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds * _WALL_FACTOR + _WALL_START if seconds else 0)
+
+    def _on_processor_time(self, signum: int, frame: object) -> None:
+        # The kernel counts for this timer in whole ticks, which is far off when many processes share a core.
+        left = self._until - time.process_time()
+        if left > 0:
+            signal.setitimer(signal.ITIMER_PROF, max(left, 0.005))
+            return
+        raise OutOfTime
+
+    def _on_wall_time(self, signum: int, frame: object) -> NoReturn:
+        raise OutOfTime
 
 
 def define(source: str, name: str = MODULE) -> dict[str, Any]:
@@ -86,8 +105,7 @@ def serve_calls(
     ("time", seconds, "", ""). It ends early after a call that gave no value, and when `TURN` seconds are over.
     `gather` turns a lazy answer (map, generator) into a list, where only its members count; `whole` forbids digests.
     """
-    signal.signal(signal.SIGPROF, _raise_out_of_time)
-    signal.signal(signal.SIGALRM, _raise_out_of_time)
+    limit = TimeLimit()
     silence()
     function: Callable[..., Any] = print
     while (request := receive(requests)) is not None:
@@ -97,7 +115,7 @@ def serve_calls(
         for number, seconds in enumerate(limits, first):
             start = time.process_time()
             try:
-                set_time_limit(seconds)
+                limit.set(seconds)
                 if number < 0:
                     function, value = find(define(source)), None
                 else:
@@ -117,15 +135,15 @@ def serve_calls(
             replies_made.append(reply)
             if reply[0] not in ("value", "digest") or time.monotonic() > turn:
                 break
-        _send_in_peace(replies, replies_made)
+        _send_in_peace(limit, replies, replies_made)
     os._exit(0)
 
 
-def _send_in_peace(pipe: int, message: list) -> None:
+def _send_in_peace(limit: TimeLimit, pipe: int, message: list) -> None:
     # A limit may run out just while it is taken back.
     for _ in range(2):
         try:
-            set_time_limit(0)
+            limit.set(0)
             break
         except OutOfTime:
             continue
@@ -150,17 +168,29 @@ def send(pipe: int, message: tuple | list) -> None:
 
 
 def receive(pipe: int) -> Any:
-    """Read one message, or None when the other side has closed the pipe."""
-    header = _read(pipe, _HEADER.size)
-    if header is None:
-        return None
-    data = _read(pipe, _HEADER.unpack(header)[0])
+    """Read one message of the judge's, or None when it has closed the pipe."""
+    data = _read_frame(pipe, lambda: True)
     return None if data is None else marshal.loads(data)
 
 
-def _read(pipe: int, size: int) -> bytes | None:
+def _read_frame(pipe: int, in_time: Callable[[], bool]) -> bytes | None:
+    """One frame; None when the pipe is closed before its end.
+
+    Raises `TimeoutError` when `in_time` says so, and `ValueError` for what is no frame.
+    """
+    header = _read(pipe, _HEADER.size, in_time)
+    size = _HEADER.unpack(header)[0] if header else 0
+    if size > LARGEST:
+        raise ValueError(f"a frame of {size} bytes")
+    return _read(pipe, size, in_time) if header else None
+
+
+def _read(pipe: int, size: int, in_time: Callable[[], bool]) -> bytes | None:
     parts = []
     while size:
+        while not select.select([pipe], [], [], 0.25)[0]:
+            if not in_time():
+                raise TimeoutError
         part = os.read(pipe, min(size, 1 << 20))
         if not part:
             return None
@@ -202,20 +232,27 @@ class AnswerProcess:
         """Wait for the reply to a request whose largest limit is `longest` seconds; never empty.
 
         A process stuck where no Python code runs is killed and counts as out of time; one that died is
-        ("error", 0, "Crashed", …).
+        ("crashed", 0, "", why).
         """
         clock = ((~self._pid) << 3) | 2  # the kernel's name for another process's processor clock (clock_getres(2))
         started, used = time.monotonic(), _clock(clock)
-        while not select.select([self._replies], [], [], 0.25)[0]:
+
+        def in_time() -> bool:
             over = _clock(clock) - used > 2 * longest + 1.5
-            if over or time.monotonic() - started > longest * 2 * _WALL_FACTOR + 2 * _WALL_START:
-                self.end()
-                return [("time", longest, "", "")]
+            return not over and time.monotonic() - started < 1.5 * (longest * _WALL_FACTOR + _WALL_START)
+
         try:
-            message = receive(self._replies)
+            data = _read_frame(self._replies, in_time)
+            message = None if data is None else marshal.loads(data)
+        except TimeoutError:
+            self.end()
+            return [("time", longest, "", "")]
         except (ValueError, EOFError, TypeError):
+            # It wrote something of its own into the pipe.
             message = None
-        return message or [("error", 0.0, "Crashed", "the answer ended its process in the middle of a call")]
+        if not isinstance(message, list) or not message:
+            return [("crashed", 0.0, "", "the answer ended its process in the middle of a call")]
+        return message
 
     def end(self) -> None:
         """Kill the process and take its remains away."""
