@@ -176,7 +176,7 @@ class SelectionSettings(Section):
     near_dedup: list[Literal["instruction", "response", "code"]] = ["instruction", "response", "code"]
     decontaminate: list[str] = Field(
         default=[],
-        description="benchmark files (.jsonl, .jsonl.gz, .json, .parquet) or hub:NAME; rows (seeds too) with their texts go",
+        description="benchmarks (.jsonl, .jsonl.gz, .json, .parquet, hub:NAME): rows and seeds with their texts go",
     )
 
 
