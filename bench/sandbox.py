@@ -1,0 +1,327 @@
+"""What the sandbox costs, and whether it tires: run `python bench/sandbox.py speed`, `walls` or `soak`.
+
+speed   the same programs through the sandbox and its alternatives in turns, in one run; ratios count, not milliseconds
+walls   the same program with one wall after the other left out
+soak    N programs (100,000), 5 % of them hostile: throughput per tenth, and whatever could leak
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from selfcodealign.sandbox import Limits, Program, Sandbox, Status
+from selfcodealign.sandbox.python import Job, extract_code, prepare_job
+
+ROUNDS = 5
+KODCODE = Path(__file__).resolve().parents[2] / "shared" / "data" / "kodcode" / "trials.jsonl.gz"
+STDLIB = """import math
+from collections import Counter, defaultdict
+
+def describe_{n}(values):
+    counts = Counter(values)
+    groups = defaultdict(list)
+    for value in values:
+        groups[value % 3].append(math.sqrt(value))
+    return counts.most_common(1)[0][0], sorted(groups)
+"""
+STDLIB_TESTS = "assert describe_{n}([4, 4, 9]) == (4, [0, 1])\nassert describe_{n}([{n} + 1])[0] == {n} + 1\n"
+SCIENCE = """import numpy as np
+import pandas as pd
+
+def centre_{n}(values):
+    frame = pd.DataFrame({{"x": np.asarray(values, dtype=float)}})
+    return (frame["x"] - frame["x"].mean()).tolist()
+"""
+SCIENCE_TESTS = "assert centre_{n}([1, 2, 3]) == [-1.0, 0.0, 1.0]\nassert centre_{n}([{n}]) == [0.0]\n"
+_FLOOR = """
+import gc, importlib, json, os, sys, time
+sys.path.insert(0, sys.argv[1])
+from selfcodealign.sandbox.harness import Runner
+runner = Runner()
+for name in json.loads(sys.argv[2]):
+    importlib.import_module(name)
+gc.collect()
+gc.freeze()
+for line in sys.stdin:
+    texts = json.loads(line)
+    started = time.perf_counter()
+    for text in texts:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                exec(text, {"__name__": "__main__"})
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+    print((time.perf_counter() - started) / len(texts), flush=True)
+"""
+_EVALPLUS = """
+import json, sys, time
+from evalplus.eval import untrusted_check
+for line in sys.stdin:
+    texts = json.loads(line)
+    started = time.perf_counter()
+    for text in texts:
+        code = text + "\\ndef probe(x):\\n    return x\\n"
+        untrusted_check("humaneval", code, [[1]], "probe", [1], 0, [0.1], True, 5, 1)
+    print((time.perf_counter() - started) / len(texts), flush=True)
+"""
+
+
+class Asked:
+    """A process that times batches of programs handed to it, one line of JSON each."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, texts: list[str]) -> float:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(texts) + "\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def time_fresh(prefix: list[str]) -> Callable[[list[str]], float]:
+    """Seconds per program of a new interpreter for each."""
+
+    def run(texts: list[str]) -> float:
+        started = time.perf_counter()
+        for text in texts:
+            subprocess.run([*prefix, sys.executable, "-c", text], capture_output=True, check=False)
+        return (time.perf_counter() - started) / len(texts)
+
+    return run
+
+
+def bubblewrap() -> list[str] | None:
+    """The command that walls a fresh interpreter in, or None where bwrap is not installed or not allowed."""
+    if shutil.which("bwrap") is None:
+        return None
+    prefix = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/tmp", "--die-with-parent"]
+    works = subprocess.run([*prefix, sys.executable, "-c", ""], capture_output=True, check=False).returncode == 0
+    return prefix if works else None
+
+
+async def time_ours(sandbox: Sandbox, programs: list[Program], strength: bool) -> tuple[float, float]:
+    """Seconds per program, one at a time: the whole way, and from fork to death."""
+    started = time.perf_counter()
+    verdicts = [await sandbox.run(replace_strength(program, strength)) for program in programs]
+    wrong = Counter(verdict.status for verdict in verdicts if not verdict.passed)
+    assert not wrong, f"programs that should pass: {wrong}"
+    return (time.perf_counter() - started) / len(programs), statistics.mean(verdict.seconds for verdict in verdicts)
+
+
+def replace_strength(program: Program, strength: bool) -> Program:
+    return Program(program.response, program.tests, strength=strength)
+
+
+def kodcode_programs() -> list[Program]:
+    """The trials that are recorded as passing and pass here quickly, when the data lie beside the repository."""
+    if not KODCODE.exists():
+        print(f"(no {KODCODE.name}: generated programs only)")
+        return []
+    with gzip.open(KODCODE, "rt") as file:
+        rows = [json.loads(line) for line in file]
+    return [Program(row["solution"], row["test_code"]) for row in rows if row["verdict"] == "Pass"]
+
+
+def as_script(program: Program) -> str:
+    """Response and tests as one text for those who only execute; test functions are called, as the sandbox does."""
+    job = prepare_job(program, Limits())
+    assert isinstance(job, Job)
+    tests = "\n".join(line for line in job.tests.splitlines() if not line.startswith("from solution"))
+    call = "\nfor name, test in list(globals().items()):\n    if name.startswith('test_'): test()\n"
+    return f"{extract_code(job.response)}\n{tests}\n{call}"
+
+
+async def compare_speed(python_of_evalplus: str) -> None:
+    families = {
+        "stdlib": [Program(STDLIB.format(n=n), STDLIB_TESTS.format(n=n)) for n in range(40)],
+        "numpy + pandas": [Program(SCIENCE.format(n=n), SCIENCE_TESTS.format(n=n)) for n in range(12)],
+    }
+    root = str(Path(__file__).resolve().parents[1])
+    async with Sandbox(workers=1, limits=Limits(seconds=10)) as sandbox:
+        real = [
+            p
+            for p in kodcode_programs()
+            if "pytest" not in p.tests and "import" not in p.tests.replace("from solution import", "")
+        ]
+        quick = [p for p in real if (v := await sandbox.run(replace_strength(p, False))).passed and v.seconds < 0.05]
+        if quick:
+            families["KodCode (quick, stdlib)"] = [p for p in quick if "numpy" not in p.response][:40]
+        print(f"mode {sandbox.mode}, {ROUNDS} rounds in turns, medians, one program at a time")
+        for name, programs in families.items():
+            await compare_family(sandbox, name, programs, root, python_of_evalplus)
+
+
+async def compare_family(
+    sandbox: Sandbox, name: str, programs: list[Program], root: str, python_of_evalplus: str
+) -> None:
+    texts = [as_script(program) for program in programs]
+    libraries = ["numpy", "pandas"] if "numpy" in name else []
+    floor = Asked([sys.executable, "-s", "-P", "-c", _FLOOR, root, json.dumps(libraries)])
+    others: dict[str, Callable[[list[str]], float]] = {
+        "floor: fork + exec() + exit": floor,
+        "fresh interpreter": time_fresh([]),
+    }
+    if (prefix := bubblewrap()) is not None:
+        others["bubblewrap + fresh interpreter"] = time_fresh(prefix)
+    else:
+        print("(bubblewrap is not installed or not allowed here)")
+    evalplus = None
+    if libraries:
+        pass  # its guard has no warm libraries: a fork of an interpreter without them would import them each time
+    elif Path(python_of_evalplus).exists():
+        evalplus = others["evalplus' check (no isolation)"] = Asked([python_of_evalplus, "-c", _EVALPLUS])
+    else:
+        print("(no evalplus: name an interpreter that has it with --evalplus)")
+    times: dict[str, list[float]] = {}
+    await time_ours(sandbox, programs, False)
+    for _ in range(ROUNDS):
+        whole, inside = await time_ours(sandbox, programs, False)
+        times.setdefault("sandbox, the whole way", []).append(whole)
+        times.setdefault("sandbox, from fork to death", []).append(inside)
+        times.setdefault("sandbox, with strength", []).append((await time_ours(sandbox, programs, True))[0])
+        for other, run in others.items():
+            times.setdefault(other, []).append(await asyncio.to_thread(run, texts))
+    floor.close()
+    if evalplus is not None:
+        evalplus.close()
+    ours, bottom = (statistics.median(times[key]) for key in ("sandbox, the whole way", "floor: fork + exec() + exit"))
+    print(f"\n{name}: {len(programs)} programs")
+    for key, values in times.items():
+        median = statistics.median(values)
+        print(f"  {key:34} {median * 1000:8.2f} ms   {median / ours:6.2f} x ours   {median / bottom:6.2f} x floor")
+
+
+async def compare_walls() -> None:
+    """The same program, one wall left out at a time, in turns."""
+    program = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", strength=False)
+    walls = ("pid namespace", "capabilities", "landlock", "seccomp")
+    boxes: dict[str, Sandbox] = {}
+    for name, left_out in {
+        "all walls": (),
+        **{f"without {wall}": (wall,) for wall in walls},
+        "without all four": walls,
+    }.items():
+        box = boxes[name] = Sandbox(workers=1)
+        box._left_out = left_out
+        await box.__aenter__()
+    times: dict[str, list[float]] = {name: [] for name in boxes}
+    for _ in range(40):
+        for name, box in boxes.items():
+            started = time.perf_counter()
+            for _ in range(10):
+                assert (await box.run(program)).passed
+            times[name].append((time.perf_counter() - started) / 10)
+    for box in boxes.values():
+        await box.__aexit__(None, None, None)
+    everything = statistics.median(times["all walls"])
+    for name, values in times.items():
+        median = statistics.median(values)
+        print(f"{name:26} {median * 1000:6.2f} ms   {(everything - median) * 1000:+6.2f} ms")
+
+
+HOSTILE = (
+    "while True: pass",
+    "import time\ntime.sleep(60)",
+    "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "x = []\nwhile True: x.append(bytearray(1 << 20))",
+    "while True: print('flood' * 1000)",
+    "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)",
+    "import threading\nfor _ in range(4): threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()",
+    "for n in range(9):\n    open(f'f{n}', 'wb').write(bytes(1 << 19))\nimport os\nos._exit(0)",
+)
+HOSTILE_LIMITS = Limits(seconds=0.06, memory_mib=64, processes=12, scratch_mib=256, output_kib=64)
+
+
+def look_for_leaks(sandbox: Sandbox) -> dict[str, int]:
+    """Whatever could grow: processes, descriptors, mounts, scratch, memory (MiB)."""
+    servers = [
+        int(pid) for worker in sandbox._all for pid in _read(f"/proc/{worker.pid}/task/{worker.pid}/children").split()
+    ]
+    everybody = [os.getpid(), *(worker.pid for worker in sandbox._all), *servers]
+    pages = sum(int(_read(f"/proc/{pid}/statm").split()[1]) for pid in everybody)
+    return {
+        "programs": sandbox.count_programs(),
+        "servers": len(servers),
+        "descriptors": sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in everybody),
+        "mounts": sum(_read(f"/proc/{pid}/mountinfo").count("\n") for pid in everybody),
+        "scratch folders": len(list(Path(tempfile.gettempdir()).glob("selfcodealign-*"))),
+        "memory": pages * os.sysconf("SC_PAGE_SIZE") >> 20,
+    }
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text()
+
+
+async def soak(count: int, workers: int | None) -> None:
+    """Many programs in one go, in tenths."""
+    dice = random.Random(0)
+    statuses: Counter[tuple[bool, str]] = Counter()
+    rates: list[float] = []
+    async with Sandbox(workers, strength=False) as sandbox:
+        print(
+            f"mode {sandbox.mode}, {sandbox.workers} workers, {count} programs; start: {look_for_leaks(sandbox)}",
+            flush=True,
+        )
+        for tenth in range(10):
+            started = time.perf_counter()
+            waiting = iter(range(tenth * count // 10, (tenth + 1) * count // 10))
+            await asyncio.gather(*(_feed(sandbox, waiting, dice, statuses) for _ in range(4 * sandbox.workers)))
+            rates.append(count / 10 / (time.perf_counter() - started))
+            print(f"tenth {tenth + 1}: {rates[-1]:6.0f} programs/s  {look_for_leaks(sandbox)}", flush=True)
+    for (hostile, status), number in sorted(statuses.items()):
+        print(f"{'hostile' if hostile else 'ordinary':9} {status:12} {number}")
+    print(f"last tenth / first tenth: {rates[-1] / rates[0]:.3f}")
+
+
+async def _feed(sandbox: Sandbox, waiting: object, dice: random.Random, statuses: Counter[tuple[bool, str]]) -> None:
+    for number in waiting:  # type: ignore[attr-defined]
+        hostile = dice.random() < 0.05
+        if hostile:
+            program = Program(dice.choice(HOSTILE), kind="script", limits=HOSTILE_LIMITS)
+        else:
+            program = Program(STDLIB.format(n=number), STDLIB_TESTS.format(n=number))
+        verdict = await sandbox.run(program)
+        statuses[hostile, verdict.status] += 1
+        assert verdict.status is not Status.NOT_JUDGED, verdict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("speed", "walls", "soak"))
+    parser.add_argument("--programs", type=int, default=100_000, help="soak: how many")
+    parser.add_argument("--workers", type=int, help="soak: programs at once (default: one per core)")
+    parser.add_argument("--evalplus", default=sys.executable, help="speed: an interpreter that has evalplus installed")
+    options = parser.parse_args()
+    work = {
+        "speed": lambda: compare_speed(options.evalplus),
+        "walls": compare_walls,
+        "soak": lambda: soak(options.programs, options.workers),
+    }
+    asyncio.run(work[options.what]())
+
+
+if __name__ == "__main__":
+    main()
