@@ -9,8 +9,8 @@ from hashlib import blake2b
 from typing import Any
 
 HELD_OUT_PERCENT = 12
-TRAP_RATE = 0.68
-PLAIN_RATE = 0.22
+TRAP_RATE = 0.75
+PLAIN_RATE = 0.15
 
 
 @dataclass(slots=True)

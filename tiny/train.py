@@ -27,6 +27,7 @@ from tiny.tokens import TAGS, train_tokenizer
 
 PART_TOKENS = 300_000
 SNIPPET_WEIGHT = 0.15  # the text of real functions is there to be read, not to be learnt by heart
+CONCEPT_WEIGHT = 4.0  # a few tokens have to teach what to look for in a hundred
 DECAY = 0.3
 
 
@@ -55,10 +56,19 @@ def stream_batches(folder: Path, first: int, size: int, tokens: int, makers: int
             number += 1
 
 
-def weigh_tokens(batch: Any, opening: int, closing: int) -> Any:
-    """Weight of each target token: snippets count little. `batch` [b, WINDOW + 1] → float [b, WINDOW]."""
-    inside = (batch == opening).cumsum(1) - (batch == closing).cumsum(1)
-    return 1.0 - (1.0 - SNIPPET_WEIGHT) * (inside[:, :-1] > 0).float()
+def weigh_tokens(batch: Any, tags: tuple[int, int, int]) -> Any:
+    """Weight of each target token: snippets count little, concepts much. `batch` [b, WINDOW + 1] → float [b, WINDOW].
+
+    `tags` are the tokens that open a snippet, close it and open its concepts, and close those.
+    """
+    opened, turned, closed = ((batch == tag).cumsum(1)[:, :-1] for tag in tags)
+    return 1.0 - (1.0 - SNIPPET_WEIGHT) * (opened > turned).float() + (CONCEPT_WEIGHT - 1.0) * (turned > closed).float()
+
+
+def read_tags(tokenizer: Any) -> tuple[int, int, int]:
+    """The tokens `weigh_tokens` goes by."""
+    opening, turning, closing = (tokenizer.encode(tag, add_special_tokens=False).ids[0] for tag in TAGS[1:4])
+    return opening, turning, closing
 
 
 def loss_of(model: Any, batch: Any, weights: Any, device: str) -> Any:
@@ -150,7 +160,7 @@ def train(
         train_tokenizer().save(str(folder / "tokenizer.json"))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert tokenizer.token_to_id(END) == 0
-    opening, closing = (tokenizer.encode(tag, add_special_tokens=False).ids[0] for tag in TAGS[1:3])
+    tags = read_tags(tokenizer)
     trainer = Trainer(folder, minutes, device)
     loss_function = torch.compile(loss_of) if compiled else loss_of
     losses: list[float] = []
@@ -160,7 +170,7 @@ def train(
     last, saved = time.monotonic(), time.monotonic()
     for part, windows in batches:
         batch = torch.from_numpy(windows.astype("int64")).to(device)
-        losses.append(trainer.update(loss_function, batch, weigh_tokens(batch, opening, closing)))
+        losses.append(trainer.update(loss_function, batch, weigh_tokens(batch, tags)))
         now = time.monotonic()
         # Compiling and waiting for the first part count as one short step, or a slow start would eat the schedule.
         trainer.elapsed += min(now - last, 20.0)
