@@ -120,6 +120,7 @@ class ConceptSettings(Section):
     max_concepts: int = Field(12, ge=1, description="more than this many are cut off")
     snippet_lines: int | None = Field(None, ge=2, description="show at most this many lines of the seed")
     snippet_characters: int | None = Field(None, ge=40, description="show at most this many characters of the seed")
+    snippet_docstrings: bool = Field(True, description="false: show the seed's code without its docstrings")
 
 
 class InstructionSettings(Section):

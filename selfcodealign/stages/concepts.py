@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from selfcodealign.asking import Question, shorten
@@ -59,7 +60,7 @@ def read_concepts(text: str, most: int) -> list[str]:
 
 def cut_snippet(code: str, settings: ConceptSettings) -> str:
     """The part of a seed that the prompt shows: whole lines, as many as the settings allow."""
-    lines = code.splitlines()
+    lines = (code if settings.snippet_docstrings else drop_docstrings(code)).splitlines()
     if settings.snippet_lines is not None:
         lines = lines[: settings.snippet_lines]
     if settings.snippet_characters is not None:
@@ -72,3 +73,24 @@ def cut_snippet(code: str, settings: ConceptSettings) -> str:
             kept.append(line[: settings.snippet_characters])
         lines = kept
     return "\n".join(lines)
+
+
+def drop_docstrings(code: str) -> str:
+    """The code without the docstrings of its functions and classes; one that is a whole body stays.
+
+    >>> print(drop_docstrings('def f(x):\\n    "Double."\\n    return 2 * x'))
+    def f(x):
+        return 2 * x
+    """
+    lines = code.splitlines()
+    dropped: set[int] = set()
+    for node in ast.walk(ast.parse(code)):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and ast.get_docstring(node) is not None
+        ):
+            first, second = node.body[0], node.body[1] if len(node.body) > 1 else None
+            # On a line with other code it cannot be taken out by the line.
+            if second is not None and node.lineno < first.lineno and (first.end_lineno or 0) < second.lineno:
+                dropped |= set(range(first.lineno, (first.end_lineno or 0) + 1))
+    return "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped)

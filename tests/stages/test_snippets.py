@@ -1,0 +1,39 @@
+"""What a prompt shows of a seed."""
+
+from __future__ import annotations
+
+from selfcodealign.recipe import ConceptSettings
+from selfcodealign.stages.concepts import cut_snippet, drop_docstrings
+
+SEED = '''import re
+
+
+def tidy(text, mark="#"):
+    """Tidy a text.
+
+    Over several lines.
+    """
+    def inner(part):
+        "One line."
+        return part.strip()
+
+    return mark.join(inner(part) for part in re.split(",", text))
+'''
+
+
+def test_docstrings_are_left_out_when_asked() -> None:
+    """Without docstrings the lines of code come sooner, and nothing else is missing; by default they are shown."""
+    shown = cut_snippet(SEED, ConceptSettings(snippet_docstrings=False, snippet_lines=6))
+    assert shown == ('import re\n\n\ndef tidy(text, mark="#"):\n    def inner(part):\n        return part.strip()')
+    assert cut_snippet(SEED, ConceptSettings(snippet_lines=5)).endswith('"""Tidy a text.')
+
+
+def test_a_docstring_that_cannot_be_cut_out_stays() -> None:
+    """A body that is nothing else, and a docstring that shares its line with code, are kept: the code still parses."""
+    for code in (
+        'def f():\n    "Nothing."',
+        'def f(): "Doc."; return 1',
+        'def f():\n    "Doc."; return 1',
+        "x = 1\n'text'",
+    ):
+        assert drop_docstrings(code) == code
