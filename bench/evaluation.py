@@ -1,0 +1,185 @@
+"""HumanEval+ and MBPP+ of recorded answers: our verdicts and time beside those of `evalplus.evaluate`, in one run.
+
+    python bench/evaluation.py --evalplus PATH/TO/evalplus.evaluate        # both tools, alternating; verdicts compared
+    python bench/evaluation.py --references                                # all references pass, damaged ones fail
+
+The answers are those of Llama-3.2-3B-Instruct in ../shared/data/recorded. Nothing is cached on either side: each run
+of either tool is a new process with an empty cache folder. Ours judges both sets in one call with the walls up; the
+official tool takes one set per call, with its own default number of workers (half the cores) unless --parallel says
+otherwise. `evalplus` belongs in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.benchmarks.catalogue import find_benchmark
+from selfcodealign.benchmarks.judging import Judging, judge_all
+from selfcodealign.benchmarks.problem_files import load_rows
+from selfcodealign.recipe import ExecutionSettings
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SETS = {
+    "humaneval": ("humanevalplus/HumanEvalPlus-v0.1.9.jsonl.gz", "evalplus-Llama-3.2-3B-Instruct-humaneval"),
+    "mbpp": ("mbppplus/MbppPlus-v0.1.0.jsonl.gz", "evalplus-Llama-3.2-3B-Instruct-mbpp"),
+}
+REFERENCES = {
+    "humaneval+": ["humanevalplus/HumanEvalPlus-v0.1.9.jsonl.gz", "humanevalplus/HumanEvalPlus-v0.1.10.jsonl.gz"],
+    "mbpp+": ["mbppplus/MbppPlus-v0.1.0.jsonl.gz", "mbppplus/MbppPlus-v0.2.0.jsonl.gz"],
+    "humaneval": ["humaneval/HumanEval.jsonl.gz"],
+    "mbpp": ["mbpp/mbpp.jsonl", "mbpp/sanitized-mbpp.json"],
+    "classeval": ["classeval/ClassEval_data.json.gz"],
+    "canitedit": ["canitedit/CanItEdit.jsonl"],
+} | {
+    f"evoeval-{name.replace('_', '-')}": [f"evoeval/EvoEval_{name}.jsonl.gz"]
+    for name in ("difficult", "creative", "subtle", "combine", "tool_use", "verbose", "concise")
+}
+
+Verdicts = dict[str, tuple[bool, bool]]
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """Passed base, passed plus, by task, from a file in EvalPlus's format."""
+    tasks = json.loads(path.read_text("utf-8"))["eval"]
+    return {
+        task: (found[0]["base_status"] == "pass", found[0]["plus_status"] == "pass") for task, found in tasks.items()
+    }
+
+
+def run_ours(folder: Path) -> tuple[float, dict[str, Verdicts]]:
+    """Seconds and verdicts of one call of ours for both sets, as a new process with an empty cache."""
+    command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
+    for name, (problems, samples) in SETS.items():
+        command += ["-b", f"{name}+", "--problems", f"{name}={DATA / problems}"]
+        command += ["--samples", f"{name}={DATA / 'recorded' / samples}.jsonl"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    started = time.perf_counter()
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - started
+    found = {name: read_verdicts(folder / "scores" / "answers" / f"{name}+" / "eval_results.json") for name in SETS}
+    return seconds, found
+
+
+def run_theirs(name: str, tool: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
+    """Seconds and verdicts of one call of `evalplus.evaluate`, as a new process with an empty cache."""
+    problems, samples = SETS[name]
+    local = folder / "problems.jsonl"
+    local.write_bytes(gzip.decompress((DATA / problems).read_bytes()))
+    answers = Path(shutil.copy(DATA / "recorded" / f"{samples}.jsonl", folder / "answers.jsonl"))
+    command = [str(tool), "--dataset", name, "--samples", str(answers)]
+    command += ["--parallel", str(parallel)] if parallel else []
+    environment = os.environ | {
+        f"{name.upper()}_OVERRIDE_PATH": str(local),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "HOME": str(folder),
+    }
+    started = time.perf_counter()
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - started
+    return seconds, read_verdicts(folder / "answers_eval_results.json")
+
+
+def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> None:
+    """Both scores, and every task on which the verdicts differ."""
+    rates = [
+        f"{100 * sum(base for base, _ in found.values()) / len(found):.1f} / "
+        f"+ {100 * sum(base and plus for base, plus in found.values()) / len(found):.1f}"
+        for found in (ours, theirs)
+    ]
+    print(f"{name}: ours {rates[0]}, {whose} {rates[1]}")
+    for task, verdict in ours.items():
+        if verdict != theirs[task]:
+            print(f"  {task}: ours {verdict}, {whose} {theirs[task]} (base, plus)")
+
+
+def compare_tools(tool: Path, rounds: int, parallel: int | None) -> None:
+    """Alternate: ours, theirs on one set, ours, theirs on the other; medians of the rounds."""
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in SETS}
+    for _ in range(rounds):
+        for name in SETS:
+            with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+                seconds, found = run_ours(Path(one))
+                ours.append(seconds)
+                seconds, official = run_theirs(name, tool, Path(two), parallel)
+                theirs[name].append(seconds)
+            print(f"ours, both sets: {ours[-1]:.1f} s; evalplus, {name}: {seconds:.1f} s", flush=True)
+            report_verdicts(name, found[name], official, "evalplus")
+            recorded = read_verdicts(DATA / "recorded" / f"{SETS[name][1]}_eval_results.json")
+            report_verdicts(name, found[name], recorded, "recorded")
+    total = sum(sorted(times)[len(times) // 2] for times in theirs.values())
+    middle = sorted(ours)[len(ours) // 2]
+    print(f"evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
+
+
+async def check_references() -> None:
+    """Every reference, and a damaged copy of it, through the sandbox."""
+    async with Judging(ExecutionSettings()) as judging:
+        for name, paths in REFERENCES.items():
+            benchmark = find_benchmark(name)
+            for path in paths:
+                problems = benchmark.problems(load_rows(name, benchmark.source, DATA / path).rows)
+                work: list[tuple[Any, Any, list[str]]] = [
+                    (benchmark, problem, [code := benchmark.join(problem, problem.reference), damage(code)])
+                    for problem in problems
+                ]
+                started = time.perf_counter()
+                outcomes = await judge_all(judging, work)
+                seconds = time.perf_counter() - started
+                unjudged = sum(first.status == "not_judged" for first, _ in outcomes)
+                failed = [
+                    w[1].task_id
+                    for w, (o, _) in zip(work, outcomes, strict=True)
+                    if o.status not in ("passed", "not_judged")
+                ]
+                passed = [w[1].task_id for w, (_, o) in zip(work, outcomes, strict=True) if o.status == "passed"]
+                print(f"{path}: {len(work)} references, {unjudged} not judged here, {seconds:.0f} s", flush=True)
+                print(
+                    f"  references that fail: {failed or 'none'}; damaged ones that pass: {passed or 'none'}",
+                    flush=True,
+                )
+
+
+def damage(code: str) -> str:
+    """The same names, but no function or method gives what it gave."""
+    import ast
+
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [ast.parse("raise ArithmeticError('damaged')").body[0]]
+    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in ast.walk(tree)):
+        tree.body = []
+    return ast.unparse(tree)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evalplus", type=Path, help="the official tool's command")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--parallel", type=int, help="workers of the official tool")
+    parser.add_argument("--references", action="store_true", help="run all references and damaged copies instead")
+    options = parser.parse_args()
+    if not DATA.exists():
+        sys.exit(f"the recorded answers and the problems are expected in {DATA}")
+    if options.references:
+        asyncio.run(check_references())
+    elif options.evalplus:
+        compare_tools(options.evalplus, options.rounds, options.parallel)
+    else:
+        parser.error("give --evalplus or --references")
+
+
+if __name__ == "__main__":
+    main()
