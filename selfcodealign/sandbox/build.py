@@ -24,6 +24,7 @@ from selfcodealign.sandbox.instrument import (
     redefined_names,
     value_names,
 )
+from selfcodealign.sandbox.language import BuildError
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _LARGEST_TAME = 64 * 1024
@@ -33,15 +34,6 @@ _PATCHING_WORDS = frozenset(
     {"setattr", "__setattr__", "delattr", "__dict__", "vars", "globals", "locals", "exec", "eval"}
 )
 _PATCHING_WORDS |= {"__builtins__", "builtins", "patch", "monkeypatch", "__import__", "update", "modules", "getattr"}
-
-
-class BuildError(Exception):
-    """The text is no program: `phase` says which part, the cause is what the parser raised."""
-
-    def __init__(self, phase: str, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.phase = phase
-        self.cause = cause
 
 
 @dataclass(slots=True)
@@ -99,7 +91,9 @@ def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctest
     own_names, own_values = defined_names(response), value_names(response)
     response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
     nodes = response_nodes + tests_nodes
-    aliases = _missing_modules(nodes, own_names)
+    aliases = _missing_modules(
+        response_nodes if job["tests_inside"] else tests_nodes, own_names, not job["tests_inside"]
+    )
     words = _words(nodes)
     may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
     damages = list_damages(response) if job["damages_wanted"] else []
@@ -167,8 +161,8 @@ def _stores_into_modules(nodes: list[ast.AST]) -> bool:
     )
 
 
-def _missing_modules(nodes: list[ast.AST], own_names: set[str]) -> list[str]:
-    """Modules that the program imports but nobody has: the names under which tests expect their own response.
+def _missing_modules(nodes: list[ast.AST], own_names: set[str], tests_apart: bool) -> list[str]:
+    """Modules that the tests import but nobody has: the names under which tests expect their own response.
 
     `from calculator import add` means the response when `add` is defined there and no module `calculator` exists.
     """
@@ -176,7 +170,7 @@ def _missing_modules(nodes: list[ast.AST], own_names: set[str]) -> list[str]:
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             wanted, names = node.module, {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
+        elif isinstance(node, ast.Import) and tests_apart:
             wanted, names = node.names[0].name, set()
         else:
             continue

@@ -14,7 +14,7 @@ from typing import Any
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BUILTIN_NAMES = frozenset(dir(builtins))
-GATES = ("all:none", "all:zero", "all:true")
+GATES: tuple[str, ...] = ("all:none", "all:zero", "all:true")
 _BODIES = {"none": "return None", "zero": "return 0", "true": "return True"}
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,

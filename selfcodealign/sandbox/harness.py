@@ -19,9 +19,10 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.sandbox import pytest_style, tamper
-from selfcodealign.sandbox.build import BuildError, Built, build_program, is_tame
+from selfcodealign.sandbox.build import Built, build_program, is_tame
 from selfcodealign.sandbox.evidence import Evidence, describe_build_error
 from selfcodealign.sandbox.instrument import RAN, TESTED
+from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.units import EndOfModule, TestFailed, Units
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + "/"

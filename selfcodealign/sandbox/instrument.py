@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import operator
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +30,9 @@ _EXPECTING = (
 )
 _EXPECTING += ("assertLogs", "assertNoLogs")
 _BUILTIN_NAMES = frozenset(dir(builtins))
+# Builtins whose answer depends on more than their arguments: on files, names, what was done before.
+_WORLDLY = frozenset({"open", "input", "eval", "exec", "globals", "locals", "vars", "dir", "getattr", "hasattr"})
+_WORLDLY |= {"__import__", "iter", "next", "id", "hash"}
 
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -228,7 +231,7 @@ class _Assertions(ast.NodeTransformer):
         self._lines = source.splitlines()
         self._own_names = own_names
         self._reached = reached
-        self._fixed = (_BUILTIN_NAMES | inert) - own_names
+        self._fixed = (_BUILTIN_NAMES - _WORLDLY | inert) - own_names
         self._shadowed = shadowed
         self._expecting_failure = 0
         self.sites: list[Site] = []
@@ -349,11 +352,17 @@ def _cannot_fail(asserted: ast.expr, fixed: Set[str]) -> bool:
     if isinstance(asserted, ast.BoolOp) and isinstance(asserted.op, ast.Or):
         return any(_cannot_fail(value, fixed) for value in asserted.values)
     if isinstance(asserted, ast.Call) and called_name(asserted).startswith("assert"):
-        values: Sequence[ast.expr] = [*asserted.args, *(keyword.value for keyword in asserted.keywords)]
+        values: list[ast.expr] = [*asserted.args, *(keyword.value for keyword in asserted.keywords)]
         if len(asserted.args) >= 2 and _same(asserted.args[0], asserted.args[1]):
             return True
+        if isinstance(asserted.func, ast.Attribute) and not _is_self(asserted.func.value):
+            values.append(asserted.func.value)  # a mock, say, that was called
         return bool(values) and all(_is_constant(value, fixed) for value in values)
     return _is_constant(asserted, fixed)
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
 
 
 def _is_constant(node: ast.expr, fixed: Set[str]) -> bool:

@@ -12,8 +12,8 @@ from typing import Any, Literal, Self
 
 from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox import python
-from selfcodealign.sandbox.damage import GATES
-from selfcodealign.sandbox.verdict import Limits, Program, Status, Verdict
+from selfcodealign.sandbox.language import Job, Language
+from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdict
 from selfcodealign.sandbox.worker import ServerSettings, WallMissing, Worker, WorkerDied
 
 Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
@@ -25,7 +25,8 @@ class Sandbox:
     """Runs programs behind walls.
 
     `workers` programs at once (default: one per core the process may use); `warm` libraries are loaded once for the
-    programs that import any of them, and forked; `readable` are further paths that programs may read; `strength` runs
+    programs that import any of them, and forked; `readable` are further paths that programs may read (as far as
+    anybody may, when root starts the sandbox: programs then run as nobody in particular); `strength` runs
     passing programs again with damaged responses; `flake_reruns` repeats passing programs under other hash seeds.
 
     Raises `SandboxError` on entering when a wall is missing; "auto" takes namespaces where the machine has them and
@@ -41,12 +42,14 @@ class Sandbox:
         strength: bool = True,
         flake_reruns: int = 0,
         readable: Iterable[str] = (),
+        language: Language = python,
     ) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
         self.limits = limits
         self.mode: Mode = mode
         self.strength = strength
         self.flake_reruns = flake_reruns
+        self._language = language
         self._warm = tuple(warm)
         self._readable = tuple(os.path.abspath(path) for path in readable)
         self._left_out: tuple[str, ...] = ()
@@ -72,7 +75,7 @@ class Sandbox:
 
     async def run(self, program: Program) -> Verdict:
         """Run one program and judge it. Waits for a free worker; cancelling kills the program."""
-        job = python.prepare_job(program, self.limits)
+        job = self._language.prepare_job(program, self.limits)
         if isinstance(job, Verdict):
             return job
         strength = (self.strength if program.strength is None else program.strength) and program.kind == "tests"
@@ -80,9 +83,9 @@ class Sandbox:
             outcome = await self._ask(job.message(damages_wanted=strength), job)
             if "died" in outcome:
                 return Verdict(Status.NOT_JUDGED, message=f"the worker died twice on this program: {outcome['died']}")
-            verdict = python.judge(job, outcome)
+            verdict = self._language.judge(job, outcome)
             if verdict.passed and strength:
-                verdict = await self._measure_strength(job, verdict, python.damages_of(outcome))
+                verdict = await self._measure_strength(job, verdict, self._language.damages_of(outcome))
             if verdict.passed and self.flake_reruns:
                 verdict = await self._look_for_flakes(job, verdict)
         return verdict
@@ -91,35 +94,35 @@ class Sandbox:
         """Processes below the servers right now: programs and whatever they started."""
         return sum(worker.count_programs() for worker in self._all)
 
-    async def _measure_strength(self, job: python.Job, verdict: Verdict, damages: list[str]) -> Verdict:
+    async def _measure_strength(self, job: Job, verdict: Verdict, damages: list[str]) -> Verdict:
         """Run the tests against damaged responses: first all of it, then a spread of single places."""
         seconds = min(job.limits.seconds, max(0.5, 5 * verdict.seconds))
-        results: list[python.Notice] = []
-        for gate in GATES:
+        results: list[Notice] = []
+        for gate in self._language.GATES:
             results += await self._try_damage(job, gate, seconds)
-            if python.Notice.BY_ASSERTION in results:
+            if Notice.BY_ASSERTION in results:
                 break
         step = max(1, -(-len(damages) // _MOST_DAMAGES))
         for damage in damages[::step]:
             results += await self._try_damage(job, damage, seconds)
-        strength = sum(result is not python.Notice.NOT for result in results) / max(1, len(results))
-        if python.Notice.BY_ASSERTION not in results:
+        strength = sum(result is not Notice.NOT for result in results) / max(1, len(results))
+        if Notice.BY_ASSERTION not in results:
             message = "no assertion notices any damage to the response"
             return replace(verdict, status=Status.WEAK_TESTS, message=message, strength=strength)
         return replace(verdict, strength=strength)
 
-    async def _try_damage(self, job: python.Job, damage: str, seconds: float) -> list[python.Notice]:
+    async def _try_damage(self, job: Job, damage: str, seconds: float) -> list[Notice]:
         """How the tests took it; empty when the damage broke the response before any test ran."""
         outcome = await self._ask(job.message(damage=damage, seconds=seconds), job)
         if "died" in outcome:
             return []
-        notice = python.noticed(outcome, python.judge(job, outcome), job.tests_inside)
+        notice = self._language.noticed(job, outcome)
         return [] if notice is None else [notice]
 
-    async def _look_for_flakes(self, job: python.Job, verdict: Verdict) -> Verdict:
+    async def _look_for_flakes(self, job: Job, verdict: Verdict) -> Verdict:
         for seed in (_FLAKE_SEEDS * self.flake_reruns)[: self.flake_reruns]:
             outcome = await self._ask(job.message(), job, hash_seed=seed)
-            again = verdict if "died" in outcome else python.judge(job, outcome)
+            again = verdict if "died" in outcome else self._language.judge(job, outcome)
             if not again.passed:
                 message = (
                     f"passed, then under hash seed {seed}: {again.status} {again.error_type} {again.message}".strip()
@@ -127,9 +130,9 @@ class Sandbox:
                 return replace(again, status=Status.FLAKY, message=message, strength=verdict.strength)
         return verdict
 
-    async def _ask(self, message: dict[str, Any], job: python.Job, hash_seed: int = 0) -> dict[str, Any]:
+    async def _ask(self, message: dict[str, Any], job: Job, hash_seed: int = 0) -> dict[str, Any]:
         """Have a worker run it; one that dies is replaced and the program run once more. {"died": why}: died twice."""
-        warm = self._warm if python.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
+        warm = self._warm if self._language.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
         settings = self._settings(warm, hash_seed)
         died = ""
         for _ in range(2):
@@ -149,7 +152,9 @@ class Sandbox:
         return {"died": died}
 
     def _settings(self, warm: tuple[str, ...], hash_seed: int = 0) -> ServerSettings:
-        return ServerSettings(self.mode, warm, self._readable, self.limits.scratch_mib, hash_seed, self._left_out)
+        return ServerSettings(
+            self.mode, warm, self._readable, self.limits.scratch_mib, self._language.RUNNER, hash_seed, self._left_out
+        )
 
     async def _take(self, settings: ServerSettings) -> Worker:
         idle = self._idle[settings]

@@ -10,10 +10,14 @@ import errno
 import re
 import signal
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
-from selfcodealign.sandbox.verdict import Limits, Program, Status, Verdict
+from selfcodealign.sandbox.damage import GATES
+from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdict
+
+__all__ = ["GATES", "RUNNER", "Job", "damages_of", "imported_modules", "judge", "noticed", "prepare_job"]
+
+RUNNER: str = "selfcodealign.sandbox.harness"
 
 _FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "python-repl", "pycon"})
@@ -77,14 +81,6 @@ def split_sections(text: str) -> tuple[str, str]:
     if heading:
         return text[: heading.start()], text[heading.end() :]
     return text, ""
-
-
-class Notice(Enum):
-    """How tests took a damage to the response."""
-
-    NOT = 0
-    BY_ACCIDENT = 1  # an exception on the way to an assertion
-    BY_ASSERTION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +220,12 @@ def damages_of(outcome: dict[str, Any]) -> list[str]:
     return next((report["damages"] for report in outcome["reports"] if "end" in report), [])
 
 
-def noticed(outcome: dict[str, Any], verdict: Verdict, tests_inside: bool) -> Notice | None:
-    """Did the tests notice a damage? None when the damage broke the response before any test ran."""
+def noticed(job: Job, outcome: dict[str, Any]) -> Notice | None:
+    """How the tests took a damage; None when the damage broke the response before any test ran."""
     final = next((report for report in outcome["reports"] if "end" in report), None)
-    if final and not tests_inside and final["phase"] in ("response", "parse response", "parse tests", "build"):
+    if final and not job.tests_inside and final["phase"] in ("response", "parse response", "parse tests", "build"):
         return None
+    verdict = judge(job, outcome)
     if verdict.status in (Status.PASSED, Status.WEAK_TESTS, Status.NO_TESTS):
         return Notice.NOT
     asserted = verdict.status is Status.FAILED or (

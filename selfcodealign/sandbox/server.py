@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox import kernel, landlock, seccomp, walls
-from selfcodealign.sandbox.build import BuildError
+from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.walls import WallRefused, Walls
 from selfcodealign.sandbox.watch import UNSTARTED, Watch
 
@@ -289,7 +289,7 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
             wall = "user of its own"
             walls.become_powerless(become)
             walls.hide_network_and_name()
-            found.scratch = "/tmp"
+            found.scratch = walls.SCRATCH
         elif landlock.landlock_abi() < landlock.FIRST_WITH_TRUNCATE:
             raise WallRefused("Landlock", f"its version is {landlock.landlock_abi()}, and below 3 files can be emptied")
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any, Literal
 
 
@@ -22,6 +22,14 @@ class Status(StrEnum):
     WEAK_TESTS = "weak_tests"  # nothing about the response's own code was proven
     FLAKY = "flaky"  # another hash seed, another verdict
     NOT_JUDGED = "not_judged"
+
+
+class Notice(Enum):
+    """How tests took a damage to the response."""
+
+    NOT = 0
+    BY_ACCIDENT = 1  # an exception on the way to an assertion
+    BY_ASSERTION = 2
 
 
 @dataclass(frozen=True, slots=True)

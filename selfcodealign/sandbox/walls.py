@@ -22,6 +22,7 @@ from selfcodealign.sandbox import kernel, landlock, seccomp
 INSIDE_ID = 1000  # the user and group a program sees itself as, in a user namespace
 # Outside, a server started by root runs as this user + its pid: nobody else's, so that processes can be counted.
 FIRST_OWN_USER = 0x60000000
+SCRATCH = "/scratch"  # in a private root folder; also known as /tmp and /dev/shm there
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 _TIME_ZONES = "/usr/share/zoneinfo"
@@ -91,8 +92,10 @@ def enter_root(readable: list[str]) -> None:
         if not any(path.startswith(f"{folder}/") for folder in bound):
             bound.append(path)
             _bind(path)
-    os.makedirs("/new/tmp", exist_ok=True)
-    os.symlink("/tmp", "/new/dev/shm")
+    os.mkdir(f"/new{SCRATCH}")
+    os.symlink(SCRATCH, "/new/dev/shm")
+    if not os.path.lexists("/new/tmp"):  # it is a folder where something readable lies below it
+        os.symlink(SCRATCH, "/new/tmp")
     kernel.pivot_root("/new")
     # Devices are bound files of the host: nodev would close them, and they lie on a file system of their own.
     kernel.seal_mount("/", kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox.walls import SCRATCH
 
 _HEADER = struct.Struct("!I")
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
@@ -55,9 +56,9 @@ class ServerSettings:
     warm: tuple[str, ...]
     readable: tuple[str, ...]
     scratch_mib: int
+    runner: str
     hash_seed: int = 0
     left_out: tuple[str, ...] = ()
-    runner: str = "selfcodealign.sandbox.harness"
     environment: tuple[tuple[str, str], ...] = field(default=())
 
 
@@ -72,7 +73,7 @@ class Worker:
     async def start(self) -> None:
         """Start the server. Raises `WallMissing`, or `SandboxError` when it does not come up."""
         ours, theirs = socket.socketpair()
-        self._scratch = tempfile.mkdtemp(prefix="selfcodealign-") if self.settings.mode != "namespaces" else "/tmp"
+        self._scratch = tempfile.mkdtemp(prefix="selfcodealign-") if self.settings.mode != "namespaces" else SCRATCH
         environment = _environment(self.settings, self._scratch)
         command = [sys.executable, "-s", "-P", "-c", _START, _PACKAGE_ROOT, str(theirs.fileno())]
         self._process = subprocess.Popen(

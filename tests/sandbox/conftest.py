@@ -23,7 +23,8 @@ class Judge:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        self.sandbox = Sandbox(**({"workers": 2, "limits": LIMITS, "mode": mode} | settings))
+        chosen: dict[str, Any] = {"workers": 2, "limits": LIMITS, "mode": mode} | settings
+        self.sandbox = Sandbox(**chosen)
         self.wait(self.sandbox.__aenter__())
 
     def wait(self, work: Any, seconds: float = 120) -> Any:

@@ -1,0 +1,230 @@
+"""The sandbox itself survives: killed workers, cancelled runs, Ctrl-C, closing; and it starts only whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox import Program, Status
+from selfcodealign.sandbox.seccomp import assemble
+from selfcodealign.sandbox.worker import ServerSettings, Worker
+from tests.sandbox.conftest import Judge
+
+GOOD = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", strength=False)
+SLOW = Program("import time\ntime.sleep(0.6)\ndef add(a, b):\n    return a + b\n", GOOD.tests, strength=False)
+
+
+def family(pid: int) -> list[int]:
+    """All processes below one."""
+    found, waiting = [], [pid]
+    while waiting:
+        try:
+            parent = waiting.pop()
+            children = [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        except OSError:
+            continue
+        found += children
+        waiting += children
+    return found
+
+
+@pytest.mark.parametrize("victim", ["guard", "server"])
+def test_a_killed_worker_is_replaced_and_its_program_run_again(victim: str, mode: str) -> None:
+    """Who kills a worker costs no verdict: the program is run once more by a new worker."""
+    judge = Judge(mode, workers=1)  # type: ignore[arg-type]
+    try:
+
+        async def kill_while_running() -> Status:
+            run = asyncio.create_task(judge.sandbox.run(SLOW))
+            await asyncio.sleep(0.3)
+            (worker,) = judge.sandbox._all
+            os.kill(worker.pid if victim == "guard" else family(worker.pid)[0], signal.SIGKILL)
+            return (await run).status
+
+        assert judge.wait(kill_while_running()) is Status.PASSED
+        assert judge(GOOD).passed
+        assert len(judge.sandbox._all) == 1
+        assert judge.sandbox.count_programs() == 0
+    finally:
+        judge.close()
+
+
+def test_a_worker_killed_twice_judges_nothing(mode: str) -> None:
+    """A program whose worker dies again is our failure, not its own."""
+    judge = Judge(mode, workers=1)  # type: ignore[arg-type]
+    try:
+
+        async def kill_twice() -> Status:
+            run = asyncio.create_task(judge.sandbox.run(SLOW))
+            killed: set[int] = set()
+            while not run.done():
+                await asyncio.sleep(0.05)
+                for worker in list(judge.sandbox._all):
+                    servers = family(worker.pid)
+                    if len(servers) > 1 and worker.pid not in killed:
+                        killed.add(worker.pid)
+                        os.kill(servers[0], signal.SIGKILL)
+            return (await run).status
+
+        assert judge.wait(kill_twice()) is Status.NOT_JUDGED
+        assert judge(GOOD).passed
+    finally:
+        judge.close()
+
+
+def test_closing_leaves_nothing(mode: str) -> None:
+    """After the sandbox is closed, even in the middle of a program, no process and no scratch folder is left."""
+    scratches = set(Path(tempfile.gettempdir()).glob("selfcodealign-*"))
+    judge = Judge(mode)  # type: ignore[arg-type]
+    judge(GOOD)
+    running = asyncio.run_coroutine_threadsafe(
+        judge.sandbox.run(Program("import os\nos.fork()\nos.setsid()\nwhile True: pass", kind="script")), judge.loop
+    )
+    time.sleep(0.3)
+    pids = [pid for worker in judge.sandbox._all for pid in (worker.pid, *family(worker.pid))]
+    assert len(pids) >= 6
+    running.cancel()
+    judge.close()
+    assert [pid for pid in pids if is_alive(pid)] == []
+    assert set(Path(tempfile.gettempdir()).glob("selfcodealign-*")) <= scratches
+
+
+_INTERRUPTED = """
+import asyncio, sys
+from selfcodealign.sandbox import Limits, Program, Sandbox
+async def main():
+    async with Sandbox(workers=2, mode=sys.argv[1]) as sandbox:
+        print(*(worker.pid for worker in sandbox._all), flush=True)
+        await asyncio.gather(*(sandbox.run(Program("while True: pass", kind="script")) for _ in range(6)))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str) -> None:
+    """Ctrl-C closes everything; and when the user's process is killed outright, everything ends with it."""
+    user = subprocess.Popen([sys.executable, "-c", _INTERRUPTED, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert user.stdout is not None
+    guards = [int(word) for word in user.stdout.readline().split()]
+    time.sleep(0.5)
+    pids = [pid for guard in guards for pid in (guard, *family(guard))]
+    assert len(pids) >= 6
+    user.send_signal(sign)
+    user.communicate(timeout=20)
+    assert user.returncode == -sign
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+
+
+def is_alive(pid: int) -> bool:
+    """A process that nobody has reaped yet is dead all the same."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+_RESTRICTED = """
+import asyncio, sys
+from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox import Program, Sandbox, kernel
+from selfcodealign.sandbox.seccomp import compile_filter, install_filter
+refusals = [(0x15, 0, 1, int(number)) for number in sys.argv[2:]]
+code = [(0x20, 0, 0, 0)]
+for refusal in refusals:
+    code += [refusal, (0x06, 0, 0, 0x00050001)]
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+install_filter(compile_filter([*code, (0x06, 0, 0, 0x7FFF0000)]))
+async def main():
+    async with Sandbox(workers=1, mode=sys.argv[1]) as sandbox:
+        verdict = await sandbox.run(Program("def f(): return 1", "assert f() == 1"))
+        print(sandbox.mode, verdict.status)
+try:
+    asyncio.run(main())
+except SandboxError as error:
+    print("refused:", error)
+"""
+_UNSHARE = {"x86_64": 272, "aarch64": 97}[os.uname().machine]
+_LANDLOCK_CREATE_RULESET = 444
+
+
+def start_restricted(mode: str, *forbidden: int) -> str:
+    """What a sandbox does on a machine that refuses some system calls (here: by a filter around a new process)."""
+    command = [sys.executable, "-c", _RESTRICTED, mode, *map(str, forbidden)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_auto_takes_the_strongest_mode_that_the_machine_allows() -> None:
+    """Where namespaces are refused, "auto" falls back to Landlock, and to nothing less."""
+    assert start_restricted("auto", _UNSHARE) == "landlock passed\n"
+    neither = start_restricted("auto", _UNSHARE, _LANDLOCK_CREATE_RULESET)
+    assert neither.startswith("refused:")
+    assert "Landlock" in neither
+
+
+def test_a_missing_wall_is_an_error_that_names_it() -> None:
+    """A machine that refuses a wall gets no sandbox, but one sentence that says which and what to do."""
+    refused = start_restricted("namespaces", _UNSHARE)
+    assert "'user namespace'" in refused
+    assert 'mode="landlock"' in refused
+
+
+def test_a_server_that_cannot_load_says_why() -> None:
+    """A broken set-up is an exception with its reason, never a verdict."""
+
+    async def start() -> None:
+        await Worker(ServerSettings("landlock", (), (), 16, "no_such_runner")).start()
+
+    with pytest.raises(SandboxError, match="no_such_runner"):
+        asyncio.run(start())
+
+
+def run_filter(instructions: list[tuple[int, int, int, int]], number: int, first: int = 0, second: int = 0) -> int:
+    """What the filter answers to a call: a small reading of the classic BPF that the kernel runs."""
+    arch = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[os.uname().machine]
+    data = {0: number, 4: arch, 16: first & 0xFFFFFFFF, 24: second & 0xFFFFFFFF}
+    accumulator, at = 0, 0
+    while True:
+        code, if_true, if_false, value = instructions[at]
+        at += 1
+        if code == 0x06:
+            return value
+        if code == 0x20:
+            accumulator = data[value]
+        else:
+            holds = {0x15: accumulator == value, 0x25: accumulator > value, 0x35: accumulator >= value}
+            at += if_true if (bool(accumulator & value) if code == 0x45 else holds[code]) else if_false
+
+
+ALLOW, EPERM, ENOSYS, DONE = 0x7FFF0000, 0x00050001, 0x00050026, 0x00050000
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers below are those of x86_64")
+def test_the_filter_answers_as_it_should() -> None:
+    """Every number up to 500: allowed or refused, never falling off the end; arguments are looked at."""
+    plain, alone = assemble(), assemble(own_pid=77, only_landlock=True)
+    assert {run_filter(plain, number) for number in range(500)} == {ALLOW, EPERM, ENOSYS}
+    read, mount, kill, chmod, fcntl, clone, clone3, unknown = 0, 165, 62, 90, 72, 56, 435, 499
+    assert run_filter(plain, read) == ALLOW
+    assert run_filter(plain, mount) == EPERM
+    assert (run_filter(plain, clone3), run_filter(plain, unknown)) == (ENOSYS, ENOSYS)
+    assert (run_filter(plain, clone, 17), run_filter(plain, clone, 0x10000011)) == (ALLOW, EPERM)
+    assert (run_filter(plain, fcntl, 1, 3), run_filter(plain, fcntl, 1, 8)) == (ALLOW, EPERM)
+    assert (run_filter(plain, kill, 5), run_filter(alone, kill, 5), run_filter(alone, kill, 77)) == (
+        ALLOW,
+        EPERM,
+        ALLOW,
+    )
+    assert (run_filter(plain, chmod), run_filter(alone, chmod)) == (ALLOW, DONE)
+    assert run_filter(plain, 0x40000000) == EPERM
