@@ -68,6 +68,8 @@ def evaluate(
     """
     import asyncio
 
+    from pydantic import ValidationError
+
     from selfcodealign.benchmarks.evaluation_progress import open_evaluation_progress
     from selfcodealign.errors import RecipeError
     from selfcodealign.recipe import EvaluateSettings, ExecutionSettings
@@ -83,8 +85,9 @@ def evaluate(
             limit=limit,
         )
         execution = ExecutionSettings.model_validate({"sandbox": sandbox, "workers": workers})
-    except ValueError as error:
-        raise RecipeError(str(error).splitlines()[-1].strip()) from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise RecipeError(f"--{problem['loc'][0]} {problem['input']}: {problem['msg'].lower()}") from None
     candidates = read_candidates(model or [], url or [], samples or [], mode or [], benchmark)
     files = {name: Path(path) for name, path in map(_split_name, problems or [])}
     _check_names(files, benchmark)
