@@ -136,6 +136,10 @@ class Benchmark(ABC, Generic[P]):
         """The whole solution from the code of an answer, which may lack the prompt's imports and helpers."""
         return code
 
+    def weight(self, problem: P) -> float:
+        """A guess of how long judging takes, in no unit: heavy tasks go first, or one core would wait for the last."""
+        return 0.0
+
     @abstractmethod
     def program(self, problem: P, codes: Sequence[str]) -> Program:
         """What runs in the sandbox to judge these solutions (at most `answers_per_program`)."""

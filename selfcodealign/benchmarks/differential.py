@@ -66,6 +66,12 @@ class DifferentialBenchmark(Benchmark[P]):
 
     answers_per_program = 8
 
+    def weight(self, problem: P) -> float:
+        """The largest whole number among the arguments: what takes long here mostly counts up to one."""
+        assert isinstance(problem, CallProblem)
+        arguments = (one for calls in problem.suites.values() for call in calls for one in call)
+        return max((float(min(abs(one), 10**15)) for one in arguments if type(one) is int), default=0.0)
+
     def program(self, problem: P, codes: Sequence[str]) -> Program:
         assert isinstance(problem, CallProblem)
         # The judge keeps the time itself; this is for the case that it cannot. The reference runs once more.

@@ -68,6 +68,9 @@ class HumanEval(DifferentialBenchmark[Problem]):
         base = {"humaneval": passed["base"]}
         return base | {"humaneval+": passed["base"] and passed["plus"]} if self.plus else base
 
+    def weight(self, problem: Problem) -> float:
+        return super().weight(problem) if isinstance(problem, CallProblem) else 0.0
+
     def program(self, problem: Problem, codes: Sequence[str]) -> Program:
         if isinstance(problem, AssertionProblem):
             return assertion_program(problem, codes)

@@ -91,7 +91,8 @@ async def judge_all(
     The first failure of the machine ends all of it: nothing half-judged is ever reported.
     """
     outcomes: list[list[Outcome]] = [[] for _ in work]
-    queue = iter(range(len(work)))
+    weights = [benchmark.weight(problem) for benchmark, problem, _ in work]
+    queue = iter(sorted(range(len(work)), key=lambda number: -weights[number]))
 
     async def take() -> None:
         for number in queue:

@@ -82,6 +82,9 @@ class LiveCodeBench(DifferentialBenchmark[Problem]):
         question = _ask(row["question_content"], row["starter_code"])
         return _make(str(row["question_id"]), question, row["starter_code"], row.get("difficulty", ""), tests)
 
+    def weight(self, problem: Problem) -> float:
+        return float(len(problem.tests)) if isinstance(problem, ScriptProblem) else super().weight(problem)
+
     def program(self, problem: Problem, codes: Sequence[str]) -> Program:
         if isinstance(problem, ScriptProblem):
             seconds = len(codes) * min(600.0, len(problem.tests) * (3 * SECONDS + 2)) + 30

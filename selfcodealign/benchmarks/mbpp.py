@@ -145,6 +145,9 @@ class Mbpp(DifferentialBenchmark[Problem]):
         base = {"mbpp": passed["base"]}
         return base | {"mbpp+": passed["base"] and passed["plus"]} if self.plus else base
 
+    def weight(self, problem: Problem) -> float:
+        return super().weight(problem) if isinstance(problem, CallProblem) else 0.0
+
     def program(self, problem: Problem, codes: Sequence[str]) -> Program:
         if isinstance(problem, AssertionProblem):
             return assertion_program(problem, codes)
