@@ -14,17 +14,9 @@ from types import CodeType
 from typing import Any
 
 from selfcodealign.sandbox.damage import apply_damage, list_damages
-from selfcodealign.sandbox.instrument import (
-    Site,
-    defined_names,
-    mark_assertions,
-    mark_functions,
-    mark_tests,
-    nodes_of,
-    redefined_names,
-    value_names,
-)
+from selfcodealign.sandbox.instrument import Site, mark_assertions, mark_functions, mark_tests
 from selfcodealign.sandbox.language import BuildError
+from selfcodealign.sandbox.names import defined_names, nodes_of, redefined_names, value_names
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _LARGEST_TAME = 64 * 1024

@@ -2,21 +2,18 @@
 
     user's process ── guard ── server (pid 1 of its own namespaces) ── program (pid 1 of its own pid namespace)
 
-The guard is what the user's process starts: it writes the id maps, adopts whatever would outlive a server, and dies
-with its parent. The server holds no secret of the user; it reads jobs from one socket, forks, watches the clock,
-memory and output, kills, and answers with what it saw.
+The server holds no secret of the user; it reads jobs from one socket, forks, watches the clock, memory and output,
+kills, and answers with what it saw.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import marshal
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 import warnings
@@ -24,147 +21,13 @@ from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox import kernel, landlock, seccomp, walls
+from selfcodealign.sandbox.frames import HEADER, receive_frame, send_frame
 from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.walls import WallRefused, Walls
 from selfcodealign.sandbox.watch import UNSTARTED, Watch
 
-_NAMESPACES = (
-    ("mount namespace", kernel.CLONE_NEWNS),
-    ("ipc namespace", kernel.CLONE_NEWIPC),
-    ("uts namespace", kernel.CLONE_NEWUTS),
-    ("network namespace", kernel.CLONE_NEWNET),
-    ("pid namespace", kernel.CLONE_NEWPID),
-)
-_HEADER = struct.Struct("!I")
 
-
-def send_frame(connection: socket.socket, message: dict[str, Any]) -> None:
-    """One length-prefixed JSON message."""
-    data = json.dumps(message).encode("utf-8", "surrogatepass")
-    connection.sendall(_HEADER.pack(len(data)) + data)
-
-
-def receive_frame(connection: socket.socket) -> dict[str, Any] | None:
-    """The next message; None when the other side is gone."""
-    header = _receive_exactly(connection, _HEADER.size)
-    if header is None:
-        return None
-    data = _receive_exactly(connection, _HEADER.unpack(header)[0])
-    return None if data is None else json.loads(data)
-
-
-def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
-    chunks = []
-    while size:
-        chunk = connection.recv(min(size, 1 << 20))
-        if not chunk:
-            return None
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
-
-
-def guard(control_fd: int) -> None:
-    """Entry point of the started process: start the server behind its walls, then outlive everything it started."""
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's affair, which closes the socket
-    connection = socket.socket(fileno=control_fd)
-    settings = receive_frame(connection)
-    if settings is None:
-        return
-    try:
-        server_pid = _start_server(connection, settings)
-    except WallRefused as refused:
-        send_frame(connection, {"refused": refused.wall, "error": str(refused)})
-        return
-    connection.close()
-    _outlive(server_pid)
-
-
-def _outlive(server_pid: int) -> None:
-    """Wait for the server, then kill what is left of its programs (nothing, where a pid namespace held them)."""
-    with suppress(ChildProcessError):
-        while os.wait()[0] != server_pid:
-            pass
-        Watch(-1).kill_children()
-
-
-def _start_server(connection: socket.socket, settings: dict[str, Any]) -> int:
-    if settings["mode"] != "namespaces":
-        pid = os.fork()
-        if pid == 0:
-            _run_server(connection, settings, None)
-        return pid
-    own_user = walls.FIRST_OWN_USER + os.getpid() if os.geteuid() == 0 else None
-    ready, mapped = socket.socketpair()
-    first = os.fork()
-    if first == 0:
-        ready.close()
-        _enter_namespaces(connection, settings, mapped, own_user is not None)
-    mapped.close()
-    if not ready.recv(1):
-        os.waitpid(first, 0)
-        os._exit(0)  # it has said why
-    rich_map = _write_id_maps(first, own_user)
-    ready.send(b"2" if rich_map else b"1")
-    pid = int(ready.recv(16) or b"0")
-    os.waitpid(first, 0)
-    if pid:
-        ready.send(b"g")
-        pid = _only_child()
-    return pid
-
-
-def _only_child() -> int:
-    with open(f"/proc/self/task/{os.getpid()}/children") as children:
-        return int(children.read().split()[0])
-
-
-def _write_id_maps(pid: int, own_user: int | None) -> bool:
-    """Map the namespace's users; True when it has a powerless user of its own beside the one that started it."""
-    outside = (os.geteuid(), os.getegid())
-    with open(f"/proc/{pid}/setgroups", "w") as file:
-        if own_user is None:
-            file.write("deny")
-        else:
-            file.write("allow")
-    try:
-        for kind, outer in (("gid", outside[1]), ("uid", outside[0])):
-            lines = (
-                f"{walls.INSIDE_ID} {outer} 1" if own_user is None else f"0 {outer} 1\n{walls.INSIDE_ID} {own_user} 1"
-            )
-            with open(f"/proc/{pid}/{kind}_map", "w") as file:
-                file.write(lines)
-    except OSError as error:
-        raise WallRefused("user namespace", error) from None
-    return own_user is not None
-
-
-def _enter_namespaces(
-    connection: socket.socket, settings: dict[str, Any], mapped: socket.socket, is_root: bool
-) -> None:
-    """In the guard's first child: enter every namespace and start the server as pid 1 of its own."""
-    wall = "user namespace"
-    try:
-        kernel.unshare(kernel.CLONE_NEWUSER)
-        mapped.send(b"u")
-        if not mapped.recv(1):
-            os._exit(1)
-        for wall, flag in _NAMESPACES:  # noqa: B007
-            kernel.unshare(flag)
-    except OSError as error:
-        send_frame(connection, {"refused": wall, "error": str(error)})
-        os._exit(1)
-    pid = os.fork()
-    if pid == 0:
-        mapped.recv(1)
-        _run_server(connection, settings, walls.INSIDE_ID if is_root else None)
-    mapped.send(str(pid).encode())
-    os._exit(0)
-
-
-def _run_server(connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
+def run_server(connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
     """In the server's process: put up the walls, load the libraries, serve until the socket closes. Never returns."""
     code = 0
     try:
@@ -260,7 +123,7 @@ class Server:
                 os.close(3)
         except BaseException as error:
             message = marshal.dumps({"unready": f"{type(error).__name__}: {error}"})
-            os.write(channel, nonce + _HEADER.pack(len(message)) + message)
+            os.write(channel, nonce + HEADER.pack(len(message)) + message)
             os._exit(1)
         try:
             self._runner.run(job, ready, highest, nonce)

@@ -7,9 +7,9 @@ import inspect
 import unittest
 from typing import Any
 
-from selfcodealign.sandbox import pytest_style
 from selfcodealign.sandbox.build import TESTS_FILE, Built
 from selfcodealign.sandbox.evidence import Evidence
+from selfcodealign.sandbox.pytest_runner import Fixtures
 
 
 class EndOfModule(BaseException):
@@ -41,7 +41,7 @@ class Units:
             self.run_doctests()
         if not self._names:
             return
-        fixtures = pytest_style.Fixtures(self._namespace)
+        fixtures = Fixtures(self._namespace)
         for name in self._names:
             value = self._namespace.get(name)
             if isinstance(value, type) and issubclass(value, unittest.TestCase):
@@ -56,7 +56,7 @@ class Units:
         slot = self._evidence.slots.get(name)
         return slot is not None and self._evidence.tested[slot] == 1
 
-    def _run_class(self, name: str, group: type, fixtures: pytest_style.Fixtures) -> None:
+    def _run_class(self, name: str, group: type, fixtures: Fixtures) -> None:
         if "__init__" in vars(group):
             return
         for method in [method for method in vars(group) if method.startswith("test")]:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox.frames import HEADER
 from selfcodealign.sandbox.walls import SCRATCH
 
-_HEADER = struct.Struct("!I")
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 _START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from selfcodealign.sandbox import server; "
-    "sys.path.remove(sys.argv[1]); server.guard(int(sys.argv[2]))"
+    "import sys; sys.path.insert(0, sys.argv[1]); from selfcodealign.sandbox.guard import guard; "
+    "sys.path.remove(sys.argv[1]); guard(int(sys.argv[2]))"
 )
 _START_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
@@ -117,9 +116,9 @@ class Worker:
         """Send one message, return the answer. Raises `WorkerDied` when the server is gone."""
         data = json.dumps(message).encode()
         try:
-            self._writer.write(_HEADER.pack(len(data)) + data)
+            self._writer.write(HEADER.pack(len(data)) + data)
             await self._writer.drain()
-            size = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))[0]
+            size = HEADER.unpack(await self._reader.readexactly(HEADER.size))[0]
             answer: dict[str, Any] = json.loads(await self._reader.readexactly(size))
         except (OSError, asyncio.IncompleteReadError) as error:
             raise WorkerDied(str(error)) from None

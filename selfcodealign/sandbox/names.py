@@ -1,0 +1,163 @@
+"""Which names of a program mean the response, which cannot, and which assertions can therefore not fail."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable, Set
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+BUILTIN_NAMES = frozenset(dir(builtins))
+# Builtins whose answer depends on more than their arguments: on files, names, what was done before.
+WORLDLY = frozenset({"open", "input", "eval", "exec", "globals", "locals", "vars", "dir", "getattr", "hasattr"})
+WORLDLY |= {"__import__", "iter", "next", "id", "hash"}
+
+
+def nodes_of(tree: ast.AST) -> list[ast.AST]:
+    """Every node of a tree, parents first (as ast.walk, at half its price)."""
+    nodes = [tree]
+    for node in nodes:  # grows while it is walked
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                nodes += [part for part in value if isinstance(part, ast.AST)]
+            elif isinstance(value, ast.AST):
+                nodes.append(value)
+    return nodes
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """Names that a module defines at its top level, without those it only imports."""
+    names: set[str] = set()
+    for node in _top_level(tree.body):
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {name.id for target in targets for name in nodes_of(target) if isinstance(name, ast.Name)}
+    return names
+
+
+def value_names(tree: ast.Module) -> set[str]:
+    """Those of the defined names that leave no mark when they are used: values, and classes without methods."""
+    marked: set[str] = set()
+    for node in _top_level(tree.body):
+        has_methods = isinstance(node, ast.ClassDef) and any(isinstance(part, FUNCTIONS) for part in node.body)
+        if has_methods or isinstance(node, FUNCTIONS):
+            marked.add(node.name)  # type: ignore[union-attr]
+    return defined_names(tree) - marked
+
+
+def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    """Statements of a module's own scope, those inside if / try / with / for blocks included."""
+    for node in body:
+        yield node
+        if not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            for field in ("body", "orelse", "finalbody"):
+                yield from _top_level(getattr(node, field, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _top_level(handler.body)
+
+
+def redefined_names(tree: ast.Module, nodes: list[ast.AST], own_modules: set[str]) -> set[str]:
+    """Names that tests bind to something else than the response: definitions at any depth, imports from elsewhere."""
+    names = defined_names(tree)
+    for node in nodes:
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module not in own_modules):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def inert_names(nodes: list[ast.AST]) -> set[str]:
+    """Names of the tests that hold constants and are never handed to anything that could change them."""
+    constant: set[str] = set()
+    touched: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
+            (touched if words_in(node.value) or _calls(node.value) else constant).update(*map(words_in, node.targets))
+        elif isinstance(node, ast.Call):
+            touched |= words_in(node)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            constant.add(node.id)
+        elif isinstance(node, (ast.For, ast.comprehension, ast.AugAssign, ast.With, ast.NamedExpr, ast.Subscript)):
+            if not (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)):
+                touched |= words_in(node.target if hasattr(node, "target") else node)
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            touched |= set(node.names)
+    return constant - touched
+
+
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in nodes_of(node))
+
+
+def reached_names(nodes: list[ast.AST], own_names: set[str]) -> set[str]:
+    """These names of the response and the tests' names whose values come from them, in any number of steps."""
+    flows: list[tuple[set[str], set[str]]] = []
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            flows.append((words_in(node.value), set().union(*map(words_in, node.targets))))
+        elif isinstance(node, (ast.For, ast.comprehension)):
+            flows.append((words_in(node.iter), words_in(node.target)))
+        elif isinstance(node, (ast.NamedExpr, ast.AugAssign, ast.AnnAssign)) and node.value is not None:
+            flows.append((words_in(node.value), words_in(node.target)))
+        elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+            flows.append((words_in(node.context_expr), words_in(node.optional_vars)))
+    reached = set(own_names)
+    size = -1
+    while size != len(reached):
+        size = len(reached)
+        for sources, targets in flows:
+            if sources & reached:
+                reached |= targets
+    return reached
+
+
+def called_name(node: ast.expr) -> str:
+    """`f` for both `f(...)` and `module.f(...)`; empty for anything else."""
+    if not isinstance(node, ast.Call):
+        return ""
+    return getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+
+
+def words_in(node: ast.AST) -> set[str]:
+    return {name.id for name in nodes_of(node) if isinstance(name, ast.Name)}
+
+
+def cannot_fail(asserted: ast.expr, fixed: Set[str]) -> bool:
+    if isinstance(asserted, ast.Tuple):
+        return bool(asserted.elts)
+    if isinstance(asserted, ast.Compare) and len(asserted.ops) == 1 and _same(asserted.left, asserted.comparators[0]):
+        return True
+    if isinstance(asserted, ast.BoolOp) and isinstance(asserted.op, ast.Or):
+        return any(cannot_fail(value, fixed) for value in asserted.values)
+    if isinstance(asserted, ast.Call) and called_name(asserted).startswith("assert"):
+        values: list[ast.expr] = [*asserted.args, *(keyword.value for keyword in asserted.keywords)]
+        if len(asserted.args) >= 2 and _same(asserted.args[0], asserted.args[1]):
+            return True
+        if isinstance(asserted.func, ast.Attribute) and not _is_self(asserted.func.value):
+            values.append(asserted.func.value)  # a mock, say, that was called
+        return bool(values) and all(_is_constant(value, fixed) for value in values)
+    return _is_constant(asserted, fixed)
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def _is_constant(node: ast.expr, fixed: Set[str]) -> bool:
+    """No name and no call in it that could depend on a response; `fixed` names cannot."""
+    return {part.id for part in nodes_of(node) if isinstance(part, ast.Name)} <= fixed
+
+
+def _same(one: object, other: object) -> bool:
+    """The same text, wherever it stands."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, ast.AST):
+        return all(_same(getattr(one, field, None), getattr(other, field, None)) for field in one._fields)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other
