@@ -66,12 +66,8 @@ def train(
 
 
 def _list(settings: object) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from selfcodealign.recipe import TrainSettings
 
-    table = Table("setting", "value", "meaning", box=None)
     for name, field in TrainSettings.model_fields.items():
-        table.add_row(f"train.{name}", str(getattr(settings, name)), field.description or "")
-    Console().print(table)
+        line = f"train.{name} = {getattr(settings, name)}"
+        print(f"{line:<40} # {field.description}" if field.description else line)

@@ -1,0 +1,95 @@
+"""`selfcodealign train` and `export` as a person meets them."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from selfcodealign.cli import app
+from selfcodealign.errors import RecipeError
+from selfcodealign.training import Note, Proof, Step
+from selfcodealign.training.display import TrainDisplay
+from selfcodealign.training.masking import Piece
+from selfcodealign.training.report import draw_losses
+
+PROOF = Proof([4], [[Piece("ask\n", False, 2), Piece("answer<|end|>", True, 3)]])
+
+
+def step(number: int, of: int = 3) -> Step:
+    return Step(number, of, number / of, 2.0, 1e-5, 1.0, 1234.0, 800.0, 3661.0)
+
+
+def test_train_shows_rows_proof_steps_and_where_the_model_is(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """Progress on stderr without the libraries' noise, the result on stdout, settings with and without a prefix."""
+    arguments = [str(dataset), "--model", str(tiny_base), "--out", str(tmp_path / "out")]
+    arguments += ["--set", "epochs=1", "--set", "train.batch=8", "--set", "device=cpu", "--set", "max_steps=2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "selfcodealign", "train", *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("2 steps on 24 rows, loss ")
+    assert f"model: {tmp_path / 'out'}" in done.stdout
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("24 rows, ")
+    assert "»```python" in done.stderr
+    assert lines[-1].startswith("training: step 2/2, epoch 0.67, loss ")
+    for noise in ("Warning", "warning", "%|", "{'"):
+        assert noise not in done.stderr
+
+
+def test_unknown_settings_are_refused_with_what_was_meant():
+    """`--set` of train knows the settings of [train]."""
+    result = CliRunner().invoke(app, ["train", "x.jsonl", "--set", "learnig_rate=1"])
+    assert isinstance(result.exception, RecipeError)
+    assert 'did you mean "learning_rate"?' in str(result.exception)
+
+
+def test_recipe_gives_the_settings_and_set_wins():
+    """The section [train] of a recipe is taken; what --set says is above it."""
+    result = CliRunner().invoke(app, ["train", "x", "--recipe", "quickstart", "--set", "epochs=9", "--list-settings"])
+    lines = {line.split()[0]: line.split()[2] for line in result.output.splitlines() if line.startswith("train.")}
+    assert float(lines["train.learning_rate"]) == 4e-4
+    assert lines["train.epochs"] == "9"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_proof_marks_the_tokens_with_loss(terminal: bool):
+    """In colour on a terminal, between » and « elsewhere, with the counts of both kinds."""
+    written = io.StringIO()
+    TrainDisplay(Console(file=written, force_terminal=terminal, width=80))(PROOF)
+    text = written.getvalue()
+    assert "row 4: 3 tokens with loss, 2 without" in text
+    if terminal:
+        assert re.search(r"\x1b\[[0-9;]+manswer<\|end\|>", text)
+        assert not re.search(r"\x1b\[[0-9;]+mask", text)
+    else:
+        assert "»answer<|end|>«" in text
+
+
+def test_lines_come_now_and_then_and_the_last_one_always():
+    """Three steps in no time: the first and the last are written, with the time left."""
+    written = io.StringIO()
+    with TrainDisplay(Console(file=written, width=200)) as display:
+        display(Note("a note"))
+        for number in (1, 2, 3):
+            display(step(number))
+    lines = written.getvalue().splitlines()
+    assert lines[0] == "a note"
+    assert lines[1] == "training: step 1/3, epoch 0.33, loss 2.0000, 1,234 tokens/s, 1:01:01 left"
+    assert [line.split()[2] for line in lines[1:]] == ["1/3,", "3/3,"]
+
+
+def test_loss_curve_is_one_picture_of_all_steps():
+    """A dot per finite loss, one line through them, the first and last loss said for those who cannot see it."""
+    picture = draw_losses([(1, 3.0), (2, 2.0), (3, float("nan")), (4, 1.0)], 4)
+    assert picture.count("<circle") == 3
+    assert picture.count("<polyline") == 1
+    assert 'aria-label="loss from 3 to 1"' in picture
+    with pytest.raises(ValueError, match="no finite loss"):
+        draw_losses([(1, float("nan"))], 1)
