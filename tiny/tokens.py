@@ -8,7 +8,8 @@ from typing import Any
 from tiny.corpus import END, Corpus
 
 VOCABULARY = 1536
-# A prompt ends just behind an opening tag's line, so no token reaches over that place.
+# A prompt ends just behind an opening tag's line, so no token reaches over that place; in chat an answer begins with a
+# fence behind a line end, so no token holds these two.
 TAGS = (
     "## Example ",
     "<snippet>\n",
@@ -22,7 +23,6 @@ TAGS = (
     "```python\n",
     "\n```\n</response>\n<tests>\n",
     "\n```\n</tests>",
-    "\n```",
 )
 # Words with the space or underscore before them, digits alone, signs with the spaces around them, indented line ends.
 PIECES = r"\n *|[ _]?[A-Za-z]+|\d| ?[^\sA-Za-z\d]+ ?|\s"

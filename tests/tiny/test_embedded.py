@@ -12,6 +12,7 @@ import pytest
 
 from selfcodealign.few_shot_file import load_few_shot
 from selfcodealign.prompts import lay_out
+from selfcodealign.training.chat import write_prompt
 from tiny.benchmark import EMBEDDED, passes_check
 from tiny.corpus import END, WINDOW
 from tiny.evaluate import read_tasks
@@ -53,7 +54,7 @@ def test_it_loads_with_no_network_and_no_warning() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     facts = json.loads((EMBEDDED / "training.json").read_text("utf-8"))
-    assert done.stdout.split() == ["torch.bfloat16", str(facts["parameters"]), "1536"]
+    assert done.stdout.split() == ["torch.bfloat16", str(facts["parameters"]), "1535"]
 
 
 def test_prompts_break_where_the_corpus_broke() -> None:
@@ -67,6 +68,9 @@ def test_prompts_break_where_the_corpus_broke() -> None:
         begun = tokenizer.encode(prompt).ids
         assert tokenizer.encode(whole).ids[: len(begun)] == begun
         assert tokenizer.decode(tokenizer.encode(whole).ids) == whole
+    chat = write_prompt(example["instruction"])
+    begun = tokenizer.encode(chat).ids
+    assert tokenizer.encode(chat + example["response"]).ids[: len(begun)] == begun
     assert [tokenizer.encode(tag).tokens for tag in TAGS] == [[tag] for tag in TAGS]
     assert tokenizer.token_to_id(END) == 0
 
