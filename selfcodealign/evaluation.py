@@ -22,11 +22,12 @@ from selfcodealign.benchmarks.judging import Judging, judge_all
 from selfcodealign.benchmarks.problem_files import ProblemFile, load_rows
 from selfcodealign.benchmarks.result_files import Judged, write_evalplus, write_json, write_results
 from selfcodealign.benchmarks.samples import Sample, SampleFile, read_samples
+from selfcodealign.benchmarks.scoring import Score, compare_all, score_answers
 from selfcodealign.errors import BenchmarkError
 from selfcodealign.few_shot_file import load_few_shot
 from selfcodealign.models import Model
 from selfcodealign.models.opening import open_model
-from selfcodealign.pass_at_k import Comparison, Interval, compare, estimate_interval, pass_at_k
+from selfcodealign.pass_at_k import Comparison
 from selfcodealign.recipe import EvaluateSettings, ExecutionSettings, ModelSettings
 
 
@@ -44,31 +45,6 @@ class Candidate:
     model: Model | None = None
     samples: Mapping[str, Path] = field(default_factory=dict)
     chat: ChatFormat | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One cell of the table. `interval` is pass@k in 0..1 with its 95 % interval; `values` is one number per task.
-
-    `not_judged` tasks are left out of it, and say so. `version` names the problems, `md5` their file.
-    """
-
-    label: str
-    benchmark: str
-    mode: str
-    k: int
-    interval: Interval
-    tasks: int
-    samples: int
-    not_judged: int
-    version: str
-    md5: str
-    values: dict[str, float] = field(repr=False)
-
-    @property
-    def percent(self) -> float:
-        """The score as it is usually written."""
-        return 100 * self.interval.mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +112,17 @@ async def evaluate(
         score
         for candidate in candidates
         for one in sets
-        for score in _score(candidate, one, judged[candidate.label, one.benchmark.name], settings.k, notes)
+        for score in score_answers(
+            candidate.label,
+            "file" if candidate.samples else candidate.mode,
+            one.benchmark,
+            one.file,
+            judged[candidate.label, one.benchmark.name],
+            settings.k,
+            notes,
+        )
     ]
-    evaluation = Evaluation(scores=scores, comparisons=_compare_all(scores), notes=notes)
+    evaluation = Evaluation(scores=scores, comparisons=compare_all(scores), notes=notes)
     _write(out, evaluation)
     return evaluation
 
@@ -225,80 +209,6 @@ async def _judge(
         for problem, found in zip(one.problems, outcomes, strict=True)
         for sample, outcome in zip(by_task[problem.task_id], found, strict=True)
     ]
-
-
-def _score(
-    candidate: Candidate, one: _Set, judged: Sequence[Judged], ks: Sequence[int], notes: list[str]
-) -> list[Score]:
-    unjudged = {problem.task_id: outcome for problem, _, outcome in judged if outcome.status == "not_judged"}
-    if unjudged:
-        reason = next(iter(unjudged.values())).detail
-        notes.append(
-            f"{len(unjudged)} of {len(one.problems)} tasks of {one.benchmark.name} could not be judged here for "
-            f"{candidate.label} and are left out (first reason: {reason})."
-        )
-    by_task: dict[str, list[Mapping[str, float]]] = defaultdict(list)
-    for problem, _, outcome in judged:
-        if problem.task_id not in unjudged:
-            by_task[problem.task_id].append(outcome.values)
-    scores = []
-    for name in one.benchmark.scores:
-        values = {task: [value[name] for value in found if name in value] for task, found in by_task.items()}
-        values = {task: found for task, found in values.items() if found}
-        for k in ks:
-            per_task = _per_task(values, k)
-            if per_task:
-                scores.append(_make_score(candidate, one, name, k, values, per_task, len(unjudged)))
-    if not scores:
-        raise BenchmarkError(f"no answer of {candidate.label} to {one.benchmark.name} could be judged: {notes[-1]}")
-    return scores
-
-
-def _per_task(values: Mapping[str, list[float]], k: int) -> dict[str, float]:
-    """pass@k of every task; a mean for k = 1, where values need not be 0 or 1; nothing where a task has too few."""
-    if k == 1:
-        return {task: sum(found) / len(found) for task, found in values.items()}
-    if any(len(found) < k or not set(found) <= {0.0, 1.0} for found in values.values()):
-        return {}
-    return {task: pass_at_k(len(found), int(sum(found)), k) for task, found in values.items()}
-
-
-def _make_score(
-    candidate: Candidate,
-    one: _Set,
-    name: str,
-    k: int,
-    values: Mapping[str, list[float]],
-    per_task: dict[str, float],
-    not_judged: int,
-) -> Score:
-    return Score(
-        label=candidate.label,
-        benchmark=name,
-        mode="file" if candidate.samples else candidate.mode,
-        k=k,
-        interval=estimate_interval(list(per_task.values())),
-        tasks=len(per_task),
-        samples=max(len(found) for found in values.values()),
-        not_judged=not_judged,
-        version=one.file.version,
-        md5=one.file.md5,
-        values=per_task,
-    )
-
-
-def _compare_all(scores: Sequence[Score]) -> list[Comparison]:
-    """Every later model with every earlier one, on the tasks that both have, at k = 1."""
-    found = []
-    for number, second in enumerate(scores):
-        for first in scores[:number]:
-            if (first.benchmark, first.k) != (second.benchmark, 1) or second.k != 1 or first.label == second.label:
-                continue
-            tasks = [task for task in first.values if task in second.values]
-            if tasks:
-                values = [[score.values[task] for task in tasks] for score in (first, second)]
-                found.append(compare(second.benchmark, first.label, values[0], second.label, values[1]))
-    return found
 
 
 def _write(out: Path, evaluation: Evaluation) -> None:

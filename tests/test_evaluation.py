@@ -169,6 +169,8 @@ def test_many_samples_give_unbiased_pass_at_k(tmp_path: Path, problems: Path) ->
     evaluation = run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 2])
     assert score_of(evaluation, "m", "humaneval+") == 0.25
     assert score_of(evaluation, "m", "humaneval+", k=2) == 0.5
+    with pytest.raises(BenchmarkError, match=r"pass@8 needs 8 answers per task; m has 4"):
+        run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 8])
     with pytest.raises(BenchmarkError, match="--temperature"):
         run([model], tmp_path / "greedy", problems, samples=4)
 
