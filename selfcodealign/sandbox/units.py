@@ -28,7 +28,6 @@ class Units:
     def __init__(self, built: Built, evidence: Evidence, namespace: dict[str, Any], entry_point: str | None) -> None:
         self._names = built.units
         self._doctests = built.doctests
-        self._groups = {slot.partition(".")[0] for slot in built.slots if "." in slot}
         self._evidence = evidence
         self._namespace = namespace
         self._entry_point = entry_point
@@ -46,7 +45,7 @@ class Units:
             value = self._namespace.get(name)
             if isinstance(value, type) and issubclass(value, unittest.TestCase):
                 self._run_case(value)
-            elif isinstance(value, type) and name.startswith("Test") and name in self._groups:
+            elif isinstance(value, type) and name.startswith("Test"):
                 self._run_class(name, value, fixtures)
             elif inspect.isfunction(value) and name in self._evidence.slots and not self._was_run(name):
                 fixtures.run(value, None)
@@ -59,7 +58,8 @@ class Units:
     def _run_class(self, name: str, group: type, fixtures: Fixtures) -> None:
         if "__init__" in vars(group):
             return
-        for method in [method for method in vars(group) if method.startswith("test")]:
+        inherited = [method for owner in reversed(group.__mro__) for method in vars(owner)]
+        for method in dict.fromkeys(method for method in inherited if method.startswith("test")):
             if callable(getattr(group, method)) and not self._was_run(f"{name}.{method}"):
                 fixtures.run(getattr(group, method), group)
 
