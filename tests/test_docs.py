@@ -26,7 +26,8 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Every call of `selfcodealign` in the page's shell blocks, and in indented ones, as words."""
-    for block in blocks(page, "sh"):
+    indented = "\n".join(re.findall(r"^    (selfcodealign .*)", page.read_text("utf-8"), re.MULTILINE))
+    for block in [*blocks(page, "sh"), indented]:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             while words and "=" in words[0] and words[0].split("=")[0].isupper():
