@@ -17,10 +17,12 @@ import gzip
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,28 @@ REFERENCES = {
 Verdicts = dict[str, tuple[bool, bool]]
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and of all processors together."""
+
+    wall: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s ({self.processor:.0f} s of processor time)"
+
+
+def time_command(command: list[str], environment: dict[str, str]) -> Cost:
+    """Run a command to its end; the processor time is that of all its processes. Exits when it fails."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime)
+
+
 def read_verdicts(path: Path) -> Verdicts:
     """Passed base, passed plus, by task, from a file in EvalPlus's format."""
     tasks = json.loads(path.read_text("utf-8"))["eval"]
@@ -57,22 +81,20 @@ def read_verdicts(path: Path) -> Verdicts:
     }
 
 
-def run_ours(folder: Path) -> tuple[float, dict[str, Verdicts]]:
-    """Seconds and verdicts of one call of ours for both sets, as a new process with an empty cache."""
+def run_ours(folder: Path) -> tuple[Cost, dict[str, Verdicts]]:
+    """Cost and verdicts of one call of ours for both sets, as a new process with an empty cache."""
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
         command += ["-b", f"{name}+", "--problems", f"{name}={DATA / problems}"]
         command += ["--samples", f"{name}={DATA / 'recorded' / samples}.jsonl"]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-    started = time.perf_counter()
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    seconds = time.perf_counter() - started
+    cost = time_command(command, environment)
     found = {name: read_verdicts(folder / "scores" / "answers" / f"{name}+" / "eval_results.json") for name in SETS}
-    return seconds, found
+    return cost, found
 
 
-def run_theirs(name: str, tool: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
-    """Seconds and verdicts of one call of `evalplus.evaluate`, as a new process with an empty cache."""
+def run_theirs(name: str, tool: Path, folder: Path, parallel: int | None) -> tuple[Cost, Verdicts]:
+    """Cost and verdicts of one call of `evalplus.evaluate`, as a new process with an empty cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
     local.write_bytes(gzip.decompress((DATA / problems).read_bytes()))
@@ -84,10 +106,8 @@ def run_theirs(name: str, tool: Path, folder: Path, parallel: int | None) -> tup
         "XDG_CACHE_HOME": str(folder / "cache"),
         "HOME": str(folder),
     }
-    started = time.perf_counter()
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    seconds = time.perf_counter() - started
-    return seconds, read_verdicts(folder / "answers_eval_results.json")
+    cost = time_command(command, environment)
+    return cost, read_verdicts(folder / "answers_eval_results.json")
 
 
 def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> None:
@@ -105,22 +125,23 @@ def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> 
 
 def compare_tools(tool: Path, rounds: int, parallel: int | None) -> None:
     """Alternate: ours, theirs on one set, ours, theirs on the other; medians of the rounds."""
-    ours: list[float] = []
-    theirs: dict[str, list[float]] = {name: [] for name in SETS}
+    ours: list[Cost] = []
+    theirs: dict[str, list[Cost]] = {name: [] for name in SETS}
     for _ in range(rounds):
         for name in SETS:
             with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-                seconds, found = run_ours(Path(one))
-                ours.append(seconds)
-                seconds, official = run_theirs(name, tool, Path(two), parallel)
-                theirs[name].append(seconds)
-            print(f"ours, both sets: {ours[-1]:.1f} s; evalplus, {name}: {seconds:.1f} s", flush=True)
+                cost, found = run_ours(Path(one))
+                ours.append(cost)
+                cost, official = run_theirs(name, tool, Path(two), parallel)
+                theirs[name].append(cost)
+            print(f"ours, both sets: {ours[-1]}; evalplus, {name}: {cost}", flush=True)
             report_verdicts(name, found[name], official, "evalplus")
             recorded = read_verdicts(DATA / "recorded" / f"{SETS[name][1]}_eval_results.json")
             report_verdicts(name, found[name], recorded, "recorded")
-    total = sum(sorted(times)[len(times) // 2] for times in theirs.values())
-    middle = sorted(ours)[len(ours) // 2]
-    print(f"evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
+    for what in ("wall", "processor"):
+        total = sum(statistics.median(getattr(cost, what) for cost in costs) for costs in theirs.values())
+        middle = statistics.median(getattr(cost, what) for cost in ours)
+        print(f"{what}: evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
 
 
 async def check_references() -> None:
