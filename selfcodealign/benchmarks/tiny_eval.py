@@ -34,6 +34,8 @@ class TinyEval(Benchmark[AssertionProblem]):
             entry_point=row["entry_point"],
             reference=row["prompt"] + row["canonical_solution"],
             tests=f"{row['test'].rstrip()}\n\ncheck({row['entry_point']})\n",
+            # The embedded model's token for the fence holds the line end too; it begins its answers itself.
+            response_prefix="",
         )
 
     def join(self, problem: AssertionProblem, code: str) -> str:
