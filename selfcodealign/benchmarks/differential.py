@@ -43,12 +43,13 @@ class CallProblem(Problem):
 
 
 def pack_task(problem: CallProblem) -> bytes:
-    """A task as `inside.calls.Task` reads it: a pickle of plain builtins."""
+    """A task as `inside.calls.Task` reads it: a pickle of plain builtins, the suites pickled once more."""
     return pickle.dumps(
         {
             "entry_point": problem.entry_point,
             "reference": problem.reference,
-            "suites": {name: list(calls) for name, calls in problem.suites.items()},
+            # Bytes, because every process that needs the arguments unpickles a copy of its own.
+            "suites": pickle.dumps({name: list(calls) for name, calls in problem.suites.items()}),
             "expected": {name: list(values) for name, values in (problem.expected or {}).items()},
             "rule": problem.rule,
             "oracle": problem.oracle,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ class BrokenReference(Exception):
 class Task:
     """One task's calls, as `differential.pack_task` wrote them (a pickle of plain builtins).
 
-    `suites` maps a suite's name to its calls: lists of arguments, or texts of arguments (`written`), or JSON texts.
+    `suites` maps a suite's name to its calls: lists of arguments, or texts of arguments where `written`.
     `reference` is the code that gives the expected values; `expected` holds them where there is no such code.
     """
 
@@ -39,7 +40,7 @@ class Task:
         self.total: float = fields["total"]
         self.expected: dict[str, list] = fields["expected"]
         self._written: bool = fields["written"]
-        self._suites: bytes = pickle.dumps(fields["suites"])
+        self._suites: bytes = fields["suites"]
 
     def calls(self) -> dict[str, list]:
         """A fresh copy of every suite's arguments, because functions change what they are given."""
@@ -104,6 +105,8 @@ def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
         for source in sources
     ]
     silence()
+    # References build large lists and no cycles worth collecting; looking for some only takes time.
+    gc.disable()
     reference = Reference(task, task.calls())
     try:
         return [
@@ -179,8 +182,3 @@ def _show(value: Any) -> str:
         # Numbers of more than 4300 digits have no text by default.
         return f"a {type(value).__name__} too large to show"
     return text if len(text) <= 200 else text[:120] + " … " + text[-60:]
-
-
-def read_answers(data: bytes) -> list[str]:
-    """The answers' codes as `differential.pack_answers` wrote them."""
-    return pickle.loads(data)
