@@ -59,7 +59,7 @@ class Chat:
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """Token ids of texts that hold their special tokens already."""
-        return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
 
 
 def open_chat(tokenizer: Any, template: Literal["plain", "model"]) -> Chat:

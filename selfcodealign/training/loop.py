@@ -24,11 +24,10 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from selfcodealign.recipe import TrainSettings
+from selfcodealign.training.adafactor import ShardedAdafactor
 from selfcodealign.training.batching import BatchPlan
 from selfcodealign.training.events import OnProgress, Step
 from selfcodealign.training.masking import NO_LOSS, TokenRow
-
-_OPTIMIZERS = {"adafactor": "adafactor", "adamw": "adamw_torch"}
 
 
 class PlannedOrder(Sampler[int]):
@@ -183,7 +182,7 @@ def build_trainer(
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup,
-        optim=_OPTIMIZERS[settings.optimizer],
+        optim="adamw_torch",
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         bf16=mixed,
@@ -210,11 +209,19 @@ def build_trainer(
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=adapters,
+        optimizer_cls_and_kwargs=_choose_optimizer(settings),
         plan=plan,
         epochs=settings.epochs,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _choose_optimizer(settings: TrainSettings) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
+    """Adafactor with the schedule's rate, as published; None leaves the Trainer its own choice, AdamW."""
+    if settings.optimizer == "adamw":
+        return None
+    return ShardedAdafactor, {"lr": settings.learning_rate, "scale_parameter": False, "relative_step": False}
 
 
 @contextlib.contextmanager
