@@ -31,7 +31,6 @@ def guard(control_fd: int) -> None:
     """Entry point of the started process: start the server behind its walls, then outlive everything it started."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's affair, which closes the socket
     connection = socket.socket(fileno=control_fd)
     settings = receive_frame(connection)
     if settings is None:

@@ -56,66 +56,72 @@ class Watch:
         """Follow the program until it has ended or has to be ended; everything it started is dead on return."""
         limits = job["limits"]
         started = time.monotonic()
-        deadline = started + limits["seconds"]
         reports, text = _Reports(nonce), _Tail(job["keep_output_kib"] * 1024, limits["output_kib"] * 1024)
-        ended = os.pidfd_open(pid)
         os.set_blocking(report, False)
         os.set_blocking(output, False)
-        poll = select.poll()
-        for fd in (ended, report, output, self._control):
-            poll.register(fd, select.POLLIN)
-        verdict, peak = "", 0.0
-        next_tick = started + _TICK_SECONDS
-        running = True
-        while running and not verdict:
-            now = time.monotonic()
-            for fd, _ in poll.poll(max(0.0, min(deadline, next_tick) - now) * 1000):
-                if fd == ended:
-                    running = False
-                elif fd == self._control:
-                    verdict = "abandoned"
-                elif fd == report and not reports.read_from(report):
-                    poll.unregister(report)
-                elif fd == output and not text.read_from(output):
-                    poll.unregister(output)
-            now = time.monotonic()
-            if text.flooded:
-                verdict = "output"
-            elif reports.forged:
-                verdict = "tampering"
-            elif now >= deadline and running:
-                verdict = "timeout"
-            elif now >= next_tick and running:
-                next_tick = now + _TICK_SECONDS
-                memory, processes = self._usage()
-                peak = max(peak, memory)
-                if memory > limits["memory_mib"]:
-                    verdict = "memory"
-                elif processes > limits["processes"] + 1:
-                    verdict = "processes"
-                elif over_scratch is not None and over_scratch():
-                    verdict = "scratch"
+        ended = os.pidfd_open(pid)
+        sources = {report: reports, output: text}
+        ended_by, peak = self._follow(ended, sources, limits, started + limits["seconds"], over_scratch)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         status, usage = os.wait4(pid, 0)[1:]
         if not own_pid_namespace:
             self.kill_children()
-        seconds = time.monotonic() - started
-        reports.read_from(report)
-        text.read_from(output)
-        for fd in (ended, report, output):
-            os.close(fd)
-        if verdict == "abandoned":
+        if ended_by == "abandoned":
             os._exit(0)
-        code = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - started
+        for fd, source in sources.items():
+            source.read_from(fd)
+        for fd in (ended, *sources):
+            os.close(fd)
         return {
-            "ended_by": verdict or ("tampering" if reports.forged else ""),
-            "exit_code": code,
+            "ended_by": ended_by or ("tampering" if reports.overdone else ""),
+            "exit_code": os.waitstatus_to_exitcode(status),
             "seconds": seconds,
             "peak_memory_mib": max(peak, usage.ru_maxrss / 1024),
             "output": text.decode(),
             "reports": reports.messages,
         }
+
+    def _follow(
+        self,
+        ended: int,
+        sources: dict[int, _Reports | _Tail],
+        limits: dict[str, Any],
+        deadline: float,
+        over_scratch: Callable[[], bool] | None,
+    ) -> tuple[str, float]:
+        """Until the program ends or breaks a bound: what it has to be ended for (or ""), and its peak memory in MiB."""
+        poll = select.poll()
+        for fd in (ended, self._control, *sources):
+            poll.register(fd, select.POLLIN)
+        peak = 0.0
+        next_tick = time.monotonic() + _TICK_SECONDS
+        while True:
+            wait = max(0.0, min(deadline, next_tick) - time.monotonic())
+            ready = {fd for fd, _ in poll.poll(wait * 1000)}
+            for fd in ready & sources.keys():
+                if not sources[fd].read_from(fd):
+                    poll.unregister(fd)
+                if sources[fd].overdone:
+                    return sources[fd].OVERDOING, peak
+            if self._control in ready:
+                return "abandoned", peak
+            if ended in ready:
+                return "", peak
+            now = time.monotonic()
+            if now >= deadline:
+                return "timeout", peak
+            if now >= next_tick:
+                next_tick = now + _TICK_SECONDS
+                memory, processes = self._usage()
+                peak = max(peak, memory)
+                if memory > limits["memory_mib"]:
+                    return "memory", peak
+                if processes > limits["processes"] + 1:
+                    return "processes", peak
+                if over_scratch is not None and over_scratch():
+                    return "scratch", peak
 
     def _usage(self) -> tuple[float, int]:
         """Resident MiB and number of all processes below this server; pages of the server's own count once."""
@@ -160,12 +166,14 @@ class Watch:
 class _Reports:
     """Messages from the harness inside the program's process, each under the secret of this run."""
 
+    OVERDOING = "tampering"
+
     def __init__(self, nonce: bytes) -> None:
         self._nonce = nonce
         self._buffer = bytearray()
         self._seen = 0
         self.messages: list[Any] = []
-        self.forged = False
+        self.overdone = False
 
     def read_from(self, fd: int) -> bool:
         """Take in what is there; False at its end."""
@@ -175,7 +183,7 @@ class _Reports:
                 if not chunk:
                     return False
                 self._seen += len(chunk)
-                if not self.forged:
+                if not self.overdone:
                     self._buffer += chunk
                     self._take_messages()
         return True
@@ -185,7 +193,7 @@ class _Reports:
         while len(self._buffer) >= start:
             size = _LENGTH.unpack_from(self._buffer, _NONCE)[0]
             if self._buffer[:_NONCE] != self._nonce or size > _MOST_REPORT or self._seen > 2 * _MOST_REPORT:
-                self.forged = True
+                self.overdone = True
                 return
             if len(self._buffer) < start + size:
                 return
@@ -196,6 +204,8 @@ class _Reports:
 class _Tail:
     """The last of an output, and whether there was too much of it."""
 
+    OVERDOING = "output"
+
     def __init__(self, keep: int, most: int) -> None:
         self._keep = keep
         self._most = most
@@ -203,7 +213,7 @@ class _Tail:
         self._text = bytearray()
 
     @property
-    def flooded(self) -> bool:
+    def overdone(self) -> bool:
         return self._total > self._most
 
     def read_from(self, fd: int) -> bool:

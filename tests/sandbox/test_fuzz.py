@@ -53,7 +53,7 @@ FRAGMENTS = (
 
 
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
