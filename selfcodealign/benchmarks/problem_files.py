@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from selfcodealign import __version__
 from selfcodealign.errors import BenchmarkError
 
 #: One problem as the benchmark's authors wrote it: their field names, JSON values.
@@ -54,7 +55,8 @@ def load_rows(name: str, source: Source, path: Path | None) -> ProblemFile:
         return _read_local(source, path)
     if source.packaged:
         with resources.as_file(resources.files("selfcodealign") / "embedded" / source.packaged) as file:
-            return _read_local(source, file)
+            found = _read_local(source, file)
+        return replace(found, version=f"selfcodealign {__version__} (md5 {found.md5[:8]})")
     if source.url:
         return _read_local(source, _download(name, source.url))
     return _read_hub(name, source)

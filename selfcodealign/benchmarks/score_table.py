@@ -46,10 +46,14 @@ def rows_of(scores: Sequence[Score]) -> list[list[str]]:
 def footnotes(evaluation: Evaluation) -> list[str]:
     """Comparisons in plain words, what the problems were, and what a reader must know."""
     versions = dict.fromkeys(
-        f"{score.benchmark}: {score.tasks} tasks, {score.samples} answer(s) each; {score.version}."
+        f"{score.benchmark}: {score.tasks} tasks, {_count(score.samples)} each; {score.version}."
         for score in evaluation.scores
     )
     return [*(one.sentence() for one in evaluation.comparisons), *evaluation.notes, *versions]
+
+
+def _count(answers: int) -> str:
+    return "one answer" if answers == 1 else f"{answers} answers"
 
 
 def terminal_table(evaluation: Evaluation) -> Table:
