@@ -59,10 +59,7 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         self._slots = asyncio.Semaphore(self.workers)
         try:
-            await self._resolve_mode()
-            settings = self._settings(())
-            missing = self.workers - len(self._idle[settings])
-            self._idle[settings] += await asyncio.gather(*(self._start(settings) for _ in range(missing)))
+            await self._start_all()
         except BaseException:
             await self._close()
             raise
@@ -174,17 +171,20 @@ class Sandbox:
         self._all.discard(worker)
         await worker.close()
 
-    async def _resolve_mode(self) -> None:
-        """Settle "auto" by starting a first worker: what a machine has is what it lets us do."""
+    async def _start_all(self) -> None:
+        """Start the workers; "auto" is settled by what starts, for what a machine has is what it lets us do."""
         for mode in ("namespaces", "landlock") if self.mode == "auto" else (self.mode,):
             asked, self.mode = self.mode, mode
-            try:
-                self._idle[self._settings(())].append(await self._start(self._settings(())))
+            settings = self._settings(())
+            starts = (self._start(settings) for _ in range(self.workers))
+            started = await asyncio.gather(*starts, return_exceptions=True)
+            self._idle[settings] += [worker for worker in started if isinstance(worker, Worker)]
+            failures = [failure for failure in started if isinstance(failure, BaseException)]
+            if not failures:
                 return
-            except WallMissing:
-                self.mode = asked
-                if mode != "namespaces" or asked != "auto":
-                    raise
+            self.mode = asked
+            if not (asked == "auto" and mode == "namespaces" and isinstance(failures[0], WallMissing)):
+                raise failures[0]
         raise SandboxError("no sandbox mode works on this machine")
 
     async def _close(self) -> None:
