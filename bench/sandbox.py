@@ -26,7 +26,6 @@ from selfcodealign.sandbox import Limits, Program, Sandbox, Status
 from selfcodealign.sandbox.python import Job, extract_code, prepare_job
 
 ROUNDS = 5
-KODCODE = Path(__file__).resolve().parents[2] / "shared" / "data" / "kodcode" / "trials.jsonl.gz"
 STDLIB = """import math
 from collections import Counter, defaultdict
 
@@ -137,12 +136,12 @@ def replace_strength(program: Program, strength: bool) -> Program:
     return Program(program.response, program.tests, strength=strength)
 
 
-def kodcode_programs() -> list[Program]:
-    """The trials that are recorded as passing and pass here quickly, when the data lie beside the repository."""
-    if not KODCODE.exists():
-        print(f"(no {KODCODE.name}: generated programs only)")
+def kodcode_programs(trials: Path | None) -> list[Program]:
+    """The trials that are recorded as passing; none without the file."""
+    if trials is None:
+        print("(no recorded trials: name their file with --kodcode; generated programs only)")
         return []
-    with gzip.open(KODCODE, "rt") as file:
+    with gzip.open(trials, "rt") as file:
         rows = [json.loads(line) for line in file]
     return [Program(row["solution"], row["test_code"]) for row in rows if row["verdict"] == "Pass"]
 
@@ -156,14 +155,14 @@ def as_script(program: Program) -> str:
     return f"{extract_code(job.response)}\n{tests}\n{call}"
 
 
-async def compare_speed(python_of_evalplus: str) -> None:
+async def compare_speed(python_of_evalplus: str, recorded: Path | None) -> None:
     families = {
         "stdlib": [Program(STDLIB.format(n=n), STDLIB_TESTS.format(n=n)) for n in range(20)],
         "numpy + pandas": [Program(SCIENCE.format(n=n), SCIENCE_TESTS.format(n=n)) for n in range(6)],
     }
     root = str(Path(__file__).resolve().parents[1])
     async with Sandbox(workers=1, limits=Limits(seconds=10)) as sandbox:
-        real = [p for p in kodcode_programs() if "import" not in p.tests.replace("from solution import", "")]
+        real = [p for p in kodcode_programs(recorded) if "import" not in p.tests.replace("from solution import", "")]
         limits = Limits(seconds=1)
         trials = [Program(p.response, p.tests, strength=False, limits=limits) for p in real[:60]]
         verdicts = await asyncio.gather(*map(sandbox.run, trials))
@@ -315,10 +314,11 @@ def main() -> None:
     parser.add_argument("what", choices=("speed", "walls", "soak"))
     parser.add_argument("--programs", type=int, default=100_000, help="soak: how many")
     parser.add_argument("--workers", type=int, help="soak: programs at once (default: one per core)")
+    parser.add_argument("--kodcode", type=Path, help="speed: recorded trials of KodCode (.jsonl.gz)")
     parser.add_argument("--evalplus", default=sys.executable, help="speed: an interpreter that has evalplus installed")
     options = parser.parse_args()
     work = {
-        "speed": lambda: compare_speed(options.evalplus),
+        "speed": lambda: compare_speed(options.evalplus, options.kodcode),
         "walls": compare_walls,
         "soak": lambda: soak(options.programs, options.workers),
     }
