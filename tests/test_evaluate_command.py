@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.conftest import write_lines
-from tests.test_evaluation import TASKS
+from tests.test_evaluation import TASKS, row
 
 
 def test_the_command_prints_one_table_and_says_what_is_wrong(
