@@ -168,8 +168,8 @@ class Sandbox:
         return worker
 
     async def _discard(self, worker: Worker) -> None:
-        self._all.discard(worker)
         await worker.close()
+        self._all.discard(worker)  # only now: who closes the sandbox meanwhile waits for this worker, too
 
     async def _start_all(self) -> None:
         """Start the workers; "auto" is settled by what starts, for what a machine has is what it lets us do."""

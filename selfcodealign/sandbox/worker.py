@@ -25,7 +25,7 @@ _START = (
     "sys.path.remove(sys.argv[1]); guard(int(sys.argv[2]))"
 )
 _START_SECONDS = 60.0
-_CLOSE_SECONDS = 2.0
+_CLOSE_SECONDS = 10.0
 _FIXES = {
     "user namespace": "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or the host's "
     'AppArmor / container profile), or take mode="landlock"',
