@@ -136,13 +136,17 @@ class Benchmark(ABC, Generic[P]):
         """The whole solution from the code of an answer, which may lack the prompt's imports and helpers."""
         return code
 
+    def answers_at_once(self, problem: P) -> int:
+        """How many answers to this task one program judges."""
+        return self.answers_per_program
+
     def weight(self, problem: P) -> float:
         """A guess of how long judging takes, in no unit: heavy tasks go first, or one core would wait for the last."""
         return 0.0
 
     @abstractmethod
     def program(self, problem: P, codes: Sequence[str]) -> Program:
-        """What runs in the sandbox to judge these solutions (at most `answers_per_program`)."""
+        """What runs in the sandbox to judge these solutions (at most `answers_at_once`)."""
 
     @abstractmethod
     def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from selfcodealign.benchmarks import Benchmark, Outcome, P, Problem, Suite, not_judged
+from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, assertion_program
 from selfcodealign.benchmarks.programs import judge_program, read_report
 
 if TYPE_CHECKING:
@@ -63,23 +64,34 @@ def pack_task(problem: CallProblem) -> bytes:
 
 
 class DifferentialBenchmark(Benchmark[P]):
-    """Judges by calls; subclasses say what their scores are made of."""
+    """Judges by calls; subclasses say what their scores are made of.
+
+    Tasks that come with assertions instead (the original files of HumanEval and MBPP) are judged by those.
+    """
 
     answers_per_program = 8
 
+    def answers_at_once(self, problem: P) -> int:
+        return 1 if isinstance(problem, AssertionProblem) else self.answers_per_program
+
     def weight(self, problem: P) -> float:
         """The largest whole number among the arguments: what takes long here mostly counts up to one."""
-        assert isinstance(problem, CallProblem)
+        if not isinstance(problem, CallProblem):
+            return 0.0
         arguments = (one for calls in problem.suites.values() for call in calls for one in call)
         return max((float(min(abs(one), 10**15)) for one in arguments if type(one) is int), default=0.0)
 
     def program(self, problem: P, codes: Sequence[str]) -> Program:
+        if isinstance(problem, AssertionProblem):
+            return assertion_program(problem, codes)
         assert isinstance(problem, CallProblem)
         # The judge keeps the time itself; this is for the case that it cannot. The reference runs once more.
         seconds = 3 * problem.total * len(problem.suites) * (len(codes) + 1) + 30
         return judge_program("calls", {"task": pack_task(problem), "answers": list(codes)}, seconds)
 
     def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:
+        if isinstance(problem, AssertionProblem):
+            return assertion_outcome(self.scores[0], verdict, problem)
         report = read_report(verdict)
         if report is None:
             return self._brought_down(problem, verdict) if count == 1 else [not_judged(str(verdict.status))] * count

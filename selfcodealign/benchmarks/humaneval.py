@@ -8,17 +8,13 @@ that defines `check(candidate)`). HumanEval+ is reported as EvalPlus does: `huma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from selfcodealign.answers import complete
-from selfcodealign.benchmarks import Outcome, Problem
-from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, assertion_program
+from selfcodealign.benchmarks import Problem
+from selfcodealign.benchmarks.assertions import AssertionProblem
 from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 from selfcodealign.errors import BenchmarkError
-
-if TYPE_CHECKING:
-    from selfcodealign.sandbox import Program, Verdict
 
 OFFICIAL = Source(hub="openai/openai_humaneval", versions={"88771747746422b8669027625578460c": "HumanEval"})
 PLUS = Source(
@@ -67,19 +63,6 @@ class HumanEval(DifferentialBenchmark[Problem]):
     def values(self, passed: Mapping[str, bool]) -> Mapping[str, bool]:
         base = {"humaneval": passed["base"]}
         return base | {"humaneval+": passed["base"] and passed["plus"]} if self.plus else base
-
-    def weight(self, problem: Problem) -> float:
-        return super().weight(problem) if isinstance(problem, CallProblem) else 0.0
-
-    def program(self, problem: Problem, codes: Sequence[str]) -> Program:
-        if isinstance(problem, AssertionProblem):
-            return assertion_program(problem, codes)
-        return super().program(problem, codes)
-
-    def outcomes(self, problem: Problem, verdict: Verdict, count: int) -> list[Outcome]:
-        if isinstance(problem, AssertionProblem):
-            return assertion_outcome("humaneval", verdict, problem)
-        return super().outcomes(problem, verdict, count)
 
 
 def ask(prompt: str) -> str:

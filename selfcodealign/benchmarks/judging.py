@@ -54,7 +54,7 @@ class Judging:
     async def judge(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Outcome]:
         """The outcome of each solution of one task, in order. Raises `SandboxError` when the machine fails."""
         distinct = list(dict.fromkeys(codes))
-        size = benchmark.answers_per_program
+        size = benchmark.answers_at_once(problem)
         batches = [distinct[start : start + size] for start in range(0, len(distinct), size)]
         found: dict[str, Outcome] = {}
         for batch in batches:

@@ -164,6 +164,8 @@ def test_original_files_are_judged_by_their_assertions() -> None:
     }
     mbpp, (second,) = read("mbpp", mbpp_row)
     good = prompt + '    """\n    ```\n    a fence in a docstring\n    ```\n    """\n    return sum(numbers)\n'
+    ((several, samples),) = judge((humaneval, first, [prompt + "    return 4\n", good]))
+    assert (several.status, samples.status) == ("failed", "passed")
     found = judge(
         (humaneval, first, [good]),
         (humaneval, first, [prompt + "    return 4\n"]),
