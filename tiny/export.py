@@ -9,11 +9,12 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from tiny.benchmark import EMBEDDED
 from tiny.corpus import WINDOW
 from tiny.model import new_model
-from tiny.tokens import save_tokenizer
+from tiny.tokens import FENCE, RESPONSE_END, save_tokenizer
 
 CONTEXT = 512
 
@@ -26,12 +27,14 @@ def export(checkpoint: Path, to: Path, averaged: bool = True) -> dict[str, objec
     state = torch.load(checkpoint / "state.pt", map_location="cpu")
     model = new_model()
     model.load_state_dict(state["average" if averaged else "model"])
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    add_fence(model, tokenizer)
     model = model.to(torch.bfloat16)
     model.config.max_position_embeddings = CONTEXT
     model.config.dtype = torch.bfloat16
     to.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(to, safe_serialization=True)
-    save_tokenizer(Tokenizer.from_file(str(checkpoint / "tokenizer.json")), to, CONTEXT)
+    save_tokenizer(tokenizer, to, CONTEXT)
     step, tokens, _, elapsed = state["progress"]
     weights = (to / "model.safetensors").read_bytes()
     facts = {
@@ -45,6 +48,21 @@ def export(checkpoint: Path, to: Path, averaged: bool = True) -> dict[str, objec
     }
     (to / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     return facts
+
+
+def add_fence(model: Any, tokenizer: Any) -> None:
+    """Make a closing fence one token, its embedding that of the tag which closes a response.
+
+    The corpus never shows a fence by itself; in chat every answer ends with one, and spelt in three signs that the
+    model has not seen together it goes wrong in a tenth of the answers of a tuned model.
+    """
+    import torch
+    from tokenizers import AddedToken
+
+    tokenizer.add_tokens([AddedToken(FENCE, normalized=False, special=False)])
+    with torch.no_grad():
+        rows = model.get_input_embeddings().weight
+        rows[tokenizer.token_to_id(FENCE)] = rows[tokenizer.token_to_id(RESPONSE_END)]
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from tiny.tasks import Generator
 from tiny.texts import make_class_task, make_format_task, make_pattern_task
 
 GENERATORS: tuple[tuple[Generator, float], ...] = (
-    (make_list_task, 5.0),
+    (make_list_task, 8.0),
     (make_scalar_task, 1.3),
     (make_text_task, 1.3),
     (make_range_task, 1.0),

@@ -10,6 +10,8 @@ from tiny.corpus import END, Corpus
 VOCABULARY = 1536
 # A prompt ends just behind an opening tag's line, so no token reaches over that place; in chat an answer begins with a
 # fence behind a line end, so no token holds these two.
+RESPONSE_END = "\n```\n</response>\n<tests>\n"
+FENCE = "```"
 TAGS = (
     "## Example ",
     "<snippet>\n",
@@ -21,7 +23,7 @@ TAGS = (
     "\n</instruction>\n<response>\n",
     "\n</instruction>",
     "```python\n",
-    "\n```\n</response>\n<tests>\n",
+    RESPONSE_END,
     "\n```\n</tests>",
 )
 # Words with the space or underscore before them, digits alone, signs with the spaces around them, indented line ends.

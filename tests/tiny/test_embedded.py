@@ -17,7 +17,7 @@ from tiny.benchmark import EMBEDDED, passes_check
 from tiny.corpus import END, WINDOW
 from tiny.evaluate import read_tasks
 from tiny.tasks import is_development, is_held_out
-from tiny.tokens import TAGS
+from tiny.tokens import FENCE, TAGS
 
 LOAD = """
 import sys, warnings
@@ -54,7 +54,7 @@ def test_it_loads_with_no_network_and_no_warning() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     facts = json.loads((EMBEDDED / "training.json").read_text("utf-8"))
-    assert done.stdout.split() == ["torch.bfloat16", str(facts["parameters"]), "1535"]
+    assert done.stdout.split() == ["torch.bfloat16", str(facts["parameters"]), "1536"]
 
 
 def test_prompts_break_where_the_corpus_broke() -> None:
@@ -71,7 +71,7 @@ def test_prompts_break_where_the_corpus_broke() -> None:
     chat = write_prompt(example["instruction"])
     begun = tokenizer.encode(chat).ids
     assert tokenizer.encode(chat + example["response"]).ids[: len(begun)] == begun
-    assert [tokenizer.encode(tag).tokens for tag in TAGS] == [[tag] for tag in TAGS]
+    assert [tokenizer.encode(tag).tokens for tag in (*TAGS, FENCE)] == [[tag] for tag in (*TAGS, FENCE)]
     assert tokenizer.token_to_id(END) == 0
 
 
