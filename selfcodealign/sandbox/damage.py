@@ -1,7 +1,8 @@
 """Damaged versions of a response: what tests worth the name notice.
 
 A damage is named by a short text, stable for one source text: `all:none` (every function returns None), `body:3:zero`
-(function 3 returns 0), `mutant:17` (the 17th place where an operator, constant, condition or return can be changed).
+(function 3 returns 0, or yields it), `mutant:17` (the 17th place where an operator, constant, condition, return, yield
+or a call for its effect can be changed).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BUILTIN_NAMES = frozenset(dir(builtins))
 GATES: tuple[str, ...] = ("all:none", "all:zero", "all:true")
-_BODIES = {"none": "return None", "zero": "return 0", "true": "return True"}
+_VALUES = {"none": "None", "zero": "0", "true": "True"}
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -108,8 +109,16 @@ class _Finder(ast.NodeVisitor):
             self._add(lambda: setattr(node, "value", value + "?"))
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        if not isinstance(node.value, ast.Constant):  # docstrings decide nothing
-            self.generic_visit(node)
+        if isinstance(node.value, ast.Constant):  # docstrings decide nothing
+            return
+        if isinstance(node.value, ast.Call):  # called for its effect: leave that out
+            self._add(lambda: setattr(node, "value", ast.Constant(None)))
+        self.generic_visit(node)
+
+    def visit_Yield(self, node: ast.Yield) -> None:
+        if node.value is not None:
+            self._add(lambda: setattr(node, "value", ast.Constant(None)))
+        self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         for part in node.values:
@@ -181,10 +190,25 @@ def _damage_all(tree: ast.Module, finder: _Finder, body: str) -> None:
         return
     for node in ast.walk(tree):
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-            node.value = ast.parse({"none": "None", "zero": "0", "true": "True"}[body], mode="eval").body
+            node.value = ast.parse(_VALUES[body], mode="eval").body
         elif isinstance(node, ast.Lambda):
             node.body = ast.Constant(None)
 
 
 def _replace_body(node: ast.FunctionDef | ast.AsyncFunctionDef, body: str) -> None:
-    node.body = ast.parse(f"def _():\n    {_BODIES[body]}").body[0].body  # type: ignore[attr-defined]
+    """Return the value, or yield it once: what a generator is used for (a `with` block, a loop) should still begin, so
+    that assertions and not a TypeError meet the damage."""
+    verb = "yield" if _is_generator(node) else "return"
+    node.body = ast.parse(f"def _():\n    {verb} {_VALUES[body]}").body[0].body  # type: ignore[attr-defined]
+
+
+def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether the function itself yields, leaving out the functions within it."""
+    waiting: list[ast.AST] = list(node.body)
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(part, (*_FUNCTIONS, ast.Lambda, ast.ClassDef)):
+            waiting.extend(ast.iter_child_nodes(part))
+    return False
