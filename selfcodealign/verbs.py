@@ -110,6 +110,7 @@ async def each(
             outcome = await work(row)
             buffer.add(outcome)
             progress.advance(outcome)
+            await buffer.make_room()
 
     try:
         await _work_while_flushing([worker() for _ in range(max(1, concurrency))], buffer, flush_seconds)
@@ -168,11 +169,19 @@ class _Buffer(Generic[R]):
         self._shards = shards
         self._outcomes: list[Outcome[R]] = []
         self._one_writer = Lock()
+        self._making_room = asyncio.Lock()
         self.rows = 0
 
     def add(self, outcome: Outcome[R]) -> None:
         self._outcomes.append(outcome)
         self.rows += len(outcome)
+
+    async def make_room(self) -> None:
+        """Write when there are many rows, and hold up whoever would add more meanwhile."""
+        if self.rows >= MOST_ROWS_IN_MEMORY:
+            async with self._making_room:
+                if self.rows >= MOST_ROWS_IN_MEMORY:
+                    await asyncio.to_thread(self.write, self.take())
 
     def take(self) -> list[Outcome[R]]:
         """All outcomes so far; called in the event loop only, as `add` is."""
@@ -201,7 +210,7 @@ async def _work_while_flushing(crew: Sequence[Coroutine[Any, Any, None]], buffer
         while not ended.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), min(0.2, seconds))
-            if time.monotonic() - last >= seconds or buffer.rows >= MOST_ROWS_IN_MEMORY:
+            if time.monotonic() - last >= seconds:
                 await asyncio.to_thread(buffer.write, buffer.take())
                 last = time.monotonic()
 
