@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any
 
@@ -19,6 +19,7 @@ from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.names import defined_names, nodes_of, redefined_names, value_names
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
+_UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _LARGEST_TAME = 64 * 1024
 _MOST_TAME_BRACKETS = 50
 # Ways to change what others' assertions rest on; a program without them needs no check for that afterwards.
@@ -50,6 +51,18 @@ class Built:
     uses_doctest: bool = False
     may_patch: bool = False
 
+    def pack(self) -> tuple[Any, ...]:
+        """As marshal values."""
+        sites = [tuple(getattr(site, name) for name in Site.__slots__) for site in self.sites]
+        return tuple(sites if name == "sites" else getattr(self, name) for name in Built.__slots__)
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Built:
+        """What `pack` made, as it was."""
+        built = cls(*values)
+        built.sites = [Site(*site) for site in values[Built.__slots__.index("sites")]]
+        return built
+
 
 def is_tame(job: dict[str, Any]) -> bool:
     """Whether the texts are so ordinary that parsing them cannot trouble a server: short, and not deeply nested."""
@@ -66,20 +79,36 @@ def is_tame(job: dict[str, Any]) -> bool:
     return deepest <= _MOST_TAME_BRACKETS
 
 
-def build_program(job: dict[str, Any]) -> Built:
-    """Parse, damage where the job says so, mark and compile. Raises `BuildError`."""
+def build_program(job: dict[str, Any], damage: str | None = None) -> Built:
+    """Parse, damage where `damage` says so, mark and compile. Raises `BuildError`."""
     phase = "parse response"
     try:
         response = ast.parse(job["response"], RESPONSE_FILE)
         phase = "parse tests"
         tests, doctests = _parse_tests(job["tests"])
         phase = "build"
-        return _build(job, response, tests, doctests)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return _build(job, response, tests, doctests, damage)
+    except _UNBUILDABLE as error:
         raise BuildError(phase, error) from None
 
 
-def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str) -> Built:
+def build_damaged(job: dict[str, Any], whole: Built, damage: str) -> Built:
+    """The same with a damaged response; what tests apart from it came to in `whole` is taken from there."""
+    if job["tests_inside"]:
+        return build_program(job, damage)
+    try:
+        response = ast.parse(job["response"], RESPONSE_FILE)
+        apply_damage(response, damage)
+        functions = mark_functions(response, job["response"])
+        code = compile(response, RESPONSE_FILE, "exec", dont_inherit=True)
+        return replace(whole, response=code, functions=functions, damages=[])
+    except _UNBUILDABLE as error:
+        raise BuildError("build", error) from None
+
+
+def _build(
+    job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str, damage: str | None = None
+) -> Built:
     own_names, own_values = defined_names(response), value_names(response)
     response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
     nodes = response_nodes + tests_nodes
@@ -89,8 +118,8 @@ def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctest
     words = _words(nodes)
     may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
     damages = list_damages(response) if job["damages_wanted"] else []
-    if job["damage"] is not None:
-        apply_damage(response, job["damage"])
+    if damage is not None:
+        apply_damage(response, damage)
         response_nodes = nodes_of(response)
     if job["tests_inside"]:
         judged, judged_nodes, source = response, response_nodes, job["response"]
@@ -101,7 +130,7 @@ def _build(job: dict[str, Any], response: ast.Module, tests: ast.Module, doctest
     units = [node.name for node in judged.body if isinstance(node, definitions)]
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
     slots = mark_tests(judged)
-    functions = mark_functions(response)
+    functions = mark_functions(response, job["response"])
     return Built(
         response=compile(response, RESPONSE_FILE, "exec", dont_inherit=True),
         tests=compile(tests, TESTS_FILE, "exec", dont_inherit=True),

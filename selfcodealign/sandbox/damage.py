@@ -152,9 +152,13 @@ def _find(tree: ast.Module) -> _Finder:
 
 
 def list_damages(tree: ast.Module) -> list[tuple[int, str]]:
-    """All damages to single functions and places, each with the number of the function it is in (-1: none)."""
+    """All damages to single functions and places, each with the number of the function it is in (-1: none).
+
+    A function that is alone has no damages of its body among them: those are the damages of the whole.
+    """
     finder = _find(tree)
-    bodies = [(number, f"body:{number}:{kind}") for number, _ in finder.functions for kind in ("none", "zero")]
+    single = finder.functions if len(finder.functions) > 1 else []
+    bodies = [(number, f"body:{number}:{kind}") for number, _ in single for kind in ("none", "zero")]
     return bodies + [(place.owner, f"mutant:{i}") for i, place in enumerate(finder.places)]
 
 

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox import kernel, walls
+from selfcodealign.sandbox.family import Family
 from selfcodealign.sandbox.frames import receive_frame, send_frame
 from selfcodealign.sandbox.server import run_server
 from selfcodealign.sandbox.walls import WallRefused
-from selfcodealign.sandbox.watch import Watch
 
 _NAMESPACES = (
     ("mount namespace", kernel.CLONE_NEWNS),
@@ -49,7 +49,7 @@ def _outlive(server_pid: int) -> None:
     with suppress(ChildProcessError):
         while os.wait()[0] != server_pid:
             pass
-        Watch(-1).kill_children()
+        Family().kill()
 
 
 def _start_server(connection: socket.socket, settings: dict[str, Any]) -> int:

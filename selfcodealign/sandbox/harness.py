@@ -15,14 +15,14 @@ import struct
 import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from selfcodealign.sandbox import pytest_style, tamper
-from selfcodealign.sandbox.build import Built, build_program, is_tame
+from selfcodealign.sandbox.build import Built, build_damaged, build_program, is_tame
 from selfcodealign.sandbox.evidence import Evidence, describe_build_error
 from selfcodealign.sandbox.instrument import RAN, TESTED
-from selfcodealign.sandbox.language import BuildError
+from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.units import EndOfModule, TestFailed, Units
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + "/"
@@ -32,6 +32,16 @@ _EVERYDAY = (
     *("enum", "fractions", "functools", "heapq", "io", "itertools", "json", "logging", "math", "operator", "random"),
     *("re", "statistics", "string", "tempfile", "threading", "time", "typing", "unittest", "unittest.mock"),
 )
+
+_REHEARSAL: dict[str, Any] = {
+    "kind": "tests",
+    "entry_point": None,
+    "tests_inside": False,
+    "response": "def twice(word):\n    return [letter for letter in word] * 2\n",
+    "tests": "assert twice('a') == ['a', 'a']\n",
+    "versions": [None],
+    "damages_wanted": False,
+}
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -52,37 +62,56 @@ class Runner:
         # No name leads to this code any more; what runs keeps what it holds.
         self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
         tamper.forbid_introspection(_HERE)
+        self._rehearsal = marshal.dumps(next(self.build(_REHEARSAL)))
 
-    def get_ready(self, job: dict[str, Any]) -> Ready | None:
-        """In the server: build an ordinary program; None leaves it to `run`. Raises `BuildError`."""
-        return Ready(job, build_program(job)) if is_tame(job) else None
+    def rehearse(self) -> None:
+        """Live the life of a small program, report apart: what every program touches is this process's own then."""
+        self._live(marshal.loads(self._rehearsal), lambda message: None)
 
-    def refuse(self, error: BuildError) -> dict[str, Any]:
-        """The report on a text that is no program."""
-        return describe_build_error(error)
+    def build(self, job: dict[str, Any]) -> Iterator[Any]:
+        """In the server: build the versions of an ordinary program; others are left to their own process."""
+        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
+        if not is_tame(job):
+            texts = {name: job[name] for name in ("response", "tests", "damages_wanted")}
+            yield from ((told | texts, version) for version in job["versions"])
+            return
+        try:
+            whole = build_program(job)
+        except BuildError as error:
+            yield from [Refused(describe_build_error(error))] * len(job["versions"])
+            return
+        for version in job["versions"]:
+            try:
+                built = whole if version is None else build_damaged(job, whole, version)
+                yield told, built.pack()
+            except BuildError as error:
+                yield Refused(describe_build_error(error))
 
-    def run(self, job: dict[str, Any], ready: Ready | None, report: int, nonce: bytes) -> None:
+    def run(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes) -> None:
         """In the program's own process, behind its walls. Never returns."""
         leave, get_pid, send = os._exit, os.getpid, _make_sender(report, nonce)
         own_pid = get_pid()
-        if ready is None:
-            try:
-                ready = Ready(job, build_program(job))
-            except BuildError as error:
-                send(self.refuse(error))
-                leave(0)
-                return
+        try:
+            summary = self._live(work, send)
+        except BuildError as error:
+            summary = describe_build_error(error)
+        if get_pid() == own_pid:  # a fork of the program comes by here, too
+            send(summary)
+        leave(0)
+
+    def _live(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
+        job, packed = work
+        built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
+        ready = Ready(job, built)
         evidence, life = ready.evidence, ready.life
-        find_patched = self._machinery.find_patched if ready.may_patch else str
-        evidence.connect(send, own_pid)
+        find_patched = self._machinery.find_patched if built.may_patch else str
+        evidence.connect(send, os.getpid())
         ready.enter()
         random.seed(0)
         gc.enable()
         life()
         evidence.patched = evidence.patched or find_patched()
-        if get_pid() == own_pid:  # a fork of the program comes by here, too
-            send(evidence.summary())
-        leave(0)
+        return evidence.summary()
 
 
 class Ready:
@@ -90,7 +119,6 @@ class Ready:
 
     def __init__(self, job: dict[str, Any], built: Built) -> None:
         self._built = built
-        self.may_patch = built.may_patch
         self.evidence = Evidence(built)
         self._module = types.ModuleType("solution")
         namespace = vars(self._module)

@@ -67,9 +67,9 @@ class Site:
     mentions: bool
 
 
-def mark_functions(tree: ast.Module) -> int:
+def mark_functions(tree: ast.Module, source: str) -> int:
     """Make every function and lambda of the response store into `__ran__`; returns how many there are."""
-    marker = _Marker()
+    marker = _Marker(has_lambdas="lambda" in source)
     marker.visit(tree)
     return marker.count
 
@@ -86,9 +86,27 @@ def mark_tests(tree: ast.Module) -> dict[str, int]:
     return slots
 
 
-class _Marker(ast.NodeTransformer):
-    def __init__(self) -> None:
+class _Statements(ast.NodeTransformer):
+    """Goes through statements only: most nodes of a tree are expressions, and those hold no statements."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+            part = getattr(node, field, None)
+            if isinstance(part, list):
+                visited = [self.visit(statement) for statement in part]
+                part[:] = [new for seen in visited for new in (seen if isinstance(seen, list) else [seen])]
+        return node
+
+
+class _Marker(_Statements):
+    """Numbers functions and lambdas in the order of a full walk, which is only taken where there are lambdas."""
+
+    def __init__(self, has_lambdas: bool) -> None:
         self.count = 0
+        self._walk = super(_Statements, self).generic_visit if has_lambdas else super().generic_visit
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        return self._walk(node)
 
     def _function(self, node: _Function) -> _Function:
         target = ast.Subscript(ast.Name(RAN, ast.Load()), ast.Constant(self.count), ast.Store())
@@ -120,7 +138,7 @@ def mark_assertions(
     return rewriter.sites
 
 
-class _Assertions(ast.NodeTransformer):
+class _Assertions(_Statements):
     def __init__(
         self, source: str, own_names: set[str], reached: set[str], inert: set[str], shadowed: set[str]
     ) -> None:

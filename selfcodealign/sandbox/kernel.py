@@ -35,10 +35,14 @@ SYS_MOUNT_SETATTR = 442
 SYS_LANDLOCK_CREATE_RULESET, SYS_LANDLOCK_ADD_RULE, SYS_LANDLOCK_RESTRICT_SELF = 444, 445, 446
 MACHINE = platform.machine()
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(MACHINE, -1)
+SYS_CAPSET = {"x86_64": 126, "aarch64": 91}.get(MACHINE, -1)
+SYS_PRCTL = {"x86_64": 157, "aarch64": 167}.get(MACHINE, -1)
 SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}.get(MACHINE, -1)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_python_held_libc = ctypes.PyDLL(None, use_errno=True)
+_quick_libc = ctypes.PyDLL(None)
+_quick_libc.syscall.restype = ctypes.c_long
+_quick_libc.syscall.argtypes = [ctypes.c_long] * 4
 _libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
@@ -57,13 +61,20 @@ def syscall(number: int, *arguments: object, what: str) -> int:
     return _checked(_libc.syscall(ctypes.c_long(number), *passed), what)
 
 
+def quick_syscall(number: int, first: int, second: int = 0, third: int = 0, *, what: str) -> None:
+    """The same for programs' processes: nothing is allocated, the GIL is kept, so that few pages are written to."""
+    if _quick_libc.syscall(number, first, second, third) < 0:
+        syscall(number, first, second, third, what=what)  # the quick way does not tell why
+
+
 def bare_fork() -> int:
     """fork(2) without Python's work around it (half the price); only for a process with a single thread.
 
     What Python does after a fork repairs locks that other threads may have held, and runs handlers that modules
     registered (a new seed for `random`, say). The GIL is held across this call, so one thread's state stays whole.
     """
-    return _checked(_python_held_libc.fork(), "fork")
+    pid = _quick_libc.fork()
+    return pid if pid >= 0 else os.fork()  # which raises, and says why
 
 
 def unshare(flags: int) -> None:
@@ -125,18 +136,19 @@ class _CapabilityHeader(ctypes.Structure):
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _Capabilities = ctypes.c_uint32 * 6
+_own_capabilities = _CapabilityHeader(_LINUX_CAPABILITY_VERSION_3, 0)
+_no_capabilities = _Capabilities()
+_OWN, _NONE = ctypes.addressof(_own_capabilities), ctypes.addressof(_no_capabilities)
 
 
 def drop_capabilities() -> None:
     """Give up every capability for good (with no_new_privs, exec brings none back)."""
-    header = _CapabilityHeader(_LINUX_CAPABILITY_VERSION_3, 0)
-    _checked(_libc.capset(ctypes.byref(header), _Capabilities()), "capset")
+    quick_syscall(SYS_CAPSET, _OWN, _NONE, what="capset")
 
 
 def keep_permitted_capabilities() -> None:
     """Make effective again what a change of user left permitted (see PR_SET_KEEPCAPS)."""
-    header = _CapabilityHeader(_LINUX_CAPABILITY_VERSION_3, 0)
     data = _Capabilities()
-    _checked(_libc.capget(ctypes.byref(header), data), "capget")
+    _checked(_libc.capget(ctypes.byref(_own_capabilities), data), "capget")
     data[0], data[3] = data[1], data[4]
-    _checked(_libc.capset(ctypes.byref(header), data), "capset")
+    _checked(_libc.capset(ctypes.byref(_own_capabilities), data), "capset")

@@ -91,4 +91,4 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 def restrict_self(ruleset: int) -> None:
     """Put this thread and all it will start under the ruleset, for good; needs no_new_privs set before."""
-    kernel.syscall(kernel.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, what="landlock_restrict_self")
+    kernel.quick_syscall(kernel.SYS_LANDLOCK_RESTRICT_SELF, ruleset, what="landlock_restrict_self")

@@ -7,6 +7,8 @@ and reports from there. Python's are the modules `python` and `harness`; `Sandbo
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from selfcodealign.sandbox.verdict import Limits, Program, Verdict
@@ -21,6 +23,13 @@ class BuildError(Exception):
         self.cause = cause
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A version of a program that could not be built, and the report that says so."""
+
+    report: dict[str, Any]
+
+
 class Job(Protocol):
     """A program ready for a server."""
 
@@ -28,9 +37,12 @@ class Job(Protocol):
     def limits(self) -> Limits: ...
 
     def message(
-        self, damage: str | None = None, damages_wanted: bool = False, seconds: float | None = None
+        self, versions: Sequence[str | None] = (None,), damages_wanted: bool = False, seconds: float | None = None
     ) -> dict[str, Any]:
-        """What the server and the runner are told: JSON values, with `limits`, `stdin` and `keep_output_kib`."""
+        """What the server and the runner are told: JSON values, with `limits`, `stdin` and `keep_output_kib`.
+
+        `versions`: damages by their names, None for the program as it is; `damages_wanted`: report those there are.
+        """
         ...
 
 
@@ -70,14 +82,17 @@ class Runner(Protocol):
         """Called once, after the warm libraries have been imported."""
         ...
 
-    def get_ready(self, job: dict[str, Any]) -> Any:
-        """Before the fork: whatever `run` needs; must not run foreign code. Raises `BuildError`."""
+    def build(self, job: dict[str, Any]) -> Iterator[Any]:
+        """In the server, without running foreign code: what `run` needs for each version in `job["versions"]`.
+
+        Marshal values, or `Refused`. A version is a damage by its name, or None for the program as it is.
+        """
         ...
 
-    def refuse(self, error: BuildError) -> dict[str, Any]:
-        """The report on a text that is no program."""
+    def rehearse(self) -> None:
+        """In a program's process, behind its walls, before its program comes: do what makes `run` start sooner."""
         ...
 
-    def run(self, job: dict[str, Any], ready: Any, report: int, nonce: bytes) -> None:
+    def run(self, built: Any, report: int, nonce: bytes) -> None:
         """In the program's process, behind its walls: run it, report on `report` under `nonce`. Never returns."""
         ...

@@ -17,7 +17,8 @@ from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdi
 from selfcodealign.sandbox.worker import ServerSettings, WallMissing, Worker, WorkerDied
 
 Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
-_MOST_DAMAGES = 10
+_MOST_DAMAGES = 8
+_LEAST_DAMAGE_SECONDS = 0.25  # a damage can make a loop endless; a busy machine can make anything slow
 _FLAKE_SEEDS = (1, 2, 3, 5, 8, 13, 21, 34)
 
 
@@ -77,9 +78,10 @@ class Sandbox:
             return job
         strength = (self.strength if program.strength is None else program.strength) and program.kind == "tests"
         async with self._slots:
-            outcome = await self._ask(job.message(damages_wanted=strength), job)
-            if "died" in outcome:
-                return Verdict(Status.NOT_JUDGED, message=f"the worker died twice on this program: {outcome['died']}")
+            try:
+                (outcome,) = await self._ask(job, job.message(damages_wanted=strength))
+            except WorkerDied as death:
+                return Verdict(Status.NOT_JUDGED, message=f"the worker died twice on this program: {death}")
             verdict = self._language.judge(job, outcome)
             if verdict.passed and strength:
                 verdict = await self._measure_strength(job, verdict, self._language.damages_of(outcome))
@@ -92,34 +94,36 @@ class Sandbox:
         return sum(worker.count_programs() for worker in self._all)
 
     async def _measure_strength(self, job: Job, verdict: Verdict, damages: list[str]) -> Verdict:
-        """Run the tests against damaged responses: first all of it, then a spread of single places."""
-        seconds = min(job.limits.seconds, max(0.5, 5 * verdict.seconds))
-        results: list[Notice] = []
-        for gate in self._language.GATES:
-            results += await self._try_damage(job, gate, seconds)
-            if Notice.BY_ASSERTION in results:
-                break
+        """Run the tests against damaged responses: all of it damaged, and a spread of single places."""
+        seconds = min(job.limits.seconds, max(_LEAST_DAMAGE_SECONDS, 5 * verdict.seconds))
+        first, *further = self._language.GATES
         step = max(1, -(-len(damages) // _MOST_DAMAGES))
-        for damage in damages[::step]:
-            results += await self._try_damage(job, damage, seconds)
+        gate, *results = await self._try_damages(job, [first, *damages[::step]], seconds)
+        gates = [gate]
+        while Notice.BY_ASSERTION not in gates and further:
+            gates += await self._try_damages(job, [further.pop(0)], seconds)
+        results = [result for result in (*gates, *results) if result is not None]
         strength = sum(result is not Notice.NOT for result in results) / max(1, len(results))
         if Notice.BY_ASSERTION not in results:
             message = "no assertion notices any damage to the response"
             return replace(verdict, status=Status.WEAK_TESTS, message=message, strength=strength)
         return replace(verdict, strength=strength)
 
-    async def _try_damage(self, job: Job, damage: str, seconds: float) -> list[Notice]:
-        """How the tests took it; empty when the damage broke the response before any test ran."""
-        outcome = await self._ask(job.message(damage=damage, seconds=seconds), job)
-        if "died" in outcome:
-            return []
-        notice = self._language.noticed(job, outcome)
-        return [] if notice is None else [notice]
+    async def _try_damages(self, job: Job, damages: list[str], seconds: float) -> list[Notice | None]:
+        """How the tests took each; None where a damage broke the response before any test ran, or the worker."""
+        try:
+            outcomes = await self._ask(job, job.message(damages, seconds=seconds))
+        except WorkerDied:
+            return [None] * len(damages)
+        return [self._language.noticed(job, outcome) for outcome in outcomes]
 
     async def _look_for_flakes(self, job: Job, verdict: Verdict) -> Verdict:
         for seed in (_FLAKE_SEEDS * self.flake_reruns)[: self.flake_reruns]:
-            outcome = await self._ask(job.message(), job, hash_seed=seed)
-            again = verdict if "died" in outcome else self._language.judge(job, outcome)
+            try:
+                (outcome,) = await self._ask(job, job.message(), hash_seed=seed)
+            except WorkerDied:
+                continue
+            again = self._language.judge(job, outcome)
             if not again.passed:
                 message = (
                     f"passed, then under hash seed {seed}: {again.status} {again.error_type} {again.message}".strip()
@@ -127,17 +131,17 @@ class Sandbox:
                 return replace(again, status=Status.FLAKY, message=message, strength=verdict.strength)
         return verdict
 
-    async def _ask(self, message: dict[str, Any], job: Job, hash_seed: int = 0) -> dict[str, Any]:
-        """Have a worker run it; one that dies is replaced and the program run once more. {"died": why}: died twice."""
+    async def _ask(self, job: Job, message: dict[str, Any], hash_seed: int = 0) -> list[dict[str, Any]]:
+        """Have a worker run it; one that dies is replaced, and the program run once more. Raises `WorkerDied`."""
         warm = self._warm if self._language.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
         settings = self._settings(warm, hash_seed)
-        died = ""
+        died = WorkerDied()
         for _ in range(2):
             worker = await self._take(settings)
             try:
-                outcome = await worker.ask(message)
-            except WorkerDied as error:
-                died = str(error)
+                answer = await worker.ask(message)
+            except WorkerDied as death:
+                died = death
                 await self._discard(worker)
                 continue
             except BaseException:  # cancelled: the answer would be read by the next program
@@ -145,8 +149,8 @@ class Sandbox:
                 await asyncio.shield(self._discard(worker))
                 raise
             self._idle[settings].append(worker)
-            return outcome
-        return {"died": died}
+            return answer["outcomes"]
+        raise died
 
     def _settings(self, warm: tuple[str, ...], hash_seed: int = 0) -> ServerSettings:
         return ServerSettings(

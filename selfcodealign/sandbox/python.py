@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,7 +96,7 @@ class Job:
     fenced: bool
 
     def message(
-        self, damage: str | None = None, damages_wanted: bool = False, seconds: float | None = None
+        self, versions: Sequence[str | None] = (None,), damages_wanted: bool = False, seconds: float | None = None
     ) -> dict[str, Any]:
         """What the server and the harness are told."""
         limits = replace(self.limits, seconds=seconds) if seconds is not None else self.limits
@@ -108,7 +109,7 @@ class Job:
             "stdin": self.program.stdin,
             "keep_output_kib": self.program.keep_output_kib,
             "limits": {name: getattr(limits, name) for name in Limits.__slots__},
-            "damage": damage,
+            "versions": list(versions),
             "damages_wanted": damages_wanted,
         }
 

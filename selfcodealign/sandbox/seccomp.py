@@ -45,15 +45,14 @@ _ALONE_REFUSED = frozenset({"truncate", "inotify_init", "inotify_init1", "inotif
 Instruction = tuple[int, int, int, int]
 
 
-class _Filter(ctypes.Structure):
+class _Instruction(ctypes.Structure):
     _fields_ = [("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32)]
 
 
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.POINTER(_Filter))]
+class Filter(ctypes.Structure):
+    """A filter as the kernel takes it."""
 
-
-Filter = ctypes.Array[_Filter]
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.POINTER(_Instruction))]
 
 
 def _refuse(code: int = errno.EPERM) -> Instruction:
@@ -135,10 +134,10 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False) -> list[In
 
 def compile_filter(instructions: list[Instruction]) -> Filter:
     """Lay the instructions out as the kernel reads them."""
-    return (_Filter * len(instructions))(*[_Filter(*instruction) for instruction in instructions])
+    code = (_Instruction * len(instructions))(*[_Instruction(*instruction) for instruction in instructions])
+    return Filter(len(code), ctypes.cast(code, ctypes.POINTER(_Instruction)))
 
 
 def install_filter(compiled: Filter) -> None:
     """Put this process and all it will start under the filter, for good; needs no_new_privs set before."""
-    program = _Program(len(compiled), ctypes.cast(compiled, ctypes.POINTER(_Filter)))
-    kernel.syscall(kernel.SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(program), what="seccomp")
+    kernel.quick_syscall(kernel.SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.addressof(compiled), what="seccomp")

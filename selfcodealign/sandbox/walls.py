@@ -213,7 +213,7 @@ def used_mib(walls: Walls) -> float:
 
 
 def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, int]]:
-    """The rlimits of a program; `limits` has the fields of `Limits`. Made before the fork, so that it costs nothing."""
+    """The rlimits of a program; `limits` has the fields of `Limits`. Made in the server, which never forks."""
     mib = 2**20
     bounds = {
         resource.RLIMIT_AS: walls.base_address_space + int(limits["memory_mib"]) * mib,
@@ -223,8 +223,9 @@ def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, i
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
-        # The server is the same user, and so is whatever else that user runs where it is not the server's own.
-        resource.RLIMIT_NPROC: int(limits["processes"]) + 1 + _count_others(walls),
+        # The server, its forker and what stands ready are the same user, and so is whatever else that user runs where
+        # it is not the server's own.
+        resource.RLIMIT_NPROC: int(limits["processes"]) + 3 + _count_others(walls),
     }
     capped = []
     for which, bound in bounds.items():
@@ -254,10 +255,9 @@ def _count_others(walls: Walls) -> int:
 
 
 def close_walls(walls: Walls) -> None:
-    """Last step before foreign code: nothing below can be undone by this process or any that it starts."""
+    """Nothing below can be undone by this process or any that it starts; no_new_privs is set already."""
     if walls.mode == "unsafe":
         return
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if walls.has("capabilities"):
         kernel.drop_capabilities()
     if walls.ruleset >= 0 and walls.has("landlock"):

@@ -133,13 +133,14 @@ class Worker:
         return self._process.pid
 
     def count_programs(self) -> int:
-        """Processes below the server, which is the guard's one child."""
-        waiting = [child for server in _children(self.pid) for child in _children(server)]
+        """Processes below the forker, which is the server's one child, but for the one that stands ready."""
+        server = next(iter(_children(self.pid)), 0)
+        waiting = [child for forker in _children(server) for child in _children(forker)]
         count = 0
         while waiting:
             count += 1
             waiting += _children(waiting.pop())
-        return count
+        return max(0, count - 1)
 
     def abandon(self) -> None:
         """Let go at once: the server sees its socket close, kills its program and leaves."""

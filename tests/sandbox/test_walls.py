@@ -56,7 +56,7 @@ ENDLESS = {
     "ignored signals": "import signal\nfor n in (1, 2, 3, 13, 14, 15): signal.signal(n, signal.SIG_IGN)\n"
     "while True: pass",
     "threads in tight loops": (
-        "import threading\nfor _ in range(8): threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()"
+        "import threading\nfor _ in range(4): threading.Thread(target=lambda: any(iter(int, 1))).start()"
     ),
     "stopped itself": "import os, signal, time\nos.kill(os.getpid(), signal.SIGSTOP)\ntime.sleep(60)",
     "a regex that explodes": "import re\nre.match(r'(a+)+$', 'a' * 40 + 'b')",

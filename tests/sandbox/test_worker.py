@@ -37,8 +37,8 @@ def family(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("victim", ["guard", "server"])
-def test_a_killed_worker_is_replaced_and_its_program_run_again(victim: str, mode: str) -> None:
+@pytest.mark.parametrize("victim", [0, 1, 2], ids=["guard", "server", "forker"])
+def test_a_killed_worker_is_replaced_and_its_program_run_again(victim: int, mode: str) -> None:
     """Who kills a worker costs no verdict: the program is run once more by a new worker."""
     judge = Judge(mode, workers=1)  # type: ignore[arg-type]
     try:
@@ -47,13 +47,42 @@ def test_a_killed_worker_is_replaced_and_its_program_run_again(victim: str, mode
             run = asyncio.create_task(judge.sandbox.run(SLOW))
             await asyncio.sleep(0.3)
             (worker,) = judge.sandbox._all
-            os.kill(worker.pid if victim == "guard" else family(worker.pid)[0], signal.SIGKILL)
+            os.kill([worker.pid, *family(worker.pid)][victim], signal.SIGKILL)
             return (await run).status
 
         assert judge.wait(kill_while_running()) is Status.PASSED
         assert judge(GOOD).passed
         assert len(judge.sandbox._all) == 1
         assert judge.sandbox.count_programs() == 0
+    finally:
+        judge.close()
+
+
+def test_a_process_killed_while_it_stood_ready_is_not_the_programs_crash(mode: str) -> None:
+    """The process that waits for a program can be killed by others; the program is run by another one."""
+    judge = Judge(mode, workers=1)  # type: ignore[arg-type]
+    try:
+        for _ in range(3):
+            assert judge(GOOD).passed
+            (worker,) = judge.sandbox._all
+            _, forker, *ready = family(worker.pid)
+            assert set(ready) == set(family(forker))
+            for pid in ready:
+                os.kill(pid, signal.SIGKILL)
+            assert judge(GOOD).passed
+        assert judge.sandbox.count_programs() == 0
+    finally:
+        judge.close()
+
+
+def test_what_one_program_leaves_in_the_scratch_the_next_does_not_find(mode: str) -> None:
+    """The process for the next program is made early, and made again when the scratch had to be renewed."""
+    judge = Judge(mode, workers=1)  # type: ignore[arg-type]
+    look = "import os\nprint(os.listdir(), os.path.samefile('.', os.environ['TMPDIR']))\nopen('left', 'w').write('x')\n"
+    try:
+        for _ in range(4):
+            assert judge(Program(look, kind="script")).output == "[] True\n"
+            assert judge(GOOD).passed
     finally:
         judge.close()
 
@@ -70,7 +99,7 @@ def test_a_worker_killed_twice_judges_nothing(mode: str) -> None:
                 await asyncio.sleep(0.05)
                 for worker in list(judge.sandbox._all):
                     servers = family(worker.pid)
-                    if len(servers) > 1 and worker.pid not in killed:
+                    if len(servers) > 3 and worker.pid not in killed:
                         killed.add(worker.pid)
                         os.kill(servers[0], signal.SIGKILL)
             return (await run).status
