@@ -5,10 +5,12 @@
     python bench/training.py --rows 500 --rounds 3
 
 Both sides train the same model on the same rows in the same precision and rows per step, and take turns. The plain side
-draws rows at random and pads each forward pass of 8 to its longest row. Tokens are those of the rows, padding not
-counted; useful ones carry loss. "Allowed" is the factor that doing away with padding alone can give: tokens with
-padding over tokens. Time is process time on a CPU (others may share the cores) and wall time on a GPU; the first step
-of each turn is left out.
+draws rows at random and pads each forward pass of 8 to its longest row.
+
+Tokens are those of the rows, padding not counted; useful ones carry loss. "Packing allows" is tokens with padding over
+tokens without, in the very passes that the plain side made: what is gained when padding costs nothing and all else
+stays as it is. Time is process time on a CPU (others may share the cores) and wall time on a GPU; the first step of
+each turn is left out, on both sides with its tokens.
 """
 
 from __future__ import annotations
@@ -16,17 +18,22 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import random
 import shutil
 import statistics
 import sys
 import sysconfig
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+# Set before torch loads: threads that spin while they wait would be counted as work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
@@ -36,10 +43,20 @@ from selfcodealign.training.batching import BatchPlan
 from selfcodealign.training.chat import open_chat
 from selfcodealign.training.conversations import load_conversations
 from selfcodealign.training.loop import quiet
-from selfcodealign.training.masking import TokenRow, mask_rows
+from selfcodealign.training.masking import NO_LOSS, TokenRow, mask_rows
 from selfcodealign.training.weights import load_tokenizer, locate_model
 
 PADDED_PASS = 8
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One epoch of one side without its first step; `spots` are tokens with padding."""
+
+    seconds: float
+    tokens: int
+    useful: int
+    spots: int
 
 
 def main() -> None:
@@ -47,9 +64,9 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--random", choices=["0.5b", "1b"], help="random weights of this size, the model's tokenizer")
     parser.add_argument("--data", help="rows to train on instead of the standard library's functions")
-    parser.add_argument("--rows", type=int, default=192)
+    parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peak", type=float, help="the device's peak in TFLOP/s, dense bfloat16")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -64,34 +81,39 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 
     window = AutoConfig.from_pretrained(model).max_position_embeddings
     data = options.data or write_rows(folder / "rows.jsonl", options.rows)
-    rows = mask_rows(load_conversations(data).rows, chat, min(window, 1280), "drop").rows
-    settings = TrainSettings(
-        max_tokens=min(window, 1280), bad_rows="drop", device=device, epochs=1, batch=options.batch
-    )
-    kept = folder / "kept.jsonl"
     conversations = load_conversations(data).rows
+    rows = mask_rows(conversations, chat, min(window, 1280), "drop").rows
+    if len(rows) < 2 * options.batch:
+        sys.exit(f"{len(rows)} rows make fewer than two steps of {options.batch}: give more --rows")
+    settings = TrainSettings(max_tokens=min(window, 1280), device=device, epochs=1, batch=options.batch)
+    kept = folder / "kept.jsonl"
     kept.write_text("".join(json.dumps({"messages": conversations[row.number]}) + "\n" for row in rows))
     clock = time.process_time if device == "cpu" else _synchronized
     print(f"{len(rows)} rows of {sum(map(len, rows)) / len(rows):.0f} tokens (longest {max(map(len, rows))}), {device}")
     ours, plain = [], []
     for turn in range(options.rounds):
-        plain.append(plain_round(model, rows, chat.tokenizer, folder / f"plain{turn}", settings, clock))
-        ours.append(our_round(kept, model, folder / f"ours{turn}", settings, clock))
-    tell(rows, plain, ours, options, model)
+        plain.append(plain_turn(model, rows, chat.tokenizer, folder / f"plain{turn}", settings, clock))
+        ours.append(our_turn(kept, rows, model, folder / f"ours{turn}", settings, clock))
+    tell(plain, ours, options, model)
 
 
-def our_round(data: Path, model: str, out: Path, settings: TrainSettings, clock: Callable[[], float]) -> list[float]:
-    """Seconds of each step after the first."""
+def our_turn(
+    data: Path, rows: list[TokenRow], model: str, out: Path, settings: TrainSettings, clock: Callable[[], float]
+) -> Turn:
     times: list[float] = []
     train(data, model, out, settings, lambda event: times.append(clock()) if isinstance(event, Step) else None)
     shutil.rmtree(out)
-    return [after - before for before, after in pairwise(times)]
+    lengths = [len(row) for row in rows]
+    _, *steps = BatchPlan(lengths, settings.batch, 1, 1, settings.seed).steps(0)
+    seen = [rows[i] for step in steps for i in step if i < len(rows)]
+    tokens = sum(map(len, seen))
+    return Turn(times[-1] - times[0], tokens, sum(map(count_useful, seen)), tokens)
 
 
-def plain_round(
+def plain_turn(
     model: str, rows: list[TokenRow], tokenizer: Any, out: Path, settings: TrainSettings, clock: Callable[[], float]
-) -> list[float]:
-    """Seconds of each step after the first, of transformers' own Trainer with padding."""
+) -> Turn:
+    """An epoch of transformers' own Trainer with padding."""
     from datasets import Dataset
     from transformers import (
         AutoModelForCausalLM,
@@ -103,7 +125,15 @@ def plain_round(
     )
 
     times: list[float] = []
+    passes: list[tuple[int, int, int]] = []
     device = settings.device
+    pad = DataCollatorForSeq2Seq(tokenizer, padding=True)
+
+    def collate(examples: list[Any]) -> Any:
+        batch = pad(examples)
+        useful = int((batch["labels"] != NO_LOSS).sum())
+        passes.append((int(batch["attention_mask"].sum()), useful, batch["input_ids"].numel()))
+        return batch
 
     class Clock(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -133,48 +163,40 @@ def plain_round(
             model=network,
             args=arguments,
             train_dataset=Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in rows]),
-            data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True),
+            data_collator=collate,
             callbacks=[Clock()],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return [after - before for before, after in pairwise(times)]
+    later = passes[settings.batch // PADDED_PASS :]
+    return Turn(times[-1] - times[0], *(sum(column) for column in zip(*later, strict=True)))
 
 
-def tell(
-    rows: list[TokenRow], plain: list[list[float]], ours: list[list[float]], options: argparse.Namespace, model: str
-) -> None:
-    tokens = sum(map(len, rows)) / len(rows) * options.batch
-    useful = sum(label >= 0 for row in rows for label in row.labels) / len(rows) * options.batch
-    speeds = {}
-    for name, rounds in (("plain Trainer, padded", plain), ("selfcodealign train", ours)):
-        seconds = statistics.median(second for steps in rounds for second in steps)
-        speeds[name] = tokens / seconds
-        share = f", {share_of_peak(model, tokens / seconds, options.peak):.0%} of the peak" if options.peak else ""
-        print(f"{name:22} {tokens / seconds:9,.0f} tokens/s {useful / seconds:9,.0f} useful tokens/s{share}")
-    factor = speeds["selfcodealign train"] / speeds["plain Trainer, padded"]
-    print(f"factor {factor:.2f}; doing away with padding allows {padding(rows):.2f}")
+def count_useful(row: TokenRow) -> int:
+    return sum(label != NO_LOSS for label in row.labels)
 
 
-def padding(rows: list[TokenRow]) -> float:
-    """Tokens with padding over tokens, for passes of PADDED_PASS rows drawn at random."""
-    lengths = [len(row) for row in rows]
-    order = list(BatchPlan(lengths, 1, 1, 1, 0).steps(0))
-    passes = [[lengths[row[0]] for row in order[i : i + PADDED_PASS]] for i in range(0, len(order), PADDED_PASS)]
-    return sum(len(one) * max(one) for one in passes) / sum(lengths)
+def tell(plain: list[Turn], ours: list[Turn], options: argparse.Namespace, model: str) -> None:
+    for name, turns in (("plain Trainer, padded", plain), ("selfcodealign train", ours)):
+        speed = statistics.median(turn.tokens / turn.seconds for turn in turns)
+        useful = statistics.median(turn.useful / turn.seconds for turn in turns)
+        share = f", {share_of_peak(model, speed, options.peak):.0%} of the peak" if options.peak else ""
+        print(f"{name:22} {speed:9,.0f} tokens/s {useful:9,.0f} useful tokens/s{share}")
+    factors = [
+        (mine.tokens / mine.seconds) / (other.tokens / other.seconds) for other, mine in zip(plain, ours, strict=True)
+    ]
+    allowed = sum(turn.spots for turn in plain) / sum(turn.tokens for turn in plain)
+    rounds = " ".join(f"{factor:.2f}" for factor in factors)
+    print(f"factor {statistics.median(factors):.2f} (rounds: {rounds}); packing allows {allowed:.2f}")
 
 
 def share_of_peak(model: str, tokens_per_second: float, peak: float) -> float:
     """Arithmetic of forward and backward (6 operations per weight and token, attention left out) over the peak."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
-        from transformers import AutoConfig
-
-        weights = sum(
-            p.numel() for p in AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model)).parameters()
-        )
-    return 6 * weights * tokens_per_second / (peak * 1e12)
+        network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+    return 6 * sum(weight.numel() for weight in network.parameters()) * tokens_per_second / (peak * 1e12)
 
 
 def make_random(options: argparse.Namespace, folder: Path) -> str:
@@ -207,9 +229,10 @@ def write_rows(path: Path, count: int) -> str:
     found: list[dict[str, str]] = []
     for file in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         source = file.read_text("utf-8", errors="replace")
+        lines = source.splitlines()
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef) and (said := ast.get_docstring(node)):
-                code = ast.get_source_segment(source, node) or ""
+                code = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
                 task = f"Write a Python function `{node.name}`. {said.splitlines()[0]}"
                 found.append({"instruction": task, "response": f"```python\n{code}\n```"})
     random.Random(0).shuffle(found)

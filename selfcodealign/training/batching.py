@@ -16,10 +16,8 @@ from dataclasses import dataclass
 
 from selfcodealign.errors import TrainingError
 
-#: Tokens that one forward pass should hold, to keep the arithmetic units busy. On a CPU attention is computed over the
-#: whole pass, other rows masked, so passes are short there: 64 rows of 78 tokens took 1.66 s at 4 rows a pass, 2.72 s
-#: at 1 and 2.49 s at 16.
-_FULL_PASS = {"cpu": 384, "cuda": 8192}
+#: Tokens that one forward pass should hold: more keep the arithmetic units no busier and take more memory.
+_FULL_PASS = {"cpu": 2048, "cuda": 8192}
 
 
 @dataclass(frozen=True)

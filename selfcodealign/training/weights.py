@@ -13,6 +13,7 @@ import torch
 
 from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.recipe import TrainSettings
+from selfcodealign.training.attention import attend_rows_apart
 
 #: Larger weight files are known by size, head and tail instead of by all their bytes.
 _WHOLE_BYTES = 64 << 20
@@ -81,9 +82,12 @@ def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any
             kwargs["attn_implementation"] = settings.attention
         if settings.method == "qlora":
             kwargs |= {"dtype": torch.bfloat16, "quantization_config": _four_bit(device)}
-        return AutoModelForCausalLM.from_pretrained(location, config=config, **kwargs), kept
+        model: Any = AutoModelForCausalLM.from_pretrained(location, config=config, **kwargs)
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"cannot load {location}: {_first_line(error)}") from None
+    if settings.packing and not settings.attention:
+        attend_rows_apart(model)
+    return model, kept
 
 
 def choose_adapters(settings: TrainSettings) -> Any:

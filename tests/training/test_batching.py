@@ -56,9 +56,9 @@ def test_forward_passes_of_a_step_hold_about_the_same_number_of_tokens():
 
 def test_micro_batch_is_chosen_to_fill_a_pass():
     """Short rows go together in numbers, long ones alone; the number always divides the step."""
-    assert plan_batches([4] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 64
-    assert plan_batches([80] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 4
-    assert plan_batches([2000] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 1
+    assert plan_batches([20] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 64
+    assert plan_batches([250] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 8
+    assert plan_batches([3000] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 1
     assert plan_batches([200] * 9, batch=64, micro_batch=None, processes=4, seed=0, device="cuda").accumulation == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,16 +11,19 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from selfcodealign.errors import TrainingError
+from selfcodealign.training.attention import ROW_BY_ROW, attend_rows_apart
 from selfcodealign.training.isolation import check_isolation
 
 ROWS = [[20, 31, 7, 55, 90, 12, 13], [40, 41, 60, 8, 9], [77, 20, 20, 33]]
 
 
-@pytest.fixture(scope="module", params=["sdpa", "eager"])
+@pytest.fixture(scope="module", params=["sdpa", "eager", ROW_BY_ROW])
 def model(request: pytest.FixtureRequest, tiny_base: Path):
-    return AutoModelForCausalLM.from_pretrained(
-        tiny_base, dtype=torch.float32, attn_implementation=request.param
-    ).eval()
+    chosen = "sdpa" if request.param == ROW_BY_ROW else request.param
+    network: Any = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32, attn_implementation=chosen)
+    if request.param == ROW_BY_ROW:
+        attend_rows_apart(network)
+    return network.eval()
 
 
 def pack(rows: list[list[int]]) -> dict:

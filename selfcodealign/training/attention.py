@@ -1,0 +1,63 @@
+"""Attention over packed rows, one row after the other.
+
+transformers keeps packed rows apart by a block-diagonal mask. Torch's kernel for CPUs computes what the mask then
+throws away: a pass of n tokens costs n², whatever the lengths of its rows, so that packing loses in attention what it
+saves elsewhere. Cut at the rows' boundaries, attention costs what the rows cost alone, and everything else still runs
+over the whole pass without padding. Kernels of variable length (flash attention) do the same on a GPU.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+#: The name under which transformers knows this attention.
+ROW_BY_ROW = "row_by_row"
+
+
+def attend_row_by_row(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """What transformers' `sdpa` gives for a packed pass: (1, tokens, heads, head size), and no attention weights.
+
+    `query`, `key`, `value`: (1, heads, tokens, head size). `cu_seq_lens_q`: where each row begins, and the end, as
+    TRL's collator gives them. Whatever the model's mask says inside a row (a sliding window, say) is kept. Without
+    boundaries, or where they do not fit the tensors, it is `sdpa` itself with the mask.
+    """
+    bounds = [] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
+    packed = query.shape[0] == 1 and bounds[-1:] == [query.shape[2]] == [key.shape[2]]
+    if not packed or kwargs.get("position_bias") is not None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    attended = []
+    for start, end in pairwise(bounds):
+        q, k, v = (tensor[:, :, start:end] for tensor in (query, key, value))
+        attended.append(sdpa_attention_forward(module, q, k, v, _cut_mask(attention_mask, start, end), **kwargs)[0])
+    return torch.cat(attended, 1), None
+
+
+def _cut_mask(mask: torch.Tensor | None, start: int, end: int) -> torch.Tensor | None:
+    """The part of the mask inside one row; None where it is the causal one, for which the kernel has a faster way."""
+    if mask is None:
+        return None
+    inside = mask[..., start:end, start:end]
+    causal = torch.ones(end - start, end - start, dtype=torch.bool, device=mask.device).tril()
+    return None if torch.equal(inside, causal.expand_as(inside)) else inside
+
+
+def attend_rows_apart(model: Any) -> None:
+    """Let `model` use this attention, where it would use torch's (`sdpa`) on a CPU; other choices are left alone."""
+    if model.config._attn_implementation == "sdpa" and model.device.type == "cpu":
+        AttentionInterface.register(ROW_BY_ROW, attend_row_by_row)
+        AttentionMaskInterface.register(ROW_BY_ROW, sdpa_mask)
+        model.set_attn_implementation(ROW_BY_ROW)
