@@ -103,11 +103,13 @@ async def evaluate(
         for candidate in candidates:
             folder = out / _folder_name(candidate.label)
             answers = await _answers(candidate, sets, folder, settings, progress, notes)
-            for one in sets:
+            progress.start(f"{candidate.label}: judging", sum(map(len, answers.values())))
+            found = await _judge(sets, answers, judging, progress)
+            for one, rows in zip(sets, found, strict=True):
                 name = one.benchmark.name
-                judged[candidate.label, name] = await _judge(one, answers[name], judging, progress, candidate.label)
-                write_results(folder / name, judged[candidate.label, name])
-                write_evalplus(folder / name / "eval_results.json", judged[candidate.label, name], one.file.md5)
+                judged[candidate.label, name] = rows
+                write_results(folder / name, rows)
+                write_evalplus(folder / name / "eval_results.json", rows, one.file.md5)
     scores = [
         score
         for candidate in candidates
@@ -196,19 +198,21 @@ def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:
 
 
 async def _judge(
-    one: _Set, samples: Sequence[Sample], judging: Judging, progress: EvaluationProgress, label: str
-) -> list[Judged]:
-    by_task: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        by_task[sample.task_id].append(sample)
-    work = [(one.benchmark, problem, [s.solution for s in by_task[problem.task_id]]) for problem in one.problems]
-    progress.start(f"{label}: {one.benchmark.name}, judging", len(samples))
+    sets: Sequence[_Set], answers: Mapping[str, Sequence[Sample]], judging: Judging, progress: EvaluationProgress
+) -> list[list[Judged]]:
+    """The outcomes by set. All tasks of all sets stand in one queue, so that no core waits for the last of a set."""
+    tasks: list[tuple[int, Problem, list[Sample]]] = []
+    for number, one in enumerate(sets):
+        by_task: dict[str, list[Sample]] = defaultdict(list)
+        for sample in answers[one.benchmark.name]:
+            by_task[sample.task_id].append(sample)
+        tasks += [(number, problem, by_task[problem.task_id]) for problem in one.problems]
+    work = [(sets[number].benchmark, problem, [s.solution for s in samples]) for number, problem, samples in tasks]
     outcomes = await judge_all(judging, work, lambda number, answers: progress.advance(answers))
-    return [
-        (problem, sample, outcome)
-        for problem, found in zip(one.problems, outcomes, strict=True)
-        for sample, outcome in zip(by_task[problem.task_id], found, strict=True)
-    ]
+    judged: list[list[Judged]] = [[] for _ in sets]
+    for (number, problem, samples), found in zip(tasks, outcomes, strict=True):
+        judged[number] += [(problem, sample, outcome) for sample, outcome in zip(samples, found, strict=True)]
+    return judged
 
 
 def _write(out: Path, evaluation: Evaluation) -> None:

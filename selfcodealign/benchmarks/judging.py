@@ -55,10 +55,14 @@ class Judging:
         """The outcome of each solution of one task, in order. Raises `SandboxError` when the machine fails."""
         distinct = list(dict.fromkeys(codes))
         size = benchmark.answers_at_once(problem)
-        batches = [distinct[start : start + size] for start in range(0, len(distinct), size)]
+        batches = iter([distinct[start : start + size] for start in range(0, len(distinct), size)])
         found: dict[str, Outcome] = {}
-        for batch in batches:
-            found.update(zip(batch, await self._run(benchmark, problem, batch), strict=True))
+
+        async def take() -> None:
+            for batch in batches:
+                found.update(zip(batch, await self._run(benchmark, problem, batch), strict=True))
+
+        await run_workers(min(self.concurrency, -(-len(distinct) // size)), take)
         # An answer that kills what it can reach must not take others with it, and a machine may stumble once.
         again = ("not_judged", "crashed") if size > 1 else ("not_judged",)
         for code in [code for code, outcome in found.items() if outcome.status in again]:

@@ -116,12 +116,34 @@ def test_a_broken_reference_is_nobodys_failure() -> None:
 def test_slow_references_give_answers_more_time() -> None:
     """An answer may take four times what the reference took, also beyond a second."""
     spin = (
-        "    import time\n    end = time.process_time() + {}\n    while time.process_time() < end: pass\n    return 1\n"
+        "    import time\n    end = time.process_time() + {}\n"
+        "    while time.process_time() < end: sum(range(10000))\n    return 1\n"
     )
     row = evalplus_row(canonical_solution=spin.format(0.3), base_input=[[[]]], plus_input=[])
     benchmark, (problem,) = read("humaneval+", row)
     ((inside, beyond),) = judge((benchmark, problem, [HEAD + spin.format(1.05), HEAD + spin.format(2.0)]))
     assert (inside.status, beyond.status) == ("passed", "timeout")
+
+
+def test_an_answer_wrong_at_once_is_not_asked_for_the_rest() -> None:
+    """The first wrong value ends it: the answer never meets the call on which it would end its process."""
+    row = evalplus_row(base_input=[[[1, 2]], [[9]]], plus_input=[])
+    benchmark, (problem,) = read("humaneval+", row)
+    code = HEAD + "    import os\n    return 0 if numbers != [9] else os._exit(0)\n"
+    ((outcome,),) = judge((benchmark, problem, [code]))
+    assert (outcome.status, outcome.suites["base"].index) == ("failed", 0)
+    assert outcome.detail == "base test 0: gave 0, expected 3"
+
+
+def test_answers_to_a_slow_reference_are_judged_alike_in_pieces() -> None:
+    """A reference slow enough to be computed by several processes gives right and wrong answers their verdicts."""
+    slow = "    for _ in range(6_000_000): pass\n    return sum(numbers)\n"
+    row = evalplus_row(canonical_solution=slow, base_input=[[[number]] for number in range(16)], plus_input=[[[3]]])
+    benchmark, (problem,) = read("humaneval+", row)
+    wrong = "    return sum(numbers) if numbers != [13] else 12\n"
+    ((right, late),) = judge((benchmark, problem, [HEAD + "    return sum(numbers)\n", HEAD + wrong]))
+    assert (right.status, late.status) == ("passed", "failed")
+    assert late.detail == "base test 13: gave 12, expected 13"
 
 
 def test_mbpp_inputs_have_their_true_types_and_oracles() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import marshal
 import os
@@ -17,22 +18,19 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NoReturn
 
+from selfcodealign.benchmarks.inside.time_limit import OutOfTime, TimeLimit, by_clock
 from selfcodealign.benchmarks.inside.values import digest, pack
 
 #: The name an answer's code sees as its module: not "__main__", so that blocks meant for a script stay quiet.
 MODULE = "answer"
 _HEADER = struct.Struct("<I")
-#: Wall time allowed per second of processor time, because other programs share the machine; and a little to start.
-#: Only an answer that waits for nothing meets it.
-_WALL_FACTOR, _WALL_START = 8.0, 4.0
 #: No value is larger than this many bytes; a frame that says so was never sent by us.
 LARGEST = 1_500_000_000
 #: A reply is sent after this many seconds at the latest (plus one call), so that a wrong value ends the work soon.
 TURN = 0.05
-
-
-class OutOfTime(BaseException):
-    """Raised inside the answer's own code when its time is over; not an Exception, so it is seldom swallowed."""
+#: So many new containers before Python looks for cycles among them: some tasks make millions of tuples, and looking
+#: through those takes longer than making them.
+GARBAGE = 2_000_000
 
 
 class Sink(io.RawIOBase):
@@ -50,32 +48,6 @@ def silence() -> None:
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(Sink()), write_through=False)
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(Sink()), write_through=False)
     sys.stdin = io.StringIO("")
-
-
-class TimeLimit:
-    """A limit on what the code run next may take; raises `OutOfTime` inside it."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-        signal.signal(signal.SIGPROF, self._on_processor_time)
-        signal.signal(signal.SIGALRM, self._on_wall_time)
-
-    def set(self, seconds: float) -> None:
-        """`seconds` of processor time from now (eight times that and 4 s by the clock); 0 takes the limit back."""
-        self._until = time.process_time() + seconds
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        signal.setitimer(signal.ITIMER_REAL, seconds * _WALL_FACTOR + _WALL_START if seconds else 0)
-
-    def _on_processor_time(self, signum: int, frame: object) -> None:
-        # The kernel counts for this timer in whole ticks, which is far off when many processes share a core.
-        left = self._until - time.process_time()
-        if left > 0:
-            signal.setitimer(signal.ITIMER_PROF, max(left, 0.005))
-            return
-        raise OutOfTime
-
-    def _on_wall_time(self, signum: int, frame: object) -> NoReturn:
-        raise OutOfTime
 
 
 def define(source: str, name: str = MODULE) -> dict[str, Any]:
@@ -105,6 +77,9 @@ def serve_calls(
     ("time", seconds, "", ""). It ends early after a call that gave no value, and when `TURN` seconds are over.
     `gather` turns a lazy answer (map, generator) into a list, where only its members count; `whole` forbids digests.
     """
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+    gc.enable()
     limit = TimeLimit()
     silence()
     function: Callable[..., Any] = print
@@ -128,6 +103,7 @@ def serve_calls(
                     reply = ("value", seconds, *pack(value))
                 else:
                     reply = ("digest", seconds, type(value).__name__, hashed)
+                limit.lift()
             except OutOfTime:
                 reply = ("time", time.process_time() - start, "", "")
             except BaseException as error:
@@ -143,7 +119,7 @@ def _send_in_peace(limit: TimeLimit, pipe: int, message: list) -> None:
     # A limit may run out just while it is taken back.
     for _ in range(2):
         try:
-            limit.set(0)
+            limit.stop()
             break
         except OutOfTime:
             continue
@@ -239,7 +215,7 @@ class AnswerProcess:
 
         def in_time() -> bool:
             over = _clock(clock) - used > 2 * longest + 1.5
-            return not over and time.monotonic() - started < 1.5 * (longest * _WALL_FACTOR + _WALL_START)
+            return not over and time.monotonic() - started < 1.5 * by_clock(longest)
 
         try:
             data = _read_frame(self._replies, in_time)
@@ -253,6 +229,10 @@ class AnswerProcess:
         if not isinstance(message, list) or not message:
             return [("crashed", 0.0, "", "the answer ended its process in the middle of a call")]
         return message
+
+    def replied(self, seconds: float) -> bool:
+        """Whether there is a reply, or comes one within `seconds`."""
+        return bool(select.select([self._replies], [], [], seconds)[0])
 
     def end(self) -> None:
         """Kill the process and take its remains away."""

@@ -3,93 +3,14 @@
 from __future__ import annotations
 
 import gc
-import pickle
-import time
 from collections.abc import Callable
 from typing import Any
 
-from selfcodealign.benchmarks.inside.answer_process import TURN, AnswerProcess, define, describe, silence
-from selfcodealign.benchmarks.inside.oracles import PRESENCE, UNORDERED, find_check, has_oracle
-from selfcodealign.benchmarks.inside.values import OPAQUE, digest, pack, unpack
-
-#: Most calls asked for at once.
-CALLS = 256
-_PLAIN = (bool, int, float, complex, str, list, tuple, dict, set, type(None))
-
-
-class BrokenReference(Exception):
-    """The benchmark's own solution does not run here: nobody's answer can be judged."""
-
-
-class Task:
-    """One task's calls, as `differential.pack_task` wrote them (a pickle of plain builtins).
-
-    `suites` maps a suite's name to its calls: lists of arguments, or texts of arguments where `written`.
-    `reference` is the code that gives the expected values; `expected` holds them where there is no such code.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        fields = pickle.loads(data)
-        self.entry_point: str = fields["entry_point"]
-        self.reference: str = fields["reference"]
-        self.rule: str = fields["rule"]
-        self.oracle: str = fields["oracle"]
-        self.atol: float = fields["atol"]
-        self.floor: float = fields["floor"]
-        self.factor: float = fields["factor"]
-        self.total: float = fields["total"]
-        self.expected: dict[str, list] = fields["expected"]
-        self._written: bool = fields["written"]
-        self._suites: bytes = fields["suites"]
-
-    def calls(self) -> dict[str, list]:
-        """A fresh copy of every suite's arguments, because functions change what they are given."""
-        suites = pickle.loads(self._suites)
-        if self._written:
-            return {name: [eval(f"[{text}]", {}) for text in texts] for name, texts in suites.items()}
-        return suites
-
-    def find(self, names: dict[str, Any]) -> Callable:
-        """The function under test among an answer's names; LeetCode answers have it as a method of `Solution`."""
-        if self.entry_point not in names and "Solution" in names:
-            return getattr(names["Solution"](), self.entry_point)
-        return names[self.entry_point]
-
-
-class Reference:
-    """Expected values, computed call by call and only as far as an answer gets."""
-
-    def __init__(self, task: Task, calls: dict[str, list]) -> None:
-        self._task = task
-        self._calls = calls
-        self._known: dict[str, list[tuple[Any, float]]] = {name: [] for name in calls}
-        self._function: Callable | None = None
-        self._presence = task.rule == "mbpp" and task.entry_point in PRESENCE
-
-    def some(self, suite: str, first: int, end: int) -> list[tuple[Any, float]]:
-        """Values from call `first` on, with the seconds each took the reference: as many as `TURN` allows, at least
-        one before `end`. Raises `BrokenReference`."""
-        if not self._task.reference:
-            return [(value, 0.0) for value in self._task.expected[suite][first : min(end, first + CALLS)]]
-        known = self._known[suite]
-        stop = time.monotonic() + TURN
-        while len(known) < min(end, first + CALLS) and (len(known) <= first or time.monotonic() < stop):
-            known.append(self._compute(suite, len(known)))
-        return known[first : min(end, first + CALLS)]
-
-    def _compute(self, suite: str, number: int) -> tuple[Any, float]:
-        try:
-            if self._function is None:
-                self._function = self._task.find(define(self._task.reference, "reference"))
-            start = time.process_time()
-            value = self._function(*self._calls[suite][number])
-            seconds = time.process_time() - start
-        except Exception as error:
-            raise BrokenReference(f"{suite} call {number}: {type(error).__name__}: {describe(error)}") from None
-        if self._presence:
-            return value is not None, seconds
-        # Other values get the same plain form as an answer's, so that a Counter equals a Counter.
-        return (value if type(value) in _PLAIN else unpack(pack(value)[1])), seconds
+from selfcodealign.benchmarks.inside.answer_process import AnswerProcess, silence
+from selfcodealign.benchmarks.inside.oracles import UNORDERED, find_check, has_oracle
+from selfcodealign.benchmarks.inside.reference import Reference
+from selfcodealign.benchmarks.inside.task import Task
+from selfcodealign.benchmarks.inside.values import OPAQUE, digest, unpack
 
 
 def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
@@ -97,6 +18,8 @@ def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
 
     All processes are forked before the first expected value exists. Raises `BrokenReference`.
     """
+    # References build large lists and no cycles worth collecting; looking for some only takes time.
+    gc.disable()
     calls = task.calls()
     whole = has_oracle(task.rule, task.oracle)
     gather = task.rule == "mbpp" and task.entry_point in UNORDERED
@@ -105,8 +28,6 @@ def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
         for source in sources
     ]
     silence()
-    # References build large lists and no cycles worth collecting; looking for some only takes time.
-    gc.disable()
     reference = Reference(task, task.calls())
     try:
         return [
@@ -117,25 +38,30 @@ def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
         for process in processes:
             for one in process.values():
                 one.end()
+        reference.end()
 
 
 def _judge_suite(task: Task, suite: str, calls: list, process: AnswerProcess, reference: Reference) -> dict[str, Any]:
-    """Ask for some calls at a time; while the answer computes their values the reference computes the next ones."""
+    """Ask for some calls at a time; while the answer computes their values the reference computes the next ones.
+
+    Few calls at first, because most wrong answers are wrong at once, and may take long where they need not be asked.
+    """
     check = find_check(task.rule, task.oracle, task.atol)
     left = min(task.total, task.floor * max(1, len(calls))) + 1
     process.request(-1, [left])
-    expected = reference.some(suite, 0, len(calls))
+    expected = reference.ahead(suite, 0, process.replied)
     kind, used, *details = process.reply(left)[0]
     verdict: dict[str, Any] = {"status": "pass", "index": -1, "passed": 0, "calls": len(calls), "seconds": used}
     if kind != "value":
         process.end()
         return verdict | _failure(kind, -1, details)
     left = task.total
-    number = 0
+    number, burst = 0, 1
     while number < len(calls):
-        limits = [min(left, max(task.floor, task.factor * seconds)) for _, seconds in expected]
+        expected = expected or reference.some(suite, number)
+        limits = [min(left, max(task.floor, task.factor * seconds)) for _, seconds in expected[:burst]]
         process.request(number, limits)
-        ahead = reference.some(suite, number + len(expected), len(calls))
+        ahead = reference.ahead(suite, number + len(expected), process.replied)
         for (value, _), reply in zip(expected, replies := process.reply(max(limits)), strict=False):
             kind, used, *details = reply
             left -= used
@@ -151,6 +77,7 @@ def _judge_suite(task: Task, suite: str, calls: list, process: AnswerProcess, re
             verdict["passed"] += 1
             number += 1
         expected = expected[len(replies) :] + ahead
+        burst *= 4
     process.end()
     return verdict
 

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.benchmarks.inside import calls, scripts, timing
-from selfcodealign.benchmarks.inside.calls import BrokenReference
+from selfcodealign.benchmarks.inside.reference import BrokenReference
+from selfcodealign.benchmarks.inside.task import Task
 
 # The sandbox forgets modules named after the project before a program starts, so that none leads to its harness.
 sys.modules["benchmark_judge"] = sys.modules[__name__]
 
 _WORK: dict[str, Callable[[dict[str, Any]], list]] = {
-    "calls": lambda data: calls.judge(calls.Task(data["task"]), data["answers"]),
+    "calls": lambda data: calls.judge(Task(data["task"]), data["answers"]),
     "scripts": lambda data: scripts.judge(data["tests"], data["answers"], data["seconds"]),
-    "timing": lambda data: timing.measure(calls.Task(data["task"]), data["references"], data["answers"]),
+    "timing": lambda data: timing.measure(Task(data["task"]), data["references"], data["answers"]),
 }
 
 

@@ -6,7 +6,9 @@ import statistics
 from typing import Any
 
 from selfcodealign.benchmarks.inside.answer_process import AnswerProcess
-from selfcodealign.benchmarks.inside.calls import BrokenReference, Task, judge
+from selfcodealign.benchmarks.inside.calls import judge
+from selfcodealign.benchmarks.inside.reference import BrokenReference
+from selfcodealign.benchmarks.inside.task import Task
 
 #: An answer that takes longer than this is beyond the slowest reference (EvalPerf's limit, in seconds).
 SECONDS = 45.0

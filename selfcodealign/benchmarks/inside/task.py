@@ -1,0 +1,42 @@
+"""A task that is judged by calls, as it arrives inside the sandbox."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+
+class Task:
+    """One task's calls, as `differential.pack_task` wrote them (a pickle of plain builtins).
+
+    `suites` maps a suite's name to its calls: lists of arguments, or texts of arguments where `written`.
+    `reference` is the code that gives the expected values; `expected` holds them where there is no such code.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        fields = pickle.loads(data)
+        self.entry_point: str = fields["entry_point"]
+        self.reference: str = fields["reference"]
+        self.rule: str = fields["rule"]
+        self.oracle: str = fields["oracle"]
+        self.atol: float = fields["atol"]
+        self.floor: float = fields["floor"]
+        self.factor: float = fields["factor"]
+        self.total: float = fields["total"]
+        self.expected: dict[str, list] = fields["expected"]
+        self._written: bool = fields["written"]
+        self._suites: bytes = fields["suites"]
+
+    def calls(self) -> dict[str, list]:
+        """A fresh copy of every suite's arguments, because functions change what they are given."""
+        suites = pickle.loads(self._suites)
+        if self._written:
+            return {name: [eval(f"[{text}]", {}) for text in texts] for name, texts in suites.items()}
+        return suites
+
+    def find(self, names: dict[str, Any]) -> Callable:
+        """The function under test among an answer's names; LeetCode answers have it as a method of `Solution`."""
+        if self.entry_point not in names and "Solution" in names:
+            return getattr(names["Solution"](), self.entry_point)
+        return names[self.entry_point]
