@@ -1,10 +1,11 @@
 """HumanEval+ and MBPP+ of recorded answers: our verdicts and time beside those of `evalplus.evaluate`, in one run.
 
-    python bench/evaluation.py --evalplus PATH/TO/evalplus.evaluate        # both tools, alternating; verdicts compared
-    python bench/evaluation.py --references                                # all references pass, damaged ones fail
+    python bench/evaluation.py --data DIR --evalplus PATH/TO/evalplus.evaluate   # both tools, alternating
+    python bench/evaluation.py --data DIR --references [NAME ...]                # references pass, damaged ones fail
 
-The answers are those of Llama-3.2-3B-Instruct in ../shared/data/recorded. Nothing is cached on either side: each run
-of either tool is a new process with an empty cache folder. Ours judges both sets in one call with the walls up; the
+DIR holds the published files under the paths of `SETS` and `REFERENCES` below: problems in folders by benchmark, and in
+`recorded` answers as JSON Lines with the result file that EvalPlus made of them. Nothing is cached on either side: each
+run of either tool is a new process with an empty cache folder. Ours judges both sets in one call with the walls up; the
 official tool takes one set per call, with its own default number of workers (half the cores) unless --parallel says
 otherwise. `evalplus` belongs in an environment of its own.
 """
@@ -31,7 +32,6 @@ from selfcodealign.benchmarks.judging import Judging, judge_all
 from selfcodealign.benchmarks.problem_files import load_rows
 from selfcodealign.recipe import ExecutionSettings
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SETS = {
     "humaneval": ("humanevalplus/HumanEvalPlus-v0.1.9.jsonl.gz", "evalplus-Llama-3.2-3B-Instruct-humaneval"),
     "mbpp": ("mbppplus/MbppPlus-v0.1.0.jsonl.gz", "evalplus-Llama-3.2-3B-Instruct-mbpp"),
@@ -81,24 +81,24 @@ def read_verdicts(path: Path) -> Verdicts:
     }
 
 
-def run_ours(folder: Path) -> tuple[Cost, dict[str, Verdicts]]:
+def run_ours(data: Path, folder: Path) -> tuple[Cost, dict[str, Verdicts]]:
     """Cost and verdicts of one call of ours for both sets, as a new process with an empty cache."""
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
-        command += ["-b", f"{name}+", "--problems", f"{name}={DATA / problems}"]
-        command += ["--samples", f"{name}={DATA / 'recorded' / samples}.jsonl"]
+        command += ["-b", f"{name}+", "--problems", f"{name}={data / problems}"]
+        command += ["--samples", f"{name}={data / 'recorded' / samples}.jsonl"]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
     cost = time_command(command, environment)
     found = {name: read_verdicts(folder / "scores" / "answers" / f"{name}+" / "eval_results.json") for name in SETS}
     return cost, found
 
 
-def run_theirs(name: str, tool: Path, folder: Path, parallel: int | None) -> tuple[Cost, Verdicts]:
+def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[Cost, Verdicts]:
     """Cost and verdicts of one call of `evalplus.evaluate`, as a new process with an empty cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
-    local.write_bytes(gzip.decompress((DATA / problems).read_bytes()))
-    answers = Path(shutil.copy(DATA / "recorded" / f"{samples}.jsonl", folder / "answers.jsonl"))
+    local.write_bytes(gzip.decompress((data / problems).read_bytes()))
+    answers = Path(shutil.copy(data / "recorded" / f"{samples}.jsonl", folder / "answers.jsonl"))
     command = [str(tool), "--dataset", name, "--samples", str(answers)]
     command += ["--parallel", str(parallel)] if parallel else []
     environment = os.environ | {
@@ -123,20 +123,20 @@ def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> 
             print(f"  {task}: ours {verdict}, {whose} {theirs[task]} (base, plus)")
 
 
-def compare_tools(tool: Path, rounds: int, parallel: int | None) -> None:
+def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None) -> None:
     """Alternate: ours, theirs on one set, ours, theirs on the other; medians of the rounds."""
     ours: list[Cost] = []
     theirs: dict[str, list[Cost]] = {name: [] for name in SETS}
     for _ in range(rounds):
         for name in SETS:
             with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-                cost, found = run_ours(Path(one))
+                cost, found = run_ours(data, Path(one))
                 ours.append(cost)
-                cost, official = run_theirs(name, tool, Path(two), parallel)
+                cost, official = run_theirs(name, tool, data, Path(two), parallel)
                 theirs[name].append(cost)
             print(f"ours, both sets: {ours[-1]}; evalplus, {name}: {cost}", flush=True)
             report_verdicts(name, found[name], official, "evalplus")
-            recorded = read_verdicts(DATA / "recorded" / f"{SETS[name][1]}_eval_results.json")
+            recorded = read_verdicts(data / "recorded" / f"{SETS[name][1]}_eval_results.json")
             report_verdicts(name, found[name], recorded, "recorded")
     for what in ("wall", "processor"):
         total = sum(statistics.median(getattr(cost, what) for cost in costs) for costs in theirs.values())
@@ -144,13 +144,13 @@ def compare_tools(tool: Path, rounds: int, parallel: int | None) -> None:
         print(f"{what}: evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
 
 
-async def check_references() -> None:
+async def check_references(data: Path, names: list[str]) -> None:
     """Every reference, and a damaged copy of it, through the sandbox."""
     async with Judging(ExecutionSettings()) as judging:
-        for name, paths in REFERENCES.items():
+        for name in names:
             benchmark = find_benchmark(name)
-            for path in paths:
-                problems = benchmark.problems(load_rows(name, benchmark.source, DATA / path).rows)
+            for path in REFERENCES[name]:
+                problems = benchmark.problems(load_rows(name, benchmark.source, data / path).rows)
                 work: list[tuple[Any, Any, list[str]]] = [
                     (benchmark, problem, [code := benchmark.join(problem, problem.reference), damage(code)])
                     for problem in problems
@@ -190,16 +190,28 @@ def main() -> None:
     parser.add_argument("--evalplus", type=Path, help="the official tool's command")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--parallel", type=int, help="workers of the official tool")
-    parser.add_argument("--references", action="store_true", help="run all references and damaged copies instead")
+    parser.add_argument("--data", type=Path, required=True, help="folder of published problems and recorded answers")
+    parser.add_argument(
+        "--references",
+        nargs="*",
+        choices=[*REFERENCES],
+        help="run references and damaged copies instead, of these only",
+    )
     options = parser.parse_args()
-    if not DATA.exists():
-        sys.exit(f"the recorded answers and the problems are expected in {DATA}")
-    if options.references:
-        asyncio.run(check_references())
-    elif options.evalplus:
-        compare_tools(options.evalplus, options.rounds, options.parallel)
+    if options.evalplus:
+        files = [(problems, f"recorded/{samples}.jsonl") for problems, samples in SETS.values()]
+        files += [(f"recorded/{samples}_eval_results.json",) for _, samples in SETS.values()]
+    elif options.references is not None:
+        files = [REFERENCES[name] for name in options.references or REFERENCES]
     else:
         parser.error("give --evalplus or --references")
+    missing = [path for paths in files for path in paths if not (options.data / path).exists()]
+    if missing:
+        sys.exit(f"--data {options.data} lacks {', '.join(missing)}")
+    if options.evalplus:
+        compare_tools(options.evalplus, options.data, options.rounds, options.parallel)
+    else:
+        asyncio.run(check_references(options.data, options.references or [*REFERENCES]))
 
 
 if __name__ == "__main__":

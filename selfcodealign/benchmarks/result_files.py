@@ -12,6 +12,7 @@ from typing import Any
 from selfcodealign.benchmarks import Outcome, Problem
 from selfcodealign.benchmarks.differential import CallProblem
 from selfcodealign.benchmarks.samples import Sample
+from selfcodealign.errors import RunFolderError
 
 #: A judged answer: the task, the answer, what is known of it.
 Judged = tuple[Problem, Sample, Outcome]
@@ -95,8 +96,12 @@ def _plain(value: Any) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".tmp")
-    part.write_text(text, encoding="utf-8")
-    part.rename(path)
+    """Replace a text file in one step; its folder is made. Raises `RunFolderError` when the disk does not take it."""
+    # Not before something is written: it brings libraries along that judging does without.
+    from selfcodealign import run_folder
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make {path.parent}: {error.strerror}; choose another --out") from None
+    run_folder.write_text(path, text)
