@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import TrainingError
+from selfcodealign.run_folder import write_text
 from selfcodealign.training.events import TrainResult
 
 IDENTITY = "training.json"
@@ -44,7 +45,7 @@ def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
             was = ", ".join(f"{key} was {before.get(key)!r}, is {identity[key]!r}" for key in changed[:3])
             raise TrainingError(f"{out} holds another training ({was}): choose another --out, or --fresh to start anew")
     (out / STOP).unlink(missing_ok=True)
-    write_whole(known, json.dumps(identity, indent=2) + "\n")
+    write_text(known, json.dumps(identity, indent=2) + "\n")
 
 
 def find_result(out: Path) -> TrainResult | None:
@@ -64,10 +65,3 @@ def find_checkpoint(out: Path) -> Path | None:
 
 def as_json(result: TrainResult) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in dataclasses.asdict(result).items()}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)

@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from selfcodealign.run_folder import write_text
 from selfcodealign.training.events import Proof, TrainResult
-from selfcodealign.training.output import REPORT, as_json, write_whole
+from selfcodealign.training.output import REPORT, as_json
 
 _WIDTH, _HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 16, 40
@@ -80,9 +81,9 @@ def write_report(
     what: model, dataset, settings, how the work was split, versions.
     """
     curve = draw_losses([(int(step["step"]), step["loss"]) for step in steps], result.steps)
-    write_whole(out / "loss.svg", curve)
-    write_whole(out / "train_report.html", _page(result, curve, proof, about))
-    write_whole(out / "README.md", _card(result, about))
+    write_text(out / "loss.svg", curve)
+    write_text(out / "train_report.html", _page(result, curve, proof, about))
+    write_text(out / "README.md", _card(result, about))
     told = {
         "result": as_json(result),
         **about,
@@ -92,7 +93,7 @@ def write_report(
         ],
         "steps": steps,
     }
-    write_whole(out / REPORT, json.dumps(told, indent=1) + "\n")
+    write_text(out / REPORT, json.dumps(told, indent=1) + "\n")
 
 
 def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from selfcodealign.recipe import TrainSettings
-from selfcodealign.training.attention import ROW_BY_ROW, attend_rows_apart
+from selfcodealign.training.attention import ROW_BY_ROW, attend_row_by_row, attend_rows_apart
 from selfcodealign.training.masking import NO_LOSS
 from selfcodealign.training.weights import load_model
 
@@ -95,6 +96,19 @@ def test_it_is_torchs_attention_with_the_mask_done_cheaper(kind: str):
     with torch.no_grad():
         wanted, got = (network(**batch, use_cache=False).logits for network in (masked, cut))
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_mixed_precision_leaves_attention_in_float32():
+    """Under autocast the same queries, keys and values give the same numbers; torch's attention would round them."""
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 4, 30, 8, generator=draw) for _ in range(3))
+    module, bounds = torch.nn.Module(), torch.tensor([0, 11, 30], dtype=torch.int32)
+    wanted, _ = attend_row_by_row(module, q, k, v, None, bounds)
+    with torch.autocast("cpu", torch.bfloat16):
+        got, _ = attend_row_by_row(module, q, k, v, None, bounds)
+        rounded, _ = sdpa_attention_forward(module, q[:, :, :11], k[:, :, :11], v[:, :, :11], None)
+    assert torch.equal(got, wanted)
+    assert not torch.equal(rounded.float(), wanted[:, :11])
 
 
 def test_padded_rows_and_single_rows_go_through_unchanged():
