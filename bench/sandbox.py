@@ -20,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from selfcodealign.sandbox import Limits, Program, Sandbox, Status
@@ -124,12 +125,26 @@ def bubblewrap() -> list[str] | None:
 
 
 async def time_ours(sandbox: Sandbox, programs: list[Program], strength: bool) -> tuple[float, float]:
-    """Seconds per program, one at a time: the whole way, and from fork to death."""
+    """Seconds per program, one at a time: the whole way, and from its work to its death."""
     started = time.perf_counter()
     verdicts = [await sandbox.run(replace_strength(program, strength)) for program in programs]
     wrong = Counter(verdict.status for verdict in verdicts if not verdict.passed)
     assert not wrong, f"programs that should pass: {wrong}"
     return (time.perf_counter() - started) / len(programs), statistics.mean(verdict.seconds for verdict in verdicts)
+
+
+async def time_ours_together(sandbox: Sandbox, programs: list[Program]) -> float:
+    """Seconds per program with all workers busy."""
+    started = time.perf_counter()
+    verdicts = await asyncio.gather(*(sandbox.run(replace_strength(program, False)) for program in programs))
+    assert all(verdict.passed for verdict in verdicts)
+    return (time.perf_counter() - started) / len(programs)
+
+
+def time_together(floors: list[Asked], texts: list[str]) -> float:
+    """Seconds per program with as many of them at work."""
+    with ThreadPoolExecutor(len(floors)) as pool:
+        return statistics.mean(pool.map(lambda floor: floor(texts), floors)) / len(floors)
 
 
 def replace_strength(program: Program, strength: bool) -> Program:
@@ -161,25 +176,28 @@ async def compare_speed(python_of_evalplus: str, recorded: Path | None) -> None:
         "numpy + pandas": [Program(SCIENCE.format(n=n), SCIENCE_TESTS.format(n=n)) for n in range(6)],
     }
     root = str(Path(__file__).resolve().parents[1])
-    async with Sandbox(workers=1, limits=Limits(seconds=10)) as sandbox:
+    limits = Limits(seconds=10)
+    async with Sandbox(workers=1, limits=limits) as sandbox, Sandbox(limits=limits) as full:
         real = [p for p in kodcode_programs(recorded) if "import" not in p.tests.replace("from solution import", "")]
-        limits = Limits(seconds=1)
-        trials = [Program(p.response, p.tests, strength=False, limits=limits) for p in real[:60]]
+        trials = [Program(p.response, p.tests, strength=False, limits=Limits(seconds=1)) for p in real[:60]]
         verdicts = await asyncio.gather(*map(sandbox.run, trials))
         quick = [p for p, v in zip(real, verdicts, strict=False) if v.passed and v.seconds < 0.05]
         if quick:
             families["KodCode (stdlib, quick)"] = [p for p in quick if "numpy" not in p.response][:20]
         print(f"mode {sandbox.mode}, {ROUNDS} rounds in turns, medians, one program at a time")
         for name, programs in families.items():
-            await compare_family(sandbox, name, programs, root, python_of_evalplus)
+            await compare_family(sandbox, full, name, programs, root, python_of_evalplus)
 
 
 async def compare_family(
-    sandbox: Sandbox, name: str, programs: list[Program], root: str, python_of_evalplus: str
+    sandbox: Sandbox, full: Sandbox, name: str, programs: list[Program], root: str, python_of_evalplus: str
 ) -> None:
     texts = [as_script(program) for program in programs]
     libraries = ["numpy", "pandas"] if "numpy" in name else []
-    floor = Asked([sys.executable, "-s", "-P", "-c", _FLOOR, root, json.dumps(libraries)])
+    floors = [
+        Asked([sys.executable, "-s", "-P", "-c", _FLOOR, root, json.dumps(libraries)]) for _ in range(full.workers)
+    ]
+    floor, together = floors[0], f"all {full.workers} cores: "
     others: dict[str, Callable[[list[str]], float]] = {
         "floor: fork + exec() + exit": floor,
         "fresh interpreter": time_fresh([]),
@@ -197,14 +215,18 @@ async def compare_family(
         print("(no evalplus: name an interpreter that has it with --evalplus)")
     times: dict[str, list[float]] = {}
     await time_ours(sandbox, programs, False)
+    await time_ours_together(full, programs)
     for _ in range(ROUNDS):
         whole, inside = await time_ours(sandbox, programs, False)
         times.setdefault("sandbox, the whole way", []).append(whole)
-        times.setdefault("sandbox, from fork to death", []).append(inside)
+        times.setdefault("sandbox, from work to death", []).append(inside)
         times.setdefault("sandbox, with strength", []).append((await time_ours(sandbox, programs[:4], True))[0])
         for other, run in others.items():
             times.setdefault(other, []).append(await asyncio.to_thread(run, texts))
-    floor.close()
+        times.setdefault(f"{together}sandbox", []).append(await time_ours_together(full, programs * 3))
+        times.setdefault(f"{together}floor", []).append(await asyncio.to_thread(time_together, floors, texts * 3))
+    for one in floors:
+        one.close()
     if evalplus is not None:
         evalplus.close()
     ours, bottom = (statistics.median(times[key]) for key in ("sandbox, the whole way", "floor: fork + exec() + exit"))
@@ -212,10 +234,13 @@ async def compare_family(
     for key, values in times.items():
         median = statistics.median(values)
         print(f"  {key:34} {median * 1000:8.2f} ms   {median / ours:6.2f} x ours   {median / bottom:6.2f} x floor")
+    ratio = statistics.median(times[f"{together}sandbox"]) / statistics.median(times[f"{together}floor"])
+    print(f"  with all cores at work the sandbox takes {ratio:.2f} x the time of as many floors")
 
 
 async def compare_walls() -> None:
-    """The same program, one wall left out at a time, in turns."""
+    """The same program, one wall left out at a time, in turns; all cores at work, for the walls of the next program are
+    put up while one runs."""
     program = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", strength=False)
     walls = ("pid namespace", "capabilities", "landlock", "seccomp")
     boxes: dict[str, Sandbox] = {}
@@ -224,16 +249,13 @@ async def compare_walls() -> None:
         **{f"without {wall}": (wall,) for wall in walls},
         "without all four": walls,
     }.items():
-        box = boxes[name] = Sandbox(workers=1)
+        box = boxes[name] = Sandbox()
         box._left_out = left_out
         await box.__aenter__()
     times: dict[str, list[float]] = {name: [] for name in boxes}
     for _ in range(40):
         for name, box in boxes.items():
-            started = time.perf_counter()
-            for _ in range(10):
-                assert (await box.run(program)).passed
-            times[name].append((time.perf_counter() - started) / 10)
+            times[name].append(await time_ours_together(box, [program] * 20))
     for box in boxes.values():
         await box.__aexit__(None, None, None)
     everything = statistics.median(times["all walls"])

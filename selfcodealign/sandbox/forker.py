@@ -127,6 +127,7 @@ class _Nursery:
         if self._walls.mode != "unsafe":
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         os.chdir(self._walls.scratch)
+        self._family.offer_head()
         space = self._family.become_head()
         self._connection.send(_HELLO.pack(self._family.head, space, self._family.head_pages))
         untouched = walls.scratch_state(self._walls)

@@ -33,6 +33,7 @@ _EVERYDAY = (
     *("re", "statistics", "string", "tempfile", "threading", "time", "typing", "unittest", "unittest.mock"),
 )
 
+_UNTIL_ADAPTED = 20  # by then the interpreter has rewritten the code to what it met, which programs need not do again
 _REHEARSAL: dict[str, Any] = {
     "kind": "tests",
     "entry_point": None,
@@ -50,8 +51,11 @@ class Runner:
     """One server's way to run Python programs."""
 
     def __init__(self) -> None:
+        # asyncio brings TLS along where it can: of no use without a network, and a tenth of what a fork costs.
+        sys.modules["ssl"] = None  # type: ignore[assignment]
         for name in _EVERYDAY:
             importlib.import_module(name)
+        del sys.modules["ssl"]
         sys.modules["pytest"] = pytest_style.as_module()
 
     def settle(self) -> None:
@@ -63,6 +67,11 @@ class Runner:
         self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
         tamper.forbid_introspection(_HERE)
         self._rehearsal = marshal.dumps(next(self.build(_REHEARSAL)))
+        main = sys.modules["__main__"]
+        for _ in range(_UNTIL_ADAPTED):
+            self.rehearse()
+        sys.modules["__main__"] = main
+        del sys.modules["solution"]
 
     def rehearse(self) -> None:
         """Live the life of a small program, report apart: what every program touches is this process's own then."""

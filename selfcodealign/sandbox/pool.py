@@ -139,7 +139,7 @@ class Sandbox:
         for _ in range(2):
             worker = await self._take(settings)
             try:
-                answer = await worker.ask(message)
+                outcomes = await worker.run(message)
             except WorkerDied as death:
                 died = death
                 await self._discard(worker)
@@ -149,7 +149,7 @@ class Sandbox:
                 await asyncio.shield(self._discard(worker))
                 raise
             self._idle[settings].append(worker)
-            return answer["outcomes"]
+            return outcomes
         raise died
 
     def _settings(self, warm: tuple[str, ...], hash_seed: int = 0) -> ServerSettings:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox.cgroups import ControlGroup
 from selfcodealign.sandbox.frames import HEADER
 from selfcodealign.sandbox.walls import SCRATCH
 
@@ -68,6 +70,7 @@ class Worker:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch = ""
+        self._group: ControlGroup | None = None
 
     async def start(self) -> None:
         """Start the server. Raises `WallMissing`, or `SandboxError` when it does not come up."""
@@ -85,6 +88,8 @@ class Worker:
             start_new_session=True,
         )
         theirs.close()
+        # Before the first message, on which it starts the others, which are then born into the group.
+        self._group = ControlGroup.around(self._process.pid)
         ours.setblocking(False)
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
         settings = {
@@ -98,7 +103,7 @@ class Worker:
             "environment": environment,
         }
         try:
-            answer = await asyncio.wait_for(self.ask(settings), _START_SECONDS)
+            answer = await asyncio.wait_for(self._ask(settings), _START_SECONDS)
         except (WorkerDied, TimeoutError) as error:
             await self.close()
             raise SandboxError(f"the sandbox server did not start: {error or type(error).__name__}") from None
@@ -112,8 +117,22 @@ class Worker:
             await self.close()
             raise SandboxError(f"the sandbox server broke while starting: {answer.get('broken', answer)}")
 
-    async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send one message, return the answer. Raises `WorkerDied` when the server is gone."""
+    async def run(self, message: dict[str, Any]) -> list[dict[str, Any]]:
+        """What became of each version of the program in `message`. Raises `WorkerDied` when the server is gone."""
+        if self._group is None:
+            return (await self._ask(message))["outcomes"]
+        try:
+            self._group.bound(message["limits"])
+            outcomes = (await self._ask(message))["outcomes"]
+            if self._group.take_memory_kills():
+                for outcome in outcomes:
+                    if len(outcomes) == 1 or outcome["exit_code"] == -signal.SIGKILL:
+                        outcome["ended_by"] = "memory"  # perhaps after the loss of a child: whatever came of that
+        except OSError as error:
+            raise WorkerDied(f"its control group: {error}") from None
+        return outcomes
+
+    async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         data = json.dumps(message).encode()
         try:
             self._writer.write(HEADER.pack(len(data)) + data)
@@ -158,6 +177,8 @@ class Worker:
             if process.poll() is None:
                 process.kill()
                 await asyncio.to_thread(process.wait)
+        if self._group is not None:
+            await asyncio.to_thread(self._group.remove)
         if self._scratch and self.settings.mode != "namespaces":
             shutil.rmtree(self._scratch, ignore_errors=True)
 
