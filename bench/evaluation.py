@@ -160,7 +160,7 @@ async def check_references(data: Path, names: list[str]) -> None:
                 seconds = time.perf_counter() - started
                 unjudged = sum(first.status == "not_judged" for first, _ in outcomes)
                 failed = [
-                    w[1].task_id
+                    f"{w[1].task_id} ({o.status}: {o.detail})"
                     for w, (o, _) in zip(work, outcomes, strict=True)
                     if o.status not in ("passed", "not_judged")
                 ]
