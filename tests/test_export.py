@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from selfcodealign.errors import ExportError
 from selfcodealign.export import FAILED, FORMATS, export
 from selfcodealign.pipeline import run_recipe
+from selfcodealign.recipe import TrainSettings
 from tests.journey import scripted_model, small_recipe, write_sources
 from tests.training.tiny_model import make_model
 
@@ -142,6 +145,78 @@ def test_trl_reads_preference_pairs(run: Path, tiny_base: Path, tmp_path: Path):
         for side in ("chosen", "rejected"):
             assert tokenizer.decode(row[f"{side}_ids"]) == source[side][0]["content"] + "<|end|>"
         assert tokenizer.decode(row["prompt_ids"]).endswith("### Response\n")
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, Any]:
+    """What the Python of docs/export.md defines."""
+    page = (Path(__file__).parent.parent / "docs" / "export.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/export.md", "exec"), names)
+    return names
+
+
+def test_documented_reward_is_the_verdict_of_the_tests(run: Path, documented: dict[str, Any], tmp_path: Path):
+    """Each task's reference earns 1; another task's answer, prose and a loop without end earn 0."""
+    tasks = pq.read_table(export(run, "rl", tmp_path / "tasks.parquet").files[0]).to_pylist()[:3]
+    answers = [task["reference"] for task in tasks]
+    wrong = [answers[-1], "I would rather not.", "```python\nwhile True: pass\n```"]
+    rewarded = asyncio.run(
+        documented["reward_tests"](
+            [[{"role": "assistant", "content": answer}] for answer in answers + wrong],
+            [task["tests"] for task in tasks] * 2,
+            instruction_id=["?"] * 6,
+        )
+    )
+    assert rewarded == [1.0] * 3 + [0.0] * 3
+
+
+def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], tmp_path: Path):
+    """TRL's GRPOTrainer draws answers of the embedded model, has the sandbox reward each of them, and learns."""
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig
+
+    from selfcodealign.training.chat import open_chat
+    from selfcodealign.training.loop import quiet
+    from selfcodealign.training.weights import load_model, locate_model
+
+    rewarded: list[float] = []
+    reward_tests = documented["reward_tests"]
+
+    async def watch(completions: list[Any], **columns: Any) -> list[float | None]:
+        rewards = await reward_tests(completions, **columns)
+        rewarded.extend(rewards)
+        # Answers of 16 tokens all fail; without a difference there is nothing to learn from.
+        return [reward + len(completion[0]["content"]) for reward, completion in zip(rewards, completions, strict=True)]
+
+    export(run, "rl", tmp_path / "tasks.parquet")
+    base = tmp_path / "base"
+    embedded = locate_model("embedded")
+    with quiet():
+        load_model(embedded, TrainSettings(), "cpu")[0].save_pretrained(base)
+        open_chat(AutoTokenizer.from_pretrained(embedded), "plain").tokenizer.save_pretrained(base)
+        settings = GRPOConfig(
+            str(tmp_path / "out"),
+            max_steps=1,
+            per_device_train_batch_size=4,
+            num_generations=4,
+            max_completion_length=16,
+            learning_rate=1e-3,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            save_strategy="no",
+        )
+        documented["reward_tests"] = watch
+        try:
+            trainer = documented["prepare"](str(base), str(tmp_path / "tasks.parquet"), settings)
+        finally:
+            documented["reward_tests"] = reward_tests
+        before = trainer.model.lm_head.weight.detach().clone()
+        trainer.train()
+    assert rewarded == [0.0] * 4
+    assert not torch.equal(before, trainer.model.lm_head.weight)
 
 
 def test_llama_factory_folder_is_described_as_its_reader_wants(run: Path, examples: list, tmp_path: Path):
