@@ -89,6 +89,11 @@ class Sandbox:
                 verdict = await self._look_for_flakes(job, verdict)
         return verdict
 
+    @property
+    def has_control_groups(self) -> bool:
+        """Whether a control group of its own bounds every worker (cgroup v2, where it is delegated)."""
+        return all(worker.has_control_group for worker in self._all)
+
     def count_programs(self) -> int:
         """Processes below the servers right now: programs and whatever they started."""
         return sum(worker.count_programs() for worker in self._all)

@@ -207,10 +207,17 @@ async def _try_limits(sandbox: Sandbox) -> list[Probe]:
     leave = "import os, time\nopen('left', 'w').write('x')\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)"
     left = await sandbox.run(Program(leave, kind="script"))
     survivors = sandbox.count_programs()
+    share = (
+        "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n"
+        "        held = bytearray(100 << 20)\n        time.sleep(10)\nos.wait()\ntime.sleep(10)"
+    )
+    together = await sandbox.run(Program(share, kind="script"))
+    bounded = "by its control group" if sandbox.has_control_groups else "watched 20 times a second"
     found = await sandbox.run(Program("import os\nprint(os.listdir('.'))", kind="script"))
     probes = [
         ("wall time", endless.status is Status.TIMEOUT, endless.message or endless.status),
         ("output size", flood.status is Status.BLOCKED, flood.message or flood.status),
+        ("memory of all", together.status is Status.MEMORY, f"{together.message or together.status}: {bounded}"),
         ("scratch size", full.status is Status.BLOCKED, full.message or full.status),
         ("nothing lives on", left.passed and survivors == 0, f"{survivors} processes left"),
         ("empty scratch", found.output.strip() == "[]", found.output.strip() or found.message),

@@ -151,6 +151,11 @@ class Worker:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def has_control_group(self) -> bool:
+        """Whether the worker is in a control group of its own."""
+        return self._group is not None
+
     def count_programs(self) -> int:
         """Processes below the forker, which is the server's one child, but for the one that stands ready."""
         server = next(iter(_children(self.pid)), 0)
