@@ -7,6 +7,7 @@ import os
 import select
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -42,7 +43,7 @@ class Watch:
         """
         started = time.monotonic()
         reports, text = _Reports(program.nonce), _Tail(keep_output, limits["output_kib"] * 1024)
-        sources = {program.report: reports, program.output: text}
+        sources: dict[int, _Source] = {program.report: reports, program.output: text}
         for fd in sources:
             os.set_blocking(fd, False)
         ended_by, peak = self._follow(sources, limits, started + limits["seconds"], over_scratch)
@@ -66,7 +67,7 @@ class Watch:
 
     def _follow(
         self,
-        sources: dict[int, _Reports | _Tail],
+        sources: dict[int, _Source],
         limits: dict[str, Any],
         deadline: float,
         over_scratch: Callable[[], bool] | None,
@@ -105,7 +106,28 @@ class Watch:
                     return "scratch", peak
 
 
-class _Reports:
+class _Source(ABC):
+    """What comes through a pipe from a program's process; `overdone` says that it has to be ended for it."""
+
+    OVERDOING: str
+    overdone = False
+
+    def read_from(self, fd: int) -> bool:
+        """Take in what is there, one pipe full at a time; False at its end."""
+        with suppress(BlockingIOError):
+            for _ in range(_MOST_READS):
+                chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    return False
+                self.take(chunk)
+        return True
+
+    @abstractmethod
+    def take(self, chunk: bytes) -> None:
+        """Take in one part."""
+
+
+class _Reports(_Source):
     """Messages from the harness inside the program's process, each under the secret of this run."""
 
     OVERDOING = "tampering"
@@ -115,20 +137,12 @@ class _Reports:
         self._buffer = bytearray()
         self._seen = 0
         self.messages: list[Any] = []
-        self.overdone = False
 
-    def read_from(self, fd: int) -> bool:
-        """Take in what is there; False at its end."""
-        with suppress(BlockingIOError):
-            for _ in range(_MOST_READS):
-                chunk = os.read(fd, 1 << 16)
-                if not chunk:
-                    return False
-                self._seen += len(chunk)
-                if not self.overdone:
-                    self._buffer += chunk
-                    self._take_messages()
-        return True
+    def take(self, chunk: bytes) -> None:
+        self._seen += len(chunk)
+        if not self.overdone:
+            self._buffer += chunk
+            self._take_messages()
 
     def _take_messages(self) -> None:
         start = NONCE_BYTES + _LENGTH.size
@@ -143,7 +157,7 @@ class _Reports:
             del self._buffer[: start + size]
 
 
-class _Tail:
+class _Tail(_Source):
     """The last of an output, and whether there was too much of it."""
 
     OVERDOING = "output"
@@ -154,21 +168,11 @@ class _Tail:
         self._total = 0
         self._text = bytearray()
 
-    @property
-    def overdone(self) -> bool:
-        return self._total > self._most
-
-    def read_from(self, fd: int) -> bool:
-        """Take in what is there, one pipe full at a time; False at its end."""
-        with suppress(BlockingIOError):
-            for _ in range(_MOST_READS):
-                chunk = os.read(fd, 1 << 16)
-                if not chunk:
-                    return False
-                self._total += len(chunk)
-                self._text += chunk
-                del self._text[: -self._keep]
-        return True
+    def take(self, chunk: bytes) -> None:
+        self._total += len(chunk)
+        self.overdone = self._total > self._most
+        self._text += chunk
+        del self._text[: -self._keep]
 
     def decode(self) -> str:
         """Text; bytes that are no UTF-8 become replacement characters."""
