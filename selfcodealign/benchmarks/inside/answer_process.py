@@ -18,7 +18,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from selfcodealign.benchmarks.inside.time_limit import OutOfTime, TimeLimit, by_clock
+from selfcodealign.benchmarks.inside.time_limit import OutOfTime, TimeLimit, by_clock, is_waiting
 from selfcodealign.benchmarks.inside.values import digest, pack
 
 #: The name an answer's code sees as its module: not "__main__", so that blocks meant for a script stay quiet.
@@ -214,8 +214,9 @@ class AnswerProcess:
         started, used = time.monotonic(), _clock(clock)
 
         def in_time() -> bool:
-            over = _clock(clock) - used > 2 * longest + 1.5
-            return not over and time.monotonic() - started < 1.5 * by_clock(longest)
+            worked, elapsed = _clock(clock) - used, time.monotonic() - started
+            stuck = elapsed > 1.5 * by_clock(longest) and is_waiting(worked, elapsed)
+            return worked <= 2 * longest + 1.5 and not stuck
 
         try:
             data = _read_frame(self._replies, in_time)
