@@ -75,8 +75,8 @@ def _is_causal(mask: torch.Tensor) -> bool:
 
 
 def attend_rows_apart(model: Any) -> None:
-    """Let `model` use this attention, where it would use torch's (`sdpa`) on a CPU; other choices are left alone."""
-    if model.config._attn_implementation == "sdpa" and model.device.type == "cpu":
+    """Let `model` use this attention where it would use torch's (`sdpa`); others are left alone. For CPUs."""
+    if model.config._attn_implementation == "sdpa":
         AttentionInterface.register(ROW_BY_ROW, attend_row_by_row)
         AttentionMaskInterface.register(ROW_BY_ROW, sdpa_mask)
         model.set_attn_implementation(ROW_BY_ROW)

@@ -29,12 +29,11 @@ class ProveIsolation(TrainerCallback):
         self.trainer, self.rows, self.vocabulary = trainer, rows, vocabulary
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        model = self.trainer.model_wrapped
-        training = model.training
-        model.eval()
+        # In training mode, where dropout is off too: bitsandbytes repacks 4-bit weights on a CPU when they are asked in
+        # evaluation mode, and gradients through the repacked ones are wrong.
+        model = self.trainer.model_wrapped.train()
         with torch.no_grad(), self.trainer.compute_loss_context_manager():
             check_isolation(model, self.trainer.data_collator, self.rows, self.vocabulary, args.device)
-        model.train(training)
 
 
 def check_isolation(model: Any, collate: Any, rows: list[list[int]], vocabulary: int, device: Any) -> None:

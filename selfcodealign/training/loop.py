@@ -21,6 +21,7 @@ import transformers
 from torch.nn import functional
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 from trl import SFTConfig, SFTTrainer
 
 from selfcodealign.recipe import TrainSettings
@@ -214,6 +215,9 @@ def build_trainer(
         epochs=settings.epochs,
     )
     trainer.remove_callback(PrinterCallback)
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback):  # by default beside the checkpoints, which go in the end
+            callback.logging_dir = callback.logging_dir or str(checkpoints.parent / "tensorboard")
     return trainer
 
 

@@ -169,6 +169,11 @@ def _check_sharing(trainer: Any, settings: TrainSettings) -> None:
     found = "fsdp2" if trainer.is_fsdp_enabled else "zero3" if trainer.is_deepspeed_enabled else "ddp"
     if settings.processes > 1 and found != settings.parallel:
         raise TrainingError(f"train.parallel = {settings.parallel}, but accelerate set up {found}")
+    if found == "zero3" and settings.optimizer == "adafactor":
+        # It shards weights flattened, and Adafactor keeps averages of rows and columns: the steps would be others.
+        raise TrainingError(
+            "Adafactor needs weights in their shape, ZeRO flattens them: fsdp2, or train.optimizer=adamw"
+        )
 
 
 def _is_mixed(settings: TrainSettings, device: str) -> bool:

@@ -125,18 +125,21 @@ def test_padded_rows_and_single_rows_go_through_unchanged():
 
 
 @pytest.mark.parametrize(
-    ("update", "used"),
+    ("device", "update", "used"),
     [
-        ({}, ROW_BY_ROW),
-        ({"packing": False}, "sdpa"),
-        ({"attention": "eager"}, "eager"),
-        ({"attention": "sdpa"}, "sdpa"),
+        ("cpu", {}, ROW_BY_ROW),
+        ("cpu", {"packing": False}, "sdpa"),
+        ("cpu", {"attention": "eager"}, "eager"),
+        ("cpu", {"attention": "sdpa"}, "sdpa"),
+        ("cuda", {}, "sdpa"),
     ],
     ids=str,
 )
-def test_it_is_used_for_packing_unless_another_is_chosen(tiny_base: Path, update: dict[str, Any], used: str):
-    """Packing on a CPU takes it by itself; `attention` decides where it is set; a saved model does not name it."""
-    model, _ = load_model(str(tiny_base), TrainSettings(**update), "cpu")
+def test_it_is_used_for_packing_unless_another_is_chosen(
+    tiny_base: Path, device: str, update: dict[str, Any], used: str
+):
+    """Packing on a CPU takes it by itself; `attention` decides where it is set."""
+    model, _ = load_model(str(tiny_base), TrainSettings(**update), device)
     assert model.config._attn_implementation == used
 
 

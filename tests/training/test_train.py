@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,11 +189,57 @@ def test_window_of_the_model_limits_the_rows(dataset: Path, tmp_path: Path):
     assert notes[0].text.endswith(f"left out: {result.dropped['too_long']} too_long (a row may have 64 tokens)")
 
 
-def test_what_cannot_be_had_is_refused(tiny_base: Path, dataset: Path, tmp_path: Path):
-    """QLoRA without a GPU, a GPU that is not there, a reporter that is not installed, a model that does not exist."""
+def test_qlora_learns_on_a_quantized_base_and_leaves_whole_weights(tmp_path: Path, dataset: Path):
+    """On 4-bit weights of a CPU it learns as LoRA does, packed or padded, and the merged folder is not quantized."""
+    pytest.importorskip("bitsandbytes")
+    losses = []
+    for name, update in [
+        ("lora", {"method": "lora"}),
+        ("packed", {"method": "qlora"}),
+        ("padded", {"method": "qlora", "packing": False}),
+    ]:
+        settings = FAST.model_copy(update={"max_steps": 4, **update})
+        losses.append(train(dataset, "embedded", tmp_path / name, settings).losses)
+    lora, packed, padded = losses
+    assert packed == pytest.approx(padded, rel=0.03)
+    assert packed == pytest.approx(lora, rel=0.15)
+    assert packed[-1] < packed[0] - 0.5
+    config = json.loads((tmp_path / "packed" / "config.json").read_text())
+    assert "quantization_config" not in config
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "packed").dtype == torch.bfloat16
+
+
+def test_tensorboard_keeps_the_curve_when_training_is_complete(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """Its files stay in the model folder and hold the loss of every step."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-not-found]
+        EventAccumulator,
+    )
+
+    settings = FAST.model_copy(update={"report_to": ["tensorboard"], "max_steps": 3})
+    result = train(dataset, str(tiny_base), tmp_path / "out", settings)
+    seen = EventAccumulator(str(tmp_path / "out" / "tensorboard")).Reload()
+    assert [event.value for event in seen.Scalars("train/loss")] == pytest.approx(result.losses)
+
+
+def test_zero_is_refused_with_an_optimizer_that_it_would_change():
+    """ZeRO flattens the weights it shards: with Adafactor, which needs their rows and columns, training is refused."""
+    from selfcodealign.training.run import _check_sharing
+
+    sharing = SimpleNamespace(is_fsdp_enabled=False, is_deepspeed_enabled=True)
+    settings = TrainSettings(processes=2, parallel="zero3")
+    with pytest.raises(TrainingError, match=r"ZeRO flattens them: fsdp2, or train\.optimizer=adamw"):
+        _check_sharing(sharing, settings)
+    _check_sharing(sharing, settings.model_copy(update={"optimizer": "adamw"}))
+
+
+def test_what_cannot_be_had_is_refused(tiny_base: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Packages that are not installed, a GPU that is not there, uneven splits, a model that does not exist."""
+    for name in ("bitsandbytes", "trackio", "deepspeed"):
+        monkeypatch.setitem(sys.modules, name, None)
     out = tmp_path / "out"
     for update, words in [
-        ({"method": "qlora"}, "qlora needs a GPU"),
+        ({"method": "qlora"}, "pip install bitsandbytes"),
         ({"report_to": ["trackio"]}, "pip install trackio"),
         ({"parallel": "zero3", "processes": 2}, "pip install deepspeed"),
         ({"parallel": "fsdp2", "processes": 2}, "fsdp2 needs GPUs"),
