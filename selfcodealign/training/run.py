@@ -88,6 +88,15 @@ def _check_reporters(settings: TrainSettings) -> None:
     for name in settings.report_to:
         if find_spec(name) is None:
             raise TrainingError(f"train.report_to names {name}, which is not installed: pip install {name}")
+    if "wandb" in settings.report_to:
+        import wandb  # type: ignore[import-not-found]
+
+        try:
+            wandb.login()
+        except wandb.errors.UsageError:
+            raise TrainingError(
+                "train.report_to names wandb, which has no key: wandb login, or WANDB_MODE=offline"
+            ) from None
 
 
 def _identify(

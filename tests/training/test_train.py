@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -220,6 +222,22 @@ def test_tensorboard_keeps_the_curve_when_training_is_complete(tiny_base: Path, 
     result = train(dataset, str(tiny_base), tmp_path / "out", settings)
     seen = EventAccumulator(str(tmp_path / "out" / "tensorboard")).Reload()
     assert [event.value for event in seen.Scalars("train/loss")] == pytest.approx(result.losses)
+
+
+def test_wandb_without_a_key_is_refused_and_offline_is_not(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """One line that names both ways out; offline the run lies in WANDB_DIR."""
+    pytest.importorskip("wandb")
+    hidden = {"NETRC": str(tmp_path / "netrc"), "WANDB_API_KEY": "", "WANDB_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "selfcodealign", "train", str(dataset), "--model", str(tiny_base)]
+    command += ["--out", str(tmp_path / "out"), "--set", 'report_to=["wandb"]', "--set", "max_steps=1"]
+    done = {
+        mode: subprocess.run(command, capture_output=True, text=True, env=os.environ | hidden | {"WANDB_MODE": mode})
+        for mode in ("online", "offline")
+    }
+    assert done["online"].returncode == 2
+    assert done["online"].stderr.splitlines()[-1].endswith("wandb login, or WANDB_MODE=offline")
+    assert done["offline"].returncode == 0, done["offline"].stderr
+    assert list(tmp_path.rglob("offline-run-*"))
 
 
 def test_zero_is_refused_with_an_optimizer_that_it_would_change():
