@@ -25,7 +25,7 @@ LINE_SECONDS = 10.0
 
 
 class Bars(EvaluationProgress):
-    """One bar per model, benchmark and phase."""
+    """One bar per model for judging, and one per model and benchmark for asking."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
