@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +50,13 @@ REFERENCES = {
 Verdicts = dict[str, tuple[bool, bool]]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Seconds by the clock, and of all processors together."""
-
-    wall: float
-    processor: float
-
-    def __str__(self) -> str:
-        return f"{self.wall:.1f} s ({self.processor:.0f} s of processor time)"
-
-
-def time_command(command: list[str], environment: dict[str, str]) -> Cost:
-    """Run a command to its end; the processor time is that of all its processes. Exits when it fails."""
+def time_command(command: list[str], environment: dict[str, str]) -> float:
+    """Run a command to its end; seconds by the clock. Exits when it fails."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
-    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime)
+    code = subprocess.call(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if code:
+        sys.exit(f"{' '.join(command)} ended with {code}")
+    return time.perf_counter() - started
 
 
 def read_verdicts(path: Path) -> Verdicts:
@@ -81,20 +67,20 @@ def read_verdicts(path: Path) -> Verdicts:
     }
 
 
-def run_ours(data: Path, folder: Path) -> tuple[Cost, dict[str, Verdicts]]:
-    """Cost and verdicts of one call of ours for both sets, as a new process with an empty cache."""
+def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
+    """Seconds and verdicts of one call of ours for both sets, as a new process with an empty cache."""
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
         command += ["-b", f"{name}+", "--problems", f"{name}={data / problems}"]
         command += ["--samples", f"{name}={data / 'recorded' / samples}.jsonl"]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-    cost = time_command(command, environment)
+    seconds = time_command(command, environment)
     found = {name: read_verdicts(folder / "scores" / "answers" / f"{name}+" / "eval_results.json") for name in SETS}
-    return cost, found
+    return seconds, found
 
 
-def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[Cost, Verdicts]:
-    """Cost and verdicts of one call of `evalplus.evaluate`, as a new process with an empty cache."""
+def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
+    """Seconds and verdicts of one call of `evalplus.evaluate`, as a new process with an empty cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
     local.write_bytes(gzip.decompress((data / problems).read_bytes()))
@@ -106,8 +92,8 @@ def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | 
         "XDG_CACHE_HOME": str(folder / "cache"),
         "HOME": str(folder),
     }
-    cost = time_command(command, environment)
-    return cost, read_verdicts(folder / "answers_eval_results.json")
+    seconds = time_command(command, environment)
+    return seconds, read_verdicts(folder / "answers_eval_results.json")
 
 
 def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> None:
@@ -125,23 +111,21 @@ def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> 
 
 def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None) -> None:
     """Alternate: ours, theirs on one set, ours, theirs on the other; medians of the rounds."""
-    ours: list[Cost] = []
-    theirs: dict[str, list[Cost]] = {name: [] for name in SETS}
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in SETS}
     for _ in range(rounds):
         for name in SETS:
             with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-                cost, found = run_ours(data, Path(one))
-                ours.append(cost)
-                cost, official = run_theirs(name, tool, data, Path(two), parallel)
-                theirs[name].append(cost)
-            print(f"ours, both sets: {ours[-1]}; evalplus, {name}: {cost}", flush=True)
+                seconds, found = run_ours(data, Path(one))
+                ours.append(seconds)
+                seconds, official = run_theirs(name, tool, data, Path(two), parallel)
+                theirs[name].append(seconds)
+            print(f"ours, both sets: {ours[-1]:.1f} s; evalplus, {name}: {seconds:.1f} s", flush=True)
             report_verdicts(name, found[name], official, "evalplus")
             recorded = read_verdicts(data / "recorded" / f"{SETS[name][1]}_eval_results.json")
             report_verdicts(name, found[name], recorded, "recorded")
-    for what in ("wall", "processor"):
-        total = sum(statistics.median(getattr(cost, what) for cost in costs) for costs in theirs.values())
-        middle = statistics.median(getattr(cost, what) for cost in ours)
-        print(f"{what}: evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
+    total, middle = sum(map(statistics.median, theirs.values())), statistics.median(ours)
+    print(f"evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
 
 
 async def check_references(data: Path, names: list[str]) -> None:
