@@ -17,7 +17,7 @@ from typing import Any
 _NAME = "selfcodealign-{pid}-{number}"
 _OURS = re.compile(r"selfcodealign-(\d+)-\d+")
 _NEEDED = {"memory", "pids"}
-_NOT_THE_PROGRAMS = 4  # guard, server, forker, and the process that stands ready for the next program
+_NOT_THE_PROGRAMS = 3  # guard, server and forker
 _REMOVE_SECONDS = 2.0
 _numbers = itertools.count()
 

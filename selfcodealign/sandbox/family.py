@@ -42,11 +42,11 @@ class Family:
                 pages += max(0, int(statm.read().split()[1]) - self.head_pages)
         return pages * _PAGE / 2**20, count
 
-    def kill(self, spared: int = -1) -> None:
-        """By the head itself, who adopts orphans: kill and reap all below it but `spared`, until nothing is left."""
+    def kill(self) -> None:
+        """By the head itself, who adopts orphans: kill and reap all below it, until nothing is left."""
         while True:
             family = []
-            for child in self._below(spared):
+            for child in self._below():
                 family.append(child)
                 with suppress(OSError):
                     os.kill(child, signal.SIGSTOP)
@@ -59,14 +59,13 @@ class Family:
                 with suppress(ChildProcessError):
                     os.waitpid(child, 0)
 
-    def _below(self, spared: int = -1) -> Iterator[int]:
+    def _below(self) -> Iterator[int]:
         waiting, count = self._children(self.head), 0
         while waiting and count < _MOST:
             child = waiting.pop()
-            if child != spared:
-                count += 1
-                yield child
-                waiting += self._children(child)
+            count += 1
+            yield child
+            waiting += self._children(child)
 
     def _children(self, pid: int) -> list[int]:
         try:

@@ -4,7 +4,7 @@
 
 After a fork, whoever goes on writing pays for every page of memory once more. So the process that forks does nothing
 else, and the server, which builds and watches, never forks. And since nothing about the walls depends on the program,
-they are up before it comes: while one program runs, the process for the next is made.
+they are up before it comes: the process for the next program is made while the last one's verdict is on its way.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Forker:
         return self._connection.fileno()
 
     def take_standby(self) -> Standby:
-        """The process that stands ready; the next one is made meanwhile."""
+        """The process that stands ready; the next one is made when it has ended."""
         message, fds, _, _ = socket.recv_fds(self._connection, _READY.size, 3)
         if len(message) < _READY.size:
             raise EOFError("the forker is gone")
@@ -124,6 +124,7 @@ class _Nursery:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         # Where no pid namespace ends them all at once, what a program leaves behind becomes the forker's to kill.
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        kernel.name_process(kernel.FORKER)  # and so are called those that stand ready, until they have their program
         if self._walls.mode != "unsafe":
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         os.chdir(self._walls.scratch)
@@ -131,22 +132,18 @@ class _Nursery:
         space = self._family.become_head()
         self._connection.send(_HELLO.pack(self._family.head, space, self._family.head_pages))
         untouched = walls.scratch_state(self._walls)
-        pid, message, fds = self._make_standby()
         while True:
+            pid, message, fds = self._make_standby()
             _announce(self._connection, message, fds)
             if not self._connection.recv(1):
                 os._exit(0)
-            spare = self._make_standby()
             status, usage = os.wait4(pid, 0)[1:]
             if not self._namespaces:
-                self._family.kill(spared=spare[0])
+                self._family.kill()
             if walls.scratch_state(self._walls) != untouched:
-                self._discard(*spare)
                 walls.fresh_scratch(self._walls)
                 untouched = walls.scratch_state(self._walls)
-                spare = self._make_standby()
             self._connection.send(_ENDED.pack(status, usage.ru_maxrss))
-            pid, message, fds = spare
 
     def _make_standby(self) -> tuple[int, bytes, list[int]]:
         """Fork; the process's number, its announcement, and the descriptors that go with it."""
@@ -164,13 +161,6 @@ class _Nursery:
         for fd in (report_in, output_in, work_out):
             os.close(fd)
         return pid, _READY.pack(pid, nonce), [report_out, output_out, work_in]
-
-    def _discard(self, pid: int, message: bytes, fds: list[int]) -> None:
-        """End a process that stands ready in a scratch of yesterday."""
-        for fd in fds:
-            os.close(fd)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
 
 
 def _announce(connection: socket.socket, message: bytes, fds: list[int]) -> None:
@@ -198,11 +188,11 @@ def _become_program(stands: Walls, runner: Runner, nonce: bytes, report: int, ou
         walls.close_walls(stands)
         if ruleset >= 0:
             os.close(3)
-        runner.rehearse()
         begun = _report(nonce, BEGUN)
         job = _receive_work()
         if job is None:
             os._exit(0)
+        kernel.name_process(kernel.PROGRAM)
         os.write(_REPORT, begun)
         runners_part, bounds, text = job
         if text:

@@ -33,7 +33,7 @@ _EVERYDAY = (
     *("re", "statistics", "string", "tempfile", "threading", "time", "typing", "unittest", "unittest.mock"),
 )
 
-_UNTIL_ADAPTED = 20  # by then the interpreter has rewritten the code to what it met, which programs need not do again
+_UNTIL_ADAPTED = 20  # what the interpreter writes into code while it adapts it need not be written after each fork
 _REHEARSAL: dict[str, Any] = {
     "kind": "tests",
     "entry_point": None,
@@ -66,16 +66,15 @@ class Runner:
         # No name leads to this code any more; what runs keeps what it holds.
         self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
         tamper.forbid_introspection(_HERE)
-        self._rehearsal = marshal.dumps(next(self.build(_REHEARSAL)))
+        self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Live the life of a small program a few times, until the interpreter has adapted this code."""
         main = sys.modules["__main__"]
         for _ in range(_UNTIL_ADAPTED):
-            self.rehearse()
+            self._live(next(self.build(_REHEARSAL)), lambda message: None)
         sys.modules["__main__"] = main
         del sys.modules["solution"]
-
-    def rehearse(self) -> None:
-        """Live the life of a small program, report apart: what every program touches is this process's own then."""
-        self._live(marshal.loads(self._rehearsal), lambda message: None)
 
     def build(self, job: dict[str, Any]) -> Iterator[Any]:
         """In the server: build the versions of an ordinary program; others are left to their own process."""

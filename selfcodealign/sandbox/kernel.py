@@ -27,6 +27,7 @@ AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 1, 4, 8, 24
+PR_SET_NAME = 15
 PR_SET_SECUREBITS, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 28, 36, 38
 SECBIT_NOROOT_LOCKED = 0b11
 
@@ -128,6 +129,15 @@ def pivot_root(new_root: str) -> None:
 def prctl(option: int, value: int = 0) -> None:
     """prctl(2) with one argument."""
     _checked(_libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
+
+
+FORKER, PROGRAM = "forker", "program"
+_names = {name: ctypes.create_string_buffer(name.encode()) for name in (FORKER, PROGRAM)}
+
+
+def name_process(name: str) -> None:
+    """Show this process as `FORKER` or `PROGRAM` (/proc/<pid>/comm, ps)."""
+    quick_syscall(SYS_PRCTL, PR_SET_NAME, ctypes.addressof(_names[name]), what="prctl")
 
 
 class _CapabilityHeader(ctypes.Structure):

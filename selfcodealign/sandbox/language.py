@@ -89,10 +89,6 @@ class Runner(Protocol):
         """
         ...
 
-    def rehearse(self) -> None:
-        """In a program's process, behind its walls, before its program comes: do what makes `run` start sooner."""
-        ...
-
     def run(self, built: Any, report: int, nonce: bytes) -> None:
         """In the program's process, behind its walls: run it, report on `report` under `nonce`. Never returns."""
         ...

@@ -31,7 +31,6 @@ _SECCOMP_SET_MODE_FILTER = 1
 _NEW_NAMESPACES = (
     kernel.CLONE_NEWTIME | kernel.CLONE_NEWNS | kernel.CLONE_NEWCGROUP | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
 ) | (kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET)
-_PR_SET_NAME = 15
 # Typing into a terminal; and ways to have the kernel signal another process.
 _FORBIDDEN_IOCTLS = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
 _FORBIDDEN_FCNTLS = (8, 15)  # F_SETOWN, F_SETOWN_EX
@@ -113,7 +112,7 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False) -> list[In
         code += [(_JUMP_EQUAL, 0, 1, numbers[name]), _refuse(errno.ENOSYS)]
     code += [(_JUMP_EQUAL, 0, 4, numbers["clone"]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
     code += [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACES), _refuse(), (_RETURN, 0, 0, _ALLOW)]
-    code += _argument_is(numbers["prctl"], _FIRST_ARGUMENT, _PR_SET_NAME)
+    code += _argument_is(numbers["prctl"], _FIRST_ARGUMENT, kernel.PR_SET_NAME)
     code += _argument_is(numbers["prlimit64"], _FIRST_ARGUMENT, 0)
     code += _argument_is_none_of(numbers["ioctl"], _SECOND_ARGUMENT, _FORBIDDEN_IOCTLS)
     code += _argument_is_none_of(numbers["fcntl"], _SECOND_ARGUMENT, _FORBIDDEN_FCNTLS)

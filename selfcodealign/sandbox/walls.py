@@ -223,9 +223,8 @@ def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, i
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
-        # The server, its forker and what stands ready are the same user, and so is whatever else that user runs where
-        # it is not the server's own.
-        resource.RLIMIT_NPROC: int(limits["processes"]) + 3 + _count_others(walls),
+        # The server and its forker are the same user, and so is whatever else that user runs where it is not their own.
+        resource.RLIMIT_NPROC: int(limits["processes"]) + 2 + _count_others(walls),
     }
     capped = []
     for which, bound in bounds.items():

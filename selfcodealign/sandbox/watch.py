@@ -16,7 +16,6 @@ from selfcodealign.sandbox.family import Family
 from selfcodealign.sandbox.forker import NONCE_BYTES, Forker, Standby
 
 _TICK_SECONDS = 0.05
-_NOT_THE_PROGRAMS = 2  # its first process is one that everybody has, and one stands ready for the next program
 _LENGTH = struct.Struct("!I")
 _MOST_REPORT = 16 << 20
 _MOST_READS = 64  # at a time, so that a flood cannot keep the clock from being read
@@ -100,7 +99,7 @@ class Watch:
                 peak = max(peak, memory)
                 if memory > limits["memory_mib"]:
                     return "memory", peak
-                if processes > limits["processes"] + _NOT_THE_PROGRAMS:
+                if processes > limits["processes"] + 1:  # its first one is no choice of its own
                     return "processes", peak
                 if over_scratch is not None and over_scratch():
                     return "scratch", peak

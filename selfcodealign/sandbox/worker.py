@@ -19,6 +19,7 @@ from typing import Any
 from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox.cgroups import ControlGroup
 from selfcodealign.sandbox.frames import HEADER
+from selfcodealign.sandbox.kernel import FORKER
 from selfcodealign.sandbox.walls import SCRATCH
 
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
@@ -162,9 +163,10 @@ class Worker:
         waiting = [child for forker in _children(server) for child in _children(forker)]
         count = 0
         while waiting:
-            count += 1
-            waiting += _children(waiting.pop())
-        return max(0, count - 1)
+            pid = waiting.pop()
+            count += _name(pid) != FORKER
+            waiting += _children(pid)
+        return count
 
     def abandon(self) -> None:
         """Let go at once: the server sees its socket close, kills its program and leaves."""
@@ -212,3 +214,12 @@ def _children(pid: int) -> list[int]:
             return [int(word) for word in file.read().split()]
     except OSError:
         return []
+
+
+def _name(pid: int) -> str:
+    """What a process shows itself as; empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
