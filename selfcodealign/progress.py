@@ -14,12 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from selfcodealign.plain_lines import Pace, clock
 from selfcodealign.rows import Dropped
 from selfcodealign.run_folder import Books
 from selfcodealign.verbs import Outcome, Progress
-
-#: Seconds between two plain lines.
-LINE_SECONDS = 10.0
 
 
 class Tally(Progress):
@@ -95,7 +93,7 @@ class Lines(Tally):
     def __init__(self, write: Callable[[str], object] | None = None) -> None:
         super().__init__()
         self._write = write or (lambda text: print(text, file=sys.stderr, flush=True))
-        self._last = 0.0
+        self._pace = Pace()
 
     def __enter__(self) -> Self:
         return self
@@ -104,21 +102,19 @@ class Lines(Tally):
 
     def start(self, name: str, total: int | None) -> None:
         super().start(name, total)
-        self._last = self.began
+        self._pace.restart()
         self._write(f"{name}: {'rows' if total is None else f'{total} rows'} to go through")
 
     def advance(self, outcome: Outcome[Any]) -> None:
         super().advance(outcome)
-        now = time.monotonic()
-        if now - self._last >= LINE_SECONDS:
-            self._last = now
+        if self._pace.is_due():
             left = self.seconds_left()
             through = f"{self.skipped + self.parents}" + ("" if self.total is None else f"/{self.total}")
-            ending = "" if left is None else f", {_clock(left)} left"
+            ending = "" if left is None else f", {clock(left)} left"
             self._write(f"{self.name}: {through}, {self.describe()}{ending}")
 
     def finish(self, name: str, books: Books) -> None:
-        self._write(f"{name}: {summarise(books)} ({_clock(time.monotonic() - self.began)})")
+        self._write(f"{name}: {summarise(books)} ({clock(time.monotonic() - self.began)})")
 
     def say(self, text: str) -> None:
         self._write(text)
@@ -193,12 +189,3 @@ def summarise(books: Books) -> str:
     """A stage's account in one line."""
     drops = ", ".join(f"{reason} {count}" for reason, count in books.dropped.items())
     return f"{books.entered} in, {books.kept} kept" + (f"; dropped: {drops}" if drops else "")
-
-
-def _clock(seconds: float) -> str:
-    whole = int(seconds)
-    return (
-        f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-        if whole >= 3600
-        else f"{whole // 60}:{whole % 60:02d}"
-    )

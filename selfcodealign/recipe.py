@@ -207,7 +207,9 @@ class TrainSettings(Section):
     seed: int = Field(0, ge=0, description="order of the rows, and the adapters' first weights")
     micro_batch: int | None = free(None, ge=1, description="rows per forward pass and device; default: by their length")
     packing: bool = free(True, description="rows of a pass behind one another without padding, none seeing another")
-    attention: str | None = free(None, description='e.g. "flash_attention_2"; default: row by row on a CPU, else what transformers picks')
+    attention: str | None = free(
+        None, description='e.g. "flash_attention_2"; default: row by row on a CPU, else what transformers picks'
+    )
     gradient_checkpointing: bool | None = free(None, description="less memory, more time; default: on a GPU")
     device: Literal["auto", "cpu", "cuda"] = free("auto")
     processes: int = free(1, ge=1, description="devices to train on, started here with accelerate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from selfcodealign.progress import Lines, Live, summarise
@@ -16,13 +17,14 @@ def drop(reason: str) -> Dropped:
     return Dropped(parent="00", reason=reason, detail="", row={})
 
 
-def test_lines_say_how_far_how_fast_and_how_long() -> None:
+def test_lines_say_how_far_how_fast_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every line of a stage at work names done/total, rates, share kept, tokens and the commonest drops."""
     written: list[str] = []
     lines = Lines(written.append)
     lines.tokens = lambda: (1000, 500 if written else 0)
     lines.start("responses", 10)
-    lines._last = lines.began = lines.began - 100.0
+    lines.began -= 100.0
+    monkeypatch.setattr("selfcodealign.plain_lines.LINE_SECONDS", 0.0)
     lines.skip()
     lines.advance([make_seed(1), drop("failed"), drop("failed"), drop("timeout")])
     lines.finish("responses", Books(10, 1, {"failed": 2, "timeout": 1}))

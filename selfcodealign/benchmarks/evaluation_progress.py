@@ -19,9 +19,7 @@ from rich.progress import (
 )
 
 from selfcodealign.evaluation import EvaluationProgress
-
-#: Seconds between two plain lines.
-LINE_SECONDS = 10.0
+from selfcodealign.plain_lines import Pace, clock
 
 
 class Bars(EvaluationProgress):
@@ -65,7 +63,7 @@ class Lines(EvaluationProgress):
 
     def __init__(self) -> None:
         self._what, self._total, self._done = "", 0, 0
-        self._began = self._last = 0.0
+        self._began, self._pace = 0.0, Pace()
 
     def __enter__(self) -> Self:
         return self
@@ -74,19 +72,18 @@ class Lines(EvaluationProgress):
 
     def start(self, what: str, total: int) -> None:
         self._what, self._total, self._done = what, total, 0
-        self._began = self._last = time.monotonic()
+        self._began = time.monotonic()
+        self._pace.restart()
         self.say(f"{what}: {total} answers")
 
     def advance(self, count: int) -> None:
         self._done += count
-        now = time.monotonic()
-        seconds = now - self._began
+        seconds = time.monotonic() - self._began
         if count and self._done >= self._total:
-            self.say(f"{self._what}: done in {seconds:.0f} s")
-        elif self._done and now - self._last >= LINE_SECONDS:
-            self._last = now
+            self.say(f"{self._what}: done in {clock(seconds)}")
+        elif self._done and self._pace.is_due():
             left = seconds / self._done * (self._total - self._done)
-            self.say(f"{self._what}: {self._done}/{self._total}, about {left:.0f} s left")
+            self.say(f"{self._what}: {self._done}/{self._total}, about {clock(left)} left")
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

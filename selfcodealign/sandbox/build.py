@@ -10,6 +10,7 @@ import ast
 import importlib.util
 import sys
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 
@@ -22,6 +23,7 @@ RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _LARGEST_TAME = 64 * 1024
 _MOST_TAME_BRACKETS = 50
+_ALWAYS_OWN = frozenset({"solution", "__main__"})  # every response is known by these names
 # Ways to change what others' assertions rest on; a program without them needs no check for that afterwards.
 _PATCHING_WORDS = frozenset(
     {"setattr", "__setattr__", "delattr", "__dict__", "vars", "globals", "locals", "exec", "eval"}
@@ -125,7 +127,7 @@ def _build(
         judged, judged_nodes, source = response, response_nodes, job["response"]
     else:
         judged, judged_nodes, source = tests, tests_nodes, job["tests"]
-        own_names = own_names - redefined_names(tests, tests_nodes, {"solution", "__main__", *aliases})
+        own_names = own_names - redefined_names(tests, tests_nodes, {*_ALWAYS_OWN, *aliases})
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
@@ -195,13 +197,16 @@ def _missing_modules(nodes: list[ast.AST], own_names: set[str], tests_apart: boo
             wanted, names = node.names[0].name, set()
         else:
             continue
-        if wanted not in sys.modules and not (names - {"*"}) - own_names and not _exists(wanted):
+        known = wanted in _ALWAYS_OWN or wanted in sys.modules
+        if not known and not (names - {"*"}) - own_names and not _exists(wanted.partition(".")[0]):
             aliases.append(wanted)
     return aliases
 
 
+@lru_cache(maxsize=4096)
 def _exists(module: str) -> bool:
+    """Whether a library of that name is installed; what is installed does not change while a server lives."""
     try:
-        return importlib.util.find_spec(module.partition(".")[0]) is not None
+        return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError, AttributeError):
         return False

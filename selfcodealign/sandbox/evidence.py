@@ -69,15 +69,18 @@ class Evidence:
             if seen <= most:
                 self._liar = find_liar(left, right)
 
-        def failed(site: int, message: Any) -> None:
+        def failed(site: int, message: Any) -> AssertionError:
             failure = (self.sites[site].line, describe(message))
             if get_pid() != own_pid:
                 send({"failure": failure})  # a forked part of the program has nobody else to tell
             self._failures.append(failure)
+            return AssertionError(message)
 
-        def explain(site: int, left: Any = absent, right: Any = absent) -> str:
+        def explain(site: int, left: Any = absent, right: Any = absent) -> AssertionError:
             text = self.sites[site].text
-            return f"assert {text}" if left is absent else f"assert {text}: left {_brief(left)}, right {_brief(right)}"
+            if left is not absent:
+                text = f"{text}: left {_brief(left)}, right {_brief(right)}"
+            return failed(site, f"assert {text}")
 
         def record(value: Any) -> None:
             message = {"record": value}

@@ -1,8 +1,9 @@
 """Makes a program tell what it proves: every function of the response and every assertion of the tests leaves a mark.
 
 Syntax trees are rewritten before anything runs. A function of the response first stores into `__ran__`; an assertion
-of the tests calls `__held__(site, left, right)` when it holds and `__failed__(site, left, right)` when it does not, so
-that a failure counts even where the program swallows the exception.
+of the tests calls `__held__(site, left, right)` when it holds and raises what `__failed__(site, message)` or
+`__explain__(site, left, right)` returns when it does not, so that a failure counts even where the program swallows the
+exception.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from selfcodealign.sandbox.names import (
     BUILTIN_NAMES,
@@ -29,6 +30,7 @@ from selfcodealign.sandbox.names import (
 RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
 COMPARE, TRUE_BUILTINS = "__compare__", "__true_builtins__"
 _LEFT, _RIGHT = "__left__", "__right__"
+_LOAD, _STORE = ast.Load(), ast.Store()
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _EXPECTING = (
     "raises",
@@ -81,8 +83,7 @@ def mark_tests(tree: ast.Module) -> dict[str, int]:
         for node in body:
             if isinstance(node, FUNCTIONS) and (prefix or node.name.startswith("test")):
                 slots[prefix + node.name] = len(slots)
-                target = ast.Subscript(ast.Name(TESTED, ast.Load()), ast.Constant(len(slots) - 1), ast.Store())
-                node.body.insert(0, _placed(ast.Assign([target], ast.Constant(1)), node))
+                node.body.insert(0, _mark(TESTED, len(slots) - 1, node))
     return slots
 
 
@@ -109,8 +110,7 @@ class _Marker(_Statements):
         return self._walk(node)
 
     def _function(self, node: _Function) -> _Function:
-        target = ast.Subscript(ast.Name(RAN, ast.Load()), ast.Constant(self.count), ast.Store())
-        mark = _placed(ast.Assign([target], ast.Constant(1)), node)
+        mark = _mark(RAN, self.count, node)
         self.count += 1
         self.generic_visit(node)
         after_docstring = 1 if ast.get_docstring(node, clean=False) is not None else 0
@@ -120,11 +120,12 @@ class _Marker(_Statements):
     visit_FunctionDef = visit_AsyncFunctionDef = _function  # type: ignore[assignment]
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
-        store = ast.Attribute(ast.Name(RAN, ast.Load()), "__setitem__", ast.Load())
-        mark = ast.Call(store, [ast.Constant(self.count), ast.Constant(1)], [])
+        at = _place(node)
+        store = ast.Attribute(_load(RAN, at), "__setitem__", _LOAD, **at)
+        mark = ast.Call(store, [ast.Constant(self.count, **at), ast.Constant(1, **at)], [], **at)
         self.count += 1
         self.generic_visit(node)
-        node.body = _placed(ast.BoolOp(ast.Or(), [mark, node.body]), node)
+        node.body = ast.BoolOp(ast.Or(), [mark, node.body], **at)
         return node
 
 
@@ -143,6 +144,7 @@ class _Assertions(_Statements):
         self, source: str, own_names: set[str], reached: set[str], inert: set[str], shadowed: set[str]
     ) -> None:
         self._lines = source.splitlines()
+        self._may_bind = ":=" in source
         self._own_names = own_names
         self._reached = reached
         self._fixed = (BUILTIN_NAMES - WORLDLY | inert) - own_names
@@ -151,49 +153,56 @@ class _Assertions(_Statements):
         self.sites: list[Site] = []
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
-        site = self._add(node, node.test)
-        before, test, operands = _take_apart(self._guard(node.test))
-        message = ast.Name("__message__", ast.Load())
-        explained = node.msg or _call(EXPLAIN, ast.Constant(site), *operands)
-        failed: list[ast.stmt] = [
-            ast.Assign([ast.Name("__message__", ast.Store())], explained),
-            ast.Expr(_call(FAILED, ast.Constant(site), message)),
-            ast.Raise(ast.Call(ast.Name("AssertionError", ast.Load()), [message], [])),
-        ]
-        decide = ast.If(test, [ast.Expr(_call(HELD, ast.Constant(site), *operands))], failed)
-        return [_placed(statement, node) for statement in (*before, decide)]
+        at, inside = _place(node), nodes_of(node.test)
+        words = {part.id for part in inside if isinstance(part, ast.Name)}
+        site = ast.Constant(self._add(node, node.test, words), **at)
+        before, test, operands = self._guard(node.test, inside, words, at)
+        failure = _call(EXPLAIN, at, site, *operands) if node.msg is None else _call(FAILED, at, site, node.msg)
+        held: ast.stmt = ast.Expr(_call(HELD, at, site, *operands), **at)
+        return [*before, ast.If(test, [held], [ast.Raise(failure, None, **at)], **at)]
 
-    def _guard(self, test: ast.expr) -> ast.expr:
-        """Watch the comparisons inside, and keep the response's namesakes of builtins from judging the rest of it."""
-        words = words_in(test)
+    def _guard(
+        self, test: ast.expr, inside: list[ast.AST], words: set[str], at: dict[str, Any]
+    ) -> tuple[list[ast.stmt], ast.expr, list[ast.expr]]:
+        """Watch the comparisons, and keep the response's namesakes of builtins from judging the rest of it.
+
+        Both sides of an assertion that is one comparison are kept, so that they can be shown and probed; unless it
+        binds names. Returns what comes before, the test, and the two sides.
+        """
         namesakes = words & self._own_names & BUILTIN_NAMES
         if not (words & self._own_names) - namesakes:
             namesakes = set()
+        comparisons = sum(isinstance(part, ast.Compare) for part in inside)
         guarded = _Guard(namesakes)
-        if isinstance(test, ast.Compare) and len(test.ops) == 1:  # taken apart, its own operands are watched anyhow
-            test.left, test.comparators[0] = guarded.visit(test.left), guarded.visit(test.comparators[0])
-            return test
-        guarded_test: ast.expr = guarded.visit(test)
-        return guarded_test
+        binds = any(isinstance(part, ast.NamedExpr) for part in inside)
+        if not isinstance(test, ast.Compare) or len(test.ops) != 1 or binds:
+            return [], guarded.visit(test) if namesakes or comparisons else test, []
+        left, right = test.left, test.comparators[0]
+        if namesakes or comparisons > 1:
+            left, right = guarded.visit(left), guarded.visit(right)
+        operands: list[ast.expr] = [_load(_LEFT, at), _load(_RIGHT, at)]
+        before: list[ast.stmt] = [_store(_LEFT, left, at), _store(_RIGHT, right, at)]
+        return before, ast.Compare(operands[0], test.ops, [operands[1]], **at), operands
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
         self.generic_visit(node)
         name = called_name(node.value)
         if not name.startswith("assert") or name in self._shadowed or not isinstance(node.value, ast.Call):
             return node
-        site = self._add(node, node.value)
-        call = node.value
+        at, call = _place(node), node.value
+        site = ast.Constant(self._add(node, call, words_in(call)), **at)
         before: list[ast.stmt] = []
         operands: list[ast.expr] = []
         if len(call.args) >= 2 and not any(isinstance(argument, ast.Starred) for argument in call.args[:2]):
-            before = [_store(_LEFT, call.args[0]), _store(_RIGHT, call.args[1])]
-            operands = [_placed(ast.Name(name, ast.Load()), node) for name in (_LEFT, _RIGHT)]
+            before = [_store(_LEFT, call.args[0], at), _store(_RIGHT, call.args[1], at)]
+            operands = [_load(_LEFT, at), _load(_RIGHT, at)]
             call.args[:2] = operands
-        text = ast.Call(ast.Name("str", ast.Load()), [ast.Name("__error__", ast.Load())], [])
-        failed = [ast.Expr(_call(FAILED, ast.Constant(site), text))] if not self._expecting_failure else []
-        handler = ast.ExceptHandler(ast.Name("AssertionError", ast.Load()), "__error__", [*failed, ast.Raise()])
-        held = ast.Expr(_call(HELD, ast.Constant(site), *operands))
-        return [_placed(statement, node) for statement in (*before, ast.Try([node], [handler], [held], []))]
+        text = _call("str", at, _load("__error__", at))
+        failed = [] if self._expecting_failure else [ast.Expr(_call(FAILED, at, site, text), **at)]
+        again = ast.Raise(None, None, **at)
+        handler = ast.ExceptHandler(_load("AssertionError", at), "__error__", [*failed, again], **at)
+        held = ast.Expr(_call(HELD, at, site, *operands), **at)
+        return [*before, ast.Try([node], [handler], [held], [], **at)]
 
     def _with(self, node: ast.With | ast.AsyncWith) -> ast.stmt | list[ast.stmt]:
         expecting = [item.context_expr for item in node.items if called_name(item.context_expr) in _EXPECTING]
@@ -203,9 +212,10 @@ class _Assertions(_Statements):
         self._expecting_failure -= bool(fails)
         if not expecting:
             return node
-        site = self._add(node, ast.copy_location(ast.Call(expecting[0], [], []), node))
-        self.sites[site].mentions |= any(self._mentions(statement) for statement in node.body)
-        return [node, _placed(ast.Expr(_call(HELD, ast.Constant(site))), node)]
+        at = _place(node)
+        words = set().union(*map(words_in, (expecting[0], *node.body)))
+        site = self._add(node, ast.Call(expecting[0], [], [], **at), words)
+        return [node, ast.Expr(_call(HELD, at, ast.Constant(site, **at)), **at)]
 
     visit_With = visit_AsyncWith = _with  # type: ignore[assignment]
 
@@ -218,40 +228,20 @@ class _Assertions(_Statements):
             and last.exc is not None
             and "AssertionError" in words_in(last.exc)
         ):
-            site = self._add(node, node.test)
-            node.body.insert(-1, _placed(ast.Expr(_call(FAILED, ast.Constant(site), ast.Constant(""))), node))
-            node.orelse = [_placed(ast.Expr(_call(HELD, ast.Constant(site))), node)]
+            at = _place(node)
+            site = ast.Constant(self._add(node, node.test, words_in(node.test)), **at)
+            node.body.insert(-1, ast.Expr(_call(FAILED, at, site, ast.Constant("", **at)), **at))
+            node.orelse = [ast.Expr(_call(HELD, at, site), **at)]
         return node
 
-    def _add(self, node: ast.stmt, asserted: ast.expr) -> int:
+    def _add(self, node: ast.stmt, asserted: ast.expr, words: set[str]) -> int:
+        """The number of a new site; `words` are the names that what it asserts rests on."""
         text = self._lines[asserted.lineno - 1].strip() if asserted.lineno <= len(self._lines) else ""
         text = text.removeprefix("assert ")[:200]
-        self.sites.append(
-            Site(
-                node.lineno,
-                asserted.end_lineno or node.lineno,
-                text,
-                cannot_fail(asserted, self._fixed),
-                self._mentions(asserted),
-            )
-        )
+        last_line = asserted.end_lineno or node.lineno
+        vacuous, mentions = cannot_fail(asserted, self._fixed), not words.isdisjoint(self._reached)
+        self.sites.append(Site(node.lineno, last_line, text, vacuous, mentions))
         return len(self.sites) - 1
-
-    def _mentions(self, node: ast.AST) -> bool:
-        return any(isinstance(name, ast.Name) and name.id in self._reached for name in nodes_of(node))
-
-
-def _take_apart(test: ast.expr) -> tuple[list[ast.stmt], ast.expr, list[ast.expr]]:
-    """Keep both sides of a comparison, so that they can be shown and probed."""
-    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or _binds_names(test):
-        return [], test, []
-    before: list[ast.stmt] = [_store(_LEFT, test.left), _store(_RIGHT, test.comparators[0])]
-    operands: list[ast.expr] = [ast.Name(_LEFT, ast.Load()), ast.Name(_RIGHT, ast.Load())]
-    return before, ast.Compare(operands[0], test.ops, [operands[1]]), operands
-
-
-def _binds_names(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.NamedExpr) for part in nodes_of(node))
 
 
 class _Guard(ast.NodeTransformer):
@@ -264,36 +254,42 @@ class _Guard(ast.NodeTransformer):
         self.generic_visit(node)
         if len(node.ops) != 1 or type(node.ops[0]).__name__ not in COMPARISONS:
             return node
-        comparison = ast.Constant(type(node.ops[0]).__name__)
-        return _placed(_call(COMPARE, comparison, node.left, node.comparators[0]), node)
+        at = _place(node)
+        comparison = ast.Constant(type(node.ops[0]).__name__, **at)
+        return _call(COMPARE, at, comparison, node.left, node.comparators[0])
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id not in self._namesakes:
             return node
-        true = ast.Subscript(ast.Name(TRUE_BUILTINS, ast.Load()), ast.Constant(node.id), ast.Load())
-        return _placed(true, node)
+        at = _place(node)
+        return ast.Subscript(_load(TRUE_BUILTINS, at), ast.Constant(node.id, **at), _LOAD, **at)
 
 
-def _call(name: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+def _place(node: ast.stmt | ast.expr) -> dict[str, Any]:
+    """Where new nodes go that are made on account of this one."""
+    return {
+        "lineno": node.lineno,
+        "col_offset": node.col_offset,
+        "end_lineno": node.end_lineno,
+        "end_col_offset": node.end_col_offset,
+    }
 
 
-def _store(name: str, value: ast.expr) -> ast.Assign:
-    return ast.Assign([ast.Name(name, ast.Store())], value)
+def _load(name: str, at: dict[str, Any]) -> ast.Name:
+    return ast.Name(name, _LOAD, **at)
 
 
-_Node = TypeVar("_Node", bound=ast.AST)
+def _call(name: str, at: dict[str, Any], *arguments: ast.expr) -> ast.Call:
+    return ast.Call(_load(name, at), list(arguments), [], **at)
 
 
-def _placed(new: _Node, node: ast.stmt | ast.expr) -> _Node:
-    """Give what is new in `new` the place of the node it came from; old parts keep theirs, and so do those below."""
-    waiting: list[ast.AST] = [new]
-    while waiting:
-        part = waiting.pop()
-        if "lineno" in part._attributes:
-            if hasattr(part, "lineno"):
-                continue
-            part.lineno, part.col_offset = node.lineno, node.col_offset  # type: ignore[attr-defined]
-            part.end_lineno, part.end_col_offset = node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
-        waiting += ast.iter_child_nodes(part)
-    return new
+def _store(name: str, value: ast.expr, at: dict[str, Any]) -> ast.Assign:
+    return ast.Assign([ast.Name(name, _STORE, **at)], value, **at)
+
+
+def _mark(name: str, slot: int, node: _Function) -> ast.Assign:
+    """`name[slot] = 1`."""
+    at = _place(node)
+    return ast.Assign(
+        [ast.Subscript(_load(name, at), ast.Constant(slot, **at), _STORE, **at)], ast.Constant(1, **at), **at
+    )

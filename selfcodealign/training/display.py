@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Self
 
 from rich.console import Console
@@ -10,10 +9,8 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from selfcodealign.plain_lines import Pace, clock
 from selfcodealign.training.events import Event, Note, Proof, Step
-
-#: Seconds between two plain lines.
-LINE_SECONDS = 10.0
 
 _LOSS_STYLE = "black on green3"
 
@@ -24,7 +21,7 @@ class TrainDisplay:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         self._bar: Progress | None = None
-        self._last_line = 0.0
+        self._pace = Pace()
 
     def __enter__(self) -> Self:
         return self
@@ -77,14 +74,10 @@ class TrainDisplay:
         self._bar.update(self._bar.task_ids[0], completed=step.step, facts=_describe(step))
 
     def _write_line(self, step: Step) -> None:
-        now = time.monotonic()
-        if now - self._last_line >= LINE_SECONDS or step.step == step.steps:
-            self._last_line = now
+        if self._pace.is_due() or step.step in (1, step.steps):
             self.console.print(f"training: step {step.step}/{step.steps}, {_describe(step)}", soft_wrap=True)
 
 
 def _describe(step: Step) -> str:
-    minutes, seconds = divmod(round(step.seconds_left), 60)
-    hours, minutes = divmod(minutes, 60)
-    left = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-    return f"epoch {step.epoch:.2f}, loss {step.loss:.4f}, {step.tokens_per_second:,.0f} tokens/s, {left} left"
+    rate = f"{step.tokens_per_second:,.0f} tokens/s"
+    return f"epoch {step.epoch:.2f}, loss {step.loss:.4f}, {rate}, {clock(step.seconds_left)} left"

@@ -37,6 +37,8 @@ FORGERIES: dict[str, tuple[str, str]] = {
         "class E:\n    def __eq__(self,o): return True\ndef add(a,b): return [E()]",
         "assert add(1,2)==[3]",
     ),
+    "always_equal_bound": (EQUAL_TO_ALL, "assert (found := add(1, 2)) == 3"),
+    "always_equal_bound_elsewhere": (EQUAL_TO_ALL, "assert add(1, 2) == 3\nassert (found := 5) == 5 != 6"),
     "always_equal_rev": (EQUAL_TO_ALL, "assert 3 == add(1,2)"),
     "always_equal_unittest": (EQUAL_TO_ALL, CASE),
     "int_liar": (
