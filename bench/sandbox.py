@@ -279,19 +279,22 @@ HOSTILE_LIMITS = Limits(seconds=0.06, memory_mib=64, processes=12, scratch_mib=2
 
 def look_for_leaks(sandbox: Sandbox) -> dict[str, int]:
     """Whatever could grow: processes, descriptors, mounts, scratch, memory (MiB)."""
-    servers = [
-        int(pid) for worker in sandbox._all for pid in _read(f"/proc/{worker.pid}/task/{worker.pid}/children").split()
-    ]
-    everybody = [os.getpid(), *(worker.pid for worker in sandbox._all), *servers]
+    servers = [child for worker in sandbox._all for child in _children(worker.pid)]
+    forkers = [child for server in servers for child in _children(server)]
+    everybody = [os.getpid(), *(worker.pid for worker in sandbox._all), *servers, *forkers]
     pages = sum(int(_read(f"/proc/{pid}/statm").split()[1]) for pid in everybody)
     return {
         "programs": sandbox.count_programs(),
-        "servers": len(servers),
+        "servers and forkers": len(servers + forkers),
         "descriptors": sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in everybody),
         "mounts": sum(_read(f"/proc/{pid}/mountinfo").count("\n") for pid in everybody),
-        "scratch entries": sum(len(os.listdir(f"/proc/{pid}/cwd")) for pid in servers),
+        "scratch entries": sum(len(os.listdir(f"/proc/{pid}/cwd")) for pid in forkers),
         "memory": pages * os.sysconf("SC_PAGE_SIZE") >> 20,
     }
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
 
 
 def _read(path: str) -> str:
