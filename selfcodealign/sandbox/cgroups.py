@@ -60,10 +60,8 @@ class ControlGroup:
 
     def take_memory_kills(self) -> int:
         """Processes that the kernel killed for memory since this was last asked."""
-        before, self._kills = (
-            self._kills,
-            int(dict(map(str.split, self._read("memory.events").splitlines()))["oom_kill"]),
-        )
+        events = dict(map(str.split, self._read("memory.events").splitlines()))
+        before, self._kills = self._kills, int(events["oom_kill"])
         return self._kills - before
 
     def remove(self) -> None:

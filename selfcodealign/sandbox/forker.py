@@ -21,6 +21,7 @@ from typing import Any
 
 from selfcodealign.sandbox import kernel, walls
 from selfcodealign.sandbox.family import Family
+from selfcodealign.sandbox.frames import HEADER
 from selfcodealign.sandbox.language import Runner
 from selfcodealign.sandbox.walls import Walls
 
@@ -30,7 +31,6 @@ _HELLO = struct.Struct("!qqq")  # the forker by the host's number, its address s
 _READY = struct.Struct(f"!q{NONCE_BYTES}s")  # a process stands ready: its number, and the secret of its reports
 _ENDED = struct.Struct("!qq")  # a process has ended: its wait status, its peak memory in KiB
 _GIVEN = b"!"  # the process that stood ready has its program now
-_LENGTH = struct.Struct("!I")
 # Numbers of descriptors in a program's process, out of the way of those it opens itself.
 _REPORT, _WORK, _STDIN = 250, 251, 252
 
@@ -116,7 +116,6 @@ class _Nursery:
         self._walls = stands
         self._runner = runner
         self._family = family
-        self._namespaces = stands.own_pid_namespace >= 0 and stands.has("pid namespace")
         self._fork = kernel.bare_fork if threading.active_count() == 1 else os.fork
 
     def serve(self) -> None:
@@ -138,7 +137,7 @@ class _Nursery:
             if not self._connection.recv(1):
                 os._exit(0)
             status, usage = os.wait4(pid, 0)[1:]
-            if not self._namespaces:
+            if not self._walls.own_pids:
                 self._family.kill()
             if walls.scratch_state(self._walls) != untouched:
                 walls.fresh_scratch(self._walls)
@@ -151,12 +150,12 @@ class _Nursery:
         report_out, report_in = os.pipe2(os.O_CLOEXEC)
         output_out, output_in = os.pipe2(os.O_CLOEXEC)
         work_out, work_in = os.pipe2(os.O_CLOEXEC)
-        if self._namespaces:
+        if self._walls.own_pids:
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = self._fork()
         if pid == 0:
             _become_program(self._walls, self._runner, nonce, report_in, output_in, work_out)
-        if self._namespaces:
+        if self._walls.own_pids:
             kernel.set_namespace(self._walls.own_pid_namespace, kernel.CLONE_NEWPID)
         for fd in (report_in, output_in, work_out):
             os.close(fd)
@@ -212,7 +211,7 @@ def _become_program(stands: Walls, runner: Runner, nonce: bytes, report: int, ou
 
 def _report(nonce: bytes, message: dict[str, Any]) -> bytes:
     data = marshal.dumps(message)
-    return nonce + _LENGTH.pack(len(data)) + data
+    return nonce + HEADER.pack(len(data)) + data
 
 
 def _receive_work() -> tuple[Any, list[tuple[int, int]], bytes] | None:

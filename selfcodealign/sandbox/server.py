@@ -92,8 +92,9 @@ class Server:
         return program
 
     def _see_to_its_end(self, program: Standby, job: dict[str, Any]) -> dict[str, Any]:
-        bounded = self._walls.mode == "namespaces" and self._walls.has("pid namespace")
-        over_scratch = None if bounded else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
+        over_scratch = (
+            None if self._walls.own_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
+        )
         outcome = self._watch.see_to_its_end(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
         if BEGUN not in outcome["reports"]:  # no fault of the program's: it never got there
             why = outcome["reports"] or outcome["ended_by"] or f"exit code {outcome['exit_code']}"

@@ -57,6 +57,11 @@ class Walls:
     def has(self, wall: str) -> bool:
         return wall not in self.left_out
 
+    @property
+    def own_pids(self) -> bool:
+        """Whether each program has a pid namespace of its own, with which everything it started ends."""
+        return self.own_pid_namespace >= 0 and self.has("pid namespace")
+
 
 def readable_paths(extra: list[str]) -> list[str]:
     """The interpreter, its libraries, the system's shared libraries and the time zones; nothing of the user's."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import marshal
 import os
 import select
-import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,9 +13,9 @@ from typing import Any
 
 from selfcodealign.sandbox.family import Family
 from selfcodealign.sandbox.forker import NONCE_BYTES, Forker, Standby
+from selfcodealign.sandbox.frames import HEADER
 
 _TICK_SECONDS = 0.05
-_LENGTH = struct.Struct("!I")
 _MOST_REPORT = 16 << 20
 _MOST_READS = 64  # at a time, so that a flood cannot keep the clock from being read
 
@@ -144,9 +143,9 @@ class _Reports(_Source):
             self._take_messages()
 
     def _take_messages(self) -> None:
-        start = NONCE_BYTES + _LENGTH.size
+        start = NONCE_BYTES + HEADER.size
         while len(self._buffer) >= start:
-            size = _LENGTH.unpack_from(self._buffer, NONCE_BYTES)[0]
+            size = HEADER.unpack_from(self._buffer, NONCE_BYTES)[0]
             if self._buffer[:NONCE_BYTES] != self._nonce or size > _MOST_REPORT or self._seen > 2 * _MOST_REPORT:
                 self.overdone = True
                 return

@@ -215,10 +215,15 @@ def build_trainer(
         epochs=settings.epochs,
     )
     trainer.remove_callback(PrinterCallback)
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, TensorBoardCallback):  # by default beside the checkpoints, which go in the end
-            callback.logging_dir = callback.logging_dir or str(checkpoints.parent / "tensorboard")
+    _keep_tensorboard_files(trainer, checkpoints.parent / "tensorboard")
     return trainer
+
+
+def _keep_tensorboard_files(trainer: PlannedTrainer, folder: Path) -> None:
+    """By default they lie beside the checkpoints, which go in the end."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback):
+            callback.logging_dir = callback.logging_dir or str(folder)
 
 
 def _choose_optimizer(settings: TrainSettings) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
