@@ -87,12 +87,13 @@ def _argument_is_none_of(number: int, offset: int, values: tuple[int, ...]) -> l
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
-def assemble(own_pid: int | None = None, only_landlock: bool = False) -> list[Instruction]:
+def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group: bool = True) -> list[Instruction]:
     """The filter's instructions.
 
     With `own_pid`, signals may only be sent to that process (for kernels whose Landlock does not wall signals). With
     `only_landlock`, calls are closed that Landlock leaves open and that a private root folder would make harmless:
-    changes of modes, owners and times answer success without doing anything, watching folders is refused.
+    changes of modes, owners and times answer success without doing anything, watching folders is refused. Without
+    `own_group`, nothing may be sent to the own process group: the forker's and server's, whatever the pid namespace.
     Raises `OSError` on a machine type this list has no numbers for.
     """
     if kernel.MACHINE not in _AUDIT_ARCH:
@@ -120,6 +121,9 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False) -> list[In
         special |= _SIGNALLING
         for name in ("kill", "tgkill"):
             code += _argument_is(numbers[name], _FIRST_ARGUMENT, own_pid)
+    elif not own_group:
+        special = special | {"kill"}
+        code += _argument_is_none_of(numbers["kill"], _FIRST_ARGUMENT, (0,))
     if only_landlock:
         special |= _METADATA | _ALONE_REFUSED
         for name in sorted(_METADATA & numbers.keys()):

@@ -113,8 +113,10 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
         return found
     wall = "system call filter"
     try:
-        if mode == "namespaces" or landlock.landlock_abi() >= landlock.FIRST_WITH_SIGNALS:
-            found.filter = seccomp.compile_filter(seccomp.assemble(only_landlock=mode == "landlock"))
+        signals_stay_inside = landlock.landlock_abi() >= landlock.FIRST_WITH_SIGNALS
+        if mode == "namespaces" or signals_stay_inside:
+            instructions = seccomp.assemble(only_landlock=mode == "landlock", own_group=signals_stay_inside)
+            found.filter = seccomp.compile_filter(instructions)
         if mode == "namespaces":
             wall = "pid namespace"
             found.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)

@@ -77,6 +77,20 @@ def test_a_process_killed_while_it_stood_ready_is_not_the_programs_crash(mode: s
         judge.close()
 
 
+def test_a_signal_to_the_own_group_does_not_reach_the_worker(mode: str) -> None:
+    """The process group is older than the program's pid namespace, and its worker is in it."""
+    judge = Judge(mode, workers=1)  # type: ignore[arg-type]
+    try:
+        assert judge(GOOD).passed
+        (worker,) = judge.sandbox._all
+        servers = family(worker.pid)[:2]
+        judge(Program("import os, signal\nos.kill(0, signal.SIGKILL)", kind="script"))
+        assert judge(GOOD).passed
+        assert family(worker.pid)[:2] == servers
+    finally:
+        judge.close()
+
+
 def test_what_one_program_leaves_in_the_scratch_the_next_does_not_find(mode: str) -> None:
     """The process for the next program is made early, and made again when the scratch had to be renewed."""
     judge = Judge(mode, workers=1)  # type: ignore[arg-type]
