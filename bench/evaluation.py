@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.benchmarks.catalogue import find_benchmark
-from selfcodealign.benchmarks.judging import Judging, judge_all
 from selfcodealign.benchmarks.problem_files import load_rows
-from selfcodealign.recipe import ExecutionSettings
+from selfcodealign.evaluation.grading import Judging, judge_all
+from selfcodealign.settings import ExecutionSettings
 
 SETS = {
     "humaneval": ("humanevalplus/HumanEvalPlus-v0.1.9.jsonl.gz", "evalplus-Llama-3.2-3B-Instruct-humaneval"),

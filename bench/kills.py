@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from selfcodealign import run_recipe
-from tests.journey import scripted_model, small_recipe, write_sources
+from tests.support.journey import scripted_model, small_recipe, write_sources
 from tests.test_pipeline import KILLED, everything
 
 

@@ -17,11 +17,11 @@ import time
 from importlib import resources
 from typing import Any
 
-from selfcodealign.few_shot_file import load_few_shot
+from selfcodealign.generation.few_shot_file import load_few_shot
+from selfcodealign.generation.prompts import lay_out, stop_strings
 from selfcodealign.models import Sampling
 from selfcodealign.models.local import LocalModel
-from selfcodealign.prompts import lay_out, stop_strings
-from selfcodealign.recipe import ModelSettings
+from selfcodealign.settings import ModelSettings
 
 WANTED = ("response", "tests")
 SAMPLING = Sampling(temperature=0.7, max_tokens=160, stop=stop_strings(WANTED))

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from importlib import metadata
 from itertools import chain, islice
 
+from selfcodealign.curation.near_duplicates import choose_bands, iterate_ngrams, near_duplicates
 from selfcodealign.errors import SourceError
-from selfcodealign.near_dedup import choose_bands, iterate_ngrams, near_duplicates
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import SourceFile
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
 
 JACCARD, PERMUTATIONS, NGRAM = 0.5, 250, 5

@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from selfcodealign.sandbox import Limits, Program, Sandbox, Status
-from selfcodealign.sandbox.python import Job, extract_code, prepare_job
+from selfcodealign.sandbox.python.program import Job, extract_code, prepare_job
 
 ROUNDS = 5
 STDLIB = """import math
@@ -49,7 +49,7 @@ SCIENCE_TESTS = "assert centre_{n}([1, 2, 3]) == [-1.0, 0.0, 1.0]\nassert centre
 _FLOOR = """
 import gc, importlib, json, os, sys, time
 sys.path.insert(0, sys.argv[1])
-from selfcodealign.sandbox.harness import Runner
+from selfcodealign.sandbox.python.harness import Runner
 runner = Runner()
 for name in json.loads(sys.argv[2]):
     importlib.import_module(name)

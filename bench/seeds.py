@@ -16,8 +16,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
 
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, Seed, SourceFile
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.seeds import extract_seeds
 

@@ -23,15 +23,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from selfcodealign.few_shot_file import load_few_shot
+from selfcodealign.engine.local import Progress, each
+from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models import Sampling
 from selfcodealign.models.scripted import ScriptedModel
-from selfcodealign.recipe import Recipe
 from selfcodealign.rows import Instruction, digest
-from selfcodealign.run_folder import RunFolder
+from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.sandbox import Program, Status, Verdict
+from selfcodealign.settings import Recipe
 from selfcodealign.stages.responses import Answerer
-from selfcodealign.verbs import Progress, each
 
 ANSWER = (
     "```python\ndef total(values):\n    return sum(values)\n```\n</response>\n<tests>\n"

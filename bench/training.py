@@ -37,10 +37,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from selfcodealign.recipe import TrainSettings
+from selfcodealign.models.chat import open_chat
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training import Step, train
 from selfcodealign.training.batching import BatchPlan
-from selfcodealign.training.chat import open_chat
 from selfcodealign.training.conversations import load_conversations
 from selfcodealign.training.loop import quiet
 from selfcodealign.training.masking import NO_LOSS, TokenRow, mask_rows

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from selfcodealign.recipe import Recipe, Section, shipped_recipes
+from selfcodealign.recipe import shipped_recipes
+from selfcodealign.settings import Recipe, Section
 
 PAGE = Path(__file__).parent / "recipes.md"
 

@@ -13,12 +13,12 @@ import asyncio
 from pathlib import Path
 
 from selfcodealign import Program, Sampling, Sandbox
-from selfcodealign.few_shot_file import draw_examples, lay_out_properties, load_few_shot
+from selfcodealign.generation.few_shot_file import draw_examples, lay_out_properties, load_few_shot
+from selfcodealign.generation.prompts import lay_out, read_sections, stop_strings
 from selfcodealign.models import Model
 from selfcodealign.models.opening import open_model
-from selfcodealign.prompts import lay_out, read_sections, stop_strings
-from selfcodealign.recipe import ModelSettings, SeedSettings
 from selfcodealign.rows import Seed, SourceFile
+from selfcodealign.settings import ModelSettings, SeedSettings
 from selfcodealign.stages.seeds import extract_seeds
 
 SOURCE = '''

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from selfcodealign.models import Completion, Model, Sampling
     from selfcodealign.models.scripted import ScriptedModel
     from selfcodealign.pipeline import run_recipe
-    from selfcodealign.recipe import Recipe, load_recipe
+    from selfcodealign.recipe import load_recipe
     from selfcodealign.sandbox import Limits, Program, Sandbox, Status, Verdict
+    from selfcodealign.settings import Recipe
 
 _HOME = {
     "Completion": "selfcodealign.models",
     "Limits": "selfcodealign.sandbox",
     "Model": "selfcodealign.models",
     "Program": "selfcodealign.sandbox",
-    "Recipe": "selfcodealign.recipe",
+    "Recipe": "selfcodealign.settings",
     "Sampling": "selfcodealign.models",
     "Sandbox": "selfcodealign.sandbox",
     "ScriptedModel": "selfcodealign.models.scripted",

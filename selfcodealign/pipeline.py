@@ -25,28 +25,29 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign import __version__
-from selfcodealign.dataset import CardFacts, write_dataset
-from selfcodealign.decontamination import Decontaminator
+from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.dataset.write import CardFacts, write_dataset
+from selfcodealign.engine.local import Outcome, Progress, each, whole
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
-from selfcodealign.few_shot_file import FewShotFile, load_few_shot
-from selfcodealign.late import LateModel, LateSandbox
+from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
 from selfcodealign.models import Model
-from selfcodealign.recipe import Recipe, Section, recipe_toml
+from selfcodealign.models.on_demand import LateModel, LateSandbox
+from selfcodealign.recipe import recipe_toml
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
-from selfcodealign.run_folder import KINDS, RunFolder, Stage, write_text
+from selfcodealign.run_folder.folder import KINDS, RunFolder, Stage, write_text
 from selfcodealign.sandbox import Limits, Sandbox
+from selfcodealign.settings import Recipe, Section
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.concepts import ConceptWriter
 from selfcodealign.stages.distinct import drop_copies
-from selfcodealign.stages.evaluation import compare_models
+from selfcodealign.stages.evaluate import compare_models
 from selfcodealign.stages.instructions import InstructionWriter
 from selfcodealign.stages.judge import Judge
 from selfcodealign.stages.near_dedup import drop_near_copies
 from selfcodealign.stages.responses import Answerer
 from selfcodealign.stages.seeds import extract_seeds
 from selfcodealign.stages.selection import select_examples
-from selfcodealign.stages.training import tune_model
-from selfcodealign.verbs import Outcome, Progress, each, whole
+from selfcodealign.stages.train import tune_model
 
 #: Errors of a disk that takes no more.
 NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)

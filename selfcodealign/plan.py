@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from selfcodealign.few_shot_file import FewShotFile, load_few_shot
+from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
 from selfcodealign.pipeline import STAGES, check_stage
-from selfcodealign.recipe import Recipe, Section, recipe_toml
-from selfcodealign.run_folder import KINDS, RunFolder
+from selfcodealign.recipe import recipe_toml
+from selfcodealign.run_folder.folder import KINDS, RunFolder
+from selfcodealign.settings import Recipe, Section
 from selfcodealign.sources import iterate_source_files
 
 

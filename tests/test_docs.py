@@ -15,8 +15,8 @@ import typer
 
 from selfcodealign.cli import COMMANDS, app
 from selfcodealign.recipe import load_recipe
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 

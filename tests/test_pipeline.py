@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
+from selfcodealign.engine.local import Progress
 from selfcodealign.errors import ModelError, RecipeError, SourceError
-from selfcodealign.report import read_funnel
-from selfcodealign.verbs import Progress
-from tests.journey import answer, scripted_model, small_recipe, write_sources
+from selfcodealign.report.funnel import read_funnel
+from tests.support.journey import answer, scripted_model, small_recipe, write_sources
 
 #: Measured, not decided: the only fields in which two runs of one recipe may differ.
 MEASURED = ("seconds", "peak_memory_mib")
@@ -248,7 +248,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from selfcodealign import run_recipe
-from tests.journey import scripted_model, small_recipe
+from tests.support.journey import scripted_model, small_recipe
 recipe = small_recipe(Path(sys.argv[1]), "flush_seconds=0.05")
 asyncio.run(run_recipe(recipe, Path(sys.argv[2]), model=scripted_model(latency=0.01, concurrency=4)))
 """

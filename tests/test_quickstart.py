@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import Program, Sandbox
-from tests.test_cli import call
+from tests.commands.test_cli import call
+from tests.support.places import ROOT
 from tests.test_pipeline import books, rows_of
 
 SMALL = (
@@ -84,7 +85,7 @@ def test_a_second_run_does_nothing_again(quickstart: tuple[Path, Any]) -> None:
 
 def test_the_example_follows_one_row() -> None:
     """examples/one_row.py runs, on the real model, up to the sandbox' verdicts."""
-    script = Path(__file__).parent.parent / "examples" / "one_row.py"
+    script = ROOT / "examples" / "one_row.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "=== 2. Seed → concepts ===" in done.stdout

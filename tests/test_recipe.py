@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from selfcodealign.errors import RecipeError
-from selfcodealign.recipe import Recipe, load_recipe, recipe_toml, shipped_recipes
+from selfcodealign.recipe import load_recipe, recipe_toml, shipped_recipes
+from selfcodealign.settings import Recipe
+from tests.support.places import ROOT
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_loads(name: str) -> None:
     """What comes with the package is valid, and its first line is the command that runs it."""
     load_recipe(name)
-    text = (Path(__file__).parent.parent / "selfcodealign" / "recipes" / f"{name}.toml").read_text()
+    text = (ROOT / "selfcodealign" / "recipes" / f"{name}.toml").read_text()
     assert text.startswith(f"# selfcodealign run {name}")
 
 

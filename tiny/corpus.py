@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from selfcodealign.few_shot_file import lay_out_properties
-from selfcodealign.prompts import EXAMPLE_HEADING, section
+from selfcodealign.generation.few_shot_file import lay_out_properties
+from selfcodealign.generation.prompts import EXAMPLE_HEADING, section
 from tiny.families import GENERATORS
 from tiny.labels import label_code
 from tiny.snippets import Function, cut, draw_concepts, read_functions, weigh

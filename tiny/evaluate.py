@@ -3,8 +3,8 @@
     python -m tiny.evaluate                                   # the embedded model on tiny-eval and 300 functions
     python -m tiny.evaluate --model /tmp/tried --split dev    # choosing settings: on the development split
 
-Prompts, sampling and reading are the package's own (`selfcodealign.asking`), and so is the sandbox in which programs
-run. Prints one JSON object; shares are of samples, with the number of samples beside them.
+Prompts, sampling and reading are the package's own (`selfcodealign.generation.question`), and so is the sandbox in
+which programs run. Prints one JSON object; shares are of samples, with the number of samples beside them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.asking import Answer, Question
-from selfcodealign.few_shot_file import lay_out_properties, load_few_shot
+from selfcodealign.generation.few_shot_file import lay_out_properties, load_few_shot
+from selfcodealign.generation.question import Answer, Question
 from selfcodealign.models import Model, Sampling
 from selfcodealign.models.opening import open_model
-from selfcodealign.recipe import ModelSettings, Recipe, load_recipe
+from selfcodealign.recipe import load_recipe
 from selfcodealign.sandbox import Program, Sandbox
+from selfcodealign.settings import ModelSettings, Recipe
 from selfcodealign.stages.concepts import cut_snippet, read_concepts
 from tiny.benchmark import EMBEDDED
 from tiny.snippets import Function, read_functions

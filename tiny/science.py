@@ -24,7 +24,8 @@ from typing import Any
 
 from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.pipeline import run_recipe
-from selfcodealign.recipe import EvaluateSettings, ExecutionSettings, ModelSettings, TrainSettings, load_recipe
+from selfcodealign.recipe import load_recipe
+from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSettings, TrainSettings
 from tiny.evaluate import read_tasks
 
 SUBSETS = ("passing", "random", "failing")

@@ -128,7 +128,7 @@ class Benchmark(ABC, Generic[P]):
 
     def solution(self, problem: P, text: str) -> str:
         """The whole solution from a model's raw answer (with the prompt's response prefix in front of it)."""
-        from selfcodealign.answers import extract_code
+        from selfcodealign.benchmarks.answers import extract_code
 
         return self.join(problem, extract_code(text, problem.entry_point, self.pick))
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from selfcodealign.answers import complete
 from selfcodealign.benchmarks import Outcome
+from selfcodealign.benchmarks.answers import complete
 from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark, pack_task
 from selfcodealign.benchmarks.humaneval import ask
 from selfcodealign.benchmarks.inside.timing import SECONDS

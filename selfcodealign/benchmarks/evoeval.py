@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from selfcodealign.answers import complete
+from selfcodealign.benchmarks.answers import complete
 from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark
 from selfcodealign.benchmarks.humaneval import ask
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields

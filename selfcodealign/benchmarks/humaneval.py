@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from selfcodealign.answers import complete
 from selfcodealign.benchmarks import Problem
+from selfcodealign.benchmarks.answers import complete
 from selfcodealign.benchmarks.assertions import AssertionProblem
 from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import pickle
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfcodealign.sandbox import Limits, Program
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 #: What the sandbox's servers load beforehand. Programs know it as `benchmark_judge`, because the sandbox hides the
 #: project's own modules from them; naming it all the same sends a program to a server that has loaded it.
 JUDGE_MODULE = "selfcodealign.benchmarks.inside.session"
+#: What those servers must be able to read: the judge and what it imports.
+JUDGE_FOLDER = str(Path(__file__).resolve().parent)
 _RESPONSE = f"""
 if False:
     import {JUDGE_MODULE}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from selfcodealign.answers import complete
 from selfcodealign.benchmarks import Benchmark, Outcome
+from selfcodealign.benchmarks.answers import complete
 from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, assertion_program
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 

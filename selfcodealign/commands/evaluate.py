@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from selfcodealign.evaluation import Candidate, EvaluationProgress
-    from selfcodealign.recipe import EvaluateSettings, ExecutionSettings
+    from selfcodealign.evaluation.run import Candidate, EvaluationProgress
+    from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 
 NO_ARGS_IS_HELP = True
 
@@ -70,9 +70,9 @@ def evaluate(
 
     from pydantic import ValidationError
 
-    from selfcodealign.benchmarks.evaluation_progress import open_evaluation_progress
     from selfcodealign.errors import RecipeError
-    from selfcodealign.recipe import EvaluateSettings, ExecutionSettings
+    from selfcodealign.progress.evaluation import open_evaluation_progress
+    from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 
     try:
         settings = EvaluateSettings(
@@ -106,8 +106,8 @@ async def _evaluate(
 ) -> None:
     from rich.console import Console
 
-    from selfcodealign.benchmarks.score_table import footnotes, terminal_table
     from selfcodealign.evaluation import evaluate as evaluate_all
+    from selfcodealign.evaluation.table import footnotes, terminal_table
 
     evaluation = await evaluate_all(candidates, benchmarks, out, settings, execution, files, progress)
     progress.stop()
@@ -125,7 +125,7 @@ def read_candidates(
     from selfcodealign.benchmarks import MODES
     from selfcodealign.errors import BenchmarkError, did_you_mean
     from selfcodealign.evaluation import Candidate
-    from selfcodealign.recipe import ModelSettings
+    from selfcodealign.settings import ModelSettings
 
     if not models and not samples:
         raise BenchmarkError("give --model (a model to ask) or --samples (a file of answers)")

@@ -48,8 +48,8 @@ def execute(
     """
     import asyncio
 
-    from selfcodealign.execute import execute_file
     from selfcodealign.sandbox import Limits
+    from selfcodealign.sandbox.execute import execute_file
 
     limits = Limits(seconds=timeout, memory_mib=memory)
     libraries = tuple(name.strip() for name in warm.split(",") if name.strip())

@@ -32,7 +32,7 @@ def export(
     """
     import sys
 
-    from selfcodealign.export import export as write
+    from selfcodealign.dataset.export import export as write
 
     done = write(run, to, out)
     for note in done.notes:

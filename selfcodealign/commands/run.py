@@ -61,8 +61,8 @@ def run(
 
     from selfcodealign.pipeline import STAGES, run_recipe
     from selfcodealign.plan import describe_plan
-    from selfcodealign.progress import open_progress
-    from selfcodealign.report import print_funnel
+    from selfcodealign.progress.terminal import open_progress
+    from selfcodealign.report.funnel import print_funnel
 
     until = until or STAGES[-1]
     console = Console()

@@ -24,7 +24,7 @@ def show(
     """
     from rich.console import Console
 
-    from selfcodealign.report import funnel_json, print_funnel, tell_story
+    from selfcodealign.report.funnel import funnel_json, print_funnel, tell_story
 
     console = Console()
     if row is not None:

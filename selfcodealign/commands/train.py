@@ -66,7 +66,7 @@ def train(
 
 
 def _list(settings: object) -> None:
-    from selfcodealign.recipe import TrainSettings
+    from selfcodealign.settings import TrainSettings
 
     for name, field in TrainSettings.model_fields.items():
         line = f"train.{name} = {getattr(settings, name)}"

@@ -20,7 +20,7 @@ from selfcodealign.models import Completion, PromptTooLong, Sampling
 if TYPE_CHECKING:
     from selfcodealign.models.checkpoints import Checkpoint
     from selfcodealign.models.decoding import Decoder
-    from selfcodealign.recipe import ModelSettings
+    from selfcodealign.settings import ModelSettings
 
 #: Below this many parameters a second thread loses more at the barriers between small operations than it brings, and
 #: the sandbox has work for the other cores.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from selfcodealign.models import Model
 
 if TYPE_CHECKING:
-    from selfcodealign.recipe import ModelSettings
+    from selfcodealign.settings import ModelSettings
 
 
 def open_model(settings: ModelSettings) -> Model:
     """Return the model, not yet entered: servers by `urls`, one that `serve` starts, else a local checkpoint.
 
-    >>> from selfcodealign.recipe import ModelSettings
+    >>> from selfcodealign.settings import ModelSettings
     >>> type(open_model(ModelSettings(name="", urls=["localhost:8000"]))).__name__
     'ServerModel'
 

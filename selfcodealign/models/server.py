@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from selfcodealign.errors import ModelError, did_you_mean
 from selfcodealign.models import Completion, PromptTooLong, Sampling
-from selfcodealign.models.answers import (
+from selfcodealign.models.completions_api import (
     ContextExceeded,
     PassingFault,
     Refused,
@@ -32,7 +32,7 @@ from selfcodealign.models.endpoints import Endpoint, choose_endpoint, normalize_
 if TYPE_CHECKING:
     import httpx
 
-    from selfcodealign.recipe import ModelSettings
+    from selfcodealign.settings import ModelSettings
 
 _log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from selfcodealign.models.revisions import EMBEDDED, digest_folder, find_commit,
 from selfcodealign.models.server import ServerModel
 
 if TYPE_CHECKING:
-    from selfcodealign.recipe import ModelSettings
+    from selfcodealign.settings import ModelSettings
 
 _log = logging.getLogger(__name__)
 

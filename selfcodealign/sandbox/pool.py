@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from selfcodealign.errors import SandboxError
-from selfcodealign.sandbox import python
 from selfcodealign.sandbox.language import Job, Language
+from selfcodealign.sandbox.python import program as python
 from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdict
 from selfcodealign.sandbox.worker import ServerSettings, WallMissing, Worker, WorkerDied
 

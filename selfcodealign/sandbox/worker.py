@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import SandboxError
-from selfcodealign.sandbox.cgroups import ControlGroup
-from selfcodealign.sandbox.frames import HEADER
-from selfcodealign.sandbox.kernel import FORKER
-from selfcodealign.sandbox.walls import SCRATCH
+from selfcodealign.sandbox.isolation.cgroups import ControlGroup
+from selfcodealign.sandbox.isolation.kernel import FORKER
+from selfcodealign.sandbox.isolation.walls import SCRATCH
+from selfcodealign.sandbox.server.frames import HEADER
 
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 _START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from selfcodealign.sandbox.guard import guard; "
+    "import sys; sys.path.insert(0, sys.argv[1]); from selfcodealign.sandbox.server.guard import guard; "
     "sys.path.remove(sys.argv[1]); guard(int(sys.argv[2]))"
 )
 _START_SECONDS = 60.0

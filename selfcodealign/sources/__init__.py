@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 
 from selfcodealign.errors import SourceError, did_you_mean
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, SourceFile
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.git import open_checkout
 from selfcodealign.sources.tables import DATA_ENDINGS, open_hub, open_table
 from selfcodealign.sources.trees import find_files, list_names, open_folder, open_package, open_python_file, open_stdlib

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selfcodealign.errors import SourceError
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, SourceFile
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import is_licence_file, name_licence_texts
 from selfcodealign.sources.place import Place
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, SourceFile, digest
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import UNKNOWN, find_licence_tag
 
 _HEAD = 4096  # an SPDX header stands in the first lines of a file or not at all

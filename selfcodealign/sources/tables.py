@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfcodealign.errors import MissingExtra, SourceError, did_you_mean
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, SourceFile
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import name_licence
 from selfcodealign.sources.place import Place
 

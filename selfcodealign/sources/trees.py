@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 
 from selfcodealign.errors import SourceError, did_you_mean
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, SourceFile
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import is_licence_file, name_licence_texts, name_package_licence
 from selfcodealign.sources.place import Place
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 
-from selfcodealign.asking import Question, shorten
-from selfcodealign.few_shot_file import FewShotFile
+from selfcodealign.generation.few_shot_file import FewShotFile
+from selfcodealign.generation.question import Question, shorten
 from selfcodealign.models import Model, Sampling
-from selfcodealign.recipe import ConceptSettings, FewShotSettings
 from selfcodealign.rows import Concepts, Dropped, Seed, digest
+from selfcodealign.settings import ConceptSettings, FewShotSettings
 
 #: Longer "concepts" are sentences: the model has left the format.
 LONGEST_CONCEPT = 80

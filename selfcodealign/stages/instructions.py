@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from selfcodealign.asking import Question
-from selfcodealign.few_shot_file import FewShotFile, lay_out_properties
+from selfcodealign.generation.few_shot_file import FewShotFile, lay_out_properties
+from selfcodealign.generation.question import Question
 from selfcodealign.models import Model, Sampling
-from selfcodealign.recipe import ConceptSettings, FewShotSettings, InstructionSettings
 from selfcodealign.rows import Concepts, Dropped, Instruction, digest, seed_of
+from selfcodealign.settings import ConceptSettings, FewShotSettings, InstructionSettings
 from selfcodealign.stages.concepts import cut_snippet
 
 LANGUAGE = "Python"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from selfcodealign.asking import Question, shorten
-from selfcodealign.few_shot_file import FewShotFile
+from selfcodealign.generation.few_shot_file import FewShotFile
+from selfcodealign.generation.question import Question, shorten
 from selfcodealign.models import Model, Sampling
-from selfcodealign.recipe import FewShotSettings, JudgeSettings
 from selfcodealign.rows import Dropped, Seed
+from selfcodealign.settings import FewShotSettings, JudgeSettings
 
 
 class Judge:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from selfcodealign.decontamination import Decontaminator
-from selfcodealign.near_dedup import near_duplicates
-from selfcodealign.recipe import NearDedupSettings
+from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.rows import Dropped, Seed
+from selfcodealign.settings import NearDedupSettings
 
 
 def drop_near_copies(

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from math import nan
 from typing import Protocol
 
-from selfcodealign.asking import Answer, Question
-from selfcodealign.few_shot_file import FewShotFile
+from selfcodealign.generation.few_shot_file import FewShotFile
+from selfcodealign.generation.question import Answer, Question
 from selfcodealign.models import Model, Sampling
-from selfcodealign.recipe import ExecutionSettings, FewShotSettings, ResponseSettings
 from selfcodealign.rows import Dropped, Instruction, Response, digest
 from selfcodealign.sandbox import Program, Verdict
+from selfcodealign.settings import ExecutionSettings, FewShotSettings, ResponseSettings
 
 
 class RunsPrograms(Protocol):

@@ -15,11 +15,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from selfcodealign.free_names import Function
-from selfcodealign.module_imports import ModuleNames
-from selfcodealign.prompts import find_markup
-from selfcodealign.recipe import SeedSettings
+from selfcodealign.curation.python_imports import ModuleNames
+from selfcodealign.curation.python_names import Function
+from selfcodealign.generation.prompts import find_markup
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
+from selfcodealign.settings import SeedSettings
 
 # A file is taken for minified or for data when its lines are this long on average; hand-written code has about 35.
 _MINIFIED_MEAN = 200

@@ -24,11 +24,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from selfcodealign.decontamination import Decontaminator
-from selfcodealign.near_dedup import near_duplicates
-from selfcodealign.recipe import SelectionSettings
+from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.rows import Dropped, Example, Response, digest
-from selfcodealign.sandbox.python import extract_code
+from selfcodealign.sandbox.python.program import extract_code
+from selfcodealign.settings import SelectionSettings
 
 #: Of one instruction: answers drawn, answers verified.
 Tally = Mapping[str, tuple[int, int]]

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from selfcodealign.errors import MissingExtra
-from selfcodealign.recipe import TrainSettings
-from selfcodealign.training.chat import PLAIN_TEMPLATE, write_prompt
+from selfcodealign.models.chat import PLAIN_TEMPLATE, write_prompt
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training.events import Event, Note, OnProgress, Proof, Step, TrainResult
 
 __all__ = [

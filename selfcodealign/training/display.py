@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from selfcodealign.plain_lines import Pace, clock
+from selfcodealign.progress.pace import Pace, clock
 from selfcodealign.training.events import Event, Note, Proof, Step
 
 _LOSS_STYLE = "black on green3"

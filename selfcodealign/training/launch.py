@@ -22,7 +22,7 @@ import torch
 
 from selfcodealign import errors
 from selfcodealign.errors import TrainingError
-from selfcodealign.recipe import TrainSettings
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import share_rows
 from selfcodealign.training.events import Event, Note, OnProgress, Proof, Step, TrainResult
 from selfcodealign.training.masking import Piece

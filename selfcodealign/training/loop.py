@@ -24,7 +24,7 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 from trl import SFTConfig, SFTTrainer
 
-from selfcodealign.recipe import TrainSettings
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training.adafactor import ShardedAdafactor
 from selfcodealign.training.batching import BatchPlan
 from selfcodealign.training.events import OnProgress, Step

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from selfcodealign.errors import TrainingError
-from selfcodealign.training.chat import Chat, check_messages
+from selfcodealign.models.chat import Chat, check_messages
 
 #: What a label has to be for its token to carry no loss (the convention of torch and transformers).
 NO_LOSS = -100

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import TrainingError
-from selfcodealign.run_folder import write_text
+from selfcodealign.run_folder.folder import write_text
 from selfcodealign.training.events import TrainResult
 
 IDENTITY = "training.json"

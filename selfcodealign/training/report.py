@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.run_folder import write_text
+from selfcodealign.run_folder.folder import write_text
 from selfcodealign.training.events import Proof, TrainResult
 from selfcodealign.training.output import REPORT, as_json
 

@@ -13,9 +13,9 @@ import torch
 
 from selfcodealign import __version__
 from selfcodealign.errors import TrainingError
-from selfcodealign.recipe import TrainSettings
+from selfcodealign.models.chat import Chat, open_chat
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import BatchPlan, plan_batches
-from selfcodealign.training.chat import Chat, open_chat
 from selfcodealign.training.conversations import Conversations, load_conversations
 from selfcodealign.training.events import Note, OnProgress, Proof, TrainResult
 from selfcodealign.training.masking import TokenRows, choose_proof, mask_rows, show_loss

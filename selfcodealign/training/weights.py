@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from selfcodealign.errors import ModelError, TrainingError
-from selfcodealign.recipe import TrainSettings
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training.attention import attend_rows_apart
 
 #: Larger weight files are known by size, head and tail instead of by all their bytes.

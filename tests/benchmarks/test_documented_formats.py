@@ -17,8 +17,8 @@ from selfcodealign.benchmarks.inside.scripts import same_output
 from selfcodealign.benchmarks.livecodebench import _unpack
 from selfcodealign.benchmarks.problem_files import load_rows
 from selfcodealign.errors import BenchmarkError
-from tests.benchmarks.conftest import find_shared
-from tests.benchmarks.test_judging import judge, read
+from tests.evaluation.test_grading import judge, read
+from tests.support.places import find_shared
 
 
 def question(**changes: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import pytest
 from selfcodealign.benchmarks.catalogue import BENCHMARKS, find_benchmark
 from selfcodealign.benchmarks.problem_files import Source, load_rows
 from selfcodealign.errors import BenchmarkError
-from tests.benchmarks.conftest import SHARED, find_shared
+from tests.support.places import DATA as SHARED
+from tests.support.places import find_shared
 
 ROWS = [{"task_id": "a/0", "x": [1, float("inf")]}, {"task_id": "a/1", "x": []}]
 TEXT = "".join(json.dumps(row) + "\n" for row in ROWS)

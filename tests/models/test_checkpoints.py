@@ -16,8 +16,8 @@ from selfcodealign.errors import MissingExtra, ModelError  # noqa: E402
 from selfcodealign.models import local  # noqa: E402
 from selfcodealign.models.local import LocalModel  # noqa: E402
 from selfcodealign.models.revisions import digest_folder, find_commit, locate_folder  # noqa: E402
-from selfcodealign.recipe import ModelSettings  # noqa: E402
-from tests.models.tiny_checkpoints import make_checkpoint  # noqa: E402
+from selfcodealign.settings import ModelSettings  # noqa: E402
+from tests.support.tiny_checkpoints import make_checkpoint  # noqa: E402
 
 
 def fail(**values: Any) -> str:

@@ -15,8 +15,8 @@ transformers = pytest.importorskip("transformers")
 from selfcodealign.errors import ModelError  # noqa: E402
 from selfcodealign.models import Completion, PromptTooLong, Sampling  # noqa: E402
 from selfcodealign.models.local import LocalModel  # noqa: E402
-from selfcodealign.recipe import ModelSettings  # noqa: E402
-from tests.models.tiny_checkpoints import make_checkpoint  # noqa: E402
+from selfcodealign.settings import ModelSettings  # noqa: E402
+from tests.support.tiny_checkpoints import make_checkpoint  # noqa: E402
 
 PROMPTS = ["def f(x):", "a", "Write a class that counts.", "ab</a> déjà vu 漢字", "x" * 40, "\n\n", "0123456789", "#"]
 GREEDY = Sampling(temperature=0.0, max_tokens=24)

@@ -14,7 +14,7 @@ from selfcodealign.models.local import LocalModel
 from selfcodealign.models.opening import open_model
 from selfcodealign.models.server import ServerModel
 from selfcodealign.models.vllm import ServedModel
-from selfcodealign.recipe import ModelSettings
+from selfcodealign.settings import ModelSettings
 
 
 def test_urls_mean_servers():
@@ -58,7 +58,7 @@ def test_opening_imports_nothing_heavy():
     """Choosing an engine loads neither torch nor transformers nor httpx."""
     code = (
         "import sys; from selfcodealign.models.opening import open_model; "
-        "from selfcodealign.recipe import ModelSettings; "
+        "from selfcodealign.settings import ModelSettings; "
         "open_model(ModelSettings(name='x', urls=['localhost:1'])); open_model(ModelSettings()); "
         "print([name for name in ('torch', 'transformers', 'httpx', 'numpy') if name in sys.modules])"
     )

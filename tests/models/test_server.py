@@ -12,7 +12,7 @@ import pytest
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Sampling
 from selfcodealign.models.server import ServerModel
-from tests.models.faulty_server import (
+from tests.support.faulty_server import (
     FaultyServer,
     Plan,
     answer,

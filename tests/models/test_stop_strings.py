@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfcodealign.models.stop_strings import Detokenizer, can_end, cut_at_stop
-from tests.models.tiny_checkpoints import make_tokenizer
+from tests.support.tiny_checkpoints import make_tokenizer
 
 TOKENIZER = make_tokenizer()
 

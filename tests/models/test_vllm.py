@@ -19,16 +19,15 @@ import pytest
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Sampling, endpoints
 from selfcodealign.models.vllm import ServedModel, list_arguments
-from selfcodealign.recipe import ModelSettings
-from tests.models.tiny_checkpoints import make_checkpoint
-
-ROOT = Path(__file__).parents[2]
+from selfcodealign.settings import ModelSettings
+from tests.support.places import ROOT
+from tests.support.tiny_checkpoints import make_checkpoint
 
 #: What a stand-in for `vllm` does: writes its arguments and process ids, starts an engine process of its own, serves.
 STAND_IN = """#!{python}
 import json, os, subprocess, sys, threading, time
 sys.path.insert(0, {root!r})
-from tests.models.faulty_server import FaultyServer, answer
+from tests.support.faulty_server import FaultyServer, answer
 arguments = sys.argv[2:]
 engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 note = {note!r}
@@ -154,7 +153,7 @@ def test_no_server_is_left_behind(note: Path, how: signal.Signals):
     code = (
         "import asyncio\n"
         "from selfcodealign.models.vllm import ServedModel\n"
-        "from selfcodealign.recipe import ModelSettings\n"
+        "from selfcodealign.settings import ModelSettings\n"
         "async def run():\n"
         "    async with ServedModel(ModelSettings(name='some/model', serve='vllm')):\n"
         "        print('ready', flush=True)\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from selfcodealign.sandbox import Status
-from tests.sandbox.conftest import Judge
-from tests.sandbox.forgeries import FORGERIES
+from tests.support.forgeries import FORGERIES
+from tests.support.judge import Judge
 
 
 @pytest.mark.parametrize("name", FORGERIES)

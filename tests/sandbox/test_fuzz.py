@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfcodealign.sandbox import Limits, Program, Status
-from tests.sandbox.conftest import Judge
+from tests.support.judge import Judge
 
 LIMITS = Limits(seconds=0.4, memory_mib=96, processes=10, open_files=64, file_mib=2, scratch_mib=8, output_kib=64)
 FRAGMENTS = (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
 from selfcodealign.sandbox import Limits, Program
-from tests.sandbox.conftest import Judge
+from tests.support.judge import Judge
+from tests.support.places import DATA
 
-TRIALS = Path(__file__).resolve().parents[3] / "shared" / "data" / "kodcode" / "trials.jsonl.gz"
+TRIALS = DATA / "kodcode" / "trials.jsonl.gz"
 # Recorded as passing, but the tests bring their own copy of what they test; and the other way round, tests that import
 # their response from a module of another name. docs/sandbox.md looks at each.
 EXPLAINED = frozenset({113, 114, 144, 288, 619, 620, 621, 622, 623, 624})

@@ -7,8 +7,8 @@ import ast
 import pytest
 
 from selfcodealign.sandbox import Status
-from selfcodealign.sandbox.damage import GATES, apply_damage, list_damages
-from tests.sandbox.conftest import Judge
+from selfcodealign.sandbox.python.mutants import GATES, apply_damage, list_damages
+from tests.support.judge import Judge
 
 CLAMP = """
 def clamp(x, low=0, high=10):

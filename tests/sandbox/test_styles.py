@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfcodealign.sandbox import Status
-from tests.sandbox.conftest import Judge
+from tests.support.judge import Judge
 
 RIGHT = """
 class Empty(Exception):

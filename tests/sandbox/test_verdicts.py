@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from selfcodealign.sandbox import Limits, Program, Sandbox, Status
-from tests.sandbox.conftest import LIMITS, Judge
+from tests.support.judge import LIMITS, Judge
 
 ADD = "def add(a, b):\n    return a + b\n"
 

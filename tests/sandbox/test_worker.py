@@ -15,10 +15,10 @@ import pytest
 
 from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox import Program, Status
-from selfcodealign.sandbox.landlock import FIRST_WITH_TRUNCATE, landlock_abi
-from selfcodealign.sandbox.seccomp import assemble
+from selfcodealign.sandbox.isolation.landlock import FIRST_WITH_TRUNCATE, landlock_abi
+from selfcodealign.sandbox.isolation.seccomp import assemble
 from selfcodealign.sandbox.worker import ServerSettings, Worker
-from tests.sandbox.conftest import Judge
+from tests.support.judge import Judge
 
 GOOD = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", strength=False)
 SLOW = Program("import time\ntime.sleep(0.6)\ndef add(a, b):\n    return a + b\n", GOOD.tests, strength=False)
@@ -183,8 +183,9 @@ def is_alive(pid: int) -> bool:
 _RESTRICTED = """
 import asyncio, sys
 from selfcodealign.errors import SandboxError
-from selfcodealign.sandbox import Program, Sandbox, kernel
-from selfcodealign.sandbox.seccomp import compile_filter, install_filter
+from selfcodealign.sandbox import Program, Sandbox
+from selfcodealign.sandbox.isolation import kernel
+from selfcodealign.sandbox.isolation.seccomp import compile_filter, install_filter
 refusals = [(0x15, 0, 1, int(number)) for number in sys.argv[2:]]
 code = [(0x20, 0, 0, 0)]
 for refusal in refusals:

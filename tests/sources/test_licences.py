@@ -16,8 +16,7 @@ from selfcodealign.sources.licences import (
     name_licence_texts,
     name_package_licence,
 )
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
+from tests.support.places import DATA
 
 MIT = """Copyright (c) 2020 Someone
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfcodealign.recipe import SeedSettings
 from selfcodealign.rows import Dropped, Seed, SourceFile
+from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.seeds import extract_seeds
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfcodealign.recipe import ConceptSettings
+from selfcodealign.settings import ConceptSettings
 from selfcodealign.stages.concepts import cut_snippet, drop_docstrings
 
 SEED = '''import re

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from selfcodealign.few_shot_file import load_few_shot
-from selfcodealign.prompts import lay_out
-from selfcodealign.training.chat import write_prompt
+from selfcodealign.generation.few_shot_file import load_few_shot
+from selfcodealign.generation.prompts import lay_out
+from selfcodealign.models.chat import write_prompt
 from tiny.benchmark import EMBEDDED, passes_check
 from tiny.corpus import END, WINDOW
 from tiny.evaluate import read_tasks

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.tiny_model import make_model, make_rows, write_rows
+from tests.support.tiny_model import make_model, make_rows, write_rows
 
 
 @pytest.fixture(scope="session", autouse=True)

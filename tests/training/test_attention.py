@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Mi
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from selfcodealign.recipe import TrainSettings
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training.attention import ROW_BY_ROW, attend_row_by_row, attend_rows_apart
 from selfcodealign.training.masking import NO_LOSS
 from selfcodealign.training.weights import load_model

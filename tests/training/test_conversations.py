@@ -10,7 +10,7 @@ import pytest
 
 from selfcodealign.errors import TrainingError
 from selfcodealign.training.conversations import load_conversations
-from tests.training.tiny_model import write_rows
+from tests.support.tiny_model import write_rows
 
 PAIRS = [{"instruction": "A", "response": "a"}, {"instruction": "B", "response": "b"}]
 TURNS = [[{"role": "user", "content": x}, {"role": "assistant", "content": x.lower()}] for x in "AB"]

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfcodealign.errors import TrainingError
-from selfcodealign.training.chat import Chat, open_chat
+from selfcodealign.models.chat import Chat, open_chat
 from selfcodealign.training.masking import NO_LOSS, TokenRow, choose_proof, mask_rows, show_loss
-from tests.training.tiny_model import make_tokenizer
+from tests.support.tiny_model import make_tokenizer
 
 
 @pytest.fixture(scope="module")

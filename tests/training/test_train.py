@@ -16,9 +16,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfcodealign.errors import ModelError, TrainingError
-from selfcodealign.recipe import TrainSettings
+from selfcodealign.settings import TrainSettings
 from selfcodealign.training import Note, Proof, Step, TrainResult, train
-from tests.training.tiny_model import make_model, write_rows
+from tests.support.tiny_model import make_model, write_rows
 
 FAST = TrainSettings(learning_rate=1e-2, epochs=2, batch=8, precision="float32", device="cpu")
 

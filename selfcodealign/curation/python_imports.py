@@ -1,0 +1,212 @@
+"""Which import lines of a module a function of it needs to stand alone.
+
+A function stands alone when every global name it uses is a builtin or comes from an import line of its own file.
+Imports count at the top level and below `if`, `try` and `with` there. They are carried as exactly as they can be:
+only the names used; under the `if` they stand below (`TYPE_CHECKING`, platforms); with the whole try/except where
+each branch binds the same name, and the import alone where the other branch does something else.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from selfcodealign.curation.python_names import Function, bind_names, find_global_names, iterate_annotations, load_names
+
+# `__file__`, `__path__` and `__spec__` are left out on purpose: they tie a function to the file it stands in.
+_BUILTINS = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__debug__"}
+_IMPORT_FAILURES = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The import lines a function needs, or why it cannot stand alone (`reason` empty when it can)."""
+
+    imports: list[str]
+    reason: str = ""
+    detail: str = ""
+
+
+class ModuleNames:
+    """The names that a module's top-level statements bind, and the import lines among them."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._body = tree.body
+        self._binders: dict[str, list[int]] = defaultdict(list)
+        self._has_star = False
+        self._has_annotations_future = False
+        for index, statement in enumerate(tree.body):
+            if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+                self._has_annotations_future |= any(alias.name == "annotations" for alias in statement.names)
+                continue
+            for name in bind_names(statement):
+                if name == "*":
+                    self._has_star = True
+                elif self._binders[name][-1:] != [index]:
+                    self._binders[name].append(index)
+
+    def find_needs(self, function: Function, code: str) -> Needs:
+        """What `function`, whose source text is `code`, takes from this module.
+
+        Raises `SyntaxError` for code that parses but does not compile.
+        """
+        found, chains = find_global_names(function, code)
+        open_names = sorted(found - {function.name})
+        chosen: set[ast.alias] = set()
+        carried: set[str] = set()
+        reasons: dict[str, list[str]] = defaultdict(list)
+        while open_names:
+            name = open_names.pop()
+            if name in carried:
+                continue
+            if name not in self._binders:
+                if name not in _BUILTINS:
+                    reasons["star_import" if self._has_star else "undefined_names"].append(name)
+                continue
+            aliases, conditions = self._choose(name, chains.get(name, {(name,)}))
+            carried.add(name)
+            if not aliases:
+                reasons["needs_module_names"].append(name)
+            elif any(alias.level for alias in aliases):
+                reasons["relative_import"].append(name)
+            chosen.update(alias.node for alias in aliases)
+            open_names.extend(conditions)
+        for reason in ("needs_module_names", "relative_import", "star_import", "undefined_names"):
+            if reasons[reason]:
+                return Needs([], reason, ", ".join(sorted(reasons[reason])))
+        lines = [ast.unparse(line) for statement in self._body for line in _trim(statement, chosen, carried)]
+        if self._has_annotations_future and any(True for _ in iterate_annotations(function)):
+            lines.insert(0, "from __future__ import annotations")
+        return Needs(lines)
+
+    def _choose(self, name: str, chains: set[tuple[str, ...]]) -> tuple[list[_Alias], set[str]]:
+        """The import aliases that give `name` its last meaning, and the names their conditions are made of."""
+        binders = self._binders[name]
+        last = self._body[binders[-1]]
+        aliases = [alias for alias in _aliases(last) if alias.bound == name]
+        if not aliases:
+            return [], set()
+        if isinstance(last, ast.If) and not last.orelse and len(binders) > 1:
+            aliases = [a for index in binders for a in _aliases(self._body[index]) if a.bound == name]
+        if all(alias.dotted for alias in aliases):
+            everywhere = [a for index in binders for a in _aliases(self._body[index]) if a.bound == name and a.dotted]
+            aliases = _choose_dotted(everywhere, chains)
+        conditions = {found for alias in aliases for test in alias.tests for found in load_names(test)}
+        return aliases, conditions
+
+
+@dataclass(frozen=True, slots=True)
+class _Alias:
+    """One imported name: what it binds, its dotted module for a plain `import a.b`, the `if` tests around it."""
+
+    node: ast.alias
+    bound: str
+    dotted: tuple[str, ...]
+    level: int
+    tests: tuple[ast.expr, ...]
+
+
+def _aliases(statement: ast.stmt, tests: tuple[ast.expr, ...] = ()) -> Iterator[_Alias]:
+    """All imported names below a top-level statement that are bound in the module."""
+    match statement:
+        case ast.Import():
+            for alias in statement.names:
+                dotted = () if alias.asname else tuple(alias.name.split("."))
+                yield _Alias(alias, alias.asname or dotted[0], dotted, 0, tests)
+        case ast.ImportFrom(level=level):
+            for alias in statement.names:
+                yield _Alias(alias, alias.asname or alias.name, (), level, tests)
+        case ast.If():
+            for child in [*statement.body, *statement.orelse]:
+                yield from _aliases(child, (*tests, statement.test))
+        case ast.Try():
+            handled = [child for handler in statement.handlers for child in handler.body]
+            for child in [*statement.body, *handled, *statement.orelse, *statement.finalbody]:
+                yield from _aliases(child, tests)
+        case ast.With():
+            for child in statement.body:
+                yield from _aliases(child, tests)
+
+
+def _choose_dotted(aliases: list[_Alias], chains: set[tuple[str, ...]]) -> list[_Alias]:
+    """Of several `import a`, `import a.b`, those that the attribute chains used need: the longest match of each."""
+    chosen: dict[tuple[str, ...], _Alias] = {}
+    by_length = sorted(aliases, key=lambda alias: len(alias.dotted))
+    for chain in chains:
+        fitting = [alias for alias in by_length if chain[: len(alias.dotted)] == alias.dotted]
+        best = fitting[-1] if fitting else by_length[0]
+        chosen[best.dotted] = best
+    # the same line may stand in both branches of an `if`: all of those are carried, but repeated plain lines are not
+    return [a for a in aliases if a is chosen.get(a.dotted) or (a.tests and a.dotted in chosen)]
+
+
+def _trim(statement: ast.stmt, chosen: set[ast.alias], names: set[str]) -> list[ast.stmt]:
+    """What remains of a top-level statement when only the chosen imports are kept."""
+    match statement:
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            kept = [alias for alias in aliases if alias in chosen]
+            if not kept:
+                return []
+            if isinstance(statement, ast.Import):
+                return [ast.Import(names=kept)]
+            return [ast.ImportFrom(module=statement.module, names=kept, level=statement.level)]
+        case ast.If():
+            body, orelse = _trim_all(statement.body, chosen, names), _trim_all(statement.orelse, chosen, names)
+            if not _has_import(body) and not _has_import(orelse):
+                return []
+            return [ast.If(test=statement.test, body=body or [ast.Pass()], orelse=orelse)]
+        case ast.Try():
+            return _trim_try(statement, chosen, names)
+        case ast.With():
+            return [line for line in _trim_all(statement.body, chosen, names) if not isinstance(line, ast.Assign)]
+    return []
+
+
+def _trim_all(body: list[ast.stmt], chosen: set[ast.alias], names: set[str]) -> list[ast.stmt]:
+    """The chosen imports of a branch, and the stand-ins (`name = None`) that a branch gives instead of an import."""
+    kept: list[ast.stmt] = []
+    for statement in body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()) if name in names:
+                kept.append(statement)
+            case _:
+                kept.extend(_trim(statement, chosen, names))
+    return kept
+
+
+def _trim_try(statement: ast.Try, chosen: set[ast.alias], names: set[str]) -> list[ast.stmt]:
+    """try/except ImportError as it stands where every branch binds the same names; else its imports alone."""
+    body = _trim_all(statement.body, chosen, names)
+    body_imports = [line for line in body if not isinstance(line, ast.Assign)]
+    rest = _trim_all([*statement.orelse, *statement.finalbody], chosen, names)
+    rest_imports = [line for line in rest if not isinstance(line, ast.Assign)]
+    if not body_imports:
+        handled = [child for handler in statement.handlers for child in handler.body]
+        alternatives = [line for line in _trim_all(handled, chosen, names) if not isinstance(line, ast.Assign)]
+        return alternatives + rest_imports
+    wanted = {name for line in body_imports for name in bind_names(line)}
+    handlers = []
+    for handler in statement.handlers:
+        lines = _trim_all(handler.body, chosen, names)
+        if not _catches_import_failure(handler) or {name for line in lines for name in bind_names(line)} != wanted:
+            return body_imports + rest_imports
+        handlers.append(ast.ExceptHandler(type=handler.type, name=None, body=lines))
+    if not handlers:
+        return body_imports + rest_imports
+    return [ast.Try(body=body_imports, handlers=handlers, orelse=[], finalbody=[]), *rest_imports]
+
+
+def _catches_import_failure(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return all(isinstance(type_, ast.Name) for type_ in types) and any(
+        isinstance(type_, ast.Name) and type_.id in _IMPORT_FAILURES for type_ in types
+    )
+
+
+def _has_import(body: list[ast.stmt]) -> bool:
+    return any(not isinstance(line, ast.Assign) for line in body)

@@ -1,0 +1,1 @@
+"""The engine that takes rows through stages on this machine."""

@@ -1,0 +1,24 @@
+"""Models meet benchmarks: asked, graded in the sandbox, counted, compared. `evaluate` in `run` is the whole of it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selfcodealign.evaluation.run import Candidate, evaluate
+    from selfcodealign.evaluation.scoring import Evaluation
+
+__all__ = ["Candidate", "Evaluation", "evaluate"]
+
+_HOME = {
+    "Candidate": "selfcodealign.evaluation.run",
+    "Evaluation": "selfcodealign.evaluation.scoring",
+    "evaluate": "selfcodealign.evaluation.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,147 @@
+"""Answers from a model: the benchmark's prompt in the model's own form, greedy or sampled, a file that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfcodealign.benchmarks import Benchmark, Mode, Problem, Prompt
+from selfcodealign.errors import BenchmarkError
+from selfcodealign.evaluation.grading import run_workers
+from selfcodealign.evaluation.samples import Sample, SampleFile
+from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
+from selfcodealign.generation.prompts import lay_out, stop_strings
+from selfcodealign.models import Model, PromptTooLong, Sampling
+from selfcodealign.rows import digest, seed_of
+from selfcodealign.settings import EvaluateSettings
+
+#: Renders (instruction, beginning of the answer) as the text a chat model continues.
+ChatFormat = Callable[[str, str], str]
+_STAGE, _WANTED = "responses", ("response", "tests")
+
+
+def plain_chat(instruction: str, response_prefix: str) -> str:
+    """The project's own chat format, for models whose tokenizer has no template."""
+    from selfcodealign.models.chat import write_prompt
+
+    return write_prompt(instruction) + response_prefix
+
+
+def open_chat_format(name: str, revision: str | None = None) -> tuple[ChatFormat, str]:
+    """The chat format of a model: the template of its tokenizer, or the plain one; and a word on which it is.
+
+    `name` is "embedded", a folder or a hub name. For a server whose model's tokenizer is not to be had here, the plain
+    format is what remains.
+    """
+    from selfcodealign.models.revisions import locate_folder
+
+    folder = locate_folder(name) if name else None
+    if not name:
+        return plain_chat, "plain format (no tokenizer named)"
+    try:
+        from transformers import AutoTokenizer
+
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder or name), revision=None if folder else revision)
+    except (ImportError, OSError, ValueError):
+        return plain_chat, f"plain format (no tokenizer of {name} here)"
+    if not tokenizer.chat_template:
+        return plain_chat, "plain format (the tokenizer has no chat template)"
+    begins = tokenizer.bos_token if tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id] else None
+
+    def render(instruction: str, response_prefix: str) -> str:
+        messages = [{"role": "user", "content": instruction}]
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        # The engine puts the begin token in front of every prompt; twice it is another prompt.
+        return (text.removeprefix(begins) if begins else text) + response_prefix
+
+    return render, "chat template of its tokenizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How one model is asked: its mode, its chat format, the worked example, the sampling."""
+
+    model: Model
+    mode: Mode
+    chat: ChatFormat
+    few_shot: FewShotFile | None
+    settings: EvaluateSettings
+
+    def lay_out(self, benchmark: Benchmark[Any], problem: Problem) -> Prompt:
+        """The whole text the model continues, what begins its answer, and where it stops."""
+        prompt = benchmark.prompt(problem, self.mode)
+        if self.mode == "chat":
+            return Prompt(self.chat(prompt.text, prompt.response_prefix), prompt.response_prefix, prompt.stop)
+        if self.mode == "few-shot":
+            assert self.few_shot is not None
+            # The layout of the pipeline's own question for responses, which ends where the tests would begin.
+            pool = self.few_shot.pool(_STAGE, 1)
+            examples = draw_examples(pool, 1, _STAGE, digest("evaluate", problem.task_id), 64)
+            introduction = self.few_shot.introductions[_STAGE]
+            text = lay_out(introduction, examples, {"instruction": prompt.text}, _WANTED)
+            return Prompt(text, "", ("</response>", *stop_strings(_WANTED)))
+        return prompt
+
+    def header(self, benchmark: Benchmark[Any], problems: Sequence[Problem]) -> dict[str, Any]:
+        """What decides the answers, for the file that holds them."""
+        identity = self.model.identity()
+        settings = self.settings
+        prompts = digest(*(self.lay_out(benchmark, problem) for problem in problems[:3]))
+        return {
+            "model": identity["name"],
+            "revision": identity["revision"],
+            "benchmark": benchmark.name,
+            "mode": self.mode,
+            "prompts": prompts,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "max_tokens": settings.max_tokens,
+        }
+
+    async def answer(self, benchmark: Benchmark[Any], problem: Problem, number: int) -> Sample:
+        """The `number`-th answer to a task. Raises `ModelError`; a prompt that is too long is an empty answer."""
+        prompt = self.lay_out(benchmark, problem)
+        settings = self.settings
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, prompt.stop)
+        seed = seed_of(digest(benchmark.name, problem.task_id), f"evaluate {number}")
+        try:
+            completion = await self.model.complete(prompt.text, sampling, seed=seed)
+        except PromptTooLong:
+            return Sample(task_id=problem.task_id, sample=number, text="", solution="", finish_reason="prompt_too_long")
+        text = prompt.response_prefix + completion.text
+        read = benchmark.join if self.mode == "completion" else benchmark.solution
+        return Sample(
+            task_id=problem.task_id,
+            sample=number,
+            text=text,
+            solution=read(problem, text),
+            finish_reason=completion.finish_reason,
+        )
+
+
+async def sample_answers(
+    asking: Asking,
+    benchmark: Benchmark[Any],
+    problems: Sequence[Problem],
+    file: SampleFile,
+    advance: Callable[[int], object] = lambda answers: None,
+) -> list[Sample]:
+    """All answers of one model to one benchmark, going on from what `file` holds.
+
+    Raises `ModelError` when the engine is gone; what was answered until then is in the file.
+    """
+    settings = asking.settings
+    if settings.samples > 1 and settings.temperature == 0:
+        raise BenchmarkError("greedy answers are all alike: give a --temperature with --samples above 1")
+    wanted = [(problem, number) for problem in problems for number in range(settings.samples)]
+    todo = iter([(problem, number) for problem, number in wanted if (problem.task_id, number) not in file.done])
+    advance(sum((problem.task_id, number) in file.done for problem, number in wanted))
+
+    async def take() -> None:
+        for problem, number in todo:
+            file.append([await asking.answer(benchmark, problem, number)])
+            advance(1)
+
+    await run_workers(min(asking.model.concurrency, len(wanted)), take)
+    return [file.done[problem.task_id, number] for problem, number in wanted]

@@ -1,0 +1,117 @@
+"""Answers in, outcomes out: every program in the sandbox, each distinct answer of a task once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+from selfcodealign.benchmarks import Benchmark, Outcome, Problem
+from selfcodealign.benchmarks.programs import JUDGE_FOLDER, JUDGE_MODULE
+from selfcodealign.models.on_demand import LateSandbox
+from selfcodealign.sandbox import Limits, Program, Sandbox
+from selfcodealign.settings import ExecutionSettings
+
+_SCIENTIFIC = re.compile(r"^[ \t]*(?:import|from)[ \t]+(?:numpy|pandas|scipy|sklearn)\b", re.MULTILINE)
+
+
+class Judging:
+    """The sandboxes of an evaluation, each started when the first answer needs it.
+
+    Judges run in servers that hold nothing but the judge; where an answer imports the scientific libraries, in servers
+    that hold those too, because a small server forks faster and a warm one imports faster. Raises `SandboxError` when
+    the walls cannot be had.
+    """
+
+    def __init__(self, execution: ExecutionSettings) -> None:
+        limits = Limits(seconds=execution.seconds, memory_mib=execution.memory_mib)
+        workers = execution.workers or len(os.sched_getaffinity(0))
+
+        def late(*warm: str) -> LateSandbox:
+            readable = (JUDGE_FOLDER,)
+            return LateSandbox(Sandbox(workers, limits, execution.sandbox, warm, strength=False, readable=readable))
+
+        self._light = late(JUDGE_MODULE)
+        self._scientific = late(JUDGE_MODULE, *execution.warm)
+        self._plain = late(*execution.warm)
+        self._memory_mib = execution.memory_mib
+        #: Programs worth having under way at once.
+        self.concurrency = 2 * workers
+        self._slots = asyncio.Semaphore(workers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for sandbox in (self._light, self._scientific, self._plain):
+            await sandbox.__aexit__(*exc_info)
+
+    async def judge(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Outcome]:
+        """The outcome of each solution of one task, in order. Raises `SandboxError` when the machine fails."""
+        distinct = list(dict.fromkeys(codes))
+        size = benchmark.answers_at_once(problem)
+        batches = iter([distinct[start : start + size] for start in range(0, len(distinct), size)])
+        found: dict[str, Outcome] = {}
+
+        async def take() -> None:
+            for batch in batches:
+                found.update(zip(batch, await self._run(benchmark, problem, batch), strict=True))
+
+        await run_workers(min(self.concurrency, -(-len(distinct) // size)), take)
+        # An answer that kills what it can reach must not take others with it, and a machine may stumble once.
+        again = ("not_judged", "crashed") if size > 1 else ("not_judged",)
+        for code in [code for code, outcome in found.items() if outcome.status in again]:
+            (found[code],) = await self._run(benchmark, problem, [code])
+        return [found[code] for code in codes]
+
+    async def _run(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Outcome]:
+        program = benchmark.program(problem, codes)
+        sandbox = self._plain
+        if JUDGE_MODULE in program.response:
+            scientific = any(_SCIENTIFIC.search(code) for code in (*codes, problem.reference))
+            sandbox = self._scientific if scientific else self._light
+        async with self._slots:
+            verdict = await sandbox.run(self._limit(program))
+        return benchmark.outcomes(problem, verdict, len(codes))
+
+    def _limit(self, program: Program) -> Program:
+        assert program.limits is not None
+        return replace(program, limits=replace(program.limits, memory_mib=self._memory_mib))
+
+
+Work = tuple[Benchmark[Any], Problem, Sequence[str]]
+
+
+async def judge_all(
+    judging: Judging, work: Sequence[Work], advance: Callable[[int, int], object] = lambda done, answers: None
+) -> list[list[Outcome]]:
+    """Judge many tasks at once; `advance(number, answers)` is called as each task is through.
+
+    The first failure of the machine ends all of it: nothing half-judged is ever reported.
+    """
+    outcomes: list[list[Outcome]] = [[] for _ in work]
+    weights = [benchmark.weight(problem) for benchmark, problem, _ in work]
+    queue = iter(sorted(range(len(work)), key=lambda number: -weights[number]))
+
+    async def take() -> None:
+        for number in queue:
+            benchmark, problem, codes = work[number]
+            outcomes[number] = await judging.judge(benchmark, problem, codes)
+            advance(number, len(codes))
+
+    await run_workers(judging.concurrency, take)
+    return outcomes
+
+
+async def run_workers(count: int, worker: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `count` workers until all are done; the first error cancels the others and is raised as it is."""
+    tasks = [asyncio.create_task(worker()) for _ in range(max(1, count))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

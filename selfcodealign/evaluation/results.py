@@ -1,0 +1,107 @@
+"""What an evaluation leaves on disk: our rows, and EvalPlus's result file for tools that read it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.benchmarks import Outcome, Problem
+from selfcodealign.benchmarks.differential import CallProblem
+from selfcodealign.errors import RunFolderError
+from selfcodealign.evaluation.samples import Sample
+
+#: A judged answer: the task, the answer, what is known of it.
+Judged = tuple[Problem, Sample, Outcome]
+
+
+def result_row(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, Any]:
+    """One answer as a row of results.jsonl and results.parquet; score values are columns named "value:SCORE"."""
+    row: dict[str, Any] = {
+        "task_id": problem.task_id,
+        "sample": sample.sample,
+        "group": problem.group,
+        "status": outcome.status,
+        "detail": outcome.detail,
+        "seconds": round(outcome.seconds, 4),
+        "finish_reason": sample.finish_reason,
+        "text": sample.text,
+        "solution": sample.solution,
+    }
+    for name, suite in outcome.suites.items():
+        row |= {f"{name}_status": suite.status, f"{name}_first_failing": suite.index}
+    return row | {f"value:{score}": value for score, value in outcome.values.items()}
+
+
+def write_results(folder: Path, judged: Sequence[Judged]) -> None:
+    """results.jsonl (one row per answer) and results.parquet (the same)."""
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [result_row(*one) for one in judged]
+    write_text(folder / "results.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+    part = folder / "results.parquet.tmp"
+    pyarrow.parquet.write_table(table, part, compression="zstd")
+    part.rename(folder / "results.parquet")
+
+
+def write_evalplus(path: Path, judged: Sequence[Judged], md5: str) -> None:
+    """EvalPlus's result file: {"date", "hash", "eval": {task_id: [{task_id, solution, base_status, …}]}}.
+
+    `base_fail_tests` and `plus_fail_tests` hold the first failing call, as EvalPlus does without --test-details.
+    Answers that could not be judged have the status null there.
+    """
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for problem, sample, outcome in judged:
+        tasks.setdefault(problem.task_id, []).append(_evalplus_entry(problem, sample, outcome))
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    write_text(path, json.dumps({"date": date, "hash": md5, "eval": tasks}))
+
+
+def _evalplus_entry(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, Any]:
+    entry: dict[str, Any] = {"task_id": problem.task_id, "solution": sample.solution}
+    statuses: dict[str, str | None] = {name: suite.status for name, suite in outcome.suites.items()}
+    if not statuses and outcome.status != "not_judged":
+        # One suite of assertions: its own words are EvalPlus's but for the finer kinds of failure.
+        statuses["base"] = {"passed": "pass", "timeout": "timeout"}.get(outcome.status, "fail")
+    first, second = ([*statuses, "base", "plus"][:2] if len(statuses) < 2 else list(statuses))[:2]
+    for field, suite in (("base", first), ("plus", second)):
+        entry[f"{field}_status"] = statuses.get(suite) if field == "base" or len(statuses) > 1 else None
+    for field, suite in (("base", first), ("plus", second)):
+        found = outcome.suites.get(suite) if field == "base" or len(statuses) > 1 else None
+        calls = problem.shown.get(suite, []) if isinstance(problem, CallProblem) else []
+        failing = found is not None and found.status != "pass" and 0 <= found.index < len(calls)
+        entry[f"{field}_fail_tests"] = [calls[found.index]] if failing and found else []
+    return entry
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """A JSON file of ours: numbers that JSON does not have become null."""
+    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step; its folder is made. Raises `RunFolderError` when the disk does not take it."""
+    # Not before something is written: it brings libraries along that judging does without.
+    from selfcodealign.run_folder import folder as run_folder
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make {path.parent}: {error.strerror}; choose another --out") from None
+    run_folder.write_text(path, text)

@@ -1,0 +1,221 @@
+"""Models meet benchmarks: ask, judge, count, compare.
+
+    problems ─┬─ ask the model (or read its answers from a file) ─ judge in the sandbox ─┬─ scores with intervals
+              └───────────────── the same tasks for every model ─────────────────────────┴─ paired comparisons
+
+A failing answer is data; a benchmark or a machine that cannot judge is reported as such and never counted as failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.benchmarks import Benchmark, Mode, Problem
+from selfcodealign.benchmarks.catalogue import find_benchmark
+from selfcodealign.benchmarks.problem_files import ProblemFile, load_rows
+from selfcodealign.errors import BenchmarkError
+from selfcodealign.evaluation.asking import Asking, ChatFormat, open_chat_format, plain_chat, sample_answers
+from selfcodealign.evaluation.grading import Judging, judge_all
+from selfcodealign.evaluation.results import Judged, write_evalplus, write_json, write_results
+from selfcodealign.evaluation.samples import Sample, SampleFile, read_samples
+from selfcodealign.evaluation.scoring import Evaluation, compare_all, score_answers
+from selfcodealign.generation.few_shot_file import load_few_shot
+from selfcodealign.models import Model
+from selfcodealign.models.opening import open_model
+from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One line of the table: a model and how it is asked, or files of its answers.
+
+    Exactly one of `settings` (a model to open), `model` (one that is not entered yet) and `samples` (benchmark name →
+    file of answers). `chat` overrides the chat format, which otherwise is that of the model's tokenizer.
+    """
+
+    label: str
+    mode: Mode = "chat"
+    settings: ModelSettings | None = None
+    model: Model | None = None
+    samples: Mapping[str, Path] = field(default_factory=dict)
+    chat: ChatFormat | None = None
+
+
+class EvaluationProgress:
+    """What an evaluation tells while it works; `Bars` in `evaluation_progress` draws it."""
+
+    def start(self, what: str, total: int) -> None: ...
+
+    def advance(self, count: int) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A benchmark with its problems loaded."""
+
+    benchmark: Benchmark[Any]
+    file: ProblemFile
+    every: list[Problem]
+    problems: list[Problem]
+
+
+async def evaluate(
+    candidates: Sequence[Candidate],
+    benchmarks: Sequence[str],
+    out: Path,
+    settings: EvaluateSettings,
+    execution: ExecutionSettings,
+    problems: Mapping[str, Path] | None = None,
+    progress: EvaluationProgress | None = None,
+) -> Evaluation:
+    """Evaluate every candidate on every benchmark, into the folder `out`.
+
+    Leaves OUT/LABEL/BENCHMARK/{samples.jsonl, results.jsonl, results.parquet, eval_results.json} and
+    OUT/{scores.json, scores.md, scores.html}. Called again it goes on where it was stopped: answers that are there
+    are not asked for again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for whatever a person has to fix.
+    """
+    progress = progress or EvaluationProgress()
+    _check_labels(candidates)
+    files = {**{name: Path(path) for name, path in settings.problems.items()}, **(problems or {})}
+    sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
+    judged: dict[tuple[str, str], list[Judged]] = {}
+    notes: list[str] = []
+    async with Judging(execution) as judging:
+        for candidate in candidates:
+            folder = out / _folder_name(candidate.label)
+            answers = await _answers(candidate, sets, folder, settings, progress, notes)
+            progress.start(f"{candidate.label}: judging", sum(map(len, answers.values())))
+            found = await _judge(sets, answers, judging, progress)
+            for one, rows in zip(sets, found, strict=True):
+                name = one.benchmark.name
+                judged[candidate.label, name] = rows
+                write_results(folder / name, rows)
+                write_evalplus(folder / name / "eval_results.json", rows, one.file.md5)
+    scores = [
+        score
+        for candidate in candidates
+        for one in sets
+        for score in score_answers(
+            candidate.label,
+            "file" if candidate.samples else candidate.mode,
+            one.benchmark,
+            one.file,
+            judged[candidate.label, one.benchmark.name],
+            settings.k,
+            notes,
+        )
+    ]
+    evaluation = Evaluation(scores=scores, comparisons=compare_all(scores), notes=notes)
+    _write(out, evaluation)
+    return evaluation
+
+
+def _check_labels(candidates: Sequence[Candidate]) -> None:
+    names = [_folder_name(candidate.label) for candidate in candidates]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise BenchmarkError(f'two models are called "{twice}": give each a name of its own')
+
+
+def _without_parts(names: Sequence[str]) -> list[str]:
+    """Leave out what another named benchmark yields anyway: `humaneval` beside `humaneval+`."""
+    unique = list(dict.fromkeys(names))
+    return [name for name in unique if f"{name}+" not in unique]
+
+
+def _folder_name(label: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", label).strip("-") or "model"
+
+
+def _load(name: str, files: Mapping[str, Path], limit: int | None) -> _Set:
+    benchmark = find_benchmark(name)
+    path = files.get(name) or files.get(name.removesuffix("+")) or files.get("")
+    file = load_rows(name, benchmark.source, path)
+    every = benchmark.problems(file.rows)
+    return _Set(benchmark, file, every, every[:limit])
+
+
+async def _answers(
+    candidate: Candidate,
+    sets: Sequence[_Set],
+    folder: Path,
+    settings: EvaluateSettings,
+    progress: EvaluationProgress,
+    notes: list[str],
+) -> dict[str, list[Sample]]:
+    """The candidate's answers by benchmark: read from its files, or asked of its model."""
+    if candidate.samples:
+        return {one.benchmark.name: _read_given(candidate, one) for one in sets}
+    if candidate.model is not None:
+        model, name, revision = candidate.model, "", None
+    elif candidate.settings is not None:
+        model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
+    else:
+        raise BenchmarkError(f"{candidate.label}: neither a model nor answers to judge")
+    chat = candidate.chat or plain_chat
+    if candidate.mode == "chat" and candidate.chat is None:
+        chat, which = open_chat_format(name, revision)
+        notes.append(f"{candidate.label} is asked in the {which}.")
+    few_shot = load_few_shot(settings.few_shot) if candidate.mode == "few-shot" else None
+    found = {}
+    async with model:
+        asking = Asking(model=model, mode=candidate.mode, chat=chat, few_shot=few_shot, settings=settings)
+        for one in sets:
+            path = folder / one.benchmark.name / "samples.jsonl"
+            file = SampleFile(path, asking.header(one.benchmark, one.problems))
+            progress.start(f"{candidate.label}: {one.benchmark.name}, asking", len(one.problems) * settings.samples)
+            found[one.benchmark.name] = await sample_answers(
+                asking, one.benchmark, one.problems, file, progress.advance
+            )
+    return found
+
+
+def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:
+    name = one.benchmark.name
+    path = candidate.samples.get(name) or candidate.samples.get(name.removesuffix("+")) or candidate.samples.get("")
+    if path is None:
+        raise BenchmarkError(f"{candidate.label} has no answers to {name}: give --samples {name}=FILE")
+    return read_samples(path, one.benchmark, one.every, len(one.problems))
+
+
+async def _judge(
+    sets: Sequence[_Set], answers: Mapping[str, Sequence[Sample]], judging: Judging, progress: EvaluationProgress
+) -> list[list[Judged]]:
+    """The outcomes by set. All tasks of all sets stand in one queue, so that no core waits for the last of a set."""
+    tasks: list[tuple[int, Problem, list[Sample]]] = []
+    for number, one in enumerate(sets):
+        by_task: dict[str, list[Sample]] = defaultdict(list)
+        for sample in answers[one.benchmark.name]:
+            by_task[sample.task_id].append(sample)
+        tasks += [(number, problem, by_task[problem.task_id]) for problem in one.problems]
+    work = [(sets[number].benchmark, problem, [s.solution for s in samples]) for number, problem, samples in tasks]
+    outcomes = await judge_all(judging, work, lambda number, answers: progress.advance(answers))
+    judged: list[list[Judged]] = [[] for _ in sets]
+    for (number, problem, samples), found in zip(tasks, outcomes, strict=True):
+        judged[number] += [(problem, sample, outcome) for sample, outcome in zip(samples, found, strict=True)]
+    return judged
+
+
+def _write(out: Path, evaluation: Evaluation) -> None:
+    from selfcodealign.evaluation.results import write_text
+    from selfcodealign.evaluation.table import html_page, markdown_page
+
+    write_json(
+        out / "scores.json",
+        {
+            "scores": [asdict(score) for score in evaluation.scores],
+            "comparisons": [asdict(one) | {"sentence": one.sentence()} for one in evaluation.comparisons],
+            "notes": evaluation.notes,
+        },
+    )
+    write_text(out / "scores.md", markdown_page(evaluation))
+    write_text(out / "scores.html", html_page(evaluation))

@@ -1,0 +1,139 @@
+"""From judged answers to scores: pass@k per task, means with intervals, models compared task by task."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfcodealign.benchmarks import Benchmark
+from selfcodealign.benchmarks.problem_files import ProblemFile
+from selfcodealign.errors import BenchmarkError
+from selfcodealign.evaluation.pass_at_k import Comparison, Interval, compare, estimate_interval, pass_at_k
+from selfcodealign.evaluation.results import Judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One cell of the table. `interval` is pass@k in 0..1 with its 95 % interval; `values` is one number per task.
+
+    `not_judged` tasks are left out of it, and say so. `version` names the problems, `md5` their file.
+    """
+
+    label: str
+    benchmark: str
+    mode: str
+    k: int
+    interval: Interval
+    tasks: int
+    samples: int
+    not_judged: int
+    version: str
+    md5: str
+    values: dict[str, float] = field(repr=False)
+
+    @property
+    def percent(self) -> float:
+        """The score as it is usually written."""
+        return 100 * self.interval.mean
+
+
+def score_answers(
+    label: str,
+    mode: str,
+    benchmark: Benchmark[Any],
+    file: ProblemFile,
+    judged: Sequence[Judged],
+    ks: Sequence[int],
+    notes: list[str],
+) -> list[Score]:
+    """The scores of one model on one benchmark; what a reader must know about them is added to `notes`.
+
+    Tasks of which an answer could not be judged are left out. Raises `BenchmarkError` when that leaves none.
+    """
+    tasks = len({problem.task_id for problem, _, _ in judged})
+    unjudged = {problem.task_id: outcome for problem, _, outcome in judged if outcome.status == "not_judged"}
+    if unjudged:
+        reason = next(iter(unjudged.values())).detail
+        notes.append(
+            f"{len(unjudged)} of {tasks} tasks of {benchmark.name} could not be judged here for "
+            f"{label} and are left out (first reason: {reason})."
+        )
+    by_task: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    for problem, _, outcome in judged:
+        if problem.task_id not in unjudged:
+            by_task[problem.task_id].append(outcome.values)
+    scores = []
+    for name in benchmark.scores:
+        values = {task: [value[name] for value in found if name in value] for task, found in by_task.items()}
+        values = {task: found for task, found in values.items() if found}
+        for k in ks:
+            per_task = _per_task(values, k)
+            if per_task:
+                scores.append(_make_score(label, mode, file, name, k, values, per_task, len(unjudged)))
+    if not by_task:
+        raise BenchmarkError(f"no answer of {label} to {benchmark.name} could be judged: {notes[-1]}")
+    fewest = min(len(found) for found in by_task.values())
+    if fewest < max(ks):
+        raise BenchmarkError(
+            f"pass@{max(ks)} needs {max(ks)} answers per task; {label} has {fewest} to some of {benchmark.name}"
+        )
+    return scores
+
+
+def _per_task(values: Mapping[str, list[float]], k: int) -> dict[str, float]:
+    """pass@k of every task; a mean for k = 1, where values need not be 0 or 1; nothing where a task has too few."""
+    if k == 1:
+        return {task: sum(found) / len(found) for task, found in values.items()}
+    if any(len(found) < k or not set(found) <= {0.0, 1.0} for found in values.values()):
+        return {}
+    return {task: pass_at_k(len(found), int(sum(found)), k) for task, found in values.items()}
+
+
+def _make_score(
+    label: str,
+    mode: str,
+    file: ProblemFile,
+    name: str,
+    k: int,
+    values: Mapping[str, list[float]],
+    per_task: dict[str, float],
+    not_judged: int,
+) -> Score:
+    return Score(
+        label=label,
+        benchmark=name,
+        mode=mode,
+        k=k,
+        interval=estimate_interval(list(per_task.values())),
+        tasks=len(per_task),
+        samples=max(len(found) for found in values.values()),
+        not_judged=not_judged,
+        version=file.version,
+        md5=file.md5,
+        values=per_task,
+    )
+
+
+def compare_all(scores: Sequence[Score]) -> list[Comparison]:
+    """Every later model with every earlier one, on the tasks that both have, at k = 1."""
+    found = []
+    for number, second in enumerate(scores):
+        for first in scores[:number]:
+            if (first.benchmark, first.k) != (second.benchmark, 1) or second.k != 1 or first.label == second.label:
+                continue
+            tasks = [task for task in first.values if task in second.values]
+            if tasks:
+                values = [[score.values[task] for task in tasks] for score in (first, second)]
+                found.append(compare(second.benchmark, first.label, values[0], second.label, values[1]))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All scores, the paired comparisons of k = 1, and notes a reader must see."""
+
+    scores: list[Score]
+    comparisons: list[Comparison]
+    notes: list[str]

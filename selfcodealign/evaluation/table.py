@@ -1,0 +1,119 @@
+"""The table of an evaluation: for the terminal, as Markdown, as a page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from selfcodealign.evaluation.scoring import Evaluation, Score
+
+TITLE = "Scores (percent, 95 % interval over tasks)"
+
+
+def columns_of(scores: Sequence[Score]) -> list[tuple[str, int]]:
+    """The table's columns: benchmark and k, in the order of the scores."""
+    return list(dict.fromkeys((score.benchmark, score.k) for score in scores))
+
+
+def heading(column: tuple[str, int]) -> str:
+    """A column's heading; k only where it is not 1."""
+    benchmark, k = column
+    return benchmark if k == 1 else f"{benchmark} pass@{k}"
+
+
+def cell(score: Score | None) -> str:
+    """56.1 [48.8–63.4]; a dagger where tasks could not be judged."""
+    if score is None:
+        return "–"
+    interval = score.interval
+    mark = " †" if score.not_judged else ""
+    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}–{100 * interval.high:.1f}]{mark}"
+
+
+def rows_of(scores: Sequence[Score]) -> list[list[str]]:
+    """One row per model: label, how it was asked, a cell per column."""
+    found = {(score.label, score.benchmark, score.k): score for score in scores}
+    labels = dict.fromkeys((score.label, score.mode) for score in scores)
+    return [
+        [label, mode, *(cell(found.get((label, *column))) for column in columns_of(scores))] for label, mode in labels
+    ]
+
+
+def footnotes(evaluation: Evaluation) -> list[str]:
+    """Comparisons in plain words, what the problems were, and what a reader must know."""
+    versions = dict.fromkeys(
+        f"{score.benchmark}: {score.tasks} tasks, {_count(score.samples)} each; {score.version}."
+        for score in evaluation.scores
+    )
+    return [*(one.sentence() for one in evaluation.comparisons), *evaluation.notes, *versions]
+
+
+def _count(answers: int) -> str:
+    return "one answer" if answers == 1 else f"{answers} answers"
+
+
+def terminal_table(evaluation: Evaluation) -> Table:
+    """For rich's console."""
+    from rich.markup import escape as plain
+    from rich.table import Table
+
+    table = Table(title=TITLE, title_justify="left")
+    table.add_column("model")
+    table.add_column("asked by")
+    for column in columns_of(evaluation.scores):
+        table.add_column(plain(heading(column)), justify="right")
+    for row in rows_of(evaluation.scores):
+        table.add_row(*(plain(text) for text in row))
+    return table
+
+
+def markdown_table(evaluation: Evaluation) -> str:
+    """The table alone, as Markdown."""
+    heads = ["model", "asked by", *(heading(column) for column in columns_of(evaluation.scores))]
+    lines = [heads, ["---", "---", *("---:" for _ in heads[2:])], *rows_of(evaluation.scores)]
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines) + "\n"
+
+
+def markdown_page(evaluation: Evaluation) -> str:
+    """The table and its footnotes."""
+    notes = "".join(f"- {text}\n" for text in footnotes(evaluation))
+    return f"# {TITLE}\n\n{markdown_table(evaluation)}\n{notes}"
+
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; }
+table { border-collapse: collapse; } th, td { padding: .4rem .8rem; border-bottom: 1px solid #8884; text-align: right; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+.bar { position: relative; height: .5rem; background: #8882; min-width: 8rem; }
+.bar i { position: absolute; height: 100%; background: #4a7bd0aa; }
+.bar b { position: absolute; width: 2px; height: 100%; background: currentColor; }
+@media (prefers-color-scheme: dark) { body { background: #16181c; color: #e6e6e6; } }
+"""
+
+
+def html_page(evaluation: Evaluation) -> str:
+    """A page on its own: the table with the intervals drawn, and the footnotes."""
+    columns = columns_of(evaluation.scores)
+    found = {(score.label, score.benchmark, score.k): score for score in evaluation.scores}
+    heads = "".join(f"<th>{escape(text)}</th>" for text in ["model", "asked by", *map(heading, columns)])
+    body = ""
+    for label, mode in dict.fromkeys((score.label, score.mode) for score in evaluation.scores):
+        cells = "".join(_html_cell(found.get((label, *column))) for column in columns)
+        body += f"<tr><td>{escape(label)}</td><td>{escape(mode)}</td>{cells}</tr>\n"
+    notes = "".join(f"<li>{escape(text)}</li>\n" for text in footnotes(evaluation))
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{_STYLE}</style>\n'
+        f"<h1>{TITLE}</h1>\n<table><tr>{heads}</tr>\n{body}</table>\n<ul>\n{notes}</ul></html>\n"
+    )
+
+
+def _html_cell(score: Score | None) -> str:
+    if score is None:
+        return "<td>–</td>"
+    low, mean, high = (100 * value for value in (score.interval.low, score.interval.mean, score.interval.high))
+    bar = f'<i style="left:{low:.1f}%;width:{high - low:.1f}%"></i><b style="left:{mean:.1f}%"></b>'
+    return f'<td>{escape(cell(score))}<div class="bar">{bar}</div></td>'

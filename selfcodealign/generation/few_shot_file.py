@@ -1,0 +1,263 @@
+"""The worked examples that prompts show: one text file a person can edit, read strictly.
+
+    <!-- comments like this are ignored -->
+    ## Introduction: concepts
+    free text, shown above the examples of this stage (may be missing)
+    ## Example: short name
+    <snippet> … </snippet>           each tag alone on its line, in this order
+    <properties> … </properties>     category, language, difficulty, concepts: one `name: value` per line
+    <instruction> … </instruction>
+    <response> … </response>         holds a fenced code block
+    <tests> … </tests>               holds a fenced code block
+    ## Judgement: short name
+    <snippet> … </snippet>
+    <judgement> … </judgement>       yes or no
+
+Whatever does not fit is refused with file, line and what to do: a section lost silently would spoil every prompt of
+a run. A file may lack what its run does not need (no judgements, say); asking for it is what fails (`pool`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from itertools import permutations
+from math import perm
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+from selfcodealign.errors import FewShotError, did_you_mean
+from selfcodealign.generation.few_shot_parser import Lines, Section
+from selfcodealign.rows import digest, seed_of
+
+# What each stage's prompt is made of, in the prompt's order.
+STAGE_TAGS = {
+    "concepts": ("snippet", "concepts"),
+    "instructions": ("properties", "instruction"),
+    "instructions-from-seed": ("snippet", "instruction"),
+    "responses": ("instruction", "response", "tests"),
+    "judge": ("snippet", "judgement"),
+}
+KNOWN_VALUES = {"category": ("function", "class", "program"), "difficulty": ("easy", "medium", "hard")}
+JUDGEMENTS = ("yes", "no")
+PROPERTIES = ("category", "language", "difficulty", "concepts")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One worked example: a seed snippet, the task made from its concepts, and an answer with tests.
+
+    `response` and `tests` are Markdown with fenced code.
+    """
+
+    name: str
+    snippet: str
+    category: str
+    language: str
+    difficulty: str
+    concepts: tuple[str, ...]
+    instruction: str
+    response: str
+    tests: str
+
+    def sections(self) -> dict[str, str]:
+        """The text of every section by tag, as `prompts.lay_out` takes it."""
+        return {
+            "snippet": self.snippet,
+            "concepts": ", ".join(self.concepts),
+            "properties": lay_out_properties(self.category, self.language, self.difficulty, self.concepts),
+            "instruction": self.instruction,
+            "response": self.response,
+            "tests": self.tests,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One example for the docstring judge: a snippet and whether its docstring is any good ("yes" or "no")."""
+
+    name: str
+    snippet: str
+    judgement: str
+
+    def sections(self) -> dict[str, str]:
+        """The text of every section by tag, as `prompts.lay_out` takes it."""
+        return {"snippet": self.snippet, "judgement": self.judgement}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewShotFile:
+    """A few-shot file as read; `introductions` has every stage of `STAGE_TAGS`, "" where the file has none."""
+
+    introductions: dict[str, str]
+    examples: tuple[Example, ...]
+    judgements: tuple[Judgement, ...]
+    path: str = field(default="", compare=False)
+
+    def pool(self, stage: str, count: int = 1) -> tuple[dict[str, str], ...]:
+        """The examples of a stage as `prompts.lay_out` takes them: tag → text, only the stage's own tags.
+
+        Raises `FewShotError` when there are fewer than `count`.
+        """
+        parts = self.judgements if stage == "judge" else self.examples
+        if len(parts) < count:
+            kind = "Judgement" if stage == "judge" else "Example"
+            raise FewShotError(
+                f'{self.path}: stage "{stage}" needs more examples ({count}) than are here ({len(parts)}); '
+                f'add "## {kind}: name" sections or lower the stage\'s setting "examples"'
+            )
+        return tuple({tag: part.sections()[tag] for tag in STAGE_TAGS[stage]} for part in parts)
+
+    def stage_digest(self, stage: str) -> str:
+        """Names all this file can put into the stage's prompts; edits elsewhere, comments and names leave it alone."""
+        texts = [f"{tag}={text}" for example in self.pool(stage, 0) for tag, text in example.items()]
+        return digest(stage, self.introductions[stage], *texts)
+
+    @property
+    def digest(self) -> str:
+        """Names all this file can put into any prompt."""
+        return digest(*(self.stage_digest(stage) for stage in STAGE_TAGS))
+
+
+def lay_out_properties(category: str, language: str, difficulty: str, concepts: Sequence[str]) -> str:
+    """The text of a <properties> section, the same for worked examples and for the open one."""
+    values = (category, language, difficulty, ", ".join(concepts))
+    return "\n".join(f"{name}: {value}" for name, value in zip(PROPERTIES, values, strict=True))
+
+
+def draw_examples(pool: Sequence[T], count: int, stage: str, row_id: str, draws: int) -> list[T]:
+    """Draw `count` different examples, in random order, for the prompt of one row.
+
+    The row's id chooses among at most `draws` distinct ordered draws, fixed for the stage, so that a server finds most
+    prompts' beginnings in its cache; every example comes first equally often (± 1) in them. `draws=0` draws anew for
+    each row. Raises `FewShotError` when the pool holds fewer than `count`.
+    """
+    if count > len(pool):
+        raise FewShotError(
+            f'stage "{stage}" needs more examples ({count}) than its few-shot file has ({len(pool)}); '
+            f'add some or lower the stage\'s setting "examples"'
+        )
+    dice = seed_of(row_id, f"few-shot {stage}")
+    if draws == 0:
+        return Random(dice).sample(list(pool), count)
+    possible = _draws(len(pool), count, stage, draws)
+    return [pool[position] for position in possible[dice % len(possible)]]
+
+
+@lru_cache(maxsize=64)
+def _draws(size: int, count: int, stage: str, draws: int) -> tuple[tuple[int, ...], ...]:
+    """The stage's distinct ordered draws of `count` positions below `size`: all there are, or `draws` of them."""
+    if perm(size, count) <= draws:
+        return tuple(permutations(range(size), count))
+    random = Random(digest("few-shot", stage, size, count))
+    firsts = random.sample(range(size), size)
+    found: dict[tuple[int, ...], None] = {}
+    while len(found) < draws:
+        first = firsts[len(found) % size]
+        rest = random.sample([position for position in range(size) if position != first], count - 1)
+        found[(first, *rest)] = None
+    return tuple(found)
+
+
+def packaged_names() -> list[str]:
+    """The few-shot files that come with the package, by the name `load_few_shot` takes."""
+    folder = files("selfcodealign") / "few_shot"
+    return sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))
+
+
+def load_few_shot(name_or_path: str | Path) -> FewShotFile:
+    """Read a packaged few-shot file by its bare name, any other by its path (`./python` where a file is named so).
+
+    Raises `FewShotError` naming file and line for everything that is not as the module's docstring says.
+    """
+    names = packaged_names()
+    packaged = files("selfcodealign") / "few_shot" / f"{name_or_path}.md"
+    source = packaged if str(name_or_path) in names else Path(name_or_path)
+    try:
+        data = source.read_bytes()
+    except FileNotFoundError:
+        beside = (str(path) for path in Path(name_or_path).parent.glob("*.md"))
+        hint = did_you_mean(str(name_or_path), [*names, *beside]) or f"; the packaged ones are {', '.join(names)}"
+        raise FewShotError(f"{source}: there is no such few-shot file{hint}") from None
+    except OSError as error:
+        raise FewShotError(f"{source}: cannot read this few-shot file: {error.strerror}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FewShotError(f"{source}:{line}: this line is not UTF-8; save the file as UTF-8") from None
+    return parse_few_shot(text, str(source))
+
+
+def parse_few_shot(text: str, path: str) -> FewShotFile:
+    """Parse the text of a few-shot file; `path` is what errors (`FewShotError`) call it."""
+    lines = Lines(path, text)
+    introductions = dict.fromkeys(STAGE_TAGS, "")
+    examples: list[Example] = []
+    judgements: list[Judgement] = []
+    taken: set[tuple[str, str]] = set()
+    while lines.skip_blank():
+        line, kind, name = lines.take_heading(tuple(STAGE_TAGS))
+        if (kind, name) in taken:
+            raise lines.error(line, f'there are two "## {kind}: {name}"; rename or remove one')
+        taken.add((kind, name))
+        if kind == "Introduction":
+            introductions[name] = lines.take_introduction()
+        elif kind == "Example":
+            examples.append(_read_example(lines, name, lines.take_sections(line, kind, name)))
+        else:
+            judgements.append(_read_judgement(lines, name, lines.take_sections(line, kind, name)))
+    if not examples and not judgements:
+        raise lines.error(1, 'there is no worked example; add at least one "## Example: name"')
+    return FewShotFile(introductions=introductions, examples=tuple(examples), judgements=tuple(judgements), path=path)
+
+
+def _read_example(lines: Lines, name: str, sections: dict[str, Section]) -> Example:
+    properties = _read_properties(lines, *sections["properties"])
+    if properties["language"].lower() == "python":
+        lines.check_python(*sections["snippet"])
+    for tag in ("response", "tests"):
+        opened, text = sections[tag]
+        lines.check_fenced(opened, tag, text, properties["language"])
+    return Example(
+        name=name,
+        snippet=sections["snippet"][1].strip("\n"),
+        category=properties["category"],
+        language=properties["language"],
+        difficulty=properties["difficulty"],
+        concepts=tuple(concept.strip() for concept in properties["concepts"].split(",") if concept.strip()),
+        instruction=sections["instruction"][1].strip("\n"),
+        response=sections["response"][1].strip("\n"),
+        tests=sections["tests"][1].strip("\n"),
+    )
+
+
+def _read_judgement(lines: Lines, name: str, sections: dict[str, Section]) -> Judgement:
+    opened, text = sections["judgement"]
+    lines.check_choice(opened + 1, text.strip(), "judgement", JUDGEMENTS)
+    return Judgement(name=name, snippet=sections["snippet"][1].strip("\n"), judgement=text.strip())
+
+
+def _read_properties(lines: Lines, opened: int, text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line, entry in enumerate(text.split("\n"), opened + 1):
+        if not entry.strip():
+            continue
+        name, colon, value = (part.strip() for part in entry.partition(":"))
+        if not colon or not value.strip(", "):
+            raise lines.error(line, f'"{entry[:40]}" is no property; write "name: value"')
+        lines.check_choice(line, name, "property", PROPERTIES)
+        if name in found:
+            raise lines.error(line, f'property "{name}" is there twice; remove one')
+        if name in KNOWN_VALUES:
+            lines.check_choice(line, value, name, KNOWN_VALUES[name])
+        found[name] = value
+    for name in PROPERTIES:
+        if name not in found:
+            raise lines.error(opened, f'<properties> has no "{name}"; add a line "{name}: …"')
+    return found

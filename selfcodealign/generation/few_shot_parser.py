@@ -1,0 +1,177 @@
+"""The lines of a few-shot file, read front to back; every refusal names file and line.
+
+This module knows headings, tags, comments and fenced code; `few_shot_file` knows what they mean.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+
+from selfcodealign.errors import FewShotError, did_you_mean
+from selfcodealign.generation.prompts import EXAMPLE_HEADING
+
+# What stands under each kind of heading, in this order; an introduction is free text.
+KIND_TAGS = {
+    "Introduction": (),
+    "Example": ("snippet", "properties", "instruction", "response", "tests"),
+    "Judgement": ("snippet", "judgement"),
+}
+# "concepts" is no section of the file, but prompts close it, so no text may.
+_TAGS = "|".join((*KIND_TAGS["Example"], "judgement", "concepts"))
+_TAG_LINE = re.compile(rf"</?({_TAGS})>\s*")
+_CLOSING_TAG = re.compile(rf"</({_TAGS})>")
+_HEADINGS = tuple(f"## {kind}:" for kind in KIND_TAGS)
+
+# A section as it was found: the line of its opening tag, and its text without outer empty lines.
+Section = tuple[int, str]
+
+
+class Lines:
+    """The lines of one file and how far they are read; the first line is number 1."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.lines = text.replace("\r\n", "\n").split("\n")
+        self.read = 0
+
+    def error(self, line: int, message: str) -> FewShotError:
+        """What to raise for a line."""
+        return FewShotError(f"{self.path}:{line}: {message}")
+
+    def skip_blank(self) -> bool:
+        """Skip empty lines and comments; tell whether anything is left."""
+        while self.read < len(self.lines):
+            line = self.lines[self.read].strip()
+            if line.startswith("<!--"):
+                self._skip_comment()
+            elif line:
+                return True
+            else:
+                self.read += 1
+        return False
+
+    def take_heading(self, introductions: Sequence[str]) -> tuple[int, str, str]:
+        """Read `## Kind: name` and return the line's number, kind and name; `introductions` are the known ones."""
+        text = self._take().rstrip()
+        line = self.read
+        if _TAG_LINE.fullmatch(text):
+            raise self.error(line, f'{text} belongs to no example; put a line "## Example: name" above it')
+        if not text.startswith("## "):
+            raise self.error(line, f'"{text[:40]}" belongs to no section; put it in a section or in <!-- a comment -->')
+        kind, colon, name = (part.strip() for part in text[3:].partition(":"))
+        self.check_choice(line, kind, "heading", tuple(KIND_TAGS))
+        if not colon or not name:
+            raise self.error(line, f'this heading has no name; write "## {kind}: name"')
+        if kind == "Introduction":
+            self.check_choice(line, name, "introduction", introductions)
+        return line, kind, name
+
+    def take_introduction(self) -> str:
+        """Read free text up to the next heading, without comments."""
+        kept: list[str] = []
+        while self.read < len(self.lines) and not self.lines[self.read].startswith("## "):
+            if self.lines[self.read].lstrip().startswith("<!--"):
+                self._skip_comment()
+                continue
+            kept.append(self._take())
+            if _TAG_LINE.fullmatch(kept[-1]):
+                raise self.error(
+                    self.read, f'{kept[-1]} inside an introduction; put a line "## Example: name" above it'
+                )
+            self._check_prompt_safe(kept[-1])
+        return "\n".join(kept).strip()
+
+    def take_sections(self, line: int, kind: str, name: str) -> dict[str, Section]:
+        """Read all sections of an example or judgement, whose heading stands on `line`, by tag."""
+        tags = KIND_TAGS[kind]
+        order = ", ".join(f"<{tag}>" for tag in tags)
+        found: dict[str, Section] = {}
+        while self.skip_blank() and not self.lines[self.read].startswith("## "):
+            text = self._take().strip()
+            if not (text.startswith("<") and text.endswith(">")):
+                raise self.error(self.read, f'"{text[:40]}" stands outside of the sections; move it into one ({order})')
+            tag = text[1:-1]
+            if tag.startswith("/") and tag[1:] in tags:
+                raise self.error(self.read, f"{text} closes a section that is not open; put <{tag[1:]}> above its text")
+            self.check_choice(self.read, tag, f"tag in this {kind.lower()}:", tags)
+            if tag in found:
+                raise self.error(self.read, f"{text} is there twice in this {kind.lower()}; remove one")
+            if tag != tags[len(found)]:
+                raise self.error(
+                    self.read, f"{text} comes too early: <{tags[len(found)]}> is missing above it ({order})"
+                )
+            found[tag] = self._take_section(tag)
+        if len(found) < len(tags):
+            raise self.error(line, f'{kind.lower()} "{name}" has no <{tags[len(found)]}>; it needs {order}')
+        return found
+
+    def check_choice(self, line: int, word: str, what: str, known: Sequence[str]) -> None:
+        """Refuse a word that is not one of `known`."""
+        if word not in known:
+            hint = did_you_mean(word, known) or f"; known are {', '.join(known)}"
+            raise self.error(line, f'unknown {what} "{word[:40]}"{hint}')
+
+    def check_python(self, line: int, code: str) -> None:
+        """Refuse Python code that does not parse; `line` is the one above its first."""
+        try:
+            ast.parse(code)
+        except SyntaxError as error:
+            raise self.error(line + (error.lineno or 1), f"this Python code does not parse: {error.msg}") from None
+
+    def check_fenced(self, opened: int, tag: str, text: str, language: str) -> None:
+        """Refuse a section without a fenced code block, with one left open, or with Python that does not parse."""
+        blocks = 0
+        fence: int | None = None
+        for number, line in enumerate(text.split("\n"), opened + 1):
+            if not line.startswith("```"):
+                continue
+            if fence is None:
+                fence = number
+                continue
+            if self.lines[fence - 1].strip("` ").lower() in ("python", "py"):
+                self.check_python(fence, "\n".join(self.lines[fence : number - 1]))
+            blocks += 1
+            fence = None
+        if fence is not None:
+            raise self.error(fence, 'this fenced code is never closed; put "```" alone on a line below it')
+        if not blocks:
+            opening = f"```{language.lower()}"
+            raise self.error(opened, f'<{tag}> has no fenced code; put its code between lines "{opening}" and "```"')
+
+    def _take(self) -> str:
+        self.read += 1
+        return self.lines[self.read - 1]
+
+    def _skip_comment(self) -> None:
+        opened = self.read + 1
+        while self.read < len(self.lines):
+            _, end, after = self._take().partition("-->")
+            if after.strip():
+                raise self.error(self.read, "text after a comment's end; put it on a line of its own")
+            if end:
+                return
+        raise self.error(opened, 'this comment is never closed; end it with "-->"')
+
+    def _take_section(self, tag: str) -> Section:
+        opened = self.read
+        while self.read < len(self.lines):
+            line = self._take().rstrip()
+            if line == f"</{tag}>":
+                text = "\n".join(self.lines[opened : self.read - 1])
+                if not text.strip():
+                    raise self.error(opened, f"<{tag}> is empty; write its text between <{tag}> and </{tag}>")
+                # The line of the text's first line stays computable: only empty lines at the end are cut off.
+                return opened, text.rstrip()
+            if _TAG_LINE.fullmatch(line) or line.startswith(_HEADINGS):
+                break
+            self._check_prompt_safe(line)
+        raise self.error(opened, f"<{tag}> is not closed before line {self.read}; put </{tag}> alone on a line")
+
+    def _check_prompt_safe(self, line: str) -> None:
+        """Refuse what would end an example early when prompts and completions are cut at it."""
+        if line.startswith(EXAMPLE_HEADING):
+            raise self.error(self.read, f'a line "{EXAMPLE_HEADING}" ends an example in prompts; write it differently')
+        if closing := _CLOSING_TAG.search(line):
+            raise self.error(self.read, f"{closing[0]} inside a text ends the section in prompts; write it differently")

@@ -1,0 +1,96 @@
+"""A few-shot question to the base model, as every stage asks it: lay out, sample, read, name what decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
+from selfcodealign.generation.prompts import lay_out, read_sections, stop_strings
+from selfcodealign.models import Model, PromptTooLong, Sampling
+from selfcodealign.rows import digest, seed_of
+
+#: What is kept of a completion that could not be read, for `show`.
+DETAIL_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model wrote, and its wanted sections; none when there was a `problem`.
+
+    `problem` is the reason of a drop: "prompt_too_long", "truncated" (cut by length) or "unparsed" (a section is
+    missing or empty); `detail` says more.
+    """
+
+    text: str
+    sections: dict[str, str]
+    problem: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A stage's question: `wanted` sections are to be written, the stage's other ones are shown.
+
+    `examples` worked examples per prompt, one of `draws` ordered draws (0: a new draw per row); `random_seed` changes
+    every draw and every sample.
+    """
+
+    model: Model
+    few_shot: FewShotFile
+    stage: str
+    wanted: tuple[str, ...]
+    examples: int
+    draws: int
+    sampling: Sampling
+    random_seed: int
+
+    @cached_property
+    def digest(self) -> str:
+        """Names everything that decides the answers: model, prompt texts, draws, sampling."""
+        identity = self.model.identity()
+        return digest(
+            identity["name"],
+            identity["revision"],
+            self.few_shot.stage_digest(self.stage),
+            self.wanted,
+            self.examples,
+            self.draws,
+            self.sampling,
+            self.random_seed,
+        )
+
+    def lay_out(self, row_id: str, shown: Mapping[str, str]) -> str:
+        """The prompt of one row. `shown` are the sections of the open example."""
+        dice = digest(self.random_seed, row_id)
+        examples = draw_examples(self._pool, self.examples, self.stage, dice, self.draws)
+        return lay_out(self.few_shot.introductions[self.stage], examples, shown, self.wanted)
+
+    async def ask(self, prompt: str, row_id: str, number: int = 0) -> Answer:
+        """Sample the `number`-th answer to a row's prompt and read its sections. Raises `ModelError`."""
+        seed = seed_of(digest(self.random_seed, row_id), f"{self.stage} {number}")
+        try:
+            completion = await self.model.complete(prompt, self._sampling, seed=seed)
+        except PromptTooLong as error:
+            return Answer("", {}, "prompt_too_long", str(error))
+        if completion.finish_reason == "length":
+            return Answer(completion.text, {}, "truncated", shorten(completion.text))
+        sections = read_sections(completion.text, self.wanted)
+        if sections is None:
+            return Answer(completion.text, {}, "unparsed", shorten(completion.text))
+        return Answer(completion.text, sections)
+
+    @cached_property
+    def _sampling(self) -> Sampling:
+        kind = self.sampling
+        return Sampling(kind.temperature, kind.top_p, kind.max_tokens, kind.stop or stop_strings(self.wanted))
+
+    @cached_property
+    def _pool(self) -> tuple[dict[str, str], ...]:
+        return self.few_shot.pool(self.stage, self.examples)
+
+
+def shorten(text: str) -> str:
+    """A completion as the detail of a drop."""
+    return text if len(text) <= DETAIL_CHARACTERS else f"{text[:DETAIL_CHARACTERS]} … ({len(text)} characters)"

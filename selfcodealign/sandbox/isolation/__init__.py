@@ -1,0 +1,1 @@
+"""The walls: namespaces, Landlock, system call filter, control group."""

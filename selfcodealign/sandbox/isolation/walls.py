@@ -1,0 +1,275 @@
+"""The walls around a program: what the server enters once, and what each program is given at its start.
+
+Once per server: a user namespace (an own, powerless user), pid, mount, ipc, uts and net namespaces, and a root folder
+that holds nothing but the interpreter, its libraries and a scratch. Once per program: a pid namespace, limits, no
+capabilities, Landlock, and the system call filter.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import stat
+import sys
+import sysconfig
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from selfcodealign.sandbox.isolation import kernel, landlock, seccomp
+
+INSIDE_ID = 1000  # the user and group a program sees itself as, in a user namespace
+# Outside, a server started by root runs as this user + its pid: nobody else's, so that processes can be counted.
+FIRST_OWN_USER = 0x60000000
+SCRATCH = "/scratch"  # in a private root folder; also known as /tmp and /dev/shm there
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_TIME_ZONES = "/usr/share/zoneinfo"
+_ROOT_MIB = 1
+
+
+class WallRefused(Exception):
+    """A machine refuses a wall: `wall` names it, the message says what was answered."""
+
+    def __init__(self, wall: str, error: object) -> None:
+        super().__init__(f"{error}")
+        self.wall = wall
+
+
+@dataclass
+class Walls:
+    """What stands around the programs of one server."""
+
+    mode: str
+    readable: list[str]
+    scratch: str
+    scratch_mib: int
+    ruleset: int = -1
+    filter: seccomp.Filter | None = None  # None: made for each program, which it names
+    own_pid_namespace: int = -1
+    base_address_space: int = 0
+    own_user: bool = True
+    others: int = 0
+    counted_at: float = -10.0
+    left_out: set[str] = field(default_factory=set)  # measurements only: walls not put up
+
+    def has(self, wall: str) -> bool:
+        return wall not in self.left_out
+
+    @property
+    def own_pids(self) -> bool:
+        """Whether each program has a pid namespace of its own, with which everything it started ends."""
+        return self.own_pid_namespace >= 0 and self.has("pid namespace")
+
+
+def readable_paths(extra: list[str]) -> list[str]:
+    """The interpreter, its libraries, the system's shared libraries and the time zones; nothing of the user's."""
+    paths = [
+        path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
+    paths += [os.path.join(sys.base_prefix, "lib"), *_SYSTEM_LIBRARIES, _TIME_ZONES]
+    paths += [entry for entry in sys.path if "site-packages" in entry or "dist-packages" in entry]
+    paths += [os.path.join(sys.prefix, "pyvenv.cfg")]
+    interpreter = sys.executable
+    while os.path.islink(interpreter):
+        paths.append(interpreter)
+        interpreter = os.path.normpath(os.path.join(os.path.dirname(interpreter), os.readlink(interpreter)))
+    paths += [interpreter, *extra]
+    return sorted({os.path.abspath(path) for path in paths if os.path.exists(path)})
+
+
+def enter_root(readable: list[str]) -> None:
+    """Replace the root of this mount namespace by an empty one with `readable` and devices in it, read-only."""
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    stage = next(path for path in ("/tmp", "/var/tmp", "/mnt", "/run") if os.path.isdir(path))
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("tmpfs", stage, "tmpfs", flags, f"mode=755,size={_ROOT_MIB}m")
+    os.mkdir(f"{stage}/old")
+    os.mkdir(f"{stage}/new")
+    os.chdir(stage)
+    kernel.syscall(kernel.SYS_PIVOT_ROOT, b".", b"old", what="pivot_root")
+    os.chdir("/")
+    kernel.mount("tmpfs", "/new", "tmpfs", flags, f"mode=755,size={_ROOT_MIB}m")
+    bound: list[str] = []
+    for path in [*readable, *DEVICES]:
+        # What lies inside a folder that is bound already came along with it.
+        if not any(path.startswith(f"{folder}/") for folder in bound):
+            bound.append(path)
+            _bind(path)
+    os.mkdir(f"/new{SCRATCH}")
+    os.symlink(SCRATCH, "/new/dev/shm")
+    if not os.path.lexists("/new/tmp"):  # it is a folder where something readable lies below it
+        os.symlink(SCRATCH, "/new/tmp")
+    kernel.pivot_root("/new")
+    # Devices are bound files of the host: nodev would close them, and they lie on a file system of their own.
+    kernel.seal_mount("/", kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID)
+
+
+def _bind(path: str) -> None:
+    source = _resolve_in_old_root(path)
+    target = f"/new{path}"
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_CLOEXEC))
+    kernel.mount(source, target, "", kernel.MS_BIND | kernel.MS_REC)
+
+
+def _resolve_in_old_root(path: str) -> str:
+    """Follow symbolic links as they were before the root moved to /old."""
+    resolved = "/old"
+    parts = [part for part in path.split("/") if part]
+    hops = 0
+    while parts:
+        part = parts.pop(0)
+        if part == "..":
+            resolved = os.path.dirname(resolved) if resolved != "/old" else resolved
+            continue
+        candidate = f"{resolved}/{part}"
+        if os.path.islink(candidate) and hops < 40:
+            hops += 1
+            goal = os.readlink(candidate)
+            if goal.startswith("/"):
+                resolved = "/old"
+            parts = [piece for piece in goal.split("/") if piece not in ("", ".")] + parts
+        else:
+            resolved = candidate
+    return resolved
+
+
+def become_powerless(own_user: int | None) -> None:
+    """Give up root for `own_user` (None: this process is not root) but keep capabilities over own namespaces."""
+    if own_user is None:
+        return
+    kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(own_user, own_user, own_user)
+    os.setresuid(own_user, own_user, own_user)
+    kernel.keep_permitted_capabilities()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+
+
+def leave_root_behind(scratch: str) -> bool:
+    """Without namespaces: make a server that root started somebody else. True when it has a user of its own now.
+
+    Where that user could not read the interpreter (a home folder of root's), only the real user changes: enough to be
+    counted apart from everybody, while the power of root is gone with the capabilities.
+    """
+    if os.geteuid() != 0:
+        return False
+    own_user = FIRST_OWN_USER + os.getpid()
+    os.setgroups([])
+    os.setresgid(own_user, own_user, own_user)
+    os.setresuid(own_user, 0, 0)
+    if os.access(os.__file__, os.R_OK) and os.access(sys.executable, os.X_OK):  # asks for the real user
+        os.chown(scratch, own_user, own_user)
+        os.setresuid(own_user, own_user, own_user)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+    else:
+        kernel.prctl(kernel.PR_SET_SECUREBITS, kernel.SECBIT_NOROOT_LOCKED)
+        kernel.drop_capabilities()
+    return True
+
+
+def fresh_scratch(walls: Walls, renew: bool = True) -> None:
+    """Give the next program an empty scratch, and Landlock rules that name it."""
+    if walls.mode == "namespaces":
+        if renew:
+            kernel.unmount(walls.scratch)
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV
+        data = f"mode=700,uid={INSIDE_ID},gid={INSIDE_ID},size={walls.scratch_mib}m,nr_inodes=65536"
+        kernel.mount("tmpfs", walls.scratch, "tmpfs", flags, data)
+    elif renew:
+        _empty(walls.scratch)
+    if walls.mode != "unsafe" and landlock.landlock_abi():
+        if walls.ruleset >= 0:
+            os.close(walls.ruleset)
+        walls.ruleset = landlock.make_ruleset(walls.readable, [walls.scratch], DEVICES)
+    os.chdir(walls.scratch)
+
+
+def _empty(folder: str) -> None:
+    """Remove everything inside `folder`, whatever permissions a program left on it; never follows a link."""
+    os.chmod(folder, 0o700)
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            _empty(entry.path)
+            os.rmdir(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def scratch_state(walls: Walls) -> tuple[int, int, int, int]:
+    """Changes whenever a program touched its scratch folder."""
+    found = os.stat(walls.scratch)
+    return found.st_mtime_ns, found.st_ctime_ns, stat.S_IMODE(found.st_mode), found.st_nlink
+
+
+def used_mib(walls: Walls) -> float:
+    """What lies in the scratch, counted file by file (only where no file system of its own bounds it)."""
+    total = 0
+    for folder, _, files in os.walk(walls.scratch):
+        for name in files:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    return total / 2**20
+
+
+def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, int]]:
+    """The rlimits of a program; `limits` has the fields of `Limits`. Made in the server, which never forks."""
+    mib = 2**20
+    bounds = {
+        resource.RLIMIT_AS: walls.base_address_space + int(limits["memory_mib"]) * mib,
+        resource.RLIMIT_CPU: int(limits["seconds"]) + 2,
+        resource.RLIMIT_FSIZE: int(limits["file_mib"]) * mib,
+        resource.RLIMIT_NOFILE: int(limits["open_files"]),
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        # The server and its forker are the same user, and so is whatever else that user runs where it is not their own.
+        resource.RLIMIT_NPROC: int(limits["processes"]) + 2 + _count_others(walls),
+    }
+    capped = []
+    for which, bound in bounds.items():
+        hard = resource.getrlimit(which)[1]
+        capped.append((which, bound if hard == resource.RLIM_INFINITY else min(bound, hard)))
+    return capped
+
+
+def limit_resources(bounds: list[tuple[int, int]]) -> None:
+    """Set the rlimits of the calling process."""
+    for which, bound in bounds:
+        resource.setrlimit(which, (bound, bound))
+
+
+def _count_others(walls: Walls) -> int:
+    """Threads that the same user runs outside the sandbox (0 where the server has a user of its own)."""
+    if walls.own_user:
+        return 0
+    now = time.monotonic()
+    if now > walls.counted_at + 1.0:
+        walls.counted_at, walls.others = now, 0
+        for entry in os.scandir("/proc"):
+            with suppress(OSError, ValueError, StopIteration):
+                if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                    walls.others += len(os.listdir(f"/proc/{entry.name}/task"))
+    return walls.others
+
+
+def close_walls(walls: Walls) -> None:
+    """Nothing below can be undone by this process or any that it starts; no_new_privs is set already."""
+    if walls.mode == "unsafe":
+        return
+    if walls.has("capabilities"):
+        kernel.drop_capabilities()
+    if walls.ruleset >= 0 and walls.has("landlock"):
+        landlock.restrict_self(walls.ruleset)
+    if walls.has("seccomp"):
+        seccomp.install_filter(walls.filter or seccomp.compile_filter(seccomp.assemble(os.getpid(), True)))
+
+
+def hide_network_and_name() -> None:
+    """Name the host anonymously; the new net namespace has nothing but a loopback that is down."""
+    socket.sethostname("sandbox")

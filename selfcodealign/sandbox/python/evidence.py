@@ -1,0 +1,245 @@
+"""What a program's run leaves behind: which assertions held about its own code, which failed, how it ended."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import unittest.mock
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from selfcodealign.sandbox.python.build import RESPONSE_FILE, TESTS_FILE, BuildError, Built
+from selfcodealign.sandbox.python.instrument import COMPARE, COMPARISONS, EXPLAIN, FAILED, HELD, TRUE_BUILTINS
+
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), object, type, range, slice, bytearray})
+_CONTAINERS = (list, tuple, set, frozenset, dict)
+_PROBED_PER_SITE = 50
+_LONGEST = 500
+_MOST_FAILURES = 5
+_MOST_RECORDS = 8 << 20
+_absent: Any = object()
+_BUILTINS = dict(vars(builtins))
+
+
+class Evidence:
+    """Collects while foreign code runs, in structures no module names; `summary` is what the report carries."""
+
+    def __init__(self, built: Built) -> None:
+        self.phase = "start"
+        self.sites = built.sites
+        self.slots = built.slots
+        self.ran = bytearray(built.functions)
+        self.tested = bytearray(len(built.slots))
+        self.patched = ""
+        self._damages = built.damages
+        self._failures: list[tuple[int, str]] = []
+        self._error: dict[str, Any] = {}
+        self._proved: set[int] = set()
+        self._library_held = 0
+        self._held_count = 0
+        self._liar = ""
+        self._make_marks()
+
+    def _make_marks(self) -> None:
+        """What instrumented assertions call, by name."""
+        get_pid, most = os.getpid, _PROBED_PER_SITE
+        probed: dict[int, int] = {}
+        send: Callable[[dict[str, Any]], None]
+        own_pid = 0
+
+        def connect(sender: Callable[[dict[str, Any]], None], pid: int) -> None:
+            nonlocal send, own_pid
+            send, own_pid = sender, pid
+
+        budget = [_MOST_RECORDS]
+        describe, find_liar, absent, comparisons = _describe, _find_liar, _absent, COMPARISONS
+
+        def held(site: int, left: Any = absent, right: Any = absent) -> None:
+            self._held_count += 1
+            if (
+                site not in self._proved
+                and not self.sites[site].vacuous
+                and (self.sites[site].mentions or 1 in self.ran)
+            ):
+                self._proved.add(site)
+            if left is absent or self._liar:
+                return
+            seen = probed[site] = probed.get(site, 0) + 1
+            if seen <= most:
+                self._liar = find_liar(left, right)
+
+        def failed(site: int, message: Any) -> AssertionError:
+            failure = (self.sites[site].line, describe(message))
+            if get_pid() != own_pid:
+                send({"failure": failure})  # a forked part of the program has nobody else to tell
+            self._failures.append(failure)
+            return AssertionError(message)
+
+        def explain(site: int, left: Any = absent, right: Any = absent) -> AssertionError:
+            text = self.sites[site].text
+            if left is not absent:
+                text = f"{text}: left {_brief(left)}, right {_brief(right)}"
+            return failed(site, f"assert {text}")
+
+        def record(value: Any) -> None:
+            message = {"record": value}
+            budget[0] -= len(repr(value))
+            if budget[0] < 0:
+                raise ValueError("too many records")
+            send(message)
+
+        def compare(comparison: str, left: Any, right: Any) -> Any:
+            if not self._liar:
+                seen = probed[-1] = probed.get(-1, 0) + 1
+                if seen <= most:
+                    self._liar = find_liar(left, right)
+            return comparisons[comparison](left, right)
+
+        self.record, self.connect = record, connect
+        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, COMPARE: compare, TRUE_BUILTINS: _BUILTINS}
+
+    def restore(self, namespace: dict[str, Any]) -> None:
+        """Put the marks back; a response that replaced them is noted as having patched the judge."""
+        for name, mark in self.marks.items():
+            if namespace.get(name) is not mark:
+                self.patched = self.patched or name
+                namespace[name] = mark
+
+    def library_held(self) -> None:
+        """A check outside the tests' own text held: a doctest example."""
+        self._held_count += 1
+        if 1 in self.ran:
+            self._library_held += 1
+
+    def note_failure(self, line: int, message: Any) -> None:
+        """A test failed without an assertion of the tests' own text having failed."""
+        self._failures.append((line, _describe(message)))
+
+    def note_error(self, error: BaseException) -> None:
+        """The exception that ended the program, or one of its tests."""
+        if self._error:
+            return
+        if isinstance(error, AssertionError) and self._failures:
+            return
+        self._error = _describe_error(error, self.phase)
+        self._error["at_site"] = any(site.line <= self._error["line"] <= site.last_line for site in self.sites)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values only; this is what marshal writes."""
+        return {
+            "end": self.phase == "end",
+            "sites": len(self.sites),
+            "held": self._held_count,
+            "proved": len(self._proved) + self._library_held,
+            "failures": self._failures[:_MOST_FAILURES],
+            "error": self._error,
+            "phase": self.phase,
+            "liar": self._liar,
+            "patched": self.patched,
+            "damages": [name for owner, name in self._damages if owner < 0 or self.ran[owner]],
+        }
+
+
+def describe_build_error(error: BuildError) -> dict[str, Any]:
+    """The summary of a program that could not be built."""
+    described = _describe_error(error.cause, error.phase)
+    if isinstance(error.cause, SyntaxError):
+        described["line"] = error.cause.lineno or 0
+    empty = {"end": False, "sites": 0, "held": 0, "proved": 0, "failures": [], "liar": "", "patched": "", "damages": []}
+    return empty | {"error": described, "phase": error.phase}
+
+
+def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
+    lines = _lines(error.__traceback__)
+    return {
+        "type": type(error).__name__,
+        "message": _describe(error),
+        "line": lines.get(TESTS_FILE) or lines.get(RESPONSE_FILE) or 0,
+        "in_tests": TESTS_FILE in lines,
+        "phase": phase,
+        "errno": error.errno or 0 if isinstance(error, OSError) else 0,
+        "is_assertion": isinstance(error, AssertionError),
+        "at_site": False,
+    }
+
+
+def _lines(traceback: TracebackType | None) -> dict[str, int]:
+    """The innermost line of each file on the way of an exception."""
+    lines: dict[str, int] = {}
+    while traceback is not None:
+        lines[traceback.tb_frame.f_code.co_filename] = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return lines
+
+
+def _describe(value: object) -> str:
+    """Text of a foreign object, as a plain and bounded string, whatever its methods do."""
+    try:
+        text = str(value)
+    except BaseException as error:
+        text = f"<{type(error).__name__} while printing a {type(value).__name__}>"
+    return "".join(["", text[:_LONGEST]]).encode("utf-8", "replace").decode()
+
+
+def _brief(value: object) -> str:
+    try:
+        text = repr(value)
+    except BaseException as error:
+        text = f"<{type(error).__name__}>"
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _find_liar(left: Any, right: Any) -> str:
+    """Name a type that compares equal to what it has never seen, or contradicts itself; empty when there is none."""
+    for mine, other in ((left, right), (right, left)):
+        if type(mine) in _PLAIN:
+            continue
+        found = _find_liar_inside(mine, 0) if type(mine) in _CONTAINERS else _lies(mine, other)
+        if found:
+            return found
+    return ""
+
+
+def _find_liar_inside(container: Any, depth: int) -> str:
+    for count, element in enumerate(container.values() if type(container) is dict else container):
+        if count >= 20 or depth >= 3:
+            break
+        if type(element) in _CONTAINERS:
+            found = _find_liar_inside(element, depth + 1)
+        elif type(element) in _PLAIN or element is unittest.mock.ANY:
+            continue
+        else:
+            found = _lies(element, _absent)
+        if found:
+            return found
+    return ""
+
+
+def _lies(mine: Any, other: Any) -> str:
+    stranger = object()
+    others = [stranger]
+    if type(other) in (int, float):
+        others.append(other * 2 + 1)  # type: ignore[arg-type]
+    elif type(other) is str:
+        others.append(other + "\0")  # type: ignore[arg-type]
+    elif type(other) in (list, tuple):
+        others.append(other + type(other)([stranger]))
+    for unlike in others:
+        try:
+            if type(mine == unlike) is bool and mine == unlike:
+                return f"{type(mine).__name__} equals everything"
+        except BaseException:
+            continue
+    tells = {
+        "contains everything": lambda: hasattr(type(mine), "__contains__") and stranger in mine,
+        "differs from nothing": lambda: (mine != stranger) is False,
+        "is both less and greater": lambda: mine is not other and (mine < other) is True and (mine > other) is True,
+    }
+    for tell, asked in tells.items():
+        try:
+            if asked():
+                return f"{type(mine).__name__} {tell}"
+        except BaseException:
+            continue
+    return ""

@@ -1,0 +1,295 @@
+"""Makes a program tell what it proves: every function of the response and every assertion of the tests leaves a mark.
+
+Syntax trees are rewritten before anything runs. A function of the response first stores into `__ran__`; an assertion
+of the tests calls `__held__(site, left, right)` when it holds and raises what `__failed__(site, message)` or
+`__explain__(site, left, right)` returns when it does not, so that a failure counts even where the program swallows the
+exception.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from selfcodealign.sandbox.python.names import (
+    BUILTIN_NAMES,
+    FUNCTIONS,
+    WORLDLY,
+    called_name,
+    cannot_fail,
+    defined_names,
+    inert_names,
+    nodes_of,
+    reached_names,
+    words_in,
+)
+
+RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
+COMPARE, TRUE_BUILTINS = "__compare__", "__true_builtins__"
+_LEFT, _RIGHT = "__left__", "__right__"
+_LOAD, _STORE = ast.Load(), ast.Store()
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_EXPECTING = (
+    "raises",
+    "warns",
+    "deprecated_call",
+    "assertRaises",
+    "assertRaisesRegex",
+    "assertWarns",
+    "assertWarnsRegex",
+)
+_EXPECTING += ("assertLogs", "assertNoLogs")
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "Eq": operator.eq,
+    "NotEq": operator.ne,
+    "Lt": operator.lt,
+    "LtE": operator.le,
+    "Gt": operator.gt,
+    "GtE": operator.ge,
+    "In": lambda left, right: left in right,
+    "NotIn": lambda left, right: left not in right,
+}
+
+
+@dataclass(slots=True)
+class Site:
+    """One place in the tests where something is asserted.
+
+    `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text).
+    `mentions`: it refers to values or plain classes of the response, which no running function of it can vouch for.
+    """
+
+    line: int
+    last_line: int
+    text: str
+    vacuous: bool
+    mentions: bool
+
+
+def mark_functions(tree: ast.Module, source: str) -> int:
+    """Make every function and lambda of the response store into `__ran__`; returns how many there are."""
+    marker = _Marker(has_lambdas="lambda" in source)
+    marker.visit(tree)
+    return marker.count
+
+
+def mark_tests(tree: ast.Module) -> dict[str, int]:
+    """Make test functions and methods store into `__tested__`; returns their slots by name or Class.name."""
+    slots: dict[str, int] = {}
+    for prefix, body in [("", tree.body)] + [(f"{n.name}.", n.body) for n in tree.body if isinstance(n, ast.ClassDef)]:
+        for node in body:
+            if isinstance(node, FUNCTIONS) and (prefix or node.name.startswith("test")):
+                slots[prefix + node.name] = len(slots)
+                node.body.insert(0, _mark(TESTED, len(slots) - 1, node))
+    return slots
+
+
+class _Statements(ast.NodeTransformer):
+    """Goes through statements only: most nodes of a tree are expressions, and those hold no statements."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+            part = getattr(node, field, None)
+            if isinstance(part, list):
+                visited = [self.visit(statement) for statement in part]
+                part[:] = [new for seen in visited for new in (seen if isinstance(seen, list) else [seen])]
+        return node
+
+
+class _Marker(_Statements):
+    """Numbers functions and lambdas in the order of a full walk, which is only taken where there are lambdas."""
+
+    def __init__(self, has_lambdas: bool) -> None:
+        self.count = 0
+        self._walk = super(_Statements, self).generic_visit if has_lambdas else super().generic_visit
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        return self._walk(node)
+
+    def _function(self, node: _Function) -> _Function:
+        mark = _mark(RAN, self.count, node)
+        self.count += 1
+        self.generic_visit(node)
+        after_docstring = 1 if ast.get_docstring(node, clean=False) is not None else 0
+        node.body.insert(after_docstring, mark)
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function  # type: ignore[assignment]
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
+        at = _place(node)
+        store = ast.Attribute(_load(RAN, at), "__setitem__", _LOAD, **at)
+        mark = ast.Call(store, [ast.Constant(self.count, **at), ast.Constant(1, **at)], [], **at)
+        self.count += 1
+        self.generic_visit(node)
+        node.body = ast.BoolOp(ast.Or(), [mark, node.body], **at)
+        return node
+
+
+def mark_assertions(
+    tree: ast.Module, nodes: list[ast.AST], source: str, own_names: set[str], own_values: set[str]
+) -> list[Site]:
+    """Rewrite every assertion in the tests; returns the sites, numbered as the marks are."""
+    shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
+    rewriter = _Assertions(source, own_names, reached_names(nodes, own_values), inert_names(nodes), shadowed)
+    rewriter.visit(tree)
+    return rewriter.sites
+
+
+class _Assertions(_Statements):
+    def __init__(
+        self, source: str, own_names: set[str], reached: set[str], inert: set[str], shadowed: set[str]
+    ) -> None:
+        self._lines = source.splitlines()
+        self._may_bind = ":=" in source
+        self._own_names = own_names
+        self._reached = reached
+        self._fixed = (BUILTIN_NAMES - WORLDLY | inert) - own_names
+        self._shadowed = shadowed
+        self._expecting_failure = 0
+        self.sites: list[Site] = []
+
+    def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
+        at, inside = _place(node), nodes_of(node.test)
+        words = {part.id for part in inside if isinstance(part, ast.Name)}
+        site = ast.Constant(self._add(node, node.test, words), **at)
+        before, test, operands = self._guard(node.test, inside, words, at)
+        failure = _call(EXPLAIN, at, site, *operands) if node.msg is None else _call(FAILED, at, site, node.msg)
+        held: ast.stmt = ast.Expr(_call(HELD, at, site, *operands), **at)
+        return [*before, ast.If(test, [held], [ast.Raise(failure, None, **at)], **at)]
+
+    def _guard(
+        self, test: ast.expr, inside: list[ast.AST], words: set[str], at: dict[str, Any]
+    ) -> tuple[list[ast.stmt], ast.expr, list[ast.expr]]:
+        """Watch the comparisons, and keep the response's namesakes of builtins from judging the rest of it.
+
+        Both sides of an assertion that is one comparison are kept, so that they can be shown and probed; unless it
+        binds names. Returns what comes before, the test, and the two sides.
+        """
+        namesakes = words & self._own_names & BUILTIN_NAMES
+        if not (words & self._own_names) - namesakes:
+            namesakes = set()
+        comparisons = sum(isinstance(part, ast.Compare) for part in inside)
+        guarded = _Guard(namesakes)
+        binds = any(isinstance(part, ast.NamedExpr) for part in inside)
+        if not isinstance(test, ast.Compare) or len(test.ops) != 1 or binds:
+            return [], guarded.visit(test) if namesakes or comparisons else test, []
+        left, right = test.left, test.comparators[0]
+        if namesakes or comparisons > 1:
+            left, right = guarded.visit(left), guarded.visit(right)
+        operands: list[ast.expr] = [_load(_LEFT, at), _load(_RIGHT, at)]
+        before: list[ast.stmt] = [_store(_LEFT, left, at), _store(_RIGHT, right, at)]
+        return before, ast.Compare(operands[0], test.ops, [operands[1]], **at), operands
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
+        self.generic_visit(node)
+        name = called_name(node.value)
+        if not name.startswith("assert") or name in self._shadowed or not isinstance(node.value, ast.Call):
+            return node
+        at, call = _place(node), node.value
+        site = ast.Constant(self._add(node, call, words_in(call)), **at)
+        before: list[ast.stmt] = []
+        operands: list[ast.expr] = []
+        if len(call.args) >= 2 and not any(isinstance(argument, ast.Starred) for argument in call.args[:2]):
+            before = [_store(_LEFT, call.args[0], at), _store(_RIGHT, call.args[1], at)]
+            operands = [_load(_LEFT, at), _load(_RIGHT, at)]
+            call.args[:2] = operands
+        text = _call("str", at, _load("__error__", at))
+        failed = [] if self._expecting_failure else [ast.Expr(_call(FAILED, at, site, text), **at)]
+        again = ast.Raise(None, None, **at)
+        handler = ast.ExceptHandler(_load("AssertionError", at), "__error__", [*failed, again], **at)
+        held = ast.Expr(_call(HELD, at, site, *operands), **at)
+        return [*before, ast.Try([node], [handler], [held], [], **at)]
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> ast.stmt | list[ast.stmt]:
+        expecting = [item.context_expr for item in node.items if called_name(item.context_expr) in _EXPECTING]
+        fails = any({"AssertionError", "Exception", "BaseException"} & words_in(call) for call in expecting)
+        self._expecting_failure += bool(fails)
+        self.generic_visit(node)
+        self._expecting_failure -= bool(fails)
+        if not expecting:
+            return node
+        at = _place(node)
+        words = set().union(*map(words_in, (expecting[0], *node.body)))
+        site = self._add(node, ast.Call(expecting[0], [], [], **at), words)
+        return [node, ast.Expr(_call(HELD, at, ast.Constant(site, **at)), **at)]
+
+    visit_With = visit_AsyncWith = _with  # type: ignore[assignment]
+
+    def visit_If(self, node: ast.If) -> ast.If:
+        self.generic_visit(node)
+        last = node.body[-1]
+        if (
+            not node.orelse
+            and isinstance(last, ast.Raise)
+            and last.exc is not None
+            and "AssertionError" in words_in(last.exc)
+        ):
+            at = _place(node)
+            site = ast.Constant(self._add(node, node.test, words_in(node.test)), **at)
+            node.body.insert(-1, ast.Expr(_call(FAILED, at, site, ast.Constant("", **at)), **at))
+            node.orelse = [ast.Expr(_call(HELD, at, site), **at)]
+        return node
+
+    def _add(self, node: ast.stmt, asserted: ast.expr, words: set[str]) -> int:
+        """The number of a new site; `words` are the names that what it asserts rests on."""
+        text = self._lines[asserted.lineno - 1].strip() if asserted.lineno <= len(self._lines) else ""
+        text = text.removeprefix("assert ")[:200]
+        last_line = asserted.end_lineno or node.lineno
+        vacuous, mentions = cannot_fail(asserted, self._fixed), not words.isdisjoint(self._reached)
+        self.sites.append(Site(node.lineno, last_line, text, vacuous, mentions))
+        return len(self.sites) - 1
+
+
+class _Guard(ast.NodeTransformer):
+    """Inside one assertion: `a == b` becomes `__compare__("Eq", a, b)`, and false builtins become the true ones."""
+
+    def __init__(self, namesakes: set[str]) -> None:
+        self._namesakes = namesakes
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        if len(node.ops) != 1 or type(node.ops[0]).__name__ not in COMPARISONS:
+            return node
+        at = _place(node)
+        comparison = ast.Constant(type(node.ops[0]).__name__, **at)
+        return _call(COMPARE, at, comparison, node.left, node.comparators[0])
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self._namesakes:
+            return node
+        at = _place(node)
+        return ast.Subscript(_load(TRUE_BUILTINS, at), ast.Constant(node.id, **at), _LOAD, **at)
+
+
+def _place(node: ast.stmt | ast.expr) -> dict[str, Any]:
+    """Where new nodes go that are made on account of this one."""
+    return {
+        "lineno": node.lineno,
+        "col_offset": node.col_offset,
+        "end_lineno": node.end_lineno,
+        "end_col_offset": node.end_col_offset,
+    }
+
+
+def _load(name: str, at: dict[str, Any]) -> ast.Name:
+    return ast.Name(name, _LOAD, **at)
+
+
+def _call(name: str, at: dict[str, Any], *arguments: ast.expr) -> ast.Call:
+    return ast.Call(_load(name, at), list(arguments), [], **at)
+
+
+def _store(name: str, value: ast.expr, at: dict[str, Any]) -> ast.Assign:
+    return ast.Assign([ast.Name(name, _STORE, **at)], value, **at)
+
+
+def _mark(name: str, slot: int, node: _Function) -> ast.Assign:
+    """`name[slot] = 1`."""
+    at = _place(node)
+    return ast.Assign(
+        [ast.Subscript(_load(name, at), ast.Constant(slot, **at), _STORE, **at)], ast.Constant(1, **at), **at
+    )

@@ -1,0 +1,235 @@
+"""Python programs: code out of Markdown, jobs for the server, and verdicts out of what it saw.
+
+This module is one language's side of the seam in `language.py`; what happens inside a program's process is in
+`harness.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from selfcodealign.sandbox.python.mutants import GATES
+from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdict
+
+__all__ = ["GATES", "RUNNER", "Job", "damages_of", "imported_modules", "judge", "noticed", "prepare_job"]
+
+RUNNER: str = "selfcodealign.sandbox.python.harness"
+
+_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$")
+_PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "python-repl", "pycon"})
+_TESTS_SECTION = re.compile(r"<tests?>(.*?)(?:</tests?>|\Z)", re.DOTALL | re.IGNORECASE)
+_RESPONSE_SECTION = re.compile(r"<response>(.*?)(?:</response>|\Z)", re.DOTALL | re.IGNORECASE)
+_TESTS_HEADING = re.compile(r"^(?:#{1,6}[ \t]*|\*\*)(?:unit |example )?tests?\b[^\n]*$", re.MULTILINE | re.IGNORECASE)
+_LOOKS_LIKE_CODE = re.compile(
+    r"^[ \t]*(def|class|import|from|return|assert|async|for|while|if|print|@|\w+[ \t]*=)", re.MULTILINE
+)
+_IMPORTED = re.compile(r"^[ \t]*(?:from|import)[ \t]+([\w., \t]+)", re.MULTILINE)
+_FORBIDDEN = frozenset(
+    {errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+    | {errno.ENETUNREACH, errno.EAGAIN, errno.ENOSYS, errno.EXDEV}
+)
+_ENDED_BY = {
+    "timeout": (Status.TIMEOUT, "", "ran longer than {seconds:g} s"),
+    "memory": (Status.MEMORY, "", "all processes together used more than {memory_mib} MiB"),
+    "output": (Status.BLOCKED, "OutputLimit", "wrote more than {output_kib} KiB"),
+    "processes": (Status.BLOCKED, "ProcessLimit", "started more than {processes} processes"),
+    "scratch": (Status.BLOCKED, "ScratchLimit", "filled its scratch folder beyond {scratch_mib} MiB"),
+    "tampering": (Status.BLOCKED, "Tampering", "wrote to the harness's own report"),
+}
+
+
+def extract_code(markdown: str) -> str:
+    """The Python in a Markdown text: its fenced Python blocks, one after the other.
+
+    Blocks without a language count when none is marked as Python; blocks of other languages never do. A text without
+    any fence is taken as code itself. An unclosed fence (a truncated answer) reaches to the end. Doctest-like blocks
+    come out as they are.
+    """
+    tagged: list[str] = []
+    untagged: list[str] = []
+    block: list[str] | None = None
+    mark, language, fences = "", "", 0
+    for line in markdown.splitlines():
+        found = _FENCE.match(line)
+        if block is None:
+            if found:
+                mark, language, block = found[1], found[2].lower(), []
+                fences += 1
+        elif found and not found[2] and found[1].startswith(mark):
+            (tagged if language in _PYTHON_TAGS else untagged if not language else []).append("\n".join(block))
+            block = None
+        else:
+            block.append(line)
+    if block is not None:
+        (tagged if language in _PYTHON_TAGS else untagged if not language else []).append("\n".join(block))
+    if not fences:
+        return markdown
+    return "\n\n".join(tagged or untagged)
+
+
+def split_sections(text: str) -> tuple[str, str]:
+    """Response and tests of a text that holds both: tagged sections, or what follows a heading "Tests"."""
+    tests = _TESTS_SECTION.search(text)
+    if tests:
+        response = _RESPONSE_SECTION.search(text)
+        return response[1] if response else text[: tests.start()], tests[1]
+    heading = _TESTS_HEADING.search(text)
+    if heading:
+        return text[: heading.start()], text[heading.end() :]
+    return text, ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A program ready for a server."""
+
+    response: str
+    tests: str
+    tests_inside: bool
+    program: Program
+    limits: Limits
+    fenced: bool
+
+    def message(
+        self, versions: Sequence[str | None] = (None,), damages_wanted: bool = False, seconds: float | None = None
+    ) -> dict[str, Any]:
+        """What the server and the harness are told."""
+        limits = replace(self.limits, seconds=seconds) if seconds is not None else self.limits
+        return {
+            "response": self.response,
+            "tests": self.tests,
+            "tests_inside": self.tests_inside,
+            "kind": self.program.kind,
+            "entry_point": self.program.entry_point,
+            "stdin": self.program.stdin,
+            "keep_output_kib": self.program.keep_output_kib,
+            "limits": {name: getattr(limits, name) for name in Limits.__slots__},
+            "versions": list(versions),
+            "damages_wanted": damages_wanted,
+        }
+
+
+def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
+    """Take the code out of the texts; a verdict when there is nothing to run."""
+    response, tests = program.response, program.tests
+    if program.kind == "tests" and not tests.strip():
+        response, tests = split_sections(response)
+    code, test_code = extract_code(response), extract_code(tests)
+    if not code.strip():
+        return Verdict(Status.NO_CODE, message="no Python code in the response")
+    if program.kind != "script" and tests.strip() and not test_code.strip():
+        return Verdict(Status.NO_TESTS, message="no Python code in the tests")
+    inside = program.kind == "tests" and not test_code.strip()
+    return Job(code, test_code, inside, program, program.limits or limits, code is not response)
+
+
+def imported_modules(job: Job) -> set[str]:
+    """Top-level names of all modules that a program names in an import statement."""
+    names: set[str] = set()
+    for found in _IMPORTED.finditer(job.response + "\n" + job.tests):
+        names |= {part.strip().split(".")[0].split(" ")[0] for part in found[1].split(",")}
+    return names
+
+
+def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
+    """The verdict on what the server saw (`Watch.see_to_its_end`), strength and flakes apart."""
+    reports = outcome["reports"]
+    seen = {
+        "output": outcome["output"],
+        "seconds": outcome["seconds"],
+        "peak_memory_mib": outcome["peak_memory_mib"],
+        "exit_code": outcome["exit_code"],
+        "records": [report["record"] for report in reports if "record" in report],
+    }
+    final = [report for report in reports if "end" in report]
+    forked_failures = [report["failure"] for report in reports if "failure" in report]
+    if outcome["ended_by"]:
+        status, kind, message = _ENDED_BY[outcome["ended_by"]]
+        return Verdict(status, kind, message.format(**job.message()["limits"]), **seen)
+    for report in reports:
+        if "unready" in report:
+            return Verdict(Status.NOT_JUDGED, "Sandbox", report["unready"], **seen)
+    if len(final) != 1:
+        return _judge_early_end(outcome["exit_code"], seen, job)
+    summary = final[0]
+    seen["assertions"] = summary["held"]
+    failures = forked_failures + summary["failures"]
+    if (failures and job.program.kind != "check") or (failures and not summary["end"]):
+        line, message = failures[0]
+        return Verdict(Status.FAILED, "AssertionError", message, line or None, **seen)
+    if summary["error"]:
+        return _judge_error(job, summary["error"], seen)
+    if not summary["end"]:
+        return Verdict(Status.FAILED, "AssertionError", "a test failed", **seen)
+    if job.program.kind == "tests":
+        return _judge_proof(summary, seen)
+    return Verdict(Status.PASSED, **seen)
+
+
+def _judge_early_end(exit_code: int, seen: dict[str, Any], job: Job) -> Verdict:
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name if -exit_code in signal.Signals._value2member_map_ else str(-exit_code)
+        if name == "SIGXCPU":
+            return Verdict(Status.TIMEOUT, "", "used up its processor time", **seen)
+        if name == "SIGXFSZ":
+            return Verdict(Status.BLOCKED, "FileLimit", f"wrote a file beyond {job.limits.file_mib} MiB", **seen)
+        if name == "SIGSYS":
+            return Verdict(Status.BLOCKED, "SystemCall", "made a forbidden system call", **seen)
+        return Verdict(Status.CRASHED, name, f"ended by {name}", **seen)
+    if job.program.kind == "script" and exit_code == 0:
+        return Verdict(Status.PASSED, **seen)
+    return Verdict(Status.ERROR, "Exit", f"left with status {exit_code} before the tests had ended", **seen)
+
+
+def _judge_error(job: Job, error: dict[str, Any], seen: dict[str, Any]) -> Verdict:
+    kind, message, line = error["type"], error["message"], error["line"] or None
+    if not error["in_tests"] and error["phase"] in ("tests", "units") and line:
+        message = f"{message} (line of the response)"
+    if error["is_assertion"]:
+        return Verdict(Status.FAILED, kind, message or "assertion failed", line, **seen)
+    if kind == "MemoryError":
+        return Verdict(Status.MEMORY, kind, message or f"needed more than {job.limits.memory_mib} MiB", line, **seen)
+    if kind == "PermissionError" or error["errno"] in _FORBIDDEN:
+        return Verdict(Status.BLOCKED, kind, message, line, **seen)
+    is_prose = not job.fenced and not _LOOKS_LIKE_CODE.search(job.response)
+    if kind == "SyntaxError" and error["phase"] == "parse response" and is_prose:
+        return Verdict(Status.NO_CODE, kind, "neither a code block nor Python", line, **seen)
+    if kind == "SystemExit":
+        message = f"left with status {message or 0} before the tests had ended"
+    return Verdict(Status.ERROR, kind, message, line, **seen)
+
+
+def _judge_proof(summary: dict[str, Any], seen: dict[str, Any]) -> Verdict:
+    """All went through: did it prove anything about the response's own code?"""
+    if not summary["sites"] and not summary["proved"]:
+        return Verdict(Status.NO_TESTS, message="nothing is asserted", **seen)
+    for weakness, text in (("patched", "{} was replaced"), ("liar", "{}")):
+        if summary[weakness]:
+            return Verdict(Status.WEAK_TESTS, message=text.format(summary[weakness]), **seen)
+    if not summary["proved"]:
+        return Verdict(Status.WEAK_TESTS, message="no assertion about the response's own code was executed", **seen)
+    return Verdict(Status.PASSED, **seen)
+
+
+def damages_of(outcome: dict[str, Any]) -> list[str]:
+    """The damages that the harness found possible."""
+    return next((report["damages"] for report in outcome["reports"] if "end" in report), [])
+
+
+def noticed(job: Job, outcome: dict[str, Any]) -> Notice | None:
+    """How the tests took a damage; None when the damage broke the response before any test ran."""
+    final = next((report for report in outcome["reports"] if "end" in report), None)
+    if final and not job.tests_inside and final["phase"] in ("response", "parse response", "parse tests", "build"):
+        return None
+    verdict = judge(job, outcome)
+    if verdict.status in (Status.PASSED, Status.WEAK_TESTS, Status.NO_TESTS):
+        return Notice.NOT
+    asserted = verdict.status is Status.FAILED or (
+        final is not None and bool(final["error"]) and final["error"]["at_site"]
+    )
+    return Notice.BY_ASSERTION if asserted else Notice.BY_ACCIDENT

@@ -1,0 +1,243 @@
+"""What tests written for pytest need, without pytest: a module of that name for programs.
+
+Covers raises, warns, approx, fixture (scopes, yield, params, autouse), mark.parametrize / skip / skipif / xfail, skip,
+fail, importorskip, the fixtures tmp_path, capsys, monkeypatch and request, set-up methods and classes. Tests marked
+xfail are not run. Semantics follow the pytest documentation; plugins and conftest files do not exist here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import types
+import warnings as warnings_module
+from collections.abc import Callable
+from typing import Any
+
+from selfcodealign.sandbox.python.pytest_approx import Approx
+from selfcodealign.sandbox.python.pytest_fixtures import MonkeyPatch, Request
+
+
+class Failed(AssertionError):
+    """`pytest.fail`, or a block that did not raise what it should."""
+
+
+class Skipped(Exception):
+    """`pytest.skip`."""
+
+
+class XFailed(Exception):
+    """`pytest.xfail`."""
+
+
+class ExitCode(int):
+    """What `pytest.main` returns; leaving the process with it is the ordinary end of a test file."""
+
+
+class ExceptionInfo:
+    """What `raises` caught; empty until its block has ended."""
+
+    value: BaseException
+
+    @property
+    def type(self) -> type[BaseException]:
+        return type(self.value)
+
+    @property
+    def typename(self) -> str:
+        return type(self.value).__name__
+
+    @property
+    def tb(self) -> types.TracebackType | None:
+        return self.value.__traceback__
+
+    def match(self, pattern: str) -> bool:
+        if not re.search(pattern, str(self.value)):
+            raise Failed(f"Regex pattern did not match: {pattern!r} in {str(self.value)!r}")
+        return True
+
+
+class Raises:
+    """The context manager behind `raises`."""
+
+    def __init__(self, expected: Any, match: str | None, check: Callable[[BaseException], bool] | None) -> None:
+        self._expected = expected
+        self._match = match
+        self._check = check
+        self._info = ExceptionInfo()
+
+    def __enter__(self) -> ExceptionInfo:
+        return self._info
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        if error is None:
+            raise Failed(f"DID NOT RAISE {self._expected!r}")
+        if not isinstance(error, self._expected):
+            return False
+        self._info.value = error
+        if self._match is not None:
+            self._info.match(self._match)
+        if self._check is not None and not self._check(error):
+            raise Failed(f"check refused {error!r}")
+        return True
+
+
+def raises(expected: Any = BaseException, *arguments: Any, match: Any = None, check: Any = None, **options: Any) -> Any:
+    if not arguments:
+        return Raises(expected, match, check)
+    with Raises(expected, match, check) as info:
+        arguments[0](*arguments[1:], **options)
+    return info
+
+
+class Warns(warnings_module.catch_warnings):
+    """The context manager behind `warns`."""
+
+    def __init__(self, expected: Any, match: str | None) -> None:
+        super().__init__(record=True)
+        self._expected = expected
+        self._match = match
+
+    def __enter__(self) -> Any:
+        self._log = super().__enter__()
+        warnings_module.simplefilter("always")
+        return self._log
+
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        super().__exit__(exc_type, exc_val, exc_tb)
+        if exc_type is None:
+            seen = [entry for entry in self._log or [] if issubclass(entry.category, self._expected)]
+            if not any(self._match is None or re.search(self._match, str(entry.message)) for entry in seen):
+                raise Failed(f"DID NOT WARN {self._expected!r}")
+
+
+def warns(expected: Any = Warning, *arguments: Any, match: str | None = None, **options: Any) -> Any:
+    if not arguments:
+        return Warns(expected, match)
+    with Warns(expected, match):
+        return arguments[0](*arguments[1:], **options)
+
+
+def deprecated_call(**options: Any) -> Warns:
+    return Warns((DeprecationWarning, PendingDeprecationWarning, FutureWarning), options.get("match"))
+
+
+def fail(reason: str = "", pytrace: bool = True, msg: str = "") -> None:
+    raise Failed(reason or msg)
+
+
+def skip(reason: str = "", **options: Any) -> None:
+    raise Skipped(reason)
+
+
+def xfail(reason: str = "") -> None:
+    raise XFailed(reason)
+
+
+def importorskip(name: str, *_: Any, **__: Any) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise Skipped(f"could not import {name}") from None
+
+
+class Mark:
+    """A mark with its arguments; applied to a function or class it is kept in `pytestmark`."""
+
+    def __init__(self, name: str, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None) -> None:
+        self.name = name
+        self.args = arguments
+        self.kwargs = options or {}
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if len(arguments) == 1 and not options and (inspect.isfunction(arguments[0]) or inspect.isclass(arguments[0])):
+            target: Any = arguments[0]
+            if self.name != "parametrize":
+                target.pytestmark = [*getattr(target, "pytestmark", []), self]
+                return target
+        return _Decorator(self.name, arguments, options)
+
+
+class _Decorator(Mark):
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        target = arguments[0]
+        target.pytestmark = [*vars(target).get("pytestmark", []), Mark(self.name, self.args, self.kwargs)]
+        return target
+
+
+class Marks:
+    """`pytest.mark`: every attribute is a mark."""
+
+    def __getattr__(self, name: str) -> Mark:
+        return Mark(name)
+
+
+class Parameters:
+    """`pytest.param`."""
+
+    def __init__(self, *values: Any, marks: Any = (), id: str | None = None) -> None:
+        self.values = values
+        self.marks = marks if isinstance(marks, (list, tuple)) else [marks]
+
+
+class Fixture:
+    """A function made a fixture; called only by the runner."""
+
+    def __init__(self, function: Callable[..., Any], scope: Any, params: Any, autouse: bool, name: str | None) -> None:
+        self.function = function
+        self.scope = scope
+        self.params = list(params) if params is not None else None
+        self.autouse = autouse
+        self.name = name or function.__name__
+
+    def __get__(self, instance: Any, owner: Any) -> Fixture:
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise Failed(f'Fixture "{self.name}" called directly')
+
+
+def fixture(
+    function: Any = None,
+    *,
+    scope: Any = "function",
+    params: Any = None,
+    autouse: bool = False,
+    ids: Any = None,
+    name: Any = None,
+) -> Any:
+    if function is not None:
+        return Fixture(function, scope, params, autouse, name)
+    return lambda target: Fixture(target, scope, params, autouse, name)
+
+
+_main: list[Callable[[], None]] = []
+
+
+def connect(run_tests: Callable[[], None]) -> None:
+    """Say what `pytest.main` shall run."""
+    _main[:] = [run_tests]
+
+
+def main(*_: Any, **__: Any) -> ExitCode:
+    for run_tests in _main:
+        run_tests()
+    return ExitCode(0)
+
+
+def as_module() -> types.ModuleType:
+    """The module that programs import as `pytest`."""
+    module = types.ModuleType("pytest", "The part of pytest's interface that the sandbox offers.")
+    skip.Exception, fail.Exception, xfail.Exception = Skipped, Failed, XFailed  # type: ignore[attr-defined]
+    names = {
+        "approx": Approx,
+        "mark": Marks(),
+        "param": Parameters,
+        "MonkeyPatch": MonkeyPatch,
+        "FixtureRequest": Request,
+    }
+    names |= {"raises": raises, "warns": warns, "deprecated_call": deprecated_call, "fail": fail, "skip": skip}
+    names |= {"xfail": xfail, "importorskip": importorskip, "fixture": fixture, "main": main, "ExitCode": ExitCode}
+    vars(module).update(names | {"__version__": "8.0", "ExceptionInfo": ExceptionInfo})
+    return module

@@ -1,0 +1,147 @@
+"""The fork server: a warm interpreter that gives every program a fresh, walled process of its own.
+
+    user's process ── guard ── server (pid 1 of its namespaces) ── forker ── program (pid 1 of its own pid namespace)
+
+The server holds no secret of the user; it reads jobs from one socket, builds programs, hands them to processes that
+stand ready, watches the clock, memory and output, kills, and answers with what it saw.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import warnings
+from contextlib import suppress
+from typing import Any
+
+from selfcodealign.sandbox.isolation import kernel, landlock, seccomp, walls
+from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
+from selfcodealign.sandbox.language import Refused
+from selfcodealign.sandbox.server.forker import BEGUN, Forker, Standby
+from selfcodealign.sandbox.server.frames import receive_frame, send_frame
+from selfcodealign.sandbox.server.process_tree import Family
+from selfcodealign.sandbox.server.watch import UNSTARTED, Watch
+
+
+def run_server(connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
+    """In the server's process: put up the walls, load the libraries, serve until the socket closes. Never returns."""
+    code = 0
+    try:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        server = Server(connection, settings, become)
+        server.serve()
+    except WallRefused as refused:
+        send_frame(connection, {"refused": refused.wall, "error": str(refused)})
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the user's process is gone, and so is the one to tell
+    except BaseException as error:
+        code = 1
+        with suppress(OSError):
+            send_frame(connection, {"broken": f"{type(error).__name__}: {error}"})
+    finally:
+        os._exit(code)
+
+
+class Server:
+    """One warm interpreter behind its walls."""
+
+    def __init__(self, connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
+        self._connection = connection
+        family = Family()
+        # Before the root folder changes: the runner is no installed library.
+        self._runner = importlib.import_module(settings["runner"]).Runner()
+        self._walls = _put_up(settings, become)
+        _warm_up(settings["warm"])
+        self._runner.settle()
+        gc.collect()
+        gc.freeze()
+        self._forker = Forker(self._walls, self._runner, family)
+        self._watch = Watch(connection.fileno(), self._forker, family)
+        os.chdir("/")  # the scratch is the forker's to renew
+
+    def serve(self) -> None:
+        """Answer jobs until the other side closes."""
+        send_frame(self._connection, {"ready": True, "landlock": landlock.landlock_abi()})
+        while (job := receive_frame(self._connection)) is not None:
+            send_frame(self._connection, {"outcomes": self._run_versions(job)})
+
+    def _run_versions(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        """What became of each version of the program that the job asks for; while one runs, the next is built."""
+        outcomes = []
+        versions = self._runner.build(job)
+        version = next(versions, None)
+        while version is not None:
+            if isinstance(version, Refused):
+                outcomes.append({**UNSTARTED, "reports": [version.report]})
+                version = next(versions, None)
+            else:
+                program = self._start(version, job)
+                version = next(versions, None)
+                outcomes.append(self._see_to_its_end(program, job))
+        return outcomes
+
+    def _start(self, version: Any, job: dict[str, Any]) -> Standby:
+        program = self._forker.take_standby()
+        bounds = walls.resource_bounds(self._walls, job["limits"])
+        with suppress(BrokenPipeError):  # it is gone; its missing report tells
+            program.give((version, bounds, job["stdin"].encode("utf-8", "replace")))
+        return program
+
+    def _see_to_its_end(self, program: Standby, job: dict[str, Any]) -> dict[str, Any]:
+        over_scratch = (
+            None if self._walls.own_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
+        )
+        outcome = self._watch.see_to_its_end(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
+        if BEGUN not in outcome["reports"]:  # no fault of the program's: it never got there
+            why = outcome["reports"] or outcome["ended_by"] or f"exit code {outcome['exit_code']}"
+            raise RuntimeError(f"the process that stood ready for a program did not begin: {why}")
+        return outcome
+
+
+def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
+    """Put up the walls that all programs of this server share."""
+    mode = settings["mode"]
+    readable = walls.readable_paths(settings["readable"])
+    found = Walls(mode, readable, settings["scratch"], settings["scratch_mib"], left_out=set(settings["left_out"]))
+    if mode == "unsafe":
+        found.own_user = False
+        walls.fresh_scratch(found, renew=False)
+        return found
+    wall = "system call filter"
+    try:
+        signals_stay_inside = landlock.landlock_abi() >= landlock.FIRST_WITH_SIGNALS
+        if mode == "namespaces" or signals_stay_inside:
+            instructions = seccomp.assemble(only_landlock=mode == "landlock", own_group=signals_stay_inside)
+            found.filter = seccomp.compile_filter(instructions)
+        if mode == "namespaces":
+            wall = "pid namespace"
+            found.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            wall = "private root folder"
+            walls.enter_root(readable)
+            wall = "user of its own"
+            walls.become_powerless(become)
+            walls.hide_network_and_name()
+            found.scratch = walls.SCRATCH
+        elif landlock.landlock_abi() < landlock.FIRST_WITH_TRUNCATE:
+            raise WallRefused("Landlock", f"its version is {landlock.landlock_abi()}, and below 3 files can be emptied")
+        else:
+            wall = "user of its own"
+            found.own_user = walls.leave_root_behind(found.scratch)
+        wall = "scratch folder"
+        walls.fresh_scratch(found, renew=False)
+    except OSError as error:
+        raise WallRefused(wall, error) from None
+    return found
+
+
+def _warm_up(libraries: list[str]) -> None:
+    """Import the libraries to keep warm; one that is not installed is left out."""
+    for name in libraries:
+        with suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(name)
+    sys.argv = ["program"]

@@ -1,0 +1,97 @@
+"""Code out of what models write."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from selfcodealign.benchmarks.answers import complete, defines, extract_code, find_blocks, strip_thinking
+
+CODE = "def f(x):\n    return x + 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<think>maybe\n```python\nwrong\n```\n</think>\nanswer", "answer"),
+        ("opened by the template </think>\n\nanswer", "answer"),
+        ("<thinking>a</thinking>one<think>b</think>two", "onetwo"),
+        ("answer <think>cut off in the middle", "answer "),
+        ("no thinking at all", "no thinking at all"),
+    ],
+)
+def test_thinking_is_left_out(text: str, expected: str) -> None:
+    """Closed, opened-by-template and cut-off reasoning all go; nothing else does."""
+    assert strip_thinking(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Sure!\n```python\n{CODE}```\nHope it helps.",
+        f"```\n{CODE}```",
+        f"```py\n{CODE}",
+        f"~~~python\n{CODE}~~~\n",
+        f"```bash\npip install x\n```\n```python\n{CODE}```",
+        f"<think>```python\nbad\n```</think>```Python3\n{CODE}```",
+        f"Here is the function:\n\n{CODE}\nIt adds one.",
+        CODE,
+    ],
+)
+def test_code_is_found_in_every_wrapping(text: str) -> None:
+    """Fences of all kinds, closed or cut off, among prose and other languages, or no fence at all."""
+    assert extract_code(text, "f").strip() == CODE.strip()
+
+
+def test_the_last_block_that_defines_the_entry_point_counts() -> None:
+    """A correction beats the first try; a usage example after it does not."""
+    text = f"```python\ndef f(x): return 0\n```\nWrong, so:\n```python\n{CODE}```\nUse it:\n```python\nprint(f(1))\n```"
+    assert extract_code(text, "f") == CODE
+    assert extract_code(text) == "def f(x): return 0\n"
+    assert extract_code(text, pick="last") == "print(f(1))\n"
+
+
+def test_a_fence_inside_a_longer_fence_is_part_of_the_code() -> None:
+    """A docstring with a fence of its own does not end the block."""
+    code = 'def f():\n    """\n    ```\n    x\n    ```\n    """\n'
+    assert find_blocks(f"````python\n{code}````") == [("python", code)]
+
+
+def test_what_cannot_be_read_as_code_is_handed_on_as_it_is() -> None:
+    """An answer without code fails as what it is; nothing is made up."""
+    assert extract_code("I cannot help with that.") == "I cannot help with that."
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("def f(x): ...", True),
+        ("async def f(x): ...", True),
+        ("class f: ...", True),
+        ("f = lambda x: x", True),
+        ("f: int = 3", True),
+        ("    def f(self): ...", False),
+        ("def f2(): ...", False),
+        ("f == 3", False),
+        ("x = f(3)", False),
+    ],
+)
+def test_definitions_are_told_from_uses(code: str, expected: bool) -> None:
+    """Only a definition at the top level counts."""
+    assert defines(code, "f") is expected
+
+
+def test_a_solution_gets_the_prompt_that_an_answer_leaves_out() -> None:
+    """Continuations, whole functions without imports, and echoes of the prompt all become whole programs."""
+    prompt = 'from typing import List\n\ndef f(xs: List[int]) -> int:\n    """Sum."""\n'
+    for code in (
+        "    return sum(xs)\n",
+        "def f(xs: List[int]) -> int:\n    return sum(xs)\n",
+        prompt + "    return sum(xs)\n",
+    ):
+        names: dict[str, object] = {}
+        exec(complete(prompt, code), names)  # ours, and harmless
+        assert names["f"]([1, 2]) == 3  # type: ignore[operator]
+    ast.parse(complete("def f():\n    '''x'''", "return 1\n".join(["    ", ""])))
+    assert complete(prompt, "\n" + prompt + "    return 0\n").count("List[int]") == 1

@@ -1,0 +1,118 @@
+"""The command line as a person meets it: fast, teaching, and one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfcodealign import run_recipe
+from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.test_pipeline import books, rows_of
+
+
+def call(*words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "selfcodealign", *words]
+    whole = {**os.environ, "COLUMNS": "200", **(env or {})}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=whole, check=False)
+
+
+@pytest.mark.parametrize("command", ["run", "show", "doctor", "execute", "train", "evaluate", "export"])
+def test_every_command_has_help_that_shows_how(command: str) -> None:
+    """--help says what a command does, with an example for those that take arguments."""
+    done = call(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+    assert command == "doctor" or f"selfcodealign {command} " in done.stdout.replace("Usage: ", "")
+
+
+def test_importing_is_silent_and_brings_no_heavy_library() -> None:
+    """`import selfcodealign` prints nothing and loads neither torch nor pyarrow nor pydantic."""
+    heavy = ["torch", "transformers", "pyarrow", "duckdb", "numpy", "pydantic", "httpx", "rich", "typer", "datasets"]
+    code = f"import sys, selfcodealign; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rum"], 'no command "rum"; did you mean "run"?'),
+        (["run"], "which recipe? Try: selfcodealign run quickstart"),
+        (["run", "papr"], 'did you mean "paper"?'),
+        (["run", "quickstart", "--set", "concept.examples=2"], 'unknown setting "concept"; did you mean "concepts"?'),
+        (["run", "quickstart", "--until", "selektion"], 'did you mean "selection"?'),
+        (["run", "--out", "nowhere"], "nowhere holds no run to go on with"),
+        (["run", "quickstart", "--set", "model.name=./no/such/model"], "no/such/model"),
+        (["run", "quickstart", "--set", 'seeds.sources=["no/such/folder"]'], "no/such/folder"),
+        (["run", "quickstart", "--set", "few_shot.file=pyton"], 'did you mean "python"?'),
+        (["run", "quickstart", "--out", "/proc/nowhere"], "choose another --out"),
+        (["show", "nowhere"], "nowhere is no run folder"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+    """Exit code 2, one line on stderr that names the fix, no traceback."""
+    done = call(*words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert said in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+async def test_show_tells_the_funnel_and_a_rows_story(tmp_path: Path) -> None:
+    """The funnel as a table and as JSON; a story by the first digits of a seed's, instruction's or response's id."""
+    run = tmp_path / "run"
+    await run_recipe(small_recipe(write_sources(tmp_path / "source", 6)), run, model=scripted_model())
+    table = call("show", str(run))
+    assert "responses" in table.stdout
+    assert "data set: " in table.stdout
+    stages = {one["stage"]: one for one in json.loads(call("show", str(run), "--json").stdout)}
+    assert stages["responses"]["kept"] == books(run)["responses"][1]
+    row = rows_of(run, "selection")[0]
+    for row_id in (row["seed_id"], row["instruction_id"][:8], row["response_id"]):
+        story = call("show", str(run), row_id)
+        assert story.returncode == 0, story.stderr
+        for fact in (row["seed_id"], ", ".join(row["concepts"]), row["instruction"][:30], "in the data set"):
+            assert fact in story.stdout
+    dropped = rows_of(run, "responses", "dropped")[0]
+    story = call("show", str(run), dropped["response_id"])
+    assert f"dropped by responses: {dropped['reason']}" in story.stdout
+    for wrong, said in (("zz", "is no row id"), ("0" * 16, "no row of this run")):
+        done = call("show", str(run), wrong)
+        assert (done.returncode, said in done.stderr) == (2, True)
+
+
+def test_a_dry_run_checks_everything_and_does_nothing(tmp_path: Path) -> None:
+    """It prints the settings and what is left to do, and makes no folder; a bad source is found."""
+    source = write_sources(tmp_path / "source", 2)
+    done = call("run", "quickstart", "--out", "run", "--dry-run", "--set", f'seeds.sources=["{source}"]', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "from the beginning" in done.stdout
+    assert 'file = "tiny"' in done.stdout
+    assert not (tmp_path / "run").exists()
+    done = call("run", "quickstart", "--dry-run", "--set", 'seeds.sources=["absent"]', cwd=tmp_path)
+    assert done.returncode == 2
+
+
+def test_doctor_proves_the_walls() -> None:
+    """Every wall is listed with its proof; the exit code says whether programs can be run safely."""
+    done = call("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Programs can be run safely here" in done.stdout
+    assert "free disk" in done.stdout
+
+
+def test_help_does_not_import_the_pipeline() -> None:
+    """`selfcodealign --help` stays quick because it loads no library of the stages."""
+    code = (
+        "import sys\nsys.argv = ['selfcodealign', '--help']\nfrom selfcodealign.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('pyarrow', 'duckdb', 'torch', 'pydantic') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

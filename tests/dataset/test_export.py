@@ -1,0 +1,274 @@
+"""A real run, written in every format and read by those who will train on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from selfcodealign.dataset.export import FAILED, FORMATS, export
+from selfcodealign.errors import ExportError
+from selfcodealign.pipeline import run_recipe
+from selfcodealign.settings import TrainSettings
+from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.support.places import ROOT
+from tests.support.tiny_model import make_model
+
+SFT = ("trl", "axolotl", "llama-factory", "openai")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a scripted model, about half of whose answers fail their tests in the sandbox."""
+    folder = tmp_path_factory.mktemp("export")
+    recipe = small_recipe(write_sources(folder / "source", 16))
+    asyncio.run(run_recipe(recipe, folder / "run", model=scripted_model()))
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="module")
+def examples(run: Path) -> list[dict[str, Any]]:
+    """The data set of the run."""
+    (file,) = (run / "dataset" / "data").glob("*.parquet")
+    return pq.read_table(file).to_pylist()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_supervised_formats_hold_the_same_pairs(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
+    """Whatever the names of the fields, each example is there once, in order, and nothing else is."""
+    pairs = [(row["instruction"], row["response"]) for row in examples]
+    for to in SFT:
+        done = export(run, to, tmp_path / f"{to}.jsonl")
+        assert done.rows == len(pairs)
+    assert [
+        (row["prompt"][0]["content"], row["completion"][0]["content"]) for row in read(tmp_path / "trl.jsonl")
+    ] == pairs
+    assert [(row["instruction"], row["output"]) for row in read(tmp_path / "llama-factory.jsonl")] == pairs
+    for to in ("axolotl", "openai"):
+        rows = read(tmp_path / f"{to}.jsonl")
+        assert [tuple(message["content"] for message in row["messages"]) for row in rows] == pairs
+        assert all([message["role"] for message in row["messages"]] == ["user", "assistant"] for row in rows)
+
+
+def test_openai_rows_hold_messages_only(run: Path, tmp_path: Path):
+    """The documented format: one object a line with `messages`, the last one the assistant's; few rows are said."""
+    done = export(run, "openai", tmp_path / "chat.jsonl")
+    rows = read(done.files[0])
+    assert all(set(row) == {"messages"} for row in rows)
+    assert all(set(message) == {"role", "content"} for row in rows for message in row["messages"])
+    assert all(row["messages"][-1]["role"] == "assistant" and row["messages"][-1]["content"] for row in rows)
+    assert bool(done.notes) == (len(rows) < 10)
+
+
+def test_preference_pairs_are_a_passing_and_a_failing_answer(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
+    """Chosen is the example's answer; rejected one that failed in the sandbox, of the same instruction."""
+    done = export(run, "dpo", tmp_path / "pairs.jsonl")
+    by_instruction = {row["instruction_id"]: row for row in examples}
+    dropped = [row for file in (run / "responses").glob("dropped-*") for row in pq.read_table(file).to_pylist()]
+    failed = {row["response_id"]: row for row in dropped if row["reason"] in FAILED}
+    pairs = read(done.files[0])
+    assert 0 < len(pairs) == done.rows
+    for pair in pairs:
+        example, failure = by_instruction[pair["instruction_id"]], failed[pair["rejected_id"]]
+        assert pair["prompt"] == [{"role": "user", "content": example["instruction"]}]
+        assert pair["chosen"] == [{"role": "assistant", "content": example["response"]}]
+        assert pair["rejected"] == [{"role": "assistant", "content": failure["response"]}]
+        assert failure["instruction_id"] == pair["instruction_id"]
+        assert pair["chosen"] != pair["rejected"]
+    possible = {row["instruction_id"] for row in failed.values() if row["response"].strip()}
+    assert {pair["instruction_id"] for pair in pairs} == possible & by_instruction.keys()
+    again = export(run, "dpo", tmp_path / "again.jsonl")
+    assert again.files[0].read_bytes() == done.files[0].read_bytes()
+
+
+def test_tasks_carry_tests_and_measured_pass_rate(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
+    """Each task has the tests its reference passed and the share of the answers drawn that passed."""
+    done = export(run, "rl", tmp_path / "tasks.parquet")
+    tasks = pq.read_table(done.files[0]).to_pylist()
+    assert [task["tests"] for task in tasks] == [row["tests"] for row in examples]
+    assert [task["pass_rate"] for task in tasks] == [row["pass_rate"] for row in examples]
+    assert all(0 < task["pass_rate"] <= 1 and "assert" in task["tests"] for task in tasks)
+    assert [task["reference"] for task in tasks] == [row["response"] for row in examples]
+
+
+def test_trl_reads_examples_and_puts_loss_on_the_answers(run: Path, tiny_base: Path, tmp_path: Path):
+    """`datasets` loads the file and TRL's SFTTrainer, with its defaults, masks the instruction and nothing else."""
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from selfcodealign.models.chat import open_chat
+    from selfcodealign.training.loop import quiet
+
+    export(run, "trl", tmp_path / "sft.jsonl")
+    chat = open_chat(AutoTokenizer.from_pretrained(tiny_base), "plain")
+    with quiet():
+        data: Any = load_dataset("json", data_files=str(tmp_path / "sft.jsonl"), split="train", cache_dir=str(tmp_path))
+        arguments = SFTConfig(str(tmp_path / "o"), use_cpu=True, bf16=False, report_to="none", max_length=None)
+        trainer: Any = SFTTrainer(str(tiny_base), args=arguments, train_dataset=data, processing_class=chat.tokenizer)
+    for row, source in zip(trainer.train_dataset, read(tmp_path / "sft.jsonl"), strict=True):
+        answer = [label for label in row["labels"] if label != -100]
+        assert chat.tokenizer.decode(answer) == source["completion"][0]["content"] + "<|end|>"
+
+
+def test_trl_reads_preference_pairs(run: Path, tiny_base: Path, tmp_path: Path):
+    """TRL's DPOTrainer prepares the pairs: the same prompt, the two answers with their end."""
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+    from trl import DPOConfig, DPOTrainer
+
+    from selfcodealign.models.chat import open_chat
+    from selfcodealign.training.loop import quiet
+
+    export(run, "dpo", tmp_path / "pairs.parquet")
+    tokenizer = open_chat(AutoTokenizer.from_pretrained(tiny_base), "plain").tokenizer
+    with quiet():
+        data: Any = load_dataset(
+            "parquet", data_files=str(tmp_path / "pairs.parquet"), split="train", cache_dir=str(tmp_path)
+        )
+        arguments = DPOConfig(str(tmp_path / "o"), use_cpu=True, bf16=False, report_to="none", max_length=None)
+        trainer: Any = DPOTrainer(str(tiny_base), args=arguments, train_dataset=data, processing_class=tokenizer)
+    for row, source in zip(trainer.train_dataset, data, strict=True):
+        for side in ("chosen", "rejected"):
+            assert tokenizer.decode(row[f"{side}_ids"]) == source[side][0]["content"] + "<|end|>"
+        assert tokenizer.decode(row["prompt_ids"]).endswith("### Response\n")
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, Any]:
+    """What the Python of docs/export.md defines."""
+    page = (ROOT / "docs" / "export.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/export.md", "exec"), names)
+    return names
+
+
+def test_documented_reward_is_the_verdict_of_the_tests(run: Path, documented: dict[str, Any], tmp_path: Path):
+    """Each task's reference earns 1; another task's answer, prose and a loop without end earn 0."""
+    tasks = pq.read_table(export(run, "rl", tmp_path / "tasks.parquet").files[0]).to_pylist()[:3]
+    answers = [task["reference"] for task in tasks]
+    wrong = [answers[-1], "I would rather not.", "```python\nwhile True: pass\n```"]
+    rewarded = asyncio.run(
+        documented["reward_tests"](
+            [[{"role": "assistant", "content": answer}] for answer in answers + wrong],
+            [task["tests"] for task in tasks] * 2,
+            instruction_id=["?"] * 6,
+        )
+    )
+    assert rewarded == [1.0] * 3 + [0.0] * 3
+
+
+def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], tmp_path: Path):
+    """TRL's GRPOTrainer draws answers of the embedded model, has the sandbox reward each of them, and learns."""
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig
+
+    from selfcodealign.models.chat import open_chat
+    from selfcodealign.training.loop import quiet
+    from selfcodealign.training.weights import load_model, locate_model
+
+    rewarded: list[float] = []
+    reward_tests = documented["reward_tests"]
+
+    async def watch(completions: list[Any], **columns: Any) -> list[float | None]:
+        rewards = await reward_tests(completions, **columns)
+        rewarded.extend(rewards)
+        # Answers of 16 tokens all fail; without a difference there is nothing to learn from.
+        return [reward + len(completion[0]["content"]) for reward, completion in zip(rewards, completions, strict=True)]
+
+    export(run, "rl", tmp_path / "tasks.parquet")
+    base = tmp_path / "base"
+    embedded = locate_model("embedded")
+    with quiet():
+        load_model(embedded, TrainSettings(), "cpu")[0].save_pretrained(base)
+        open_chat(AutoTokenizer.from_pretrained(embedded), "plain").tokenizer.save_pretrained(base)
+        settings = GRPOConfig(
+            str(tmp_path / "out"),
+            max_steps=1,
+            per_device_train_batch_size=4,
+            num_generations=4,
+            max_completion_length=16,
+            learning_rate=1e-3,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            save_strategy="no",
+        )
+        documented["reward_tests"] = watch
+        try:
+            trainer = documented["prepare"](str(base), str(tmp_path / "tasks.parquet"), settings)
+        finally:
+            documented["reward_tests"] = reward_tests
+        before = trainer.model.lm_head.weight.detach().clone()
+        trainer.train()
+    assert rewarded == [0.0] * 4
+    assert not torch.equal(before, trainer.model.lm_head.weight)
+
+
+def test_llama_factory_folder_is_described_as_its_reader_wants(run: Path, examples: list, tmp_path: Path):
+    """dataset_info.json names the file and the columns; every column it names is in the rows."""
+    done = export(run, "llama-factory", tmp_path / "lf")
+    assert [file.name for file in done.files] == ["train.jsonl", "dataset_info.json"]
+    (told,) = json.loads((tmp_path / "lf" / "dataset_info.json").read_text()).values()
+    assert told["formatting"] == "alpaca"
+    rows = read(tmp_path / "lf" / told["file_name"])
+    assert len(rows) == len(examples)
+    assert all(set(told["columns"].values()) == set(row) for row in rows)
+
+
+def test_axolotl_folder_holds_its_configuration(run: Path, tmp_path: Path):
+    """axolotl.yaml points at the file and trains on the assistant's turns and their end."""
+    import yaml
+
+    export(run, "axolotl", tmp_path / "ax")
+    (told,) = yaml.safe_load((tmp_path / "ax" / "axolotl.yaml").read_text())["datasets"]
+    assert (told["type"], told["roles_to_train"], told["train_on_eos"]) == ("chat_template", ["assistant"], "turn")
+    assert all(told["field_messages"] in row for row in read(tmp_path / "ax" / told["path"]))
+
+
+def test_parquet_and_jsonl_hold_the_same(run: Path, tmp_path: Path):
+    """Both kinds of file, where both exist, give the same rows."""
+    for to in ("trl", "dpo", "rl"):
+        export(run, to, tmp_path / "x.jsonl")
+        export(run, to, tmp_path / "x.parquet")
+        assert pq.read_table(tmp_path / "x.parquet").to_pylist() == read(tmp_path / "x.jsonl")
+
+
+def test_a_data_set_folder_serves_for_all_but_pairs(run: Path, tmp_path: Path):
+    """Without the run only its answers are missing."""
+    for to in FORMATS:
+        if to != "dpo":
+            assert export(run / "dataset", to, tmp_path / f"{to}.jsonl").rows > 0
+    with pytest.raises(ExportError, match="made from a run folder"):
+        export(run / "dataset", "dpo", tmp_path / "x.jsonl")
+
+
+def test_what_cannot_be_written_is_said(run: Path, tmp_path: Path):
+    """Unknown format, wrong kind of file, no run, no data set, a folder that cannot be made."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for source, to, out, words in [
+        (run, "lama-factory", tmp_path / "x", 'did you mean "llama-factory"'),
+        (run, "openai", tmp_path / "x.parquet", "openai is written as .jsonl"),
+        (run, "trl", tmp_path / "x.csv", ".jsonl or .parquet"),
+        (tmp_path / "none", "trl", tmp_path / "x", "no run folder"),
+        (tmp_path / "empty", "trl", tmp_path / "x", "no data set in"),
+        (run, "trl", tmp_path / "file" / "x.jsonl", "cannot write"),
+    ]:
+        with pytest.raises(ExportError, match=words):
+            export(source, to, out)

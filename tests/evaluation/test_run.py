@@ -1,0 +1,293 @@
+"""From models and files of answers to scores, comparisons and files, with scripted models and the real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfcodealign.errors import BenchmarkError, ModelError
+from selfcodealign.evaluation import Candidate, Evaluation, evaluate
+from selfcodealign.evaluation.asking import open_chat_format
+from selfcodealign.models import Sampling
+from selfcodealign.models.scripted import ScriptedModel
+from selfcodealign.settings import EvaluateSettings, ExecutionSettings
+from tests.support.benchmark_rows import evalplus_row, read_lines, write_lines
+from tests.support.places import find_shared
+
+TASKS = {"add": "a + b", "subtract": "a - b", "multiply": "a * b", "larger": "max(a, b)"}
+
+
+def row(number: int, name: str) -> dict[str, Any]:
+    return evalplus_row(
+        task_id=f"HumanEval/{number}",
+        prompt=f'def {name}(a, b):\n    """Compute {name} of a and b."""\n',
+        entry_point=name,
+        canonical_solution=f"    return {TASKS[name]}\n",
+        base_input=[[3, 2]],
+        plus_input=[[0, -1], [7, 7]],
+    )
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "problems.jsonl", [row(number, name) for number, name in enumerate(TASKS)])
+
+
+def run(
+    candidates: Sequence[Candidate],
+    out: Path,
+    problems: Path,
+    benchmarks: Sequence[str] = ("humaneval+",),
+    **settings: Any,
+) -> Evaluation:
+    files = dict.fromkeys(benchmarks, problems)
+    return asyncio.run(evaluate(candidates, benchmarks, out, EvaluateSettings(**settings), ExecutionSettings(), files))
+
+
+def score_of(evaluation: Evaluation, label: str, benchmark: str, k: int = 1) -> float:
+    (score,) = [s for s in evaluation.scores if (s.label, s.benchmark, s.k) == (label, benchmark, k)]
+    return score.interval.mean
+
+
+def answer_all(prompt: str, sampling: Sampling, seed: int) -> str:
+    """Knows every task, as continuation or in a fence, whichever the prompt has opened."""
+    name = max(TASKS, key=lambda name: prompt.rfind(f"def {name}"))
+    if prompt.endswith("```python"):
+        return f"\ndef {name}(a, b):\n    return {TASKS[name]}\n```\nThat is it."
+    if "## Example" in prompt:
+        return f"Here:\n```python\ndef {name}(a, b):\n    return {TASKS[name]}\n```\n"
+    return f"    return {TASKS[name]}\n\ndef unrelated():\n    pass\n"
+
+
+@pytest.mark.parametrize("mode", ["completion", "few-shot", "chat"])
+def test_a_model_that_knows_everything_scores_full_marks_in_every_mode(
+    tmp_path: Path, problems: Path, mode: Any
+) -> None:
+    """By completion, by one worked example and in a chat, each with its own prompt and stop strings."""
+    prompts: list[tuple[str, Sampling]] = []
+
+    def answer(prompt: str, sampling: Sampling, seed: int) -> str:
+        prompts.append((prompt, sampling))
+        return answer_all(prompt, sampling, seed)
+
+    evaluation = run([Candidate(label="m", mode=mode, model=ScriptedModel(answer))], tmp_path / "out", problems)
+    assert score_of(evaluation, "m", "humaneval+") == score_of(evaluation, "m", "humaneval") == 1.0
+    prompt, sampling = prompts[0]
+    assert sampling.temperature == 0
+    if mode == "chat":
+        assert prompt.startswith(
+            "### Instruction\nWrite a Python function to solve the following task:\n```python\ndef "
+        )
+        assert prompt.endswith("### Response\n```python")
+    elif mode == "few-shot":
+        assert prompt.count("## Example") == 2
+        assert "</response>" in sampling.stop
+    else:
+        assert prompt == row(0, "add")["prompt"]
+        assert "\ndef " in sampling.stop
+
+
+def test_two_models_are_compared_task_by_task_in_one_table(tmp_path: Path, problems: Path) -> None:
+    """One table for both, in Markdown, HTML and JSON, with a sentence about the difference."""
+
+    def half(prompt: str, sampling: Sampling, seed: int) -> str:
+        return answer_all(prompt, sampling, seed) if "def add" in prompt or "def larger" in prompt else " nonsense("
+
+    candidates = [
+        Candidate(label="base", model=ScriptedModel(half)),
+        Candidate(label="tuned | best", model=ScriptedModel(answer_all)),
+    ]
+    out = tmp_path / "out"
+    evaluation = run(candidates, out, problems)
+    assert score_of(evaluation, "base", "humaneval+") == 0.5
+    (first, second) = evaluation.comparisons
+    assert (first.difference, first.tasks, first.p_value) == (0.5, 4, 0.5)
+    assert "inside the noise" in first.sentence()
+    assert second.benchmark == "humaneval+"
+    markdown = (out / "scores.md").read_text()
+    assert "| base | chat | 50.0 [0.0–100.0] | 50.0 [0.0–100.0] |" in markdown
+    assert "| tuned \\| best | chat | 100.0 [100.0–100.0] |" in markdown
+    assert "inside the noise" in markdown
+    page = (out / "scores.html").read_text()
+    assert "100.0 [100.0–100.0]" in page
+    assert "http" not in page
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["scores"][0]["values"] == {
+        "HumanEval/0": 1.0,
+        "HumanEval/1": 0.0,
+        "HumanEval/2": 0.0,
+        "HumanEval/3": 1.0,
+    }
+
+
+def test_results_come_in_our_format_and_in_evalplus(tmp_path: Path, problems: Path) -> None:
+    """Rows with verdicts as JSON Lines and Parquet; statuses and first failing inputs as EvalPlus writes them."""
+    import pyarrow.parquet
+
+    rows = [
+        {"task_id": f"HumanEval/{n}", "completion": f"    return {text}\n"} for n, text in enumerate(TASKS.values())
+    ]
+    rows[2]["completion"] = "    return 6\n"
+    rows[3]["completion"] = "    return missing\n"
+    answers = write_lines(tmp_path / "answers.jsonl", rows)
+    out = tmp_path / "out"
+    run([Candidate(label="m", samples={"": answers})], out, problems)
+    folder = out / "m" / "humaneval+"
+    found = json.loads((folder / "eval_results.json").read_text())
+    assert list(found) == ["date", "hash", "eval"]
+    assert len(found["hash"]) == 32
+    entry = found["eval"]["HumanEval/2"][0]
+    assert entry == {
+        "task_id": "HumanEval/2",
+        "solution": row(2, "multiply")["prompt"] + "    return 6\n",
+        "base_status": "pass",
+        "plus_status": "fail",
+        "base_fail_tests": [],
+        "plus_fail_tests": [[0, -1]],
+    }
+    assert found["eval"]["HumanEval/3"][0]["base_fail_tests"] == [[3, 2]]
+    results = read_lines(folder / "results.jsonl")
+    assert [one["status"] for one in results] == ["passed", "passed", "failed", "error"]
+    assert results[2]["value:humaneval"] == 1.0
+    table = pyarrow.parquet.read_table(folder / "results.parquet")
+    assert table.column("status").to_pylist() == [one["status"] for one in results]
+
+
+def test_many_samples_give_unbiased_pass_at_k(tmp_path: Path, problems: Path) -> None:
+    """Of four answers per task one is right: pass@1 is 1/4 and pass@2 is 1/2; a greedy model cannot be sampled."""
+
+    def sometimes(prompt: str, sampling: Sampling, seed: int) -> str:
+        counts[prompt] = counts.get(prompt, 0) + 1
+        return answer_all(prompt, sampling, seed) if counts[prompt] == 2 else "\nx = 1"
+
+    counts: dict[str, int] = {}
+    model = Candidate(label="m", model=ScriptedModel(sometimes))
+    evaluation = run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 2])
+    assert score_of(evaluation, "m", "humaneval+") == 0.25
+    assert score_of(evaluation, "m", "humaneval+", k=2) == 0.5
+    with pytest.raises(BenchmarkError, match=r"pass@8 needs 8 answers per task; m has 4"):
+        run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 8])
+    with pytest.raises(BenchmarkError, match="--temperature"):
+        run([model], tmp_path / "greedy", problems, samples=4)
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, problems: Path) -> None:
+    """What a dying server had answered is kept, a torn last row is asked again, nothing is asked twice."""
+    out = tmp_path / "out"
+    dying = ScriptedModel(answer_all, fail_after=2, concurrency=1)
+    with pytest.raises(ModelError):
+        run([Candidate(label="m", model=dying)], out, problems)
+    path = out / "m" / "humaneval+" / "samples.jsonl"
+    assert len(read_lines(path)) == 3
+    path.write_text(path.read_text() + '{"task_id": "HumanEval/2", "sam')
+    model = ScriptedModel(answer_all)
+    assert score_of(run([Candidate(label="m", model=model)], out, problems), "m", "humaneval") == 1.0
+    assert model.calls == 2
+    again = ScriptedModel(answer_all)
+    run([Candidate(label="m", model=again)], out, problems)
+    assert again.calls == 0
+    other = Candidate(label="m", model=ScriptedModel(answer_all, name="another"))
+    with pytest.raises(BenchmarkError, match="other settings or another model"):
+        run([other], out, problems)
+
+
+def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Path) -> None:
+    """A task whose reference does not run lowers nobody's score; when all are so, the evaluation stops."""
+    rows = read_lines(problems)
+    rows[1]["canonical_solution"] = "    return missing\n"
+    evaluation = run(
+        [Candidate(label="m", model=ScriptedModel(answer_all))], tmp_path / "a", write_lines(problems, rows)
+    )
+    assert score_of(evaluation, "m", "humaneval+") == 1.0
+    assert {(score.tasks, score.not_judged) for score in evaluation.scores} == {(3, 1)}
+    assert any("1 of 4 tasks of humaneval+ could not be judged here" in note for note in evaluation.notes)
+    assert "100.0 [100.0–100.0] †" in (tmp_path / "a" / "scores.md").read_text()
+    for one in rows:
+        one["canonical_solution"] = "    return missing\n"
+    with pytest.raises(BenchmarkError, match="could be judged"):
+        run([Candidate(label="m", model=ScriptedModel(answer_all))], tmp_path / "b", write_lines(problems, rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[:3], "has no answer to 1 of 4 tasks"),
+        (lambda rows: [*rows, {"task_id": "Mbpp/2", "completion": ""}], "'Mbpp/2' is no task of humaneval"),
+        (lambda rows: [{"task_id": "HumanEval/0", "answer": "x"}], "no answer; a row needs"),
+        (lambda rows: [{"task_id": "HumanEval/0", "solution": ["x"]}], "one row per answer"),
+        (lambda rows: ["x"], "must be an object"),
+    ],
+)
+def test_broken_files_of_answers_are_refused_by_line(tmp_path: Path, problems: Path, change: Any, message: str) -> None:
+    """Missing tasks, unknown tasks, rows without an answer: each is named, none is scored as wrong."""
+    rows = [{"task_id": f"HumanEval/{number}", "completion": "    return 1\n"} for number in range(4)]
+    answers = write_lines(tmp_path / "answers.jsonl", change(rows))
+    with pytest.raises(BenchmarkError, match=message):
+        run([Candidate(label="m", samples={"": answers})], tmp_path / "out", problems)
+
+
+def test_answers_may_come_as_raw_text(tmp_path: Path, problems: Path) -> None:
+    """Chat answers with thinking and fences, whole solutions and completions are read as what they are."""
+    rows = [
+        {"task_id": "HumanEval/0", "text": "<think>hm</think>Sure:\n```python\ndef add(a, b):\n    return a + b\n```"},
+        {"task_id": "HumanEval/1", "solution": "def subtract(a, b): return a - b"},
+        {"task_id": "HumanEval/2", "completion": "    return a * b"},
+        {"task_id": "HumanEval/3", "response": "def larger(a, b):\n    return max(a, b)"},
+    ]
+    answers = write_lines(tmp_path / "answers.jsonl", rows)
+    evaluation = run([Candidate(label="m", samples={"humaneval": answers})], tmp_path / "out", problems)
+    assert score_of(evaluation, "m", "humaneval+") == 1.0
+
+
+def test_the_chat_template_of_a_tokenizer_is_used_where_there_is_one(tmp_path: Path) -> None:
+    """A tuned model is asked in its own template, without a second begin token; others in the plain format."""
+    from tokenizers import Tokenizer, models, processors
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1, "a": 2}, unk_token="a"))
+    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
+    tokenizer.save_pretrained(tmp_path / "plain")
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    tokenizer.save_pretrained(tmp_path / "chat")
+    render, which = open_chat_format(str(tmp_path / "chat"))
+    assert (render("Do it.", "```python"), which) == (
+        "<user>Do it.<assistant>```python",
+        "chat template of its tokenizer",
+    )
+    render, which = open_chat_format(str(tmp_path / "plain"))
+    assert render("Do it.", "") == "### Instruction\nDo it.\n\n### Response\n"
+    assert "no chat template" in which
+
+
+def test_two_models_need_two_names(tmp_path: Path, problems: Path) -> None:
+    """Their files would overwrite each other's."""
+    models = [Candidate(label="a b", model=ScriptedModel([])), Candidate(label="a/b", model=ScriptedModel([]))]
+    with pytest.raises(BenchmarkError, match="two models are called"):
+        run(models, tmp_path / "out", problems)
+
+
+def test_recorded_answers_get_the_official_verdicts(tmp_path: Path) -> None:
+    """A dozen tasks of each recorded file, status by status as `evalplus` gave them (all: bench/evaluation.py)."""
+    for name, version, recorded in (
+        ("humaneval", "humanevalplus/HumanEvalPlus-v0.1.9.jsonl.gz", "evalplus-Llama-3.2-3B-Instruct-humaneval"),
+        ("mbpp", "mbppplus/MbppPlus-v0.1.0.jsonl.gz", "evalplus-Llama-3.2-3B-Instruct-mbpp"),
+    ):
+        official = json.loads(find_shared(f"recorded/{recorded}_eval_results.json").read_text())
+        given = Candidate(label="llama", samples={"": find_shared(f"recorded/{recorded}.jsonl")})
+        out = tmp_path / name
+        run([given], out, find_shared(version), [f"{name}+"], limit=12)
+        ours = json.loads((out / "llama" / f"{name}+" / "eval_results.json").read_text())
+        assert ours["hash"] == official["hash"]
+        for task, (entry,) in ours["eval"].items():
+            wanted = official["eval"][task][0]
+            for suite in ("base_status", "plus_status"):
+                assert (entry[suite] == "pass") == (wanted[suite] == "pass"), (task, suite, entry, wanted)

@@ -1,0 +1,210 @@
+"""The worked examples of `python.md`: they are right, they are spread, and they are our own."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import doctest
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfcodealign.generation.few_shot_file import STAGE_TAGS, Example, draw_examples, load_few_shot
+from selfcodealign.generation.prompts import lay_out
+from selfcodealign.sandbox import Program, Sandbox, Verdict
+from selfcodealign.settings import SelectionSettings
+from tests.support.places import DATA
+
+FEW_SHOT = load_few_shot("python")
+by_example = pytest.mark.parametrize("example", FEW_SHOT.examples, ids=lambda example: example.name)
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> dict[str, Verdict]:
+    """What the sandbox says of each example's response and tests."""
+
+    async def run() -> list[Verdict]:
+        async with Sandbox() as sandbox:
+            programs = [Program(response=example.response, tests=example.tests) for example in FEW_SHOT.examples]
+            return await asyncio.gather(*(sandbox.run(program) for program in programs))
+
+    return {example.name: verdict for example, verdict in zip(FEW_SHOT.examples, asyncio.run(run()), strict=True)}
+
+
+@by_example
+def test_response_passes_its_own_tests(example: Example, verdicts: dict[str, Verdict]):
+    """Every response passes in the sandbox, and its tests notice at least four of five damages to it."""
+    verdict = verdicts[example.name]
+    assert verdict.passed, f"{verdict.status} in line {verdict.line}: {verdict.error_type} {verdict.message}"
+    assert verdict.strength is not None
+    assert verdict.strength >= 0.8
+
+
+def code_of(markdown: str) -> str:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", markdown, re.DOTALL | re.MULTILINE)
+    return code
+
+
+@by_example
+def test_example_is_what_its_stages_are_to_write(example: Example):
+    """Each example keeps the rules that the model's own texts are later selected by, with room to spare."""
+    settings = SelectionSettings()
+    assert 3 <= len(example.concepts) <= 6
+    assert len(example.instruction.split()) <= 150 < settings.max_instruction_words
+    answer = (example.response + example.tests).lower()
+    assert not [word for word in settings.unfinished_words if word in answer]
+    assert not example.response.startswith("```"), "an explanation comes first"
+    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code_of(example.tests)))) >= 5
+    assert "__main__" not in answer, "a main guard would run the program within its tests"
+
+
+def run_snippet(snippet: str) -> None:
+    """Define what a snippet defines, and hold it to the examples in its docstring."""
+    names: dict[str, Any] = {}
+    exec(compile(snippet, "<snippet>", "exec"), names)
+    function = ast.parse(snippet).body[-1]
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    docstring = ast.get_docstring(function) or ""
+    shown = doctest.DocTestParser().get_doctest(docstring, names, "snippet", None, None)
+    assert len(shown.examples) == docstring.count(">>> ")
+    assert doctest.DocTestRunner(verbose=False).run(shown).failed == 0
+
+
+@by_example
+def test_snippet_is_a_documented_function_that_stands_alone(example: Example):
+    """Snippets look like seeds: imports, then one documented top-level function with arguments and a result."""
+    *imports, function = ast.parse(example.snippet).body
+    assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in imports)
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    assert len(ast.get_docstring(function) or "") > 40
+    assert function.args.args or function.args.vararg
+    assert any(isinstance(node, ast.Return) and node.value for node in ast.walk(function))
+    run_snippet(example.snippet)
+
+
+@by_example
+def test_task_is_not_the_snippet_again(example: Example):
+    """The task takes up the concepts, not the function: what its answer defines has another name and other code."""
+    function = ast.parse(example.snippet).body[-1]
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    assert function.name not in example.response + example.instruction + example.tests
+    assert not words_shared(example.snippet, [code_of(example.response)])
+
+
+def test_examples_are_many_and_spread():
+    """At least 24 examples; functions twice as often as classes and programs; every difficulty in every category."""
+    examples = FEW_SHOT.examples
+    assert len(examples) >= 24
+    categories = Counter(example.category for example in examples)
+    assert categories["function"] >= 12
+    assert min(categories["class"], categories["program"]) >= 6
+    difficulties = Counter(example.difficulty for example in examples)
+    assert min(difficulties.values()) >= 7
+    assert len({(example.category, example.difficulty) for example in examples}) == 9
+    assert {example.language for example in examples} == {"Python"}
+
+
+LIBRARIES = (
+    "argparse asyncio csv json sqlite3 struct tempfile pathlib re datetime itertools heapq numpy pandas dataclasses"
+)
+
+
+@pytest.mark.parametrize("library", LIBRARIES.split())
+def test_libraries_are_spread(library):
+    """The examples reach the libraries that ordinary Python is made of."""
+    code = "\n".join(example.snippet + "\n" + example.response + "\n" + example.tests for example in FEW_SHOT.examples)
+    assert re.search(rf"^(import|from) {library}\b", code, re.MULTILINE)
+
+
+def test_concepts_are_varied():
+    """No concept is named so often that a model would come to repeat it."""
+    counts = Counter(concept.lower() for example in FEW_SHOT.examples for concept in example.concepts)
+    assert len(counts) >= 90
+    assert max(counts.values()) <= 4
+
+
+def test_judgements_are_balanced():
+    """As many good docstrings as bad ones, each on a documented function that runs."""
+    counts = Counter(judgement.judgement for judgement in FEW_SHOT.judgements)
+    assert counts["yes"] == counts["no"] >= 4
+    for judgement in FEW_SHOT.judgements:
+        function = ast.parse(judgement.snippet).body[-1]
+        assert isinstance(function, ast.FunctionDef)
+        assert ast.get_docstring(function)
+        run_snippet(judgement.snippet)
+
+
+def test_every_stage_lays_out_a_prompt_of_moderate_length():
+    """All stages find introduction and examples, and 8 worked examples leave room in a 4k-token context."""
+    for stage, tags in STAGE_TAGS.items():
+        assert FEW_SHOT.introductions[stage]
+        count = 1 if stage == "responses" else 8
+        drawn = draw_examples(FEW_SHOT.pool(stage, count), count, stage, "a row", 64)
+        prompt = lay_out(FEW_SHOT.introductions[stage], drawn, {tags[0]: "x"}, tags[1:])
+        assert prompt.endswith(f"## Example {count + 1}\n<{tags[0]}>\nx\n</{tags[0]}>\n<{tags[1]}>\n")
+        # Code comes to about 3.5 characters a token.
+        assert len(prompt) < 3000 * 3.5
+
+
+# --- our own writing -------------------------------------------------------------------------------------------------
+
+BENCHMARKS = ("humaneval", "humanevalplus", "mbpp", "mbppplus", "evoeval", "classeval", "canitedit")
+WORDS = 10
+
+
+def words_shared(text: str, others: list[str], count: int = WORDS) -> list[str]:
+    """The runs of `count` words that `text` shares with any of the others."""
+    own = runs_of_words(text, count)
+    return sorted(set().union(*(own & runs_of_words(other, count) for other in others)))
+
+
+def runs_of_words(text: str, count: int = WORDS) -> set[str]:
+    words = re.findall(r"\w+", text.lower())
+    return {" ".join(words[start : start + count]) for start in range(len(words) - count + 1)}
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if ".jsonl" in path.name:
+        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+    else:
+        yield from json.loads(text)
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """All texts of a record, test inputs left out: they are data, and megabytes of it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings_in(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in ("base_input", "plus_input", "inputs"):
+                yield from strings_in(item)
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_nothing_is_taken_from_a_benchmark(benchmark):
+    """No ten words in a row and no line of 60 characters of ours stands in a benchmark we are measured by."""
+    folder = DATA / benchmark
+    if not folder.is_dir():
+        pytest.skip(f"no benchmark data in {folder}")
+    files = [path for path in folder.iterdir() if re.search(r"\.jsonl?(\.gz)?$", path.name)]
+    texts = [text for path in files for record in read_records(path) for text in strings_in(record)]
+    assert len(texts) > 100
+
+    ours = [text for part in (*FEW_SHOT.examples, *FEW_SHOT.judgements) for text in part.sections().values()]
+    own_runs = set().union(*(runs_of_words(text) for text in ours))
+    own_lines = {line.strip() for text in ours for line in text.split("\n") if len(line.strip()) >= 60}
+    assert len(own_runs) > 5000
+    assert len(own_lines) > 300
+    for text in texts:
+        assert not own_runs & runs_of_words(text)
+        assert not own_lines & {line.strip() for line in text.split("\n")}

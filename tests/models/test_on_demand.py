@@ -1,0 +1,72 @@
+"""What is opened late: nothing before the first row needs it, and nothing broken goes unnoticed."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import pytest
+
+from selfcodealign import Program, Sampling, ScriptedModel, Status, Verdict
+from selfcodealign.errors import ModelError, SandboxError
+from selfcodealign.models.on_demand import MOST_UNJUDGED, LateModel, LateSandbox
+
+
+class Opened(ScriptedModel):
+    """Counts how often it is entered and left."""
+
+    entered = left = 0
+
+    async def __aenter__(self) -> Self:
+        self.entered += 1
+        return await super().__aenter__()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.left += 1
+
+
+async def test_a_model_is_opened_by_the_first_call_and_once() -> None:
+    """Known by its recorded identity it stays closed; calls open it once, and tokens are counted."""
+    model = Opened(["abcd" * 5, "abcd"])
+    async with LateModel(model, {"name": "scripted", "revision": "1"}) as late:
+        assert late.identity()["name"] == "scripted"
+        assert model.entered == 0
+        for _ in range(2):
+            await late.complete("prompt.." * 2, Sampling(), seed=0)
+        assert (model.entered, model.left) == (1, 0)
+        assert (late.prompt_tokens, late.completion_tokens) == (8, 6)
+    assert model.left == 1
+
+
+async def test_another_model_than_the_recorded_one_is_refused() -> None:
+    """Before a row is written."""
+    async with LateModel(Opened(["a"], revision="2"), {"name": "scripted", "revision": "1"}) as late:
+        with pytest.raises(ModelError, match="was begun with scripted at 1"):
+            await late.complete("p", Sampling(), seed=0)
+
+
+class Broken:
+    """A sandbox whose every verdict, but for one in the middle, is that there is none."""
+
+    def __init__(self) -> None:
+        self.programs = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+    async def run(self, program: Program) -> Verdict:
+        self.programs += 1
+        judged = self.programs == 10
+        return Verdict(status=Status.PASSED if judged else Status.NOT_JUDGED, message="no worker")
+
+
+async def test_a_sandbox_that_judges_nothing_stops_the_run() -> None:
+    """Twenty unjudged programs in a row are an error; fewer are data."""
+    broken = Broken()
+    async with LateSandbox(broken) as late:  # type: ignore[arg-type]
+        for _ in range(9 + MOST_UNJUDGED):
+            await late.run(Program("x", "y"))
+        with pytest.raises(SandboxError, match=f"could not judge the last {MOST_UNJUDGED} programs .no worker."):
+            await late.run(Program("x", "y"))
+    assert broken.programs == 10 + MOST_UNJUDGED

@@ -1,0 +1,95 @@
+"""Rows in, the same rows out: order, completeness, whole files, errors in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from selfcodealign.cli import app
+from selfcodealign.errors import UserError
+from selfcodealign.sandbox import Limits
+from selfcodealign.sandbox.execute import VERDICT_FIELDS, execute_file, read_rows
+
+ADD = "```python\ndef add(a, b):\n    return a + b\n```"
+ROWS: list[dict[str, Any]] = [
+    {"id": "right", "response": ADD, "tests": "```python\nassert add(1, 2) == 3\n```", "extra": {"kept": True}},
+    {"id": "slow", "response": "import time\ntime.sleep(0.5)\ndef f(): return 1", "tests": "assert f() == 1"},
+    {"id": "wrong", "response": ADD.replace("+", "-"), "tests": "assert add(1, 2) == 3"},
+    {"id": "both", "response": f"<response>{ADD}</response><tests>\nassert add(2, 2) == 4\n</tests>"},
+    {"id": "endless", "response": "while True: pass", "tests": "assert True"},
+    {"id": "prose", "response": "I cannot help with that.", "tests": "assert True"},
+    {"id": "no text", "response": 7},
+    {"id": "old verdict", "response": ADD, "tests": "assert add(1, 2) == 3", "status": "failed"},
+]
+EXPECTED = ["passed", "passed", "failed", "passed", "timeout", "no_code", "no_code", "passed"]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+def test_every_row_comes_back_in_order(suffix: str, tmp_path: Path) -> None:
+    """All rows, in order, with all their fields and the verdict's; slow ones do not overtake or get lost."""
+    source = write(tmp_path / f"in{suffix}", ROWS)
+    target = tmp_path / f"out{suffix}"
+    counts = asyncio.run(execute_file(source, target, workers=2, limits=Limits(seconds=2), strength=False))
+    rows = list(read_rows(target))
+    assert [row["id"] for row in rows] == [row["id"] for row in ROWS]
+    assert [row["status"] for row in rows] == EXPECTED
+    assert rows[0]["extra"] == {"kept": True}
+    assert all(set(VERDICT_FIELDS) <= row.keys() for row in rows)
+    assert counts == {"passed": 4, "failed": 1, "timeout": 1, "no_code": 2}
+
+
+def test_more_rows_than_are_ever_under_way(tmp_path: Path) -> None:
+    """A long file goes through in order."""
+    rows = [{"id": n, "response": f"def f(): return {n}", "tests": f"assert f() == {n}"} for n in range(150)]
+    source, target = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    asyncio.run(execute_file(source, target, workers=2, strength=False))
+    judged = list(read_rows(target))
+    assert [row["id"] for row in judged] == list(range(150))
+    assert {row["status"] for row in judged} == {"passed"}
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """The command line does the same, and prints a count of each status."""
+    source, target = write(tmp_path / "in.jsonl", ROWS[:1]), tmp_path / "out.jsonl"
+    result = CliRunner().invoke(app, ["execute", str(source), str(target), "--workers", "1", "--timeout", "5"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == ["1", "passed"]
+    (row,) = read_rows(target)
+    assert row["strength"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"response": "x"}\nnot json\n', "line 2: not JSON"),
+        ('{"response": "x"}\n[1]\n', "line 2: a list"),
+        (None, "cannot read"),
+    ],
+)
+def test_a_broken_input_is_named_and_leaves_no_output(content: str | None, message: str, tmp_path: Path) -> None:
+    """An unreadable input is an error with file and line; no half-written output stays behind."""
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    if content is not None:
+        source.write_text(content)
+    with pytest.raises(UserError, match=message):
+        asyncio.run(execute_file(source, target, workers=1, strength=False))
+    assert [path.name for path in tmp_path.iterdir()] == (["in.jsonl"] if content is not None else [])
+
+
+def test_an_unwritable_output_is_named(tmp_path: Path) -> None:
+    """A folder that does not exist is found before anything is run."""
+    source = write(tmp_path / "in.jsonl", ROWS[:1])
+    with pytest.raises(UserError, match="cannot write"):
+        asyncio.run(execute_file(source, tmp_path / "nowhere" / "out.jsonl", workers=1))

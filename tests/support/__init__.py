@@ -1,0 +1,1 @@
+"""What tests of several rooms share: small worlds, models, data, processes."""

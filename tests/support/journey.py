@@ -1,0 +1,74 @@
+"""A small world for tests of the spine: source files with seeds in them, and a model that answers every stage."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from selfcodealign import Sampling, ScriptedModel
+from selfcodealign.recipe import load_recipe
+from selfcodealign.settings import Recipe
+
+WORDS = ["alder", "birch", "cedar", "daphne", "elder", "fir", "gorse", "hazel", "iris", "juniper"]
+
+
+def write_sources(folder: Path, count: int) -> Path:
+    """`count` files of one documented function each, no two of them alike."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        word, other = WORDS[number % 10], f"{WORDS[number // 10 % 10]}s"
+        (folder / f"{word}_{number}.py").write_text(
+            f"import math\n\n\ndef {word}_{other}_{number}({word}, {other}):\n"
+            f'    """Return the {word} of {other} number {number}, rounded down for the {number * 7}th row."""\n'
+            f"    {word}_total = math.floor({word} * {number + 2}) + len('{other}' * {number % 7})\n"
+            f"    return {word}_total - {other} // {number + 1}\n"
+        )
+    return folder
+
+
+def answer(prompt: str, sampling: Sampling, seed: int) -> str:
+    """Continue any of the pipeline's prompts, by its arguments alone. About half of the answers are right."""
+    if prompt.endswith("<concepts>\n"):
+        names = re.findall(r"def (\w+)", prompt)[-1]
+        return ", ".join(["arithmetic", "rounding", *names.split("_")]) + "\n</concepts>\n"
+    if prompt.endswith("<judgement>\n"):
+        return "yes\n" if seed % 5 else "no\n"
+    if prompt.endswith("<instruction>\n"):
+        return f"Write a function `task_{seed}(n)` that returns n plus {seed % 97}.\n</instruction>\n"
+    added = int(re.findall(r"plus (\d+)\.", prompt)[-1])
+    name = re.findall(r"`(task_\d+)\(n\)`", prompt)[-1]
+    kind = seed % 6
+    if kind == 5:
+        return "I do not know.\n"
+    wrong = 1 if kind >= 3 else 0
+    return (
+        f"```python\ndef {name}(n):\n    return n + {added + wrong}\n```\n</response>\n<tests>\n"
+        f"```python\nassert {name}(0) == {added}\nassert {name}(10) == {added + 10}\n```\n</tests>\n"
+    )
+
+
+def scripted_model(**options: object) -> ScriptedModel:
+    return ScriptedModel(answer, **options)  # type: ignore[arg-type]
+
+
+def small_recipe(sources: Path, *settings: str) -> Recipe:
+    """The shipped defaults with little to do: no near-dedup worth the name, four samples, two workers."""
+    return load_recipe(
+        sources.parent / _empty_recipe(sources.parent),
+        [
+            f'seeds.sources=["{sources}"]',
+            "near_dedup.jaccard=0.95",
+            "selection.jaccard=1.0",
+            "selection.near_dedup=[]",
+            "responses.samples=4",
+            "execution.workers=2",
+            "execution.warm=[]",
+            "flush_seconds=0.2",
+            *settings,
+        ],
+    )
+
+
+def _empty_recipe(folder: Path) -> str:
+    (folder / "empty.toml").write_text("")
+    return "empty.toml"
