@@ -3,351 +3,157 @@
     source code → seed → concepts → instruction → responses with tests → execution → example
                                                                   → tuned model → scores
 
-`Journey.run` is the table of contents: one paragraph per stage, in the order in which a row meets them. What a stage
-does with a row is in `stages/`, how rows get on disk and are found again after a kill is in `verbs` and `run_folder`.
+`CATALOGUE` has the stages of this package in the order in which a row meets them; a recipe's `journey` chooses among
+them. What a stage does with a row is in its file in `stages/`, what a stage is in `stages/__init__.py`, how rows get on
+disk and are found again after a kill in `engine/` and `run_folder/`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import os
 import platform
-import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property
-from importlib.util import find_spec
-from multiprocessing import get_context
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from selfcodealign import __version__
-from selfcodealign.curation.contamination import Decontaminator
-from selfcodealign.dataset.write import CardFacts, write_dataset
-from selfcodealign.engine.local import Outcome, Progress, each, whole
+from selfcodealign.engine import local
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
-from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
+from selfcodealign.files import write_text
 from selfcodealign.models import Model
-from selfcodealign.models.on_demand import LateModel, LateSandbox
-from selfcodealign.recipe import recipe_toml
-from selfcodealign.rows import Dropped, Seed, SourceFile, digest
-from selfcodealign.run_folder.folder import KINDS, RunFolder, Stage, write_text
-from selfcodealign.sandbox import Limits, Sandbox
-from selfcodealign.settings import Recipe, Section
-from selfcodealign.sources import iterate_source_files
-from selfcodealign.stages.concepts import ConceptWriter
-from selfcodealign.stages.distinct import drop_copies
-from selfcodealign.stages.evaluate import compare_models
-from selfcodealign.stages.instructions import InstructionWriter
-from selfcodealign.stages.judge import Judge
-from selfcodealign.stages.near_dedup import drop_near_copies
-from selfcodealign.stages.responses import Answerer
-from selfcodealign.stages.seeds import extract_seeds
-from selfcodealign.stages.selection import select_examples
-from selfcodealign.stages.train import tune_model
+from selfcodealign.progress import Progress
+from selfcodealign.recipe import read_section, recipe_toml
+from selfcodealign.run_folder.folder import FORM, RunFolder
+from selfcodealign.settings import Recipe
+from selfcodealign.stages import Each, Last, Stage, Whole
+from selfcodealign.stages.checks import prepare
+from selfcodealign.stages.concepts import CONCEPTS
+from selfcodealign.stages.context import Context
+from selfcodealign.stages.dataset import DATASET
+from selfcodealign.stages.distinct import DISTINCT
+from selfcodealign.stages.evaluate import EVALUATE
+from selfcodealign.stages.instructions import INSTRUCTIONS
+from selfcodealign.stages.journey import Journey, find_stages
+from selfcodealign.stages.judge import JUDGE
+from selfcodealign.stages.near_dedup import NEAR_DEDUP
+from selfcodealign.stages.plan import Action, Decision, parts, plan
+from selfcodealign.stages.responses import RESPONSES
+from selfcodealign.stages.seeds import SEEDS
+from selfcodealign.stages.selection import SELECTION
+from selfcodealign.stages.train import TRAIN
+
+_IN_ORDER = (
+    # source code → seed
+    SEEDS,  # documented functions that stand alone, out of files, packages, repositories, data sets
+    NEAR_DEDUP,  # copies, near copies and benchmark texts go; then as many stay as the recipe wants
+    JUDGE,  # the base model says whether the docstring is any good
+    # seed → concepts → instruction
+    CONCEPTS,  # the base model names the programming concepts it sees
+    INSTRUCTIONS,  # and writes new tasks about them
+    DISTINCT,  # each distinct task once, before anything is paid for its answers
+    # instruction → verified responses
+    RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives
+    # verified responses → data set
+    SELECTION,  # which verified answers become examples
+    DATASET,  # Parquet files and a card
+    # data set → tuned model → scores
+    TRAIN,  # the base model, fine-tuned on the examples
+    EVALUATE,  # base and tuned model meet the same benchmarks
+)
+CATALOGUE: dict[str, Stage] = {stage.name: stage for stage in _IN_ORDER}
 
 #: Errors of a disk that takes no more.
 NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-#: In the order of the journey; `until` takes one of them.
-STAGES = (*KINDS, "dataset", "train", "evaluate")
 
 
 async def run_recipe(
     recipe: Recipe,
     out: Path,
     *,
-    until: str = STAGES[-1],
+    until: str | None = None,
     progress: Progress | None = None,
     model: Model | None = None,
+    stages: Sequence[Stage] = (),
 ) -> None:
-    """Run a recipe into the folder `out`, going on from whatever is there.
+    """Run a recipe into the folder `out`, resuming what is there; `until` is the last stage to run.
 
-    `model` replaces the one the recipe names. Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on
-    disk; the same call resumes. Raises a `UserError` for whatever a person has to fix.
+    `model` replaces the one the recipe names. `stages` are stages of your own, which the recipe's journey may name.
+    Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises a
+    `UserError` for whatever a person has to fix, before any work.
     """
-    check_stage(until)
-    with RunFolder(out) as folder:
-        journey = Journey(recipe, folder, progress or Progress(), model)
-        try:
-            async with journey.model, journey.sandbox:
-                await journey.run(until)
-        except OSError as error:
-            if error.errno not in NO_DISK:
-                raise
-            raise RunFolderError(f"{out}: {error.strerror}; make room, then run the same command to resume") from error
+    journey = make_journey(recipe, stages)
+    steps = journey.until(until)
+    context = Context(recipe, journey.places, RunFolder(out), progress or Progress(), model)
+    async with context.model, context.sandbox:
+        await prepare(context, steps)
+        with context.folder:
+            _record(context)
+            try:
+                await take_rows_through(context, plan(context, steps))
+            except OSError as error:
+                if error.errno not in NO_DISK:
+                    raise
+                raise RunFolderError(
+                    f"{out}: {error.strerror}; make room, then run the same command to resume"
+                ) from error
 
 
-def check_stage(name: str) -> None:
-    """Raise `RecipeError` unless there is such a stage."""
-    if name not in STAGES:
-        raise RecipeError(f'no stage "{name}"; the stages are {", ".join(STAGES)}{did_you_mean(name, STAGES)}')
+async def plan_recipe(
+    recipe: Recipe, out: Path, *, until: str | None = None, model: Model | None = None, stages: Sequence[Stage] = ()
+) -> list[Decision]:
+    """What `run_recipe` would do in each stage, after the same checks; nothing is written. Raises what it raises."""
+    journey = make_journey(recipe, stages)
+    context = Context(recipe, journey.places, RunFolder(out), given_model=model)
+    async with context.model, context.sandbox:
+        return await prepare(context, journey.until(until))
 
 
-class Journey:
-    """One run: what its stages share, and the stages in order."""
-
-    def __init__(self, recipe: Recipe, folder: RunFolder, progress: Progress, model: Model | None = None) -> None:
-        self.recipe = recipe
-        self.folder = folder
-        self.progress = progress
-        self.few_shot: FewShotFile = load_few_shot(recipe.few_shot.file)
-        self.model = LateModel(model or _open_model(recipe), self._known_identity())
-        self.sandbox = LateSandbox(_sandbox(recipe))
-        progress.tokens = lambda: (self.model.prompt_tokens, self.model.completion_tokens)
-        self.stages: dict[str, Stage[Any]] = {}
-
-    async def run(self, until: str) -> None:
-        """Take all rows through all stages up to `until`."""
-        self._record()
-        for name in STAGES[: STAGES.index(until) + 1]:
-            await getattr(self, name)()
-
-    # ---------------------------------------------------------------------------------- source code → seed
-
-    async def seeds(self) -> None:
-        """Take documented functions that stand alone from the sources; read once, not again when it is complete."""
-        settings = self.recipe.seeds.model_copy(update={"limit": None})
-        stage = self._stage("seeds", settings.result_digest())
-        if stage.finished:
-            self.progress.say("seeds: taken from the sources by an earlier run, which are not read again")
-            return
-        workers = os.cpu_count() or 1
-        with ProcessPoolExecutor(workers, get_context("forkserver"), initializer=_ignore_interrupts) as pool:
-
-            async def take_seeds(file: SourceFile | Dropped) -> Outcome[Seed]:
-                if isinstance(file, Dropped):
-                    return [file]
-                return await asyncio.get_running_loop().run_in_executor(pool, extract_seeds, file, settings)
-
-            await self._each(stage, iterate_source_files(settings), None, take_seeds, 4 * workers, settings)
-
-    async def near_dedup(self) -> None:
-        """Drop copies, near copies and texts of benchmarks, then what is over the limit."""
-        settings, limit = self.recipe.near_dedup, self.recipe.seeds.limit
-        against = self.decontaminator
-        stage = self._stage("near_dedup", digest(settings.result_digest(), limit, self.recipe.selection.decontaminate))
-        await self._whole(
-            stage, self.stages["seeds"], lambda rows: drop_near_copies(rows, settings, limit, against), settings
-        )
-
-    async def judge(self) -> None:
-        """Let the base model judge the docstrings, when the recipe asks for it."""
-        recipe = self.recipe
-        if recipe.judge.enabled:
-            await self._be_ready()
-            judge = Judge(self.model, self.few_shot, recipe.judge, recipe.few_shot, recipe.random_seed)
-            stage = self._stage("judge", judge.digest)
-            await self._each_after(stage, "near_dedup", judge, self.model.concurrency, recipe.judge)
-
-    # --------------------------------------------------------------------------- seed → concepts → instruction
-
-    async def concepts(self) -> None:
-        """Ask the base model which concepts it sees in each seed."""
-        await self._be_ready()
-        recipe = self.recipe
-        write = ConceptWriter(self.model, self.few_shot, recipe.concepts, recipe.few_shot, recipe.random_seed)
-        stage = self._stage("concepts", write.digest)
-        before = "judge" if recipe.judge.enabled else "near_dedup"
-        await self._each_after(stage, before, write, self.model.concurrency, recipe.concepts)
-
-    async def instructions(self) -> None:
-        """Ask it for new tasks about those concepts."""
-        recipe = self.recipe
-        write = InstructionWriter(
-            self.model, self.few_shot, recipe.instructions, recipe.concepts, recipe.few_shot, recipe.random_seed
-        )
-        stage = self._stage("instructions", write.digest)
-        await self._each_after(stage, "concepts", write, self.model.concurrency, recipe.instructions)
-
-    async def distinct(self) -> None:
-        """Answer each distinct task once, when the recipe asks for it."""
-        settings = self.recipe.instructions
-        if settings.distinct:
-            stage = self._stage("distinct", digest("distinct"))
-            await self._whole(stage, self.stages["instructions"], lambda rows: drop_copies(rows()), settings)
-
-    # ----------------------------------------------------------------------- instruction → verified responses
-
-    async def responses(self) -> None:
-        """Answer every task with tests, several times, and run each answer as it arrives."""
-        recipe = self.recipe
-        answer = Answerer(
-            self.model,
-            self.sandbox,
-            self.few_shot,
-            recipe.responses,
-            recipe.execution,
-            recipe.few_shot,
-            recipe.random_seed,
-        )
-        # More instructions under way than the model takes at once: some of them are in the sandbox.
-        at_once = self.model.concurrency + 2 * (recipe.execution.workers or os.cpu_count() or 1)
-        if recipe.responses.stop_after_passes == 0:
-            at_once = -(-at_once // recipe.responses.samples)
-        stage = self._stage("responses", answer.digest)
-        before = "distinct" if recipe.instructions.distinct else "instructions"
-        await self._each_after(stage, before, answer, at_once, recipe.responses)
-
-    # --------------------------------------------------------------------------- verified responses → data set
-
-    async def selection(self) -> None:
-        """Choose the examples."""
-        settings = self.recipe.selection
-        stage = self._stage("selection", settings.result_digest())
-        against = self.decontaminator
-        responses = self.stages["responses"]
-        with self.folder.connect() as connection:
-            tally = responses.shards.tally(connection)
-        await self._whole(stage, responses, lambda rows: select_examples(rows, tally, settings, against), settings)
-
-    async def dataset(self) -> None:
-        """Write the data set and its card."""
-        selection = self.stages["selection"]
-        facts = CardFacts(
-            recipe_toml=recipe_toml(self.recipe),
-            run=self.folder.facts(),
-            funnel=[(name, stage.books()) for name, stage in self.stages.items()],
-            benchmarks=self.decontaminator.describe() if self.decontaminator else [],
-        )
-        with self.folder.connect() as connection:
-            examples = selection.shards.sorted_rows(connection, "response_id")
-            write_dataset(self.folder.path / "dataset", examples, selection.books().kept, facts)
-
-    # -------------------------------------------------------------------------- data set → tuned model → scores
-
-    async def train(self) -> None:
-        """Fine-tune the model on the examples, when the recipe asks for it."""
-        if self.recipe.train.enabled:
-            await self.model.close()  # training and evaluation need its device
-            examples = sorted(row.id for row in self.stages["selection"].rows())
-            tune_model(self.folder, self.recipe, examples, self.progress)
-
-    async def evaluate(self) -> None:
-        """Compare the base model and the tuned one, when the recipe asks for it."""
-        if self.recipe.evaluate.enabled:
-            await self.model.close()
-            await compare_models(self.folder, self.recipe, self.progress)
-
-    # ------------------------------------------------------------------------------------- what stages share
-
-    @cached_property
-    def decontaminator(self) -> Decontaminator | None:
-        """Knows the benchmarks' texts; None when the recipe names none."""
-        sources = self.recipe.selection.decontaminate
-        return Decontaminator.load(sources) if sources else None
-
-    def _stage(self, name: str, settings_digest: str) -> Stage[Any]:
-        stage = self.folder.stage(name, settings_digest, self.progress.say)
-        self.stages[name] = stage
-        return stage
-
-    async def _each(
-        self,
-        stage: Stage[Any],
-        inputs: Iterator[Any],
-        total: int | None,
-        work: Callable[[Any], Awaitable[Outcome[Any]]],
-        concurrency: int,
-        settings: Section,
-    ) -> None:
-        await each(
-            stage,
-            inputs,
-            total,
-            work,
-            settings=settings.model_dump(mode="json"),
-            concurrency=concurrency,
-            flush_seconds=self.recipe.flush_seconds,
-            progress=self.progress,
-        )
-
-    async def _each_after(
-        self,
-        stage: Stage[Any],
-        before: str,
-        work: Callable[[Any], Awaitable[Outcome[Any]]],
-        concurrency: int,
-        settings: Section,
-    ) -> None:
-        source = self.stages[before]
-        await self._each(stage, source.rows(), source.books().kept, work, concurrency, settings)
-
-    async def _whole(
-        self,
-        stage: Stage[Any],
-        before: Stage[Any],
-        decide: Callable[[Callable[[], Iterator[Any]]], Iterator[Any]],
-        settings: Section,
-    ) -> None:
-        """Compare all rows that `before` has kept; they come in the order of their ids, as often as asked for."""
-        with self.folder.connect() as connection:
-
-            def rows() -> Iterator[Any]:
-                order = (before.shards.row.id_field, before.shards.parent_field)
-                # A cursor of its own, because a second pass may begin before the first has ended.
-                return before.shards.sorted_rows(connection.cursor(), *order)
-
-            await whole(
-                stage,
-                lambda: decide(rows),
-                before.books().kept,
-                settings=settings.model_dump(mode="json"),
-                progress=self.progress,
-            )
-
-    async def _be_ready(self) -> None:
-        """Open what the stages with a model need, unless an earlier run has finished them: a missing server or a
-        sandbox that cannot start has to show before hours of work, not after."""
-        responses = self.folder.look_at("responses")
-        if responses is None or not responses.finished or self._known_identity() is None:
-            await self.model.open()
-            self.folder.record({"model": self.model.identity(), "model_settings": self._model_digest()})
-            await self.sandbox.open()
-
-    def _known_identity(self) -> dict[str, str] | None:
-        facts = self.folder.facts()
-        return facts.get("model") if facts.get("model_settings") == self._model_digest() else None
-
-    def _model_digest(self) -> str:
-        return self.recipe.model.result_digest()
-
-    def _record(self) -> None:
-        write_text(self.folder.path / "recipe.toml", recipe_toml(self.recipe))
-        facts = self.folder.facts()
-        self.folder.record(
-            {
-                "selfcodealign": __version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "command": " ".join(sys.argv),
-                "sandbox": self.recipe.execution.sandbox,
-                "started": facts.get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            }
-        )
+async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
+    """Take all rows through all stages. Neighbours that look at one row at a time work together, as one flow."""
+    context.progress.tokens = lambda: (context.model.prompt_tokens, context.model.completion_tokens)
+    for decision in decisions:
+        if decision.action is not Action.BEGIN:
+            context.progress.say(decision.sentence)
+    for part in parts([one for one in decisions if one.action is not Action.REST]):
+        match part[0].step.stage:
+            case Each():
+                await local.each(context, part)
+            case Whole():
+                await local.whole(context, part[0])
+            case Last():
+                await local.last(context, part[0])
 
 
-def _open_model(recipe: Recipe) -> Model:
-    from selfcodealign.models.opening import open_model
+def make_journey(recipe: Recipe, stages: Sequence[Stage] = ()) -> Journey:
+    """The journey that a recipe describes. Raises `RecipeError` when it does not fit together."""
+    for stage in stages:
+        if stage.name in CATALOGUE:
+            raise RecipeError(f'a stage of your own is called "{stage.name}", as one of this package is: rename it')
+    catalogue = CATALOGUE | {stage.name: stage for stage in stages}
+    found = find_stages(recipe.journey, catalogue)
+    sections = {stage.name: stage.settings for stage in found if stage.name not in CATALOGUE and stage.settings}
+    for name in recipe.own:
+        if name not in sections:
+            raise RecipeError(f"[own.{name}] belongs to no stage of this journey{did_you_mean(name, sections)}")
+    for name, settings in sections.items():
+        read_section(settings, f"own.{name}", recipe.own.get(name, {}))
+    return Journey(found, catalogue)
 
-    return open_model(recipe.model)
 
-
-def _sandbox(recipe: Recipe) -> Sandbox:
-    settings = recipe.execution
-    return Sandbox(
-        workers=settings.workers,
-        limits=Limits(seconds=settings.seconds, memory_mib=settings.memory_mib),
-        mode=settings.sandbox,
-        # A library that is not here cannot be loaded beforehand; programs that import it fail by themselves.
-        warm=tuple(name for name in settings.warm if find_spec(name)),
-        strength=settings.strength,
-        flake_reruns=settings.flake_reruns,
+def _record(context: Context) -> None:
+    """Say in the run folder what this run is."""
+    folder = context.folder
+    write_text(folder.path / "recipe.toml", recipe_toml(context.recipe))
+    folder.record(
+        {
+            "form": FORM,
+            "journey": list(context.places),
+            "selfcodealign": version("selfcodealign"),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "command": " ".join(sys.argv),
+            "sandbox": context.recipe.execution.sandbox,
+            "started": folder.facts().get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
     )
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the pool's are told by the main one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,15 +7,26 @@ names the key and, where there is one, the key that was probably meant.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from selfcodealign.errors import RecipeError, did_you_mean
-from selfcodealign.settings import Recipe
+from selfcodealign.settings import Recipe, Section
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+#: Switches of earlier versions, and what takes their place.
+RETIRED = {
+    "judge.enabled": "name the stage in the journey, or give --with judge",
+    "concepts.enabled": "leave the stage out of the journey, or give --without concepts",
+    "instructions.distinct": 'name the stage "distinct" in the journey, or give --with distinct',
+    "train.enabled": "name the stage in the journey, or give --with train",
+    "evaluate.enabled": "name the stage in the journey, or give --with evaluate",
+}
 
 
 def shipped_recipes() -> list[str]:
@@ -89,14 +100,24 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     values[path[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
+def read_section(kind: type[SectionType], where: str, values: Mapping[str, Any]) -> SectionType:
+    """A section from its values; `where` is what errors (`RecipeError`) call it."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, kind, f"{where}.")) from None
+
+
+def _explain(error: ValidationError, kind: type[Section] = Recipe, prefix: str = "") -> str:
     """The first problem in one line: where, what, and what was probably meant."""
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
+    where = prefix + ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        section: Any = Recipe
+        section: Any = kind
         for part in problem["loc"][:-1]:
             section = section.model_fields[part].annotation
+        if where in RETIRED:
+            return f"{where} is no setting any more: {RETIRED[where]}"
         return f'unknown setting "{where}"{did_you_mean(str(problem["loc"][-1]), section.model_fields)}'
     if problem["type"] == "value_error":
         return f"{where + ': ' if where else ''}{problem['ctx']['error']}"

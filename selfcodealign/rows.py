@@ -3,6 +3,8 @@
     SourceFile → Seed → Concepts → Instruction → Response → Example
                    ↘ any of them may become Dropped(reason, detail)
 
+A stage of your own may add a type: a frozen dataclass that extends one of these and names its `id_field`.
+
 Rows only grow. A stage reads the row it is given and returns grown copies of it; no field is ever changed, so any
 line of any file of a run tells its whole story. A row's id is the hash of what made it: its content or its parent's
 id, the settings of the stage that change the result, and its number among its siblings. Random draws come from the
@@ -12,9 +14,10 @@ id alone, so a row draws the same dice in any order and on any machine.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 
 def digest(*parts: object) -> str:
@@ -171,3 +174,27 @@ class Dropped:
     def id(self) -> str:
         """The parent's, so that a source file that could not be read enters a stage like any other."""
         return self.parent
+
+
+R = TypeVar("R", bound=Row)
+
+#: What a stage makes of one row.
+Outcome = Sequence[R | Dropped]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The account of a stage: parents that entered, rows that were kept, drops by reason."""
+
+    entered: int
+    kept: int
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """The account in one line.
+
+        >>> Books(3, 2, {"failed": 1}).summary()
+        '3 in, 2 kept; dropped: failed 1'
+        """
+        drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items())
+        return f"{self.entered} in, {self.kept} kept" + (f"; dropped: {drops}" if drops else "")

@@ -27,9 +27,13 @@ class Section(BaseModel):
         free_names = {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("free")}
         return {name: value for name, value in self.model_dump(mode="json").items() if name not in free_names}
 
-    def result_digest(self) -> str:
-        """Names the settings that decide the result: equal digests, interchangeable rows."""
-        return digest(*sorted(self.deciding().items()))
+    def result_digest(self, **retired: Any) -> str:
+        """Names the settings that decide the result: equal digests, interchangeable rows.
+
+        `retired` are settings that are no more, with the value that a row's making has now: they stay part of row ids,
+        so that a release does not change ids, and with them every random draw.
+        """
+        return digest(*sorted((self.deciding() | retired).items()))
 
 
 def free(default: Any, **constraints: Any) -> Any:
@@ -86,7 +90,6 @@ class NearDedupSettings(Section):
 class JudgeSettings(Section):
     """The base model as a yes/no judge of a seed's docstring, greedy, few-shot."""
 
-    enabled: bool = False
     examples: int = Field(6, ge=2)
     max_tokens: int = Field(5, ge=1)
 
@@ -103,7 +106,6 @@ class FewShotSettings(Section):
 class ConceptSettings(Section):
     """Seed → concepts."""
 
-    enabled: bool = Field(True, description="false: write instructions from the seed itself (the paper's ablation)")
     examples: int = Field(8, ge=1)
     temperature: float = Field(0.7, ge=0.0)
     top_p: float = Field(1.0, gt=0.0, le=1.0)
@@ -127,7 +129,6 @@ class InstructionSettings(Section):
     )
     difficulties: list[Literal["easy", "medium", "hard"]] = Field(default=["easy", "medium", "hard"], min_length=1)
     concepts_shown: int | None = Field(None, ge=1, description="at most this many of the concepts, drawn at random")
-    distinct: bool = Field(False, description="answer each distinct instruction once")
 
 
 class ResponseSettings(Section):
@@ -175,7 +176,6 @@ class SelectionSettings(Section):
 class TrainSettings(Section):
     """Fine-tuning; the defaults are the published ones. A step is `batch` rows on any number of devices."""
 
-    enabled: bool = Field(False, description="fine-tune when the data set of a run is complete")
     model: str | None = Field(None, description="what is tuned, when it is not the recipe's model")
     method: Literal["full", "lora", "qlora"] = "full"
     epochs: int = Field(2, ge=1)
@@ -213,7 +213,6 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     """Which benchmarks the base and the tuned model meet, and how they are asked."""
 
-    enabled: bool = Field(False, description="compare base and tuned model at the end of a run")
     benchmarks: list[str] = Field(default=["tiny-eval"], min_length=1, description="names, as `evaluate` knows them")
     problems: dict[str, str] = Field(default={}, description="benchmark = file, instead of fetching its problems")
     base_modes: list[Literal["completion", "few-shot", "chat"]] = Field(
@@ -228,9 +227,19 @@ class EvaluateSettings(Section):
     limit: int | None = Field(None, ge=1, description="only the first so many tasks of each benchmark")
 
 
-class Recipe(Section):
-    """A whole run. `random_seed` changes every draw at once."""
+#: From source code to a data set.
+DATA_JOURNEY = ("seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset")
 
+
+class Recipe(Section):
+    """A whole run: its stages, and a section for each. `random_seed` changes every draw at once."""
+
+    journey: list[str] = Field(
+        default=list(DATA_JOURNEY), description="the stages of the run in order; one of your own: file.py:NAME"
+    )
+    own: dict[str, dict[str, Any]] = Field(
+        default={}, description="[own.NAME]: the section of a stage of your own that is called NAME"
+    )
     random_seed: int = 0
     flush_seconds: float = free(10.0, gt=0, description="finished rows are on disk at most this long after")
     model: ModelSettings = ModelSettings()

@@ -24,7 +24,8 @@ def show(
     """
     from rich.console import Console
 
-    from selfcodealign.report.funnel import funnel_json, print_funnel, tell_story
+    from selfcodealign.report.funnel import funnel_json, print_funnel
+    from selfcodealign.report.story import tell_story
 
     console = Console()
     if row is not None:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from selfcodealign.errors import ModelError, did_you_mean
-from selfcodealign.models.revisions import EMBEDDED, digest_folder, locate_folder
+from selfcodealign.errors import ModelError
+from selfcodealign.models.revisions import digest_folder, explain_loading, find_source
 from selfcodealign.models.slot_attention import ATTENTION
 
 _ADVICE = 'serve the model with vLLM instead (model.serve = "vllm")'
@@ -44,7 +43,7 @@ def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) ->
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    source, folder = _find_source(name, revision)
+    source, folder = find_source(name, revision)
     where = _choose_device(device)
     with _Loading(name):
         config = AutoConfig.from_pretrained(source, revision=revision)
@@ -68,42 +67,6 @@ def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) ->
     )
 
 
-def _find_source(name: str, revision: str | None) -> tuple[str, Path | None]:
-    """What transformers is to load, and the folder when it is one."""
-    if not name:
-        raise ModelError('no model named: set model.name to "embedded", a folder or a hub name')
-    folder = locate_folder(name)
-    if folder is None:
-        if name == EMBEDDED:
-            raise ModelError("this installation lacks the embedded model; install the package again")
-        if _looks_like_path(name):
-            raise ModelError(f"there is no folder {name}{_suggest_folder(Path(name).expanduser())}")
-        return name, None
-    if not (folder / "config.json").is_file():
-        what = "no folder" if not folder.is_dir() else "no checkpoint: it has no config.json"
-        raise ModelError(f"{name} is {what}; give the folder that save_pretrained wrote{_suggest_inside(folder)}")
-    if revision is not None:
-        raise ModelError(f"model.revision = {revision!r} is for hub names; {name} is a folder: leave the revision out")
-    return str(folder), folder
-
-
-def _looks_like_path(name: str) -> bool:
-    return name.startswith(("/", "./", "../", "~")) or name.count("/") > 1 or name.endswith("/")
-
-
-def _suggest_folder(folder: Path) -> str:
-    parent = folder.parent
-    while not parent.is_dir():
-        parent = parent.parent
-    missing = folder.relative_to(parent).parts[0]
-    return did_you_mean(missing, [path.name for path in parent.iterdir() if path.is_dir()])
-
-
-def _suggest_inside(folder: Path) -> str:
-    inside = sorted(path.parent.name for path in folder.glob("*/config.json")) if folder.is_dir() else []
-    return f"; did you mean {folder / inside[-1]}?" if inside else ""
-
-
 class _Loading:
     """Turns what transformers and the hub raise about a checkpoint into one line that names the fix."""
 
@@ -115,27 +78,7 @@ class _Loading:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # Every library on the way raises errors of its own kind; the original stays attached as the cause.
         if isinstance(error, Exception) and not isinstance(error, ModelError):
-            raise ModelError(_explain_loading(self._name, error)) from error
-
-
-def _explain_loading(name: str, error: BaseException) -> str:
-    """One line: what is wrong with the checkpoint and what to do."""
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    kinds = {type(cause).__name__ for cause in causes}
-    if "GatedRepoError" in kinds:
-        return f'the hub guards "{name}": accept its terms on its page and set HF_TOKEN'
-    if "RevisionNotFoundError" in kinds:
-        return f'"{name}" has no such revision on the hub; correct model.revision'
-    if "RepositoryNotFoundError" in kinds:
-        known = [EMBEDDED, *(path.parent.name for path in Path().glob("*/config.json"))]
-        return f'there is no model "{name}": no such folder, nor on the hub{did_you_mean(name, known)}'
-    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError", "ConnectTimeout"}:
-        return f'"{name}" is no folder here and the hub cannot be reached; give a folder, or connect'
-    if "OutOfMemoryError" in kinds or "out of memory" in str(error):
-        return f'"{name}" does not fit into memory; take a smaller model, another device or dtype, or a server'
-    return f'cannot load "{name}": {" ".join(str(error).split())[:240]}'
+            raise ModelError(explain_loading(self._name, error)) from error
 
 
 def _choose_device(device: str) -> torch.device:

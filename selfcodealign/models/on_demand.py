@@ -29,6 +29,8 @@ class LateModel:
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self.concurrency = model.concurrency
+        # Stages ask at the same time, each as if it were alone: together they keep no more under way than is useful.
+        self._slots = asyncio.Semaphore(model.concurrency)
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
@@ -67,7 +69,8 @@ class LateModel:
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         if not self._opened:
             await self.open()
-        completion = await self._model.complete(prompt, sampling, seed=seed)
+        async with self._slots:
+            completion = await self._model.complete(prompt, sampling, seed=seed)
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion

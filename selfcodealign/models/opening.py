@@ -1,9 +1,11 @@
-"""Which model the settings ask for."""
+"""Choose the model implementation from the settings, and look for what it needs."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from selfcodealign.errors import ModelError
 from selfcodealign.models import Model
 
 if TYPE_CHECKING:
@@ -31,3 +33,24 @@ def open_model(settings: ModelSettings) -> Model:
     from selfcodealign.models.local import LocalModel
 
     return LocalModel(settings)
+
+
+def check_model(settings: ModelSettings) -> None:
+    """Look for a model without loading it. Raises `ModelError` or `MissingExtra` for what a person has to fix.
+
+    Servers are not asked: entering a `ServerModel` does that. Of a hub model the configuration is fetched, unless it
+    is in the cache.
+    """
+    open_model(settings)
+    if settings.urls:
+        return
+    from selfcodealign.models.revisions import explain_loading, find_commit, find_source
+
+    source, folder = find_source(settings.name, settings.revision)
+    if folder is None and find_commit(source, settings.revision) is None and find_spec("huggingface_hub"):
+        from huggingface_hub import hf_hub_download
+
+        try:
+            hf_hub_download(source, "config.json", revision=settings.revision)
+        except Exception as error:  # every library on the way raises errors of its own kind
+            raise ModelError(explain_loading(settings.name, error)) from error

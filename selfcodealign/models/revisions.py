@@ -8,6 +8,8 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from selfcodealign.errors import ModelError, did_you_mean
+
 #: The checkpoint that ships in the package.
 EMBEDDED = "embedded"
 
@@ -58,3 +60,59 @@ def _deciding_files(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.is_file() and (path.name.startswith(_NAMED) or path.suffix in (".safetensors", ".bin", ".model")):
             yield path
+
+
+def find_source(name: str, revision: str | None) -> tuple[str, Path | None]:
+    """What transformers is to load, and the folder when it is one. Raises `ModelError` for what cannot be a model."""
+    if not name:
+        raise ModelError('no model named: set model.name to "embedded", a folder or a hub name')
+    folder = locate_folder(name)
+    if folder is None:
+        if name == EMBEDDED:
+            raise ModelError("this installation lacks the embedded model; install the package again")
+        if _looks_like_path(name):
+            raise ModelError(f"there is no folder {name}{_suggest_folder(Path(name).expanduser())}")
+        return name, None
+    if not (folder / "config.json").is_file():
+        what = "no folder" if not folder.is_dir() else "no checkpoint: it has no config.json"
+        raise ModelError(f"{name} is {what}; give the folder that save_pretrained wrote{_suggest_inside(folder)}")
+    if revision is not None:
+        raise ModelError(f"model.revision = {revision!r} is for hub names; {name} is a folder: leave the revision out")
+    return str(folder), folder
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith(("/", "./", "../", "~")) or name.count("/") > 1 or name.endswith("/")
+
+
+def _suggest_folder(folder: Path) -> str:
+    parent = folder.parent
+    while not parent.is_dir():
+        parent = parent.parent
+    missing = folder.relative_to(parent).parts[0]
+    return did_you_mean(missing, [path.name for path in parent.iterdir() if path.is_dir()])
+
+
+def _suggest_inside(folder: Path) -> str:
+    inside = sorted(path.parent.name for path in folder.glob("*/config.json")) if folder.is_dir() else []
+    return f"; did you mean {folder / inside[-1]}?" if inside else ""
+
+
+def explain_loading(name: str, error: BaseException) -> str:
+    """One line: what is wrong with the checkpoint and what to do."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    kinds = {type(cause).__name__ for cause in causes}
+    if "GatedRepoError" in kinds:
+        return f'the hub guards "{name}": accept its terms on its page and set HF_TOKEN'
+    if "RevisionNotFoundError" in kinds:
+        return f'"{name}" has no such revision on the hub; correct model.revision'
+    if "RepositoryNotFoundError" in kinds:
+        known = [EMBEDDED, *(path.parent.name for path in Path().glob("*/config.json"))]
+        return f'there is no model "{name}": no such folder, nor on the hub{did_you_mean(name, known)}'
+    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError", "ConnectTimeout"}:
+        return f'"{name}" is no folder here and the hub cannot be reached; give a folder, or connect'
+    if "OutOfMemoryError" in kinds or "out of memory" in str(error):
+        return f'"{name}" does not fit into memory; take a smaller model, another device or dtype, or a server'
+    return f'cannot load "{name}": {" ".join(str(error).split())[:240]}'

@@ -1,80 +1,80 @@
-"""What a run leaves on disk, and what has to happen to earlier rows when a run is resumed.
+"""What a run leaves on disk, and how it is found again.
 
     RUN/
       recipe.toml        the settings in force
-      run.json           versions, model, machine
+      run.json           the journey, versions, model, machine
       seeds/             one folder per stage: pairs of Parquet files (see `shards`) and stage.json
       ...
       superseded/        work of settings that have changed since, moved away and never deleted
 
-The verbs that fill it are in `verbs`.
+A stage.json describes its rows to readers that know no stage: the row type, the field that is a row's id, the field
+that names its parent, the stage that gave it rows, what decided the rows, and the books when the stage is complete.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self
 
 import duckdb
 import numpy as np
 
 from selfcodealign.errors import RunFolderError
-from selfcodealign.rows import Concepts, Example, Instruction, Response, Row, Seed
+from selfcodealign.files import read_json, write_json
+from selfcodealign.rows import Books, R, Row
 from selfcodealign.run_folder.shards import Shards
 
-R = TypeVar("R", bound=Row)
-
-#: The stages that keep rows, in the order of the journey: the type of the rows, and the field by which a row names the
-#: one that entered the stage.
-KINDS: dict[str, tuple[type[Row], str]] = {
-    "seeds": (Seed, "source_id"),
-    "near_dedup": (Seed, "seed_id"),
-    "judge": (Seed, "seed_id"),
-    "concepts": (Concepts, "seed_id"),
-    "instructions": (Instruction, "concepts_id"),
-    "distinct": (Instruction, "instruction_id"),
-    "responses": (Response, "instruction_id"),
-    "selection": (Example, "response_id"),
-}
 #: DuckDB sorts on disk beyond this.
 SORT_MEMORY = "512MB"
+#: The form of run.json and stage.json; a folder of another form is refused.
+FORM = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
-    """The account of a stage: parents that entered, rows that left, drops by reason."""
+@dataclass(frozen=True)
+class Description:
+    """What stage.json says of a stage's rows, besides what decided them.
 
-    entered: int
-    kept: int
-    dropped: dict[str, int] = field(default_factory=dict)
-
-
-class Stage(Generic[R]):
-    """The folder of one stage.
-
-    `digest` names the settings that decide its rows; when it differs from the one on disk, the old folder has been
-    moved to `superseded/` by `RunFolder.stage` before this object exists.
+    `kind` names the row type, `row_id` and `parent` the fields that hold a row's id and its parent's, `after` the stage
+    that gave the parents (None: they came from outside the run).
     """
 
-    def __init__(
-        self, name: str, folder: Path, shards: Shards[R], digest: str, keep_old: Callable[[Path], Path]
-    ) -> None:
-        self.name = name
-        self.folder = folder
-        self.shards = shards
-        self.digest = digest
-        self._keep_old = keep_old
+    kind: str
+    row_id: str
+    parent: str
+    after: str | None
+
+
+class StageFolder(Generic[R]):
+    """The folder of one stage, for writing rows of the type `row`; for reading only when `row` is None."""
+
+    def __init__(self, path: Path, description: Description, row: type[R] | None = None) -> None:
+        self.path = path
+        self.name = path.name
+        self.description = description
+        self.shards: Shards[R] = Shards(path, row, description.parent)
 
     @property
     def finished(self) -> bool:
         """Whether a run has been through all of this stage's input."""
         return self.state().get("books") is not None
+
+    @property
+    def intact(self) -> bool:
+        """Whether a finished stage still has all the rows that its books speak of."""
+        books = self.state().get("books")
+        if books is None:
+            return False
+        return self.shards.sizes() == (books["kept"], sum(books["dropped"].values()))
+
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        """What decided the rows that are here."""
+        return self.state().get("decided_by", {})
 
     def books(self) -> Books:
         """The account so far; `entered` is what came in until now."""
@@ -84,20 +84,16 @@ class Stage(Generic[R]):
         kept, dropped = self.shards.counts()
         return Books(len(self.shards.parents()), kept, dropped)
 
-    def rows(self) -> Iterator[R]:
-        """All rows this stage has kept."""
-        return self.shards.rows()
-
-    def begin(self, settings: dict[str, Any]) -> None:
-        """Make the folder ready for work: sweep what a kill left, record the settings."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def begin(self, decided_by: Mapping[str, Any]) -> None:
+        """Make the folder ready for work: sweep what a kill left, describe the rows."""
+        self.path.mkdir(parents=True, exist_ok=True)
         self.shards.sweep()
-        write_json(self.folder / "stage.json", {"digest": self.digest, "settings": settings, "books": None})
+        self._describe(decided_by, None)
 
-    def finish(self, settings: dict[str, Any], books: Books) -> None:
+    def finish(self, decided_by: Mapping[str, Any], books: Books) -> None:
         """Record that the stage is complete."""
         account = {"entered": books.entered, "kept": books.kept, "dropped": books.dropped}
-        write_json(self.folder / "stage.json", {"digest": self.digest, "settings": settings, "books": account})
+        self._describe(decided_by, account)
 
     def retire_strangers(self, parents: np.ndarray) -> int:
         """Move rows whose parent is none of `parents` (its inputs have changed) out of the stage; how many parents."""
@@ -105,22 +101,26 @@ class Stage(Generic[R]):
         if not len(strangers):
             return 0
         gone = {f"{int(one):016x}" for one in strangers}
-        fresh = self.folder.with_name(f".{self.name}.new")
+        fresh = self.path.with_name(f".{self.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        copy = Shards(fresh, self.shards.row, self.shards.parent_field)
+        copy: Shards[R] = Shards(fresh, self.shards.row, self.description.parent)
         for kept, dropped in self.shards.pairs():
-            kept = [row for row in kept if getattr(row, self.shards.parent_field) not in gone]
+            kept = [row for row in kept if getattr(row, self.description.parent) not in gone]
             dropped = [drop for drop in dropped if drop.parent not in gone]
             copy.write(kept, dropped)
-        shutil.copy(self.folder / "stage.json", fresh / "stage.json")
-        self._keep_old(self.folder)
-        os.rename(fresh, self.folder)
+        shutil.copy(self.path / "stage.json", fresh / "stage.json")
+        supersede(self.path)
+        os.rename(fresh, self.path)
         return len(gone)
 
     def state(self) -> dict[str, Any]:
         """What stage.json says; empty for a stage that has not begun."""
-        return read_json(self.folder / "stage.json")
+        return read_json(self.path / "stage.json")
+
+    def _describe(self, decided_by: Mapping[str, Any], books: Mapping[str, Any] | None) -> None:
+        described = {"rows": self.description.__dict__, "decided_by": dict(decided_by), "books": books}
+        write_json(self.path / "stage.json", described)
 
 
 class RunFolder:
@@ -150,33 +150,47 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
 
-    def stage(self, name: str, digest: str, say: Callable[[str], None] = lambda text: None) -> Stage[Any]:
-        """Open a stage for writing; work done under other settings is moved to `superseded/` first, and said."""
-        folder = self.path / name
-        fresh = folder.with_name(f".{name}.new")
-        if fresh.exists() and not folder.exists() and (fresh / "stage.json").exists():
-            os.rename(fresh, folder)  # a kill between the two renames of `retire_strangers` or `whole`
-        stage = Stage(name, folder, Shards(folder, *KINDS[name]), digest, self.keep_old)
-        if folder.exists() and stage.state().get("digest") not in (None, digest):
-            where = self.keep_old(folder)
-            say(f"{name}: settings have changed, so it starts anew; the earlier rows are in {where}")
-        return stage
+    def stage(self, name: str, description: Description, row: type[Row]) -> StageFolder[Any]:
+        """A stage for writing; a rename that a kill interrupted is completed first."""
+        path = self.path / name
+        fresh = path.with_name(f".{name}.new")
+        if fresh.exists() and not path.exists() and (fresh / "stage.json").exists():
+            os.rename(fresh, path)
+        return StageFolder(path, description, row)
 
-    def look_at(self, name: str) -> Stage[Any] | None:
-        """A stage as it is on disk, for reading; None when it has not begun. Needs no lock."""
-        folder = self.path / name
-        stage = Stage(name, folder, Shards(folder, *KINDS[name]), "", self.keep_old)
-        return stage if stage.state() else None
+    def open(self, name: str, row: type[Row]) -> StageFolder[Any]:
+        """A stage that has begun, for reading its rows as `row`s."""
+        found = self.look_at(name)
+        assert found is not None, f"the stage {name} has not begun"
+        return StageFolder(found.path, found.description, row)
 
-    def keep_old(self, folder: Path) -> Path:
-        """Move a stage's folder to `superseded/`."""
-        old = self.path / "superseded"
-        old.mkdir(exist_ok=True)
-        number = 1
-        while (target := old / f"{folder.name}-{number}").exists():
-            number += 1
-        os.rename(folder, target)
-        return target
+    def look_at(self, name: str) -> StageFolder[Any] | None:
+        """A stage as stage.json describes it, for reading; None when it has not begun. Needs no lock."""
+        described = read_json(self.path / name / "stage.json").get("rows")
+        return StageFolder(self.path / name, Description(**described)) if described else None
+
+    def stages(self) -> list[StageFolder[Any]]:
+        """The stages that have rows, in the order of the journey. Needs no lock."""
+        found = (self.look_at(name) for name in self.journey())
+        return [stage for stage in found if stage is not None]
+
+    def making(self, row: type[Row]) -> StageFolder[Any] | None:
+        """The stage that made rows of the type `row` out of rows of another one; filters hand on what it made."""
+        found = [one for one in self.stages() if one.description.row_id == row.id_field != one.description.parent]
+        return self.open(found[-1].name, row) if found else None
+
+    def journey(self) -> list[str]:
+        """The stages of this run by name, in order; empty for a folder without a run.
+
+        Raises `RunFolderError` for a folder that an earlier version of this package wrote.
+        """
+        facts = self.facts()
+        if facts and facts.get("form") != FORM:
+            raise RunFolderError(
+                f"{self.path} holds a run in the form of an earlier version, which this version of selfcodealign does "
+                "not read: choose another --out"
+            )
+        return facts.get("journey", [])
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with bounded memory that spills into the run folder."""
@@ -186,35 +200,58 @@ class RunFolder:
         connection.execute("SET enable_progress_bar=false")
         return connection
 
-    def record(self, facts: dict[str, Any]) -> None:
+    def record(self, facts: Mapping[str, Any]) -> None:
         """Add facts to run.json."""
-        write_json(self.path / "run.json", self.facts() | facts)
+        write_json(self.path / "run.json", self.facts() | dict(facts))
 
     def facts(self) -> dict[str, Any]:
         """What run.json says; empty for a folder without one."""
         return read_json(self.path / "run.json")
 
+    def problems(self) -> Sequence[str]:
+        """Why this folder cannot be written to, without making it."""
+        place = self.path
+        while not os.path.lexists(place) and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            return [f"cannot use {self.path} as a run folder: {place} is no folder; choose another --out"]
+        if not os.access(place, os.W_OK | os.X_OK):
+            return [f"cannot use {self.path} as a run folder: {place} is not writable; choose another --out"]
+        lock = self.path / ".lock"
+        if self._lock is None and lock.exists():
+            with open(lock) as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    return [f"{self.path} is in use by another run; wait for it or choose another --out"]
+        free = shutil.disk_usage(place).free
+        if free < LEAST_FREE:
+            return [f"only {free / 2**20:.0f} MiB are free at {place}: make room or choose another --out"]
+        return []
 
-def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file in one step. Raises `RunFolderError` when the disk does not take it."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+#: Bytes that must be free before a run begins: rows of a few thousand instructions and the sorting of them.
+LEAST_FREE = 256 * 2**20
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file in one step. Raises `RunFolderError` when the disk does not take it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror}; make room or choose another --out") from error
+def supersede(path: Path) -> Path:
+    """Move a folder of a run to the run's `superseded/`; returns where it is then."""
+    target = superseded_name(path)
+    target.parent.mkdir(exist_ok=True)
+    os.rename(path, target)
+    return target
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of the run; empty when there is none. Raises `RunFolderError` when it is damaged."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path} cannot be read ({error}); remove it to go on") from None
+def superseded_name(path: Path) -> Path:
+    """Where `supersede` moves a folder."""
+    number = 1
+    while (target := path.parent / "superseded" / f"{path.name}-{number}").exists():
+        number += 1
+    return target
+
+
+def open_existing(path: Path) -> RunFolder:
+    """A run's folder for reading; it may be at work. Raises `RunFolderError` where there is no run."""
+    if not (path / "run.json").is_file():
+        raise RunFolderError(f"{path} is no run folder: it has no run.json")
+    return RunFolder(path)

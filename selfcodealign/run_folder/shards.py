@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, get_type_hints
 
 import duckdb
 import numpy as np
@@ -22,9 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfcodealign.errors import RunFolderError
-from selfcodealign.rows import Dropped, Row
-
-R = TypeVar("R", bound=Row)
+from selfcodealign.rows import Dropped, R, Row
 
 #: Rows turned into Python objects at once while reading: bounds the memory of any pass over a stage.
 BATCH_ROWS = 1024
@@ -34,15 +32,16 @@ _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), list[str]: pa.
 class Shards(Generic[R]):
     """All pairs of one stage, in `folder`.
 
-    `row` is the type of the kept rows, `parent_field` the field by which they name the row that entered the stage.
+    `row` is the type of the kept rows (None: counts and ids can be read, rows cannot), `parent_field` the field by
+    which they name the row that entered the stage.
     """
 
-    def __init__(self, folder: Path, row: type[R], parent_field: str, writer: str = "main") -> None:
+    def __init__(self, folder: Path, row: type[R] | None, parent_field: str, writer: str = "main") -> None:
         self.folder = folder
         self.row = row
         self.parent_field = parent_field
         self._writer = writer
-        self._schema = schema_of(row)
+        self._schema = schema_of(row) if row is not None else pa.schema([])
         self._dropped_schema = pa.schema(
             [*self._schema, *(pa.field(name, pa.string()) for name in ("parent", "reason", "detail"))]
         )
@@ -116,9 +115,38 @@ class Shards(Generic[R]):
             twin = _twin(path)
             for file, column in ((path, self.parent_field), (twin, "parent")):
                 with _reading(file):
-                    ids = pq.read_table(file, columns=[column]).column(0).to_pylist()
-                found.append(np.fromiter((int(one, 16) for one in ids), np.uint64, len(ids)))
+                    ids = pq.read_table(file, columns=[column]).column(0)
+                found.append(_numbers(ids))
         return np.unique(np.concatenate(found))
+
+    def ids(self, parents: np.ndarray) -> np.ndarray:
+        """Ids (as uint64) of the kept rows whose parent is one of `parents`."""
+        assert self.row is not None
+        found = [np.empty(0, np.uint64)]
+        for path in self._kept_files():
+            with _reading(path):
+                table = pq.read_table(path, columns=list({self.row.id_field, self.parent_field}))
+            own, above = (_numbers(table.column(name)) for name in (self.row.id_field, self.parent_field))
+            found.append(own[np.isin(above, parents)])
+        return np.concatenate(found)
+
+    def rows_of(self, wanted: np.ndarray) -> Iterator[R]:
+        """The kept rows whose own id is one of `wanted`."""
+        for path in self._kept_files():
+            with _reading(path):
+                for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
+                    assert self.row is not None
+                    mask = np.isin(_numbers(batch.column(self.row.id_field)), wanted)
+                    if mask.any():
+                        yield from self._rows_of(batch.filter(pa.array(mask)))
+
+    def sizes(self) -> tuple[int, int]:
+        """Rows kept and rows dropped, by the files' metadata alone."""
+        files = self._kept_files()
+        with _reading(self.folder):
+            kept = sum(pq.read_metadata(path).num_rows for path in files)
+            dropped = sum(pq.read_metadata(_twin(path)).num_rows for path in files)
+        return kept, dropped
 
     def counts(self) -> tuple[int, dict[str, int]]:
         """Rows kept, and rows dropped by reason."""
@@ -166,6 +194,7 @@ class Shards(Generic[R]):
     def _rows_of(self, batch: pa.RecordBatch | pa.Table) -> Iterator[R]:
         columns = [batch.column(name).to_pylist() for name in self._schema.names]
         names = self._schema.names
+        assert self.row is not None, "rows can be read only where their type is known"
         for values in zip(*columns, strict=True):
             yield self.row(**dict(zip(names, values, strict=True)))
 
@@ -185,6 +214,12 @@ class _reading:
                 f"{self.path} is damaged ({str(error).splitlines()[0]}): delete kept-{name} and dropped-{name} in that "
                 "folder, and the same command makes their rows anew"
             ) from error
+
+
+def _numbers(ids: Any) -> np.ndarray:
+    """A column of ids as uint64."""
+    texts = ids.to_pylist()
+    return np.fromiter((int(one, 16) for one in texts), np.uint64, len(texts))
 
 
 def _twin(path: Path) -> Path:

@@ -1,1 +1,109 @@
-"""The stages of the journey, one file each: what a row is asked, how it is asked, and how the answer is read."""
+"""What a stage is: a value that says what it takes, what it gives, and what decides the rows that come out of it.
+
+    Source   begins a journey: reads rows from outside              source code → seed
+    Each     looks at one row at a time                             seed → concepts, instruction → responses
+    Whole    compares all rows                                      near-duplicates, selection
+    Last     uses the rows of a journey and gives none              data set, training, evaluation
+
+One stage is one file of this folder: its prompt, its model call, its parsing, and at the end the value itself.
+`pipeline.CATALOGUE` lists the stages of this package; a recipe's `journey` chooses from them, and may name others as
+`module:NAME` or `path/to/file.py:NAME` (`examples/a_stage_of_your_own.py` is one).
+
+Rows only grow: a stage gives rows of a type that extends the type it takes. A stage that gives the very type it takes
+is a filter; the rows it keeps stay what they are, of whatever type they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from selfcodealign.rows import Dropped, Outcome, Row
+from selfcodealign.settings import Section
+from selfcodealign.stages.context import Context
+
+#: What a stage needs opened: a stage that is finished opens neither.
+Need = Literal["model", "sandbox"]
+#: Named facts that decide the rows of a stage, as JSON values. They are stored beside the rows; when one of them
+#: differs from the stored one, the stage starts again and says which.
+Facts = Mapping[str, Any]
+#: Turns one row into rows and drops; several calls may be under way at once.
+Worker = Callable[[Any], Awaitable[Outcome[Any]]]
+#: All rows that came into a stage, in the order of their ids; may be called more than once.
+Rows = Callable[[], Iterable[Any]]
+
+
+def nothing_to_fix(context: Context) -> Iterable[str]:
+    """A stage that needs nothing of a person."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What all stages share.
+
+    `name` is the stage's folder in a run and its section in a recipe; `takes` and `gives` are row types; `settings` is
+    the type of its section, if it has one. `check` yields what a person has to fix, one sentence each, before any
+    work. `decided_by` names everything that decides the rows besides the rows that come in: settings as
+    `section.setting`, other facts in words.
+    """
+
+    name: str
+    decided_by: Callable[[Context], Facts]
+    takes: type[Row] | None = None
+    gives: type[Row] | None = None
+    settings: type[Section] | None = None
+    needs: tuple[Need, ...] = ()
+    check: Callable[[Context], Iterable[str]] = nothing_to_fix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Each(Stage):
+    """Looks at one row at a time. Outcomes are on disk soon after; a resumed run skips the rows that are done.
+
+    `build` makes the worker from a context alone, so that another engine can build it elsewhere. `rows_at_once` says
+    how many rows are worth having under way. With `cpu`, the worker is a plain function of one row that runs in a
+    pool of processes (it has to be picklable).
+    """
+
+    build: Callable[[Context], Any]
+    rows_at_once: Callable[[Context], int] = lambda context: context.model.concurrency
+    cpu: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Each):
+    """Begins a journey: `read` yields rows from outside, which are not stored, as a stream.
+
+    `parent` is the field of the given rows that names the row they were read from. A source that a run has read to
+    its end is not read again.
+    """
+
+    read: Callable[[Context], Iterator[Any]]
+    parent: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Stage):
+    """Compares rows: `decide` yields every row, kept or dropped. Made again from all rows whenever one may differ."""
+
+    decide: Callable[[Context, Rows], Iterator[Row | Dropped]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Last(Stage):
+    """Uses the rows of a journey for something that is no row, kept in the folder `output` of the run.
+
+    `requires` are stages that must come earlier, `follows` stages that come earlier where the journey has them.
+    `made_from` names what only the finished rows tell; `is_complete` says whether `output` holds a result. With
+    `rewritten`, every run writes `output` again in its place, and the earlier one is not kept.
+    """
+
+    run: Callable[[Context], Awaitable[None]]
+    output: str
+    made_from: Callable[[Context], Facts] = lambda context: {}
+    is_complete: Callable[[Context], bool] = lambda context: False
+    rewritten: bool = False
+    requires: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()

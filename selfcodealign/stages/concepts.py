@@ -5,36 +5,28 @@ from __future__ import annotations
 import ast
 import re
 
-from selfcodealign.generation.few_shot_file import FewShotFile
-from selfcodealign.generation.question import Question, shorten
-from selfcodealign.models import Model, Sampling
+from selfcodealign.generation.question import shorten
+from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Seed, digest
-from selfcodealign.settings import ConceptSettings, FewShotSettings
+from selfcodealign.settings import ConceptSettings
+from selfcodealign.stages import Each
+from selfcodealign.stages.context import Context
 
 #: Longer "concepts" are sentences: the model has left the format.
 LONGEST_CONCEPT = 80
 
 
 class ConceptWriter:
-    """Asks for a comma-separated list. With `enabled = false` every seed passes with no concepts, at no cost."""
+    """Asks for a comma-separated list."""
 
-    def __init__(
-        self, model: Model, few_shot: FewShotFile, settings: ConceptSettings, few: FewShotSettings, random_seed: int
-    ) -> None:
-        self._settings = settings
-        self._question: Question | None = None
-        self.digest = digest(settings.result_digest())
-        if settings.enabled:
-            sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-            self._question = Question(
-                model, few_shot, "concepts", ("concepts",), settings.examples, few.draws, sampling, random_seed
-            )
-            self.digest = digest(self.digest, self._question.digest)
+    def __init__(self, context: Context) -> None:
+        self._settings = settings = context.recipe.concepts
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
+        self._question = context.question("concepts", ("concepts",), settings.examples, sampling)
+        self._digest = digest(settings.result_digest(enabled=True), self._question.digest)
 
     async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:
-        concepts_id = digest(seed.id, self.digest)
-        if self._question is None:
-            return [Concepts(**seed.fields(), concepts_id=concepts_id, concepts=[])]
+        concepts_id = digest(seed.id, self._digest)
         prompt = self._question.lay_out(seed.id, {"snippet": cut_snippet(seed.seed, self._settings)})
         answer = await self._question.ask(prompt, seed.id)
         concepts = read_concepts(answer.sections.get("concepts", ""), self._settings.max_concepts)
@@ -94,3 +86,15 @@ def drop_docstrings(code: str) -> str:
             if second is not None and node.lineno < first.lineno and (first.end_lineno or 0) < second.lineno:
                 dropped |= set(range(first.lineno, (first.end_lineno or 0) + 1))
     return "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped)
+
+
+CONCEPTS = Each(
+    name="concepts",
+    takes=Seed,
+    gives=Concepts,
+    settings=ConceptSettings,
+    needs=("model",),
+    check=lambda context: context.check_examples("concepts", context.recipe.concepts.examples),
+    decided_by=lambda context: {**context.deciding("concepts"), **context.asking("concepts")},
+    build=ConceptWriter,
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from selfcodealign.rows import Dropped, Instruction, digest
+from selfcodealign.stages import Whole
 
 
 def drop_copies(rows: Iterable[Instruction]) -> Iterator[Instruction | Dropped]:
@@ -19,3 +20,12 @@ def drop_copies(rows: Iterable[Instruction]) -> Iterator[Instruction | Dropped]:
             yield row
         else:
             yield Dropped(parent=row.id, reason="same_instruction", detail=kept, row=row.fields())
+
+
+DISTINCT = Whole(
+    name="distinct",
+    takes=Instruction,
+    gives=Instruction,
+    decided_by=lambda context: {},
+    decide=lambda context, rows: drop_copies(rows()),
+)

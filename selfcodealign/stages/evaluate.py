@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-from selfcodealign.engine.local import Progress
-from selfcodealign.rows import digest
-from selfcodealign.run_folder.folder import RunFolder
-from selfcodealign.settings import Recipe
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.errors import UserError
+from selfcodealign.settings import EvaluateSettings
+from selfcodealign.stages import Last
+from selfcodealign.stages.context import Context
 
 
-async def compare_models(folder: RunFolder, recipe: Recipe, progress: Progress) -> None:
+async def compare_models(context: Context) -> None:
     """Evaluate the base model in each of `evaluate.base_modes` and, where there is one, the tuned model in chat.
 
-    Scores that were made of the same models and settings are kept; others move to superseded/. Raises
-    `BenchmarkError`, `ModelError`, `SandboxError`.
+    Raises `BenchmarkError`, `ModelError`, `SandboxError`.
     """
     from selfcodealign.evaluation import Candidate, evaluate
 
-    settings = recipe.evaluate
-    tuned = folder.path / "tuned"
-    facts = folder.facts()
-    made_of = digest(facts.get("tuned"), facts.get("model"), settings.result_digest(), recipe.execution.result_digest())
-    scores = folder.path / "evaluation"
-    if scores.exists() and facts.get("evaluation") != made_of:
-        where = folder.keep_old(scores)
-        progress.say(f"evaluate: a model or a setting has changed; the earlier scores are in {where}")
-    if (scores / "scores.json").exists():
-        progress.say("evaluate: scored by an earlier run")
-        return
-    folder.record({"evaluation": made_of})
+    await context.model.close()  # the evaluated models need its device
+    recipe, settings = context.recipe, context.recipe.evaluate
     candidates = [
         Candidate(label=f"base ({'one example' if mode == 'few-shot' else mode})", mode=mode, settings=recipe.model)
         for mode in settings.base_modes
     ]
-    if recipe.train.enabled:
-        here = recipe.model.model_copy(update={"name": str(tuned), "revision": None, "urls": []})
-        candidates.append(Candidate(label="tuned", mode="chat", settings=here))
-    with progress.evaluating() as shown:
-        await evaluate(candidates, settings.benchmarks, scores, settings, recipe.execution, progress=shown)
+    if "train" in context.places:
+        tuned = {"name": str(context.folder.path / "tuned"), "revision": None, "urls": [], "serve": None}
+        candidates.append(Candidate(label="tuned", mode="chat", settings=recipe.model.model_copy(update=tuned)))
+    scores = context.folder.path / "evaluation"
+    await evaluate(candidates, settings.benchmarks, scores, settings, recipe.execution, progress=context.progress)
+
+
+def _check(context: Context) -> Iterable[str]:
+    from selfcodealign.benchmarks.catalogue import find_benchmark
+    from selfcodealign.benchmarks.problem_files import load_rows
+    from selfcodealign.generation.few_shot_file import load_few_shot
+
+    settings = context.recipe.evaluate
+    for name in settings.benchmarks:
+        path = settings.problems.get(name) or settings.problems.get(name.removesuffix("+"))
+        try:
+            benchmark = find_benchmark(name)
+            benchmark.problems(load_rows(name, benchmark.source, Path(path) if path else None).rows)
+        except UserError as error:
+            yield str(error)
+    for name in settings.problems:
+        if name not in {*settings.benchmarks, *(one.removesuffix("+") for one in settings.benchmarks)}:
+            yield f'evaluate.problems names "{name}", which is none of evaluate.benchmarks'
+    if "few-shot" in settings.base_modes:
+        load_few_shot(settings.few_shot)
+
+
+def _decided_by(context: Context) -> dict[str, Any]:
+    return context.deciding("model", "evaluate", "execution")
+
+
+def _made_from(context: Context) -> dict[str, Any]:
+    facts = context.folder.facts()
+    return {
+        "the base model's weights": facts.get("model", {}).get("revision"),
+        "the tuned model": facts.get("last_stages", {}).get("train"),
+    }
+
+
+EVALUATE = Last(
+    name="evaluate",
+    settings=EvaluateSettings,
+    follows=("train",),
+    output="evaluation",
+    check=_check,
+    decided_by=_decided_by,
+    made_from=_made_from,
+    is_complete=lambda context: (context.folder.path / "evaluation" / "scores.json").is_file(),
+    run=compare_models,
+)

@@ -1,15 +1,18 @@
-"""Concepts → instruction: a new task with drawn properties (or, without concepts, a task from the seed itself)."""
+"""Concepts → instruction: a new task with drawn properties (given bare seeds, a task from the seed itself)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
+from typing import Any
 
-from selfcodealign.generation.few_shot_file import FewShotFile, lay_out_properties
-from selfcodealign.generation.question import Question
-from selfcodealign.models import Model, Sampling
-from selfcodealign.rows import Concepts, Dropped, Instruction, digest, seed_of
-from selfcodealign.settings import ConceptSettings, FewShotSettings, InstructionSettings
+from selfcodealign.generation.few_shot_file import lay_out_properties
+from selfcodealign.models import Sampling
+from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, seed_of
+from selfcodealign.settings import InstructionSettings
+from selfcodealign.stages import Each
 from selfcodealign.stages.concepts import cut_snippet
+from selfcodealign.stages.context import Context
 
 LANGUAGE = "Python"
 
@@ -17,40 +20,36 @@ LANGUAGE = "Python"
 class InstructionWriter:
     """Asks `per_seed` times for a task, each time with its own draw of category and difficulty."""
 
-    def __init__(
-        self,
-        model: Model,
-        few_shot: FewShotFile,
-        settings: InstructionSettings,
-        concepts: ConceptSettings,
-        few: FewShotSettings,
-        random_seed: int,
-    ) -> None:
-        self._settings = settings
-        self._concepts = concepts
-        self._random_seed = random_seed
+    def __init__(self, context: Context) -> None:
+        self._settings = settings = context.recipe.instructions
+        self._concepts = context.recipe.concepts
+        self._random_seed = context.recipe.random_seed
         sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        stage = "instructions" if concepts.enabled else "instructions-from-seed"
-        self._question = Question(
-            model, few_shot, stage, ("instruction",), settings.examples, few.draws, sampling, random_seed
-        )
-        self.digest = digest(settings.result_digest(), self._question.digest)
+        self._question = context.question(_prompt(context), ("instruction",), settings.examples, sampling)
+        self._digest = digest(settings.result_digest(distinct="distinct" in context.places), self._question.digest)
 
-    async def __call__(self, row: Concepts) -> list[Instruction | Dropped]:
-        return [await self._write(row, number) for number in range(self._settings.per_seed)]
+    async def __call__(self, row: Seed) -> list[Instruction | Dropped]:
+        return [await self._write(self._with_concepts(row), row.id, n) for n in range(self._settings.per_seed)]
 
-    async def _write(self, row: Concepts, number: int) -> Instruction | Dropped:
-        instruction_id = digest(row.id, self.digest, number)
+    async def _write(self, row: Concepts, parent: str, number: int) -> Instruction | Dropped:
+        instruction_id = digest(row.id, self._digest, number)
         category, difficulty, concepts = self._draw_properties(instruction_id, row.concepts)
         drawn = row.fields() | {"category": category, "language": LANGUAGE, "difficulty": difficulty}
-        if self._concepts.enabled:
+        if self._question.stage == "instructions":
             shown = {"properties": lay_out_properties(category, LANGUAGE, difficulty, concepts)}
         else:
             shown = {"snippet": cut_snippet(row.seed, self._concepts)}
         answer = await self._question.ask(self._question.lay_out(instruction_id, shown), instruction_id)
         if answer.problem:
-            return Dropped(parent=row.id, reason=answer.problem, detail=answer.detail, row=drawn)
+            return Dropped(parent=parent, reason=answer.problem, detail=answer.detail, row=drawn)
         return Instruction(**drawn, instruction_id=instruction_id, instruction=answer.sections["instruction"])
+
+    def _with_concepts(self, row: Seed) -> Concepts:
+        """A seed that no stage has named concepts of has none."""
+        if isinstance(row, Concepts):
+            return row
+        concepts_id = digest(row.id, digest(self._concepts.result_digest(enabled=False)))
+        return Concepts(**row.fields(), concepts_id=concepts_id, concepts=[])
 
     def _draw_properties(self, instruction_id: str, concepts: list[str]) -> tuple[str, str, list[str]]:
         """Category, difficulty and the concepts to show; a category listed twice is drawn twice as often."""
@@ -59,3 +58,32 @@ class InstructionWriter:
         most = self._settings.concepts_shown
         shown = concepts if most is None or len(concepts) <= most else random.sample(concepts, most)
         return category, difficulty, shown
+
+
+def _prompt(context: Context) -> str:
+    """The kind of prompt: from concepts where the rows have them, else from the seed (the paper's ablation)."""
+    given = context.places["instructions"].given
+    return "instructions" if given is not None and issubclass(given, Concepts) else "instructions-from-seed"
+
+
+def _check(context: Context) -> Iterable[str]:
+    return context.check_examples(_prompt(context), context.recipe.instructions.examples)
+
+
+def _decided_by(context: Context) -> dict[str, Any]:
+    found = {**context.deciding("instructions"), **context.asking(_prompt(context))}
+    if _prompt(context) == "instructions-from-seed":  # the prompt shows the seed as `concepts` would
+        found |= context.deciding("concepts")
+    return found
+
+
+INSTRUCTIONS = Each(
+    name="instructions",
+    takes=Seed,
+    gives=Instruction,
+    settings=InstructionSettings,
+    needs=("model",),
+    check=_check,
+    decided_by=_decided_by,
+    build=InstructionWriter,
+)

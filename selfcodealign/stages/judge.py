@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import re
 
-from selfcodealign.generation.few_shot_file import FewShotFile
-from selfcodealign.generation.question import Question, shorten
-from selfcodealign.models import Model, Sampling
+from selfcodealign.generation.question import shorten
+from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Seed
-from selfcodealign.settings import FewShotSettings, JudgeSettings
+from selfcodealign.settings import JudgeSettings
+from selfcodealign.stages import Each
+from selfcodealign.stages.context import Context
 
 
 class Judge:
     """Keeps a seed when the model's first word is yes; no, and anything else, is a drop."""
 
-    def __init__(
-        self, model: Model, few_shot: FewShotFile, settings: JudgeSettings, few: FewShotSettings, random_seed: int
-    ) -> None:
+    def __init__(self, context: Context) -> None:
+        settings = context.recipe.judge
         sampling = Sampling(temperature=0.0, max_tokens=settings.max_tokens, stop=("\n",))
-        self._question = Question(
-            model, few_shot, "judge", ("judgement",), settings.examples, few.draws, sampling, random_seed
-        )
-        self.digest = self._question.digest
+        self._question = context.question("judge", ("judgement",), settings.examples, sampling)
 
     async def __call__(self, seed: Seed) -> list[Seed | Dropped]:
         prompt = self._question.lay_out(seed.id, {"snippet": seed.seed})
@@ -31,3 +28,15 @@ class Judge:
             return [seed]
         reason = "judged_no" if word == "no" else answer.problem or "unparsed"
         return [Dropped(parent=seed.id, reason=reason, detail=answer.detail or shorten(answer.text), row=seed.fields())]
+
+
+JUDGE = Each(
+    name="judge",
+    takes=Seed,
+    gives=Seed,
+    settings=JudgeSettings,
+    needs=("model",),
+    check=lambda context: context.check_examples("judge", context.recipe.judge.examples),
+    decided_by=lambda context: {**context.deciding("judge"), **context.asking("judge")},
+    build=Judge,
+)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.rows import Dropped, Seed
 from selfcodealign.settings import NearDedupSettings
+from selfcodealign.stages import Rows, Whole
+from selfcodealign.stages.context import Context
 
 
 def drop_near_copies(
@@ -54,3 +57,21 @@ def _first_of_each(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]
         if row_id != previous:
             yield row_id, text
         previous = row_id
+
+
+def _decided_by(context: Context) -> dict[str, Any]:
+    return {**context.deciding("near_dedup"), "seeds.limit": context.recipe.seeds.limit, **context.benchmarks()}
+
+
+def _decide(context: Context, rows: Rows) -> Iterator[Seed | Dropped]:
+    return drop_near_copies(rows, context.recipe.near_dedup, context.recipe.seeds.limit, context.decontaminator)
+
+
+NEAR_DEDUP = Whole(
+    name="near_dedup",
+    takes=Seed,
+    gives=Seed,
+    settings=NearDedupSettings,
+    decided_by=_decided_by,
+    decide=_decide,
+)

@@ -10,43 +10,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from math import nan
-from typing import Protocol
 
-from selfcodealign.generation.few_shot_file import FewShotFile
-from selfcodealign.generation.question import Answer, Question
-from selfcodealign.models import Model, Sampling
+from selfcodealign.generation.question import Answer
+from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest
 from selfcodealign.sandbox import Program, Verdict
-from selfcodealign.settings import ExecutionSettings, FewShotSettings, ResponseSettings
-
-
-class RunsPrograms(Protocol):
-    """What answers are judged by: the sandbox."""
-
-    async def run(self, program: Program) -> Verdict: ...
+from selfcodealign.settings import ResponseSettings
+from selfcodealign.stages import Each
+from selfcodealign.stages.context import Context
 
 
 class Answerer:
     """Samples answers to one instruction at a time: one after the other while verified ones are still wanted, or all
     at once when `stop_after_passes` is 0, since no answer then depends on another's verdict."""
 
-    def __init__(
-        self,
-        model: Model,
-        sandbox: RunsPrograms,
-        few_shot: FewShotFile,
-        settings: ResponseSettings,
-        execution: ExecutionSettings,
-        few: FewShotSettings,
-        random_seed: int,
-    ) -> None:
-        self._sandbox = sandbox
-        self._settings = settings
+    def __init__(self, context: Context) -> None:
+        self._sandbox = context.sandbox
+        self._settings = settings = context.recipe.responses
         sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        self._question = Question(
-            model, few_shot, "responses", ("response", "tests"), settings.examples, few.draws, sampling, random_seed
-        )
-        self.digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
+        self._question = context.question("responses", ("response", "tests"), settings.examples, sampling)
+        execution = context.recipe.execution
+        self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
 
     async def __call__(self, row: Instruction) -> Sequence[Response | Dropped]:
         prompt = self._question.lay_out(row.id, {"instruction": row.instruction})
@@ -67,7 +51,7 @@ class Answerer:
 
     async def _sample(self, row: Instruction, prompt: str, sample: int) -> Response | Dropped:
         answer = await self._question.ask(prompt, row.id, sample)
-        response_id = digest(row.id, self.digest, sample)
+        response_id = digest(row.id, self._digest, sample)
         if answer.problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
             return Dropped(parent=row.id, reason=answer.problem, detail=answer.detail, row=written)
@@ -95,3 +79,23 @@ def _grow(row: Instruction, response_id: str, sample: int, answer: Answer, verdi
         peak_memory_mib=verdict.peak_memory_mib,
         test_strength=nan if verdict.strength is None else verdict.strength,
     )
+
+
+def _rows_at_once(context: Context) -> int:
+    """More instructions under way than the model takes at once: some of them are in the sandbox."""
+    at_once = context.model.concurrency + 2 * context.cores
+    settings = context.recipe.responses
+    return at_once if settings.stop_after_passes else -(-at_once // settings.samples)
+
+
+RESPONSES = Each(
+    name="responses",
+    takes=Instruction,
+    gives=Response,
+    settings=ResponseSettings,
+    needs=("model", "sandbox"),
+    check=lambda context: context.check_examples("responses", context.recipe.responses.examples),
+    decided_by=lambda context: {**context.deciding("responses", "execution"), **context.asking("responses")},
+    build=Answerer,
+    rows_at_once=_rows_at_once,
+)

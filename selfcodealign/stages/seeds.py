@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
 import tokenize
 import warnings
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from typing import Any
 
 from selfcodealign.curation.python_imports import ModuleNames
 from selfcodealign.curation.python_names import Function
 from selfcodealign.generation.prompts import find_markup
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.settings import SeedSettings
+from selfcodealign.sources import iterate_source_files
+from selfcodealign.stages import Source
+from selfcodealign.stages.context import Context
 
 # A file is taken for minified or for data when its lines are this long on average; hand-written code has about 35.
 _MINIFIED_MEAN = 200
@@ -165,3 +170,36 @@ def _drop_file(file: SourceFile, reason: str, detail: str) -> Dropped:
         "licence": file.licence,
     }
     return Dropped(parent=file.id, reason=reason, detail=detail, row=row)
+
+
+def take_seeds(file: SourceFile | Dropped, settings: SeedSettings) -> list[Seed | Dropped]:
+    """The outcome of one file of a source, which may be unreadable."""
+    return [file] if isinstance(file, Dropped) else extract_seeds(file, settings)
+
+
+def _settings(context: Context) -> SeedSettings:
+    """Without the limit, which `near_dedup` keeps: with it, another limit would read all sources again."""
+    return context.recipe.seeds.model_copy(update={"limit": None})
+
+
+def _check(context: Context) -> Iterable[str]:
+    iterate_source_files(context.recipe.seeds)  # opens every source, reads none
+    return ()
+
+
+def _decided_by(context: Context) -> dict[str, Any]:
+    return {name: value for name, value in context.deciding("seeds").items() if name != "seeds.limit"}
+
+
+SEEDS = Source(
+    name="seeds",
+    gives=Seed,
+    settings=SeedSettings,
+    check=_check,
+    decided_by=_decided_by,
+    read=lambda context: iterate_source_files(_settings(context)),
+    parent="source_id",
+    build=lambda context: partial(take_seeds, settings=_settings(context)),
+    rows_at_once=lambda context: 4 * (os.cpu_count() or 1),
+    cpu=True,
+)

@@ -23,12 +23,15 @@ import ast
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.rows import Dropped, Example, Response, digest
 from selfcodealign.sandbox.python.program import extract_code
 from selfcodealign.settings import SelectionSettings
+from selfcodealign.stages import Rows, Whole
+from selfcodealign.stages.context import Context
 
 #: Of one instruction: answers drawn, answers verified.
 Tally = Mapping[str, tuple[int, int]]
@@ -124,3 +127,25 @@ def defined_names(code: str) -> list[str]:
 
 def _squeeze(text: str) -> str:
     return "".join(text.split())
+
+
+def _decided_by(context: Context) -> dict[str, Any]:
+    return {**context.deciding("selection"), **context.benchmarks()}
+
+
+def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
+    answers = context.folder.making(Response)
+    assert answers is not None
+    with context.folder.connect() as connection:
+        tally = answers.shards.tally(connection)
+    return select_examples(rows, tally, context.recipe.selection, context.decontaminator)
+
+
+SELECTION = Whole(
+    name="selection",
+    takes=Response,
+    gives=Example,
+    settings=SelectionSettings,
+    decided_by=_decided_by,
+    decide=_decide,
+)

@@ -3,32 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from importlib.util import find_spec
+from typing import Any
 
-from selfcodealign.engine.local import Progress
-from selfcodealign.rows import digest
-from selfcodealign.run_folder.folder import RunFolder
-from selfcodealign.settings import Recipe
+from selfcodealign.rows import Example, digest
+from selfcodealign.settings import TrainSettings
+from selfcodealign.stages import Last
+from selfcodealign.stages.context import Context
+
+#: What training imports.
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
-def tune_model(folder: RunFolder, recipe: Recipe, examples: Iterable[str], progress: Progress) -> Path:
-    """Fine-tune on RUN/dataset and return the tuned model's folder; `examples` are the ids of its rows.
-
-    A model that was tuned on the same rows with the same settings is kept; one tuned on other rows or with other
-    settings moves to superseded/. Raises `TrainingError`, `ModelError`, `MissingExtra`.
-    """
+async def tune(context: Context) -> None:
+    """Fine-tune on RUN/dataset. Raises `TrainingError`, `ModelError`, `MissingExtra`."""
     from selfcodealign.training import train
+    from selfcodealign.training.display import TrainDisplay
 
-    settings = recipe.train
-    base = settings.model or recipe.model.name
-    tuned = folder.path / "tuned"
-    made_of = digest(base, folder.facts().get("model", {}).get("revision"), settings.result_digest(), *examples)
-    if tuned.exists() and folder.facts().get("tuned") != made_of:
-        where = folder.keep_old(tuned)
-        progress.say(
-            f"train: the rows or the settings have changed, so it starts anew; the earlier model is in {where}"
+    await context.model.close()  # training needs its device
+    with TrainDisplay(context.progress) as tell:
+        train(context.folder.path, _base(context), context.folder.path / "tuned", context.recipe.train, tell)
+
+
+def _base(context: Context) -> str:
+    return context.recipe.train.model or context.recipe.model.name
+
+
+def _check(context: Context) -> Iterable[str]:
+    settings = context.recipe.train
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        yield f"training needs {', '.join(missing)}: pip install 'selfcodealign[train]'"
+    if settings.method == "qlora" and find_spec("bitsandbytes") is None:
+        yield "train.method = qlora needs bitsandbytes: pip install bitsandbytes"
+    for name in settings.report_to:
+        if find_spec(name) is None:
+            yield f"train.report_to names {name}, which is not installed: pip install {name}"
+    if context.recipe.model.urls and settings.model is None:
+        yield (
+            f"training needs the weights of {context.recipe.model.name or 'the model'}, which servers do not give: "
+            "name them with train.model, a folder or a hub name"
         )
-    folder.record({"tuned": made_of})
-    with progress.training() as tell:
-        train(folder.path, base, tuned, settings, tell)
-    return tuned
+    elif not missing:
+        from selfcodealign.models.opening import check_model
+
+        name = _base(context)
+        revision = context.recipe.model.revision if settings.model is None else None
+        check_model(
+            context.recipe.model.model_copy(update={"name": name, "revision": revision, "urls": [], "serve": None})
+        )
+
+
+def _decided_by(context: Context) -> dict[str, Any]:
+    return {"model.name": _base(context), "model.revision": context.recipe.model.revision, **context.deciding("train")}
+
+
+def _made_from(context: Context) -> dict[str, Any]:
+    after = context.places["train"].after
+    assert after is not None
+    ids = sorted(row.id for row in context.folder.open(after, Example).shards.rows())
+    weights = context.folder.facts().get("model", {}).get("revision")
+    return {"the examples": f"{len(ids)} ({digest(*ids)})", "the base model's weights": weights}
+
+
+TRAIN = Last(
+    name="train",
+    takes=Example,
+    settings=TrainSettings,
+    requires=("dataset",),
+    output="tuned",
+    check=_check,
+    decided_by=_decided_by,
+    made_from=_made_from,
+    is_complete=lambda context: (context.folder.path / "tuned" / "train_report.json").is_file(),
+    run=tune,
+)

@@ -1,0 +1,270 @@
+"""Rows through stages that look at one row at a time: all stages at once, every outcome on disk soon after.
+
+    rows ─▶ lane ─▶ lane ─▶ lane          a lane: one stage, `rows_at_once` workers, outcomes not yet on disk
+              │       │       │
+              └───────┴───────┴─▶ disk    written together, in the order of the lanes
+
+A row enters the next lane as soon as it leaves the one before, through a short queue, so a model is not idle while the
+last rows of a stage come back. Outcomes are taken from all lanes at one moment and written in the order of the lanes:
+whatever a kill interrupts, a row on disk always has its parent on disk. Rows that an earlier run has finished are
+skipped, and what was made of them goes on to the next lane when the lane's other rows are through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from selfcodealign.errors import BooksDoNotBalance, UserError
+from selfcodealign.progress import Progress
+from selfcodealign.rows import Books, Dropped, Identified, Outcome
+from selfcodealign.run_folder.folder import StageFolder
+
+#: A flood of rows is written before the clock strikes.
+MOST_ROWS_IN_MEMORY = 8_000
+#: Rows waiting between two lanes, per worker of the second one.
+QUEUED_PER_WORKER = 2
+
+
+@dataclass(frozen=True)
+class RowWork:
+    """What a flow does in one stage: `work` makes an outcome of a row, `rows_at_once` calls of it under way.
+
+    Rows of one id are one row: the second is not worked on. `from_outside`: the rows are no stage's; each comes once.
+    """
+
+    folder: StageFolder[Any]
+    work: Callable[[Any], Awaitable[Outcome[Any]]]
+    rows_at_once: int
+    decided_by: Mapping[str, Any]
+    from_outside: bool = False
+
+
+async def flow(
+    stages: Sequence[RowWork],
+    rows: Iterable[Identified],
+    total: int | None,
+    *,
+    flush_seconds: float,
+    progress: Progress,
+) -> None:
+    """Put every one of `rows` (`total` of them, None: unknown) through `stages`, one after the other.
+
+    When a stage's work raises, or the task is cancelled, what is finished is written before the error goes on; rows
+    under way are forgotten, and a resumed run makes them again. Raises `BooksDoNotBalance` for a row without outcome.
+    """
+    lanes = [_Lane(stage, progress) for stage in stages]
+    for lane, following in pairwise(lanes):
+        lane.following = following
+    writer = _Writer(lanes, progress)
+    try:
+        async with asyncio.TaskGroup() as group:
+            flushing = group.create_task(writer.keep_flushing(flush_seconds))
+            async with asyncio.TaskGroup() as working:
+                for number, lane in enumerate(lanes):
+                    source = lane.pending(rows, total) if number == 0 else None
+                    working.create_task(_run_lane(lane, source, writer, progress))
+            flushing.cancel()
+    except BaseExceptionGroup as errors:
+        # A group tells a person nothing: raise the error that someone can act on, else the first.
+        found = list(_leaves(errors))
+        raise next((one for one in found if isinstance(one, UserError)), found[0]) from None
+    finally:
+        writer.write(writer.take())
+
+
+class _Lane:
+    """One stage of a flow: where its rows come from, and what came of them."""
+
+    def __init__(self, stage: RowWork, progress: Progress) -> None:
+        self.folder, self.work, self.decided_by = stage.folder, stage.work, stage.decided_by
+        self.workers = max(1, stage.rows_at_once)
+        self.folder.begin(stage.decided_by)
+        self.name = self.folder.name
+        self.following: _Lane | None = None
+        self.outcomes: list[Outcome[Any]] = []
+        self.waiting = 0
+        self.total: float | None = None
+        self.through = self.kept = 0
+        self._done = self.folder.shards.parents()
+        self._kept_before = self.folder.shards.sizes()[0]
+        self._entered = array("Q")  # 8 bytes per row: millions of rows stay within memory
+        self._again = array("Q")  # parents that an earlier run finished
+        self._seen: set[int] | None = None if stage.from_outside else set()
+        self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED_PER_WORKER * self.workers)
+        self._progress = progress
+        progress.start(self.name, None)
+
+    def pending(self, rows: Iterable[Identified], total: int | None) -> Iterator[Identified]:
+        """The rows that have no outcome on disk; the others are counted."""
+        self.total = total
+        self._progress.expect(self.name, total)
+        return (row for row in rows if self._admit(row))
+
+    async def send(self, row: Identified) -> None:
+        """Let a row of the lane before come in; waits while many are waiting."""
+        if self._admit(row):
+            await self._queue.put(row)
+
+    async def send_finished(self, before: _Lane) -> None:
+        """Let in what an earlier run made of rows that have come to the lane before again."""
+        ids = before.folder.shards.ids(np.array(before._again, np.uint64))
+        known = np.isin(ids, self._done)
+        self._entered.extend(ids[known].tolist())
+        self._again.extend(ids[known].tolist())
+        self._progress.skip(self.name, int(known.sum()))
+        if not known.all():
+            for row in before.folder.shards.rows_of(ids[~known]):
+                await self.send(row)
+
+    async def close(self) -> None:
+        """No more rows will come."""
+        for _ in range(self.workers):
+            await self._queue.put(None)
+
+    async def receive(self) -> Identified | None:
+        """The next row that waits; None when no more will come."""
+        return await self._queue.get()
+
+    def add(self, outcome: Outcome[Any]) -> None:
+        """An outcome that is to be written."""
+        drops = [row.reason for row in outcome if isinstance(row, Dropped)]
+        self.outcomes.append(outcome)
+        self.waiting += len(outcome)
+        self.through += 1
+        self.kept += len(outcome) - len(drops)
+        self._progress.advance(self.name, kept=len(outcome) - len(drops), dropped=drops)
+
+    def expected(self) -> float | None:
+        """How many rows will have been kept in the end, by what is known now."""
+        through = self.through + len(self._done)
+        return self.total * (self.kept + self._kept_before) / through if self.total is not None and through else None
+
+    def settle(self) -> Books:
+        """Retire rows of inputs that are gone, and check that every row that entered has an outcome on disk."""
+        entered = np.unique(np.array(self._entered, np.uint64))
+        retired = self.folder.retire_strangers(entered)
+        if retired:
+            self._progress.say(
+                f"{self.name}: rows of {retired} inputs that are no longer there were moved to superseded/"
+            )
+        left = self.folder.shards.parents()
+        if not np.array_equal(entered, left):
+            lost, strange = len(np.setdiff1d(entered, left)), len(np.setdiff1d(left, entered))
+            raise BooksDoNotBalance(f"{self.name}: {lost} rows have no outcome, {strange} outcomes have no row")
+        books = Books(len(entered), *self.folder.shards.counts())
+        self.folder.finish(self.decided_by, books)
+        return books
+
+    def _admit(self, row: Identified) -> bool:
+        """Count a row that enters; whether there is work to do for it."""
+        number = int(row.id, 16)
+        self._entered.append(number)
+        place = int(np.searchsorted(self._done, np.uint64(number)))
+        if place < len(self._done) and self._done[place] == number:
+            self._again.append(number)
+            self._progress.skip(self.name)
+            return False
+        if self._seen is not None:
+            if number in self._seen:
+                return False
+            self._seen.add(number)
+        return True
+
+
+async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _Writer, progress: Progress) -> None:
+    """Take all rows through one stage, then through its books."""
+
+    async def next_row() -> Identified | None:
+        return await lane.receive() if source is None else next(source, None)
+
+    async def work() -> None:
+        while (row := await next_row()) is not None:
+            outcome = await lane.work(row)
+            lane.add(outcome)
+            if lane.following is not None:
+                for made in outcome:
+                    if not isinstance(made, Dropped):
+                        await lane.following.send(made)
+            await writer.make_room()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(lane.workers):
+            group.create_task(work())
+    await writer.flush()
+    if lane.following is not None:
+        await lane.following.send_finished(lane)
+    books = await asyncio.to_thread(lane.settle)
+    progress.finish(lane.name, books.summary())
+    if lane.following is not None:
+        lane.following.total = books.kept
+        await lane.following.close()
+
+
+class _Writer:
+    """Puts the outcomes of all lanes on disk. An outcome is never split between two pairs of shards."""
+
+    def __init__(self, lanes: Sequence[_Lane], progress: Progress) -> None:
+        self._lanes = lanes
+        self._progress = progress
+        self._one_writer = Lock()
+        self._making_room = asyncio.Lock()
+
+    async def make_room(self) -> None:
+        """Write when there are many rows, and hold up further work meanwhile."""
+        if self._waiting() >= MOST_ROWS_IN_MEMORY:
+            async with self._making_room:
+                if self._waiting() >= MOST_ROWS_IN_MEMORY:
+                    await self.flush()
+
+    async def flush(self) -> None:
+        """Write everything there is now."""
+        await asyncio.to_thread(self.write, self.take())
+
+    def take(self) -> list[tuple[_Lane, list[Outcome[Any]]]]:
+        """All outcomes of all lanes so far, at one moment: called in the event loop only, as `add` is."""
+        taken = [(lane, lane.outcomes) for lane in self._lanes]
+        for lane in self._lanes:
+            lane.outcomes, lane.waiting = [], 0
+        return taken
+
+    def write(self, taken: Sequence[tuple[_Lane, list[Outcome[Any]]]]) -> None:
+        """Put outcomes on disk; waits for a write in another thread that a cancelled task has left running."""
+        with self._one_writer:
+            for lane, outcomes in taken:
+                rows = [row for outcome in outcomes for row in outcome]
+                kept = [row for row in rows if not isinstance(row, Dropped)]
+                if rows:
+                    lane.folder.shards.write(kept, [row for row in rows if isinstance(row, Dropped)])
+
+    async def keep_flushing(self, seconds: float) -> None:
+        """Write every so often, and tell better estimates of how many rows will come to each lane."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(min(0.2, seconds))
+            for lane, following in pairwise(self._lanes):
+                following.total = lane.expected()
+                if following.total is not None:
+                    self._progress.expect(following.name, round(following.total))
+            if time.monotonic() - last >= seconds:
+                await self.flush()
+                last = time.monotonic()
+
+    def _waiting(self) -> int:
+        return sum(lane.waiting for lane in self._lanes)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error

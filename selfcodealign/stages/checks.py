@@ -1,0 +1,81 @@
+"""Everything that a person could have to fix, found before any work and told together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from selfcodealign.errors import RecipeError, UserError
+from selfcodealign.models.opening import check_model
+from selfcodealign.stages.context import Context
+from selfcodealign.stages.journey import Step
+from selfcodealign.stages.plan import Action, Decision, plan
+
+
+async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
+    """Check the recipe and this machine, decide about every stage, and open what the first request could find missing.
+
+    Servers are asked and the sandbox is started, unless every stage that needs them is finished; a model of this
+    machine is looked for and opened later. Raises the one `UserError` that was found, or a `RecipeError` that lists
+    all of them.
+    """
+    found: list[UserError | str] = list(context.folder.problems())
+    for step in steps:
+        try:
+            found += step.stage.check(context)
+        except UserError as error:
+            found.append(error)
+    decisions: list[Decision] = []
+    try:
+        decisions = plan(context, steps)
+    except UserError as error:
+        found.append(error)
+    working = [one.step for one in decisions if one.action is not Action.REST] if decisions else steps
+    needs = {need for step in working for need in step.stage.needs}
+    for problem in [
+        await _find_model_problem(context) if "model" in needs else None,
+        await _find_sandbox_problem(context) if "sandbox" in needs else None,
+    ]:
+        if problem is not None:
+            found.append(problem)
+    _raise(found)
+    return decisions
+
+
+async def _find_model_problem(context: Context) -> UserError | None:
+    try:
+        if context.given_model is None:
+            check_model(context.recipe.model)
+        if context.given_model is not None or context.recipe.model.urls:
+            await context.model.open()
+    except UserError as error:
+        return error
+    return None
+
+
+async def _find_sandbox_problem(context: Context) -> UserError | None:
+    try:
+        await context.sandbox.open()
+    except UserError as error:
+        return error
+    return None
+
+
+def _raise(found: Sequence[UserError | str]) -> None:
+    """Raise what was found, each problem once: a single one as it is, several as a list."""
+    distinct = list({str(one): one for one in found}.items())
+    if not distinct:
+        return
+    if len(distinct) == 1:
+        ((text, one),) = distinct
+        raise one if isinstance(one, UserError) else RecipeError(text)
+    lines = "\n".join(f"  - {text}" for text, _ in distinct)
+    raise RecipeError(f"{len(distinct)} things to fix before this can run:\n{lines}")
+
+
+def find_missing_packages(packages: Sequence[str], what: str, extra: str) -> list[str]:
+    """A problem in words when one of these packages is not installed."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if not missing:
+        return []
+    return [f"{what} needs {', '.join(missing)}: pip install 'selfcodealign[{extra}]'"]

@@ -1,0 +1,155 @@
+"""What the stages of one run share: the recipe, the model, the sandbox, the worked examples, the run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+
+from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.errors import FewShotError
+from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
+from selfcodealign.generation.question import Question
+from selfcodealign.models import Model, Sampling
+from selfcodealign.models.on_demand import LateModel, LateSandbox
+from selfcodealign.models.opening import open_model
+from selfcodealign.progress import Progress
+from selfcodealign.recipe import read_section
+from selfcodealign.rows import Row
+from selfcodealign.run_folder.folder import RunFolder
+from selfcodealign.sandbox import Limits, Sandbox
+from selfcodealign.settings import Recipe, Section
+
+
+#: The name under which a stage that compared its rows with benchmarks records their versions.
+BENCHMARK_VERSIONS = "versions of the benchmarks"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stage's place in a journey: whose rows it is given (None: it begins the journey) and of which type they are,
+    the type of the rows it gives (None: a last stage), and the type of its section (None: it has none)."""
+
+    after: str | None
+    given: type[Row] | None
+    gives: type[Row] | None
+    settings: type[Section] | None = None
+
+
+@dataclass
+class Context:
+    """One run, as its stages see it.
+
+    `places` has every stage of the journey by name, in order; `given_model` replaces the model that the recipe names.
+    """
+
+    recipe: Recipe
+    places: Mapping[str, Place]
+    folder: RunFolder
+    progress: Progress = field(default_factory=Progress)
+    given_model: Model | None = None
+
+    # ------------------------------------------------------------------------------------------ what is opened
+
+    @cached_property
+    def model(self) -> LateModel:
+        """The base model, opened by its first request."""
+        return LateModel(self.given_model or open_model(self.recipe.model), self.known_identity())
+
+    @cached_property
+    def sandbox(self) -> LateSandbox:
+        """The sandbox, started by its first program."""
+        settings = self.recipe.execution
+        sandbox = Sandbox(
+            workers=settings.workers,
+            limits=Limits(seconds=settings.seconds, memory_mib=settings.memory_mib),
+            mode=settings.sandbox,
+            # A library that is not installed cannot be loaded beforehand; programs that import it fail by themselves.
+            warm=tuple(name for name in settings.warm if find_spec(name)),
+            strength=settings.strength,
+            flake_reruns=settings.flake_reruns,
+        )
+        return LateSandbox(sandbox)
+
+    @cached_property
+    def few_shot(self) -> FewShotFile:
+        """The worked examples. Raises `FewShotError`."""
+        return load_few_shot(self.recipe.few_shot.file)
+
+    @cached_property
+    def decontaminator(self) -> Decontaminator | None:
+        """Knows the benchmarks' texts; None when the recipe names none. Raises `BenchmarkError`."""
+        sources = self.recipe.selection.decontaminate
+        return Decontaminator.load(sources) if sources else None
+
+    @property
+    def cores(self) -> int:
+        """Programs worth running at once."""
+        return self.recipe.execution.workers or os.cpu_count() or 1
+
+    def known_identity(self) -> dict[str, str] | None:
+        """The model's identity as an earlier run recorded it, unless the settings name another model now."""
+        facts = self.folder.facts()
+        return facts.get("model") if facts.get("model_settings") == self.recipe.model.result_digest() else None
+
+    async def open_model(self) -> None:
+        """Open the model now and record which one it is. Raises `ModelError`."""
+        await self.model.open()
+        self.folder.record({"model": self.model.identity(), "model_settings": self.recipe.model.result_digest()})
+
+    # --------------------------------------------------------------------------------- what stages are built from
+
+    def section(self, name: str) -> Any:
+        """A section of the recipe: a stage's, or one that several stages share. Raises `RecipeError`."""
+        if name in type(self.recipe).model_fields:
+            return getattr(self.recipe, name)
+        settings = self.places[name].settings
+        assert settings is not None, f"the stage {name} has no settings"
+        return read_section(settings, f"own.{name}", self.recipe.own.get(name, {}))
+
+    def question(self, stage: str, wanted: tuple[str, ...], examples: int, sampling: Sampling) -> Question:
+        """A few-shot question to the model, drawn and seeded as the recipe says; the model must be open or known."""
+        recipe = self.recipe
+        return Question(
+            self.model, self.few_shot, stage, wanted, examples, recipe.few_shot.draws, sampling, recipe.random_seed
+        )
+
+    # ------------------------------------------------------------------------------- what decides a stage's rows
+
+    def deciding(self, *sections: str) -> dict[str, Any]:
+        """All settings of these sections that decide rows, as `section.setting`."""
+        found: dict[str, Any] = {}
+        for name in sections:
+            settings: Section = self.section(name)
+            found |= {f"{name}.{setting}": value for setting, value in settings.deciding().items()}
+        return found
+
+    def asking(self, stage: str) -> Mapping[str, Any]:
+        """What decides a model's answers besides the stage's own settings. The weights themselves are watched by
+        `OnDemandModel`: another model under the same name is refused."""
+        recipe = self.recipe
+        return {
+            **self.deciding("model"),
+            "random_seed": recipe.random_seed,
+            "few_shot.draws": recipe.few_shot.draws,
+            f"few-shot texts of {stage}": self.few_shot.stage_digest(stage),
+        }
+
+    def benchmarks(self) -> Mapping[str, Any]:
+        """Which benchmarks rows are compared with, by version."""
+        known = self.decontaminator.describe() if self.decontaminator else []
+        return {
+            "selection.decontaminate": self.recipe.selection.decontaminate,
+            BENCHMARK_VERSIONS: [f"{one['name']} {one['version']}" for one in known],
+        }
+
+    def check_examples(self, stage: str, count: int) -> Sequence[str]:
+        """What is wrong when a stage wants more worked examples than the few-shot file has."""
+        try:
+            self.few_shot.pool(stage, count)
+        except FewShotError as error:
+            return [str(error)]
+        return []

@@ -1,0 +1,40 @@
+"""Examples → the data set: Parquet files with a card, in RUN/dataset."""
+
+from __future__ import annotations
+
+from selfcodealign.dataset.write import CardFacts, write_dataset
+from selfcodealign.recipe import recipe_toml
+from selfcodealign.rows import Example
+from selfcodealign.stages import Last
+from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
+
+
+async def publish(context: Context) -> None:
+    """Write the data set and its card again, from the rows as they are now."""
+    after = context.places["dataset"].after
+    assert after is not None
+    examples = context.folder.open(after, Example)
+    stages = context.folder.stages()
+    # A claim of what was done, not of what was asked for: the stage that chose the examples must have compared them.
+    compared = any(
+        one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__
+    )
+    facts = CardFacts(
+        recipe_toml=recipe_toml(context.recipe),
+        run=context.folder.facts(),
+        funnel=[(stage.name, stage.books()) for stage in stages],
+        benchmarks=context.decontaminator.describe() if compared and context.decontaminator else [],
+    )
+    with context.folder.connect() as connection:
+        rows = examples.shards.sorted_rows(connection, examples.description.row_id)
+        write_dataset(context.folder.path / "dataset", rows, examples.books().kept, facts)
+
+
+DATASET = Last(
+    name="dataset",
+    takes=Example,
+    output="dataset",
+    rewritten=True,
+    decided_by=lambda context: {},
+    run=publish,
+)

@@ -1,0 +1,171 @@
+"""What becomes of the rows that an earlier run has left: one decision for each stage, taken before any work.
+
+A run carries these decisions out, and a dry run prints them: both say the same sentences, from the same comparison.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+from selfcodealign.errors import RunFolderError
+from selfcodealign.run_folder.folder import Description, StageFolder, superseded_name
+from selfcodealign.stages import Each, Last, Source, Whole
+from selfcodealign.stages.context import Context
+from selfcodealign.stages.journey import Step
+
+#: Changes that a sentence spells out; further ones are counted.
+TOLD_CHANGES = 3
+#: Longest value that a sentence shows whole.
+VALUE_CHARACTERS = 60
+
+
+class Action(StrEnum):
+    """What a run does in a stage."""
+
+    BEGIN = "begin"  # nothing is there
+    START_AGAIN = "start again"  # something that decides the rows has changed: the earlier rows move to superseded/
+    RESUME = "resume"  # rows are missing
+    UPDATE = "update"  # complete, but the rows that come in may differ
+    REST = "rest"  # complete, and nothing differs: the stage is not touched
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a run does in one stage, and the sentence that says so."""
+
+    step: Step
+    action: Action
+    decided_by: Mapping[str, Any]
+    sentence: str
+
+
+def describe_rows(step: Step) -> Description:
+    """How stage.json describes the rows of a stage."""
+    kind = step.place.gives
+    assert kind is not None
+    return Description(kind.__name__, kind.id_field, step.parent, step.place.after)
+
+
+def plan(context: Context, steps: Sequence[Step]) -> list[Decision]:
+    """Decide about all stages, in order. Raises `RunFolderError` when the folder holds a run of another journey."""
+    check_journey(context)
+    made: dict[str, Decision] = {}
+    settled = True  # the rows that come in are those of the earlier run
+    for step in steps:
+        decided_by = json.loads(json.dumps(step.stage.decided_by(context)))
+        if isinstance(step.stage, Last):
+            behind = [made[name].action is Action.REST for name in step.stage.follows if name in made]
+            same = all(behind) and (settled or step.stage.takes is None)
+            action, sentence = _decide_last(context, step, decided_by, same)
+        else:
+            action, sentence = _decide_rows(context, step, decided_by, settled)
+            settled = action is Action.REST
+        made[step.name] = Decision(step, action, decided_by, f"{step.name}: {sentence}")
+    return list(made.values())
+
+
+def check_journey(context: Context) -> None:
+    """Raise `RunFolderError` when the folder holds rows that this journey has no place for."""
+    folder = context.folder
+    names = list(context.places)
+    place = -1
+    for stage in folder.stages():
+        if stage.name not in names or names.index(stage.name) < place:
+            why = "leaves out" if stage.name not in names else "has at another place"
+            raise RunFolderError(
+                f"{folder.path} holds a run of another journey ({', '.join(folder.journey())}): it has rows of the "
+                f'stage "{stage.name}", which this journey {why}; choose another --out'
+            )
+        place = names.index(stage.name)
+
+
+def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], settled: bool) -> tuple[Action, str]:
+    stored = context.folder.look_at(step.name)
+    if stored is None:
+        return Action.BEGIN, "from the beginning"
+    changes = explain_changes(
+        _with_rows(stored.decided_by, stored.description), _with_rows(decided_by, describe_rows(step))
+    )
+    if changes:
+        where = superseded_name(stored.path).relative_to(context.folder.path)
+        return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}"
+    if not stored.finished:
+        return Action.RESUME, f"resumes; so far {stored.books().summary()}"
+    if not stored.intact:
+        return Action.RESUME, "resumes, because files of it are missing"
+    return _decide_finished(step, stored, settled)
+
+
+def _decide_finished(step: Step, stored: StageFolder[Any], settled: bool) -> tuple[Action, str]:
+    books = stored.books().summary()
+    if isinstance(step.stage, Source):
+        return Action.REST, f"finished ({books}); its sources are not read again"
+    if settled:
+        return Action.REST, f"finished ({books})"
+    if isinstance(step.stage, Whole):
+        return Action.UPDATE, "compares all rows again, because the rows that come in may differ"
+    return Action.UPDATE, (
+        f"keeps its rows ({books}) and works on inputs that are new; rows of inputs that are gone move to superseded/"
+    )
+
+
+def _decide_last(context: Context, step: Step, decided_by: Mapping[str, Any], same: bool) -> tuple[Action, str]:
+    stage = step.stage
+    assert isinstance(stage, Last)
+    output = context.folder.path / stage.output
+    if not output.exists():
+        return Action.BEGIN, "from the beginning"
+    if stage.rewritten:
+        return Action.UPDATE, f"{stage.output}/ is written again"
+    changes = explain_changes(stored_facts(context, step.name).get("decided_by", {}), decided_by)
+    if changes:
+        where = superseded_name(output).relative_to(context.folder.path)
+        return Action.START_AGAIN, f"starts again because {changes}; the earlier {stage.output}/ moves to {where}"
+    if not stage.is_complete(context):
+        return Action.RESUME, f"resumes what {stage.output}/ holds"
+    if same:
+        return Action.REST, f"finished; {stage.output}/ stays"
+    return Action.UPDATE, f"{stage.output}/ stays if what it is made from is the same in the end, else it starts again"
+
+
+def stored_facts(context: Context, name: str) -> dict[str, Any]:
+    """What run.json says of a last stage: `decided_by` and `made_from`."""
+    return context.folder.facts().get("last_stages", {}).get(name, {})
+
+
+def explain_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs, in words, with both values; empty when nothing does.
+
+    >>> explain_changes({"random_seed": 0, "a.b": 1}, {"random_seed": 1, "a.b": 1})
+    'random_seed changed from 0 to 1'
+    """
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    told = [f"{name} changed from {_show(before.get(name))} to {_show(now.get(name))}" for name in names[:TOLD_CHANGES]]
+    if len(names) > TOLD_CHANGES:
+        told.append(f"{len(names) - TOLD_CHANGES} more changed")
+    return ", ".join(told)
+
+
+def _with_rows(decided_by: Mapping[str, Any], rows: Description) -> dict[str, Any]:
+    return {**decided_by, "the type of its rows": rows.kind, "what names their parents": rows.parent}
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "unset"
+    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else f'"{value}"'
+    return text if len(text) <= VALUE_CHARACTERS else f"{text[: VALUE_CHARACTERS - 1]}…"
+
+
+def parts(decisions: Sequence[Decision]) -> Iterator[list[Decision]]:
+    """The decisions in groups that are carried out together: neighbours that look at one row at a time are one flow."""
+    for row_wise, group in groupby(decisions, key=lambda one: isinstance(one.step.stage, Each)):
+        if row_wise:
+            yield list(group)
+        else:
+            yield from ([one] for one in group)
