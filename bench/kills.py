@@ -23,7 +23,7 @@ from pathlib import Path
 
 from selfcodealign import run_recipe
 from tests.support.journey import scripted_model, small_recipe, write_sources
-from tests.test_pipeline import KILLED, everything
+from tests.support.runs import KILLED, everything
 
 
 def main() -> None:

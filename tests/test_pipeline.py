@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -16,41 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
-from selfcodealign.engine.local import Progress
 from selfcodealign.errors import ModelError, RecipeError, SourceError
-from selfcodealign.report.funnel import read_funnel
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
-
-#: Measured, not decided: the only fields in which two runs of one recipe may differ.
-MEASURED = ("seconds", "peak_memory_mib")
-
-
-class Told(Progress):
-    """Remembers what a person would be told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
-def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:
-    """All rows of a stage, without what was measured, in a fixed order."""
-    rows = [row for path in sorted((run / stage).glob(f"{kind}-*.parquet")) for row in pq.read_table(path).to_pylist()]
-    plain = [{key: value for key, value in row.items() if key not in MEASURED} for row in rows]
-    return sorted(plain, key=lambda row: json.dumps(row, sort_keys=True, default=str))
-
-
-def everything(run: Path) -> str:
-    """The rows of all stages, comparable."""
-    stages = ("seeds", "near_dedup", "judge", "concepts", "instructions", "distinct", "responses", "selection")
-    found = {f"{stage}/{kind}": rows_of(run, stage, kind) for stage in stages for kind in ("kept", "dropped")}
-    return json.dumps(found, sort_keys=True, default=str)
-
-
-def books(run: Path) -> dict[str, tuple[int, int, dict[str, int]]]:
-    return {one.name: (one.books.entered, one.books.kept, one.books.dropped) for one in read_funnel(run)}
+from tests.support.runs import KILLED, Told, books, everything, rows_of
 
 
 async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path) -> None:
@@ -242,16 +209,6 @@ async def test_a_wrong_stage_or_source_is_refused_before_any_work(tmp_path: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError):
         await run_recipe(small_recipe(tmp_path / "empty"), tmp_path / "run", model=scripted_model())
-
-
-KILLED = """
-import asyncio, sys
-from pathlib import Path
-from selfcodealign import run_recipe
-from tests.support.journey import scripted_model, small_recipe
-recipe = small_recipe(Path(sys.argv[1]), "flush_seconds=0.05")
-asyncio.run(run_recipe(recipe, Path(sys.argv[2]), model=scripted_model(latency=0.01, concurrency=4)))
-"""
 
 
 async def test_killed_again_and_again_a_run_ends_with_the_same_rows(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import Program, Sandbox
-from tests.commands.test_cli import call
+from tests.support.command_line import call
 from tests.support.places import ROOT
-from tests.test_pipeline import books, rows_of
+from tests.support.runs import books, rows_of
 
 SMALL = (
     "--limit=40",

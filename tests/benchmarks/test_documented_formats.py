@@ -17,7 +17,7 @@ from selfcodealign.benchmarks.inside.scripts import same_output
 from selfcodealign.benchmarks.livecodebench import _unpack
 from selfcodealign.benchmarks.problem_files import load_rows
 from selfcodealign.errors import BenchmarkError
-from tests.evaluation.test_grading import judge, read
+from tests.support.grading import judge, read
 from tests.support.places import find_shared
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +10,9 @@ from pathlib import Path
 import pytest
 
 from selfcodealign import run_recipe
+from tests.support.command_line import call
 from tests.support.journey import scripted_model, small_recipe, write_sources
-from tests.test_pipeline import books, rows_of
-
-
-def call(*words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "selfcodealign", *words]
-    whole = {**os.environ, "COLUMNS": "200", **(env or {})}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=whole, check=False)
+from tests.support.runs import books, rows_of
 
 
 @pytest.mark.parametrize("command", ["run", "show", "doctor", "execute", "train", "evaluate", "export"])

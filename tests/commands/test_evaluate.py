@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.test_run import TASKS, row
-from tests.support.benchmark_rows import write_lines
+from tests.support.benchmark_rows import TASKS, arithmetic_row, write_lines
 from tests.support.places import ROOT
 
 
@@ -18,7 +17,9 @@ def test_the_command_prints_one_table_and_says_what_is_wrong(
     """Two files of answers to two benchmarks in one call; wrong names and options end in one line with a fix."""
     from selfcodealign.cli import app, main
 
-    problems = write_lines(tmp_path / "problems.jsonl", [row(number, name) for number, name in enumerate(TASKS)])
+    problems = write_lines(
+        tmp_path / "problems.jsonl", [arithmetic_row(number, name) for number, name in enumerate(TASKS)]
+    )
     rows = [
         {"task_id": f"HumanEval/{n}", "completion": f"    return {text}\n"} for n, text in enumerate(TASKS.values())
     ]

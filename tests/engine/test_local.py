@@ -15,7 +15,7 @@ from selfcodealign.engine.local import Progress, each, whole
 from selfcodealign.errors import BooksDoNotBalance, ModelError, RunFolderError
 from selfcodealign.rows import Concepts, Dropped, Seed, digest
 from selfcodealign.run_folder.folder import RunFolder, Stage
-from tests.run_folder.test_shards import make_seed
+from tests.support.rows import make_seed
 
 
 async def write_concepts(seed: Seed) -> list[Concepts | Dropped]:

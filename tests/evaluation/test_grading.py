@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 
-from selfcodealign.benchmarks import Benchmark, Outcome, Problem
+from selfcodealign.benchmarks import Outcome
 from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.benchmarks.problem_files import load_rows
-from selfcodealign.evaluation.grading import Judging, judge_all
-from selfcodealign.settings import ExecutionSettings
 from tests.support.benchmark_rows import evalplus_row
+from tests.support.grading import Work, judge, read
 from tests.support.places import find_shared
-
-Work = tuple[Benchmark[Any], Problem, Sequence[str]]
-
-
-def judge(*work: Work) -> list[list[Outcome]]:
-    async def run() -> list[list[Outcome]]:
-        async with Judging(ExecutionSettings()) as judging:
-            return await judge_all(judging, list(work))
-
-    return asyncio.run(run())
-
-
-def read(name: str, *rows: dict[str, Any]) -> tuple[Benchmark[Any], list[Problem]]:
-    benchmark = find_benchmark(name)
-    return benchmark, benchmark.problems(rows)
-
 
 HEAD = "def add_all(numbers):\n"
 ANSWERS = {

@@ -16,26 +16,13 @@ from selfcodealign.evaluation.asking import open_chat_format
 from selfcodealign.models import Sampling
 from selfcodealign.models.scripted import ScriptedModel
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings
-from tests.support.benchmark_rows import evalplus_row, read_lines, write_lines
+from tests.support.benchmark_rows import TASKS, arithmetic_row, read_lines, write_lines
 from tests.support.places import find_shared
-
-TASKS = {"add": "a + b", "subtract": "a - b", "multiply": "a * b", "larger": "max(a, b)"}
-
-
-def row(number: int, name: str) -> dict[str, Any]:
-    return evalplus_row(
-        task_id=f"HumanEval/{number}",
-        prompt=f'def {name}(a, b):\n    """Compute {name} of a and b."""\n',
-        entry_point=name,
-        canonical_solution=f"    return {TASKS[name]}\n",
-        base_input=[[3, 2]],
-        plus_input=[[0, -1], [7, 7]],
-    )
 
 
 @pytest.fixture
 def problems(tmp_path: Path) -> Path:
-    return write_lines(tmp_path / "problems.jsonl", [row(number, name) for number, name in enumerate(TASKS)])
+    return write_lines(tmp_path / "problems.jsonl", [arithmetic_row(number, name) for number, name in enumerate(TASKS)])
 
 
 def run(
@@ -88,7 +75,7 @@ def test_a_model_that_knows_everything_scores_full_marks_in_every_mode(
         assert prompt.count("## Example") == 2
         assert "</response>" in sampling.stop
     else:
-        assert prompt == row(0, "add")["prompt"]
+        assert prompt == arithmetic_row(0, "add")["prompt"]
         assert "\ndef " in sampling.stop
 
 
@@ -144,7 +131,7 @@ def test_results_come_in_our_format_and_in_evalplus(tmp_path: Path, problems: Pa
     entry = found["eval"]["HumanEval/2"][0]
     assert entry == {
         "task_id": "HumanEval/2",
-        "solution": row(2, "multiply")["prompt"] + "    return 6\n",
+        "solution": arithmetic_row(2, "multiply")["prompt"] + "    return 6\n",
         "base_status": "pass",
         "plus_status": "fail",
         "base_fail_tests": [],

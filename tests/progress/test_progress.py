@@ -10,7 +10,7 @@ from rich.console import Console
 from selfcodealign.progress.terminal import Lines, Live, summarise
 from selfcodealign.rows import Dropped
 from selfcodealign.run_folder.folder import Books
-from tests.run_folder.test_shards import make_seed
+from tests.support.rows import make_seed
 
 
 def drop(reason: str) -> Dropped:

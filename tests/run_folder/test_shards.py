@@ -11,26 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfcodealign.errors import RunFolderError
-from selfcodealign.rows import Concepts, Dropped, Seed, digest
+from selfcodealign.rows import Concepts, Seed, digest
 from selfcodealign.run_folder.shards import Shards
-
-
-def make_seed(number: int, text: str = "def f(x):\n    return x\n") -> Seed:
-    return Seed(
-        seed_id=digest("seed", number),
-        source_id=digest("file", number),
-        seed=text,
-        function="f",
-        origin="here",
-        source_path="a.py",
-        source_line=number,
-        commit="",
-        licence="MIT",
-    )
-
-
-def make_drop(number: int) -> Dropped:
-    return Dropped(parent=digest("file", number), reason="no_docstring", detail="", row={"function": "g"})
+from tests.support.rows import make_drop, make_seed
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:

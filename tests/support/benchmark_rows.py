@@ -29,3 +29,19 @@ def evalplus_row(**changes: Any) -> dict[str, Any]:
         "atol": 0,
     }
     return row | changes
+
+
+#: Functions of two numbers, by name.
+TASKS = {"add": "a + b", "subtract": "a - b", "multiply": "a * b", "larger": "max(a, b)"}
+
+
+def arithmetic_row(number: int, name: str) -> dict[str, Any]:
+    """The task `name` of `TASKS`, in the format of EvalPlus's release file."""
+    return evalplus_row(
+        task_id=f"HumanEval/{number}",
+        prompt=f'def {name}(a, b):\n    """Compute {name} of a and b."""\n',
+        entry_point=name,
+        canonical_solution=f"    return {TASKS[name]}\n",
+        base_input=[[3, 2]],
+        plus_input=[[0, -1], [7, 7]],
+    )

@@ -14,7 +14,7 @@ from selfcodealign.errors import ModelError
 from selfcodealign.training import Note, Proof, Step, train
 from selfcodealign.training.launch import read_event, write_event
 from selfcodealign.training.masking import Piece
-from tests.training.test_train import FAST
+from tests.support.tiny_model import FAST
 
 
 def test_two_processes_learn_what_one_learns(tiny_base: Path, dataset: Path, tmp_path: Path):

@@ -18,9 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training import Note, Proof, Step, TrainResult, train
-from tests.support.tiny_model import make_model, write_rows
-
-FAST = TrainSettings(learning_rate=1e-2, epochs=2, batch=8, precision="float32", device="cpu")
+from tests.support.tiny_model import FAST, make_model, write_rows
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,335 @@
+"""Which verified answers become the data set: what each filter drops, and what looks like it and stays."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from selfcodealign.benchmarks.texts import BenchmarkTexts
+from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.rows import Dropped, Example, Response
+from selfcodealign.settings import SelectionSettings
+from selfcodealign.stages import selection
+from selfcodealign.stages.selection import defined_names, select_examples
+from tests.support.rows import make_response, store_and_sort
+
+#: The measured share of damaged answers that the tests notice, and the least of it that a recipe asks for.
+SCORE, MIN_SCORE = "test_strength", "min_test_strength"
+TASK = "Count the valleys that a hiker walks through on a path."
+BENCHMARK = Decontaminator([BenchmarkTexts("own", "1", [("Own/0", [TASK])])])
+#: The id of the row before the one that a filter looks at; in the details below it is a pattern.
+FIRST = make_response(1).id
+
+Changes = Mapping[str, Any]
+
+
+def select(*rows: Response, **settings: Any) -> dict[str, Example | Dropped]:
+    """The outcome of each row by its id, under the shipped settings with these changes."""
+    asked = SelectionSettings().model_copy(update=settings)
+    outcomes = list(select_examples(lambda: rows, {row.instruction_id: (4, 3) for row in rows}, asked, BENCHMARK))
+    assert [one.parent if isinstance(one, Dropped) else one.id for one in outcomes] == [row.id for row in rows]
+    return {row.id: outcome for row, outcome in zip(rows, outcomes, strict=True)}
+
+
+def fenced(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+def words(start: int, stop: int) -> str:
+    """Text whose share in common with another such text is that of their numbers."""
+    return " ".join(f"word{number}" for number in range(start, stop))
+
+
+def steps(name: str, start: int, stop: int) -> str:
+    """A function of one step a line."""
+    return f"def {name}():\n" + "\n".join(f"    step_{number} = {number}" for number in range(start, stop))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What a filter does with the second of two rows.
+
+    `first` and the others are what the rows have of their own. `drops` are variants of the second row that must go,
+    each with a pattern of the drop's detail; `keeps` are near misses that must stay, and `settings` hold for all.
+    """
+
+    reason: str
+    drops: Sequence[tuple[Changes, str]]
+    keeps: Sequence[Changes]
+    first: Changes = field(default_factory=dict)
+    settings: Changes = field(default_factory=dict)
+
+
+FILTERS = (
+    Filter(
+        "unfinished",
+        drops=[
+            ({"response": fenced("def f(): ...  # ToDo: the rest")}, "todo"),
+            ({"response": fenced("def f(): raise NotImplementedError")}, "notimplemented"),
+            ({"tests": "# your code HERE"}, "your code here"),
+        ],
+        keeps=[
+            {"response": fenced("def f(): ...  # nothing to do")},
+            {"instruction": "Write a parser of TODO lines."},
+        ],
+    ),
+    Filter(
+        "unfinished",
+        settings={"unfinished_words": ["stub"]},
+        drops=[({"response": fenced("def f(): ...  # a Stub")}, "stub")],
+        keeps=[{"response": fenced("def f(): ...  # todo")}],
+    ),
+    Filter(
+        "long_instruction",
+        settings={"max_instruction_words": 5},
+        drops=[({"instruction": "Add the first\nand the last."}, "6 words")],
+        keeps=[{"instruction": "Add the first and last."}],
+    ),
+    Filter(
+        "one_per_instruction",
+        first={"instruction_id": "0a"},
+        drops=[({"instruction_id": "0a"}, "0a")],
+        keeps=[{"instruction_id": "0b"}],
+    ),
+    Filter(
+        "same_instruction",
+        settings={"near_dedup": []},  # to which punctuation does not count
+        first={"instruction": "Add two numbers."},
+        drops=[({"instruction": "Add  two\n\tnumbers ."}, FIRST)],
+        keeps=[{"instruction": "add two numbers."}, {"instruction": "Add two numbers!"}],
+    ),
+    Filter(
+        "same_response",
+        first={"response": fenced("print(1)")},
+        drops=[({"response": fenced("print( 1 )\n")}, FIRST)],
+        keeps=[{"response": fenced("print(2)")}, {"response": fenced("Print(1)")}],
+    ),
+    Filter(
+        "same_names",
+        settings={"near_dedup": []},
+        first={"response": fenced("def add(a, b): return a + b\nclass Sum: pass")},
+        drops=[
+            ({"response": fenced("class Sum: size = 1\nasync def add(*numbers): return sum(numbers)")}, FIRST),
+            ({"response": "Two parts:\n" + fenced("def add(): ...") + "\nand\n" + fenced("class Sum: ...")}, FIRST),
+        ],
+        keeps=[
+            {"response": fenced("def add(a, b): return a + b")},
+            {"response": fenced("def add(a, b): return a + b\nclass Sum: pass\nclass Difference: pass")},
+            {"response": fenced("def add(a, b):\n    class Sum: pass\n    return a + b")},
+            {"response": fenced("def add(a, b): return a + b\nSum = None")},
+            {"response": fenced("def add(a, b): return a + b\nclass Sum: pass\nit does not parse")},
+        ],
+    ),
+    Filter(
+        "near_instruction",
+        first={"instruction": words(0, 60)},
+        drops=[({"instruction": words(2, 60)}, FIRST + r" \((0\.9\d|1\.00)\)")],
+        keeps=[{"instruction": words(20, 80)}],
+    ),
+    Filter(
+        "near_response",
+        first={"response": words(0, 60) + fenced("def f(): ...")},
+        drops=[({"response": words(2, 60) + fenced("def g(): ...")}, FIRST + r" \(0\.[789]\d\)")],
+        keeps=[{"response": words(20, 80) + fenced("def g(): ...")}],
+    ),
+    Filter(
+        "near_code",
+        first={"response": words(0, 60) + "\n" + fenced(steps("f", 0, 20))},
+        drops=[({"response": words(100, 160) + "\n" + fenced(steps("g", 0, 20))}, FIRST + r" \(0\.[789]\d\)")],
+        keeps=[{"response": words(100, 160) + "\n" + fenced(steps("g", 8, 28))}],
+    ),
+    Filter(
+        "contaminated",
+        drops=[
+            ({"instruction": f"Please: {TASK.upper()}"}, "own Own/0"),
+            ({"response": f"# {TASK}"}, "own Own/0"),
+            ({"tests": TASK.replace(" ", "\n")}, "own Own/0"),
+        ],
+        keeps=[{"instruction": TASK.replace("path", "road")}, {"completion": TASK}],
+    ),
+    Filter(
+        "weak_tests",
+        settings={MIN_SCORE: 0.5},
+        drops=[({SCORE: score}, f"{score:.2f} of the damaged answers noticed") for score in (0.0, 0.49)],
+        keeps=[{SCORE: score} for score in (0.5, math.nan)],  # NaN: not measured
+    ),
+)
+DROPS = [
+    pytest.param(one, changes, detail, id=f"{one.reason}: {', '.join(changes)}")
+    for one in FILTERS
+    for changes, detail in one.drops
+]
+KEEPS = [
+    pytest.param(one, changes, id=f"{one.reason}: {', '.join(changes)}") for one in FILTERS for changes in one.keeps
+]
+
+
+@pytest.mark.parametrize(("one", "changes", "detail"), DROPS)
+def test_a_filter_drops_what_it_is_for(one: Filter, changes: Changes, detail: str) -> None:
+    """The row goes with the filter's reason and what was seen, its fields are told, and the row before it stays."""
+    first, second = make_response(1, **one.first), make_response(2, **changes)
+    outcomes = select(first, second, **one.settings)
+    dropped = outcomes[second.id]
+    assert isinstance(outcomes[first.id], Example)
+    assert isinstance(dropped, Dropped)
+    assert dropped.reason == one.reason
+    assert re.fullmatch(detail, dropped.detail), dropped.detail
+    assert dropped.row == second.fields()
+
+
+@pytest.mark.parametrize(("one", "changes"), KEEPS)
+def test_a_filter_keeps_what_only_looks_like_it(one: Filter, changes: Changes) -> None:
+    """A near miss becomes an example, and so does the row before it."""
+    outcomes = select(make_response(1, **one.first), make_response(2, **changes), **one.settings)
+    assert all(isinstance(outcome, Example) for outcome in outcomes.values()), outcomes
+
+
+def test_every_filter_that_the_module_names_is_in_the_table() -> None:
+    """A new reason has to come with a row that it drops and one that it keeps."""
+    assert named_filters() <= {one.reason for one in FILTERS if one.drops and one.keeps}
+    assert len(named_filters()) == 11
+
+
+def named_filters() -> set[str]:
+    lines = [line for line in (selection.__doc__ or "").splitlines() if line.startswith("    ")]
+    return {name for line in lines for name in line.strip().partition("  ")[0].split(", ")}
+
+
+def test_a_row_is_dropped_by_the_first_filter_that_wants_it() -> None:
+    """A row with every fault: as one fault after another is mended, the reasons come in the documented order."""
+    first = make_response(1, instruction=words(0, 60), response=words(0, 90) + "\n" + fenced(steps("f", 0, 40)))
+    row = {"response": first.response, "instruction": words(0, 300), "tests": f"# todo\n{TASK}", SCORE: 0.1}
+    mended: Sequence[tuple[Changes, str]] = (
+        ({"instruction_id": first.instruction_id}, "unfinished"),
+        ({"tests": TASK}, "long_instruction"),
+        ({"instruction": first.instruction}, "weak_tests"),
+        ({SCORE: 1.0}, "one_per_instruction"),
+        ({"instruction_id": "02"}, "same_instruction"),
+        ({"instruction": words(2, 60)}, "same_response"),
+        ({"response": words(0, 90) + "\n" + fenced(steps("f", 2, 40))}, "same_names"),
+        ({"response": words(0, 90) + "\n" + fenced(steps("g", 2, 40))}, "near_instruction"),
+        ({"instruction": words(60, 120)}, "near_response"),
+        ({"response": words(90, 180) + "\n" + fenced(steps("g", 2, 40))}, "near_code"),
+        ({"response": "I do not know."}, "contaminated"),
+    )
+    for change, reason in mended:
+        row |= change
+        second = make_response(2, **row)
+        outcome = select(first, second, **{MIN_SCORE: 0.5})[second.id]
+        assert isinstance(outcome, Dropped), reason
+        assert outcome.reason == reason
+    assert isinstance(select(first, make_response(2, **row | {"tests": ""}))["0000000000000002"], Example)
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "second"),
+    [
+        ({"same_names": False}, {"response": fenced("def f(): return 1")}, {"response": fenced("def f(): return 22")}),
+        ({"near_dedup": ["code"]}, {"instruction": words(0, 60)}, {"instruction": words(1, 60)}),
+        ({"jaccard": 1.0}, {"instruction": words(0, 60)}, {"instruction": words(5, 60)}),
+        ({"unfinished_words": []}, {}, {"tests": "# TODO"}),
+    ],
+)
+def test_a_filter_that_is_off_drops_nothing(settings: Changes, first: Changes, second: Changes) -> None:
+    """What the shipped settings drop stays where the recipe says so."""
+    rows = make_response(1, **first), make_response(2, **second)
+    assert isinstance(select(*rows)[rows[1].id], Dropped)
+    assert isinstance(select(*rows, **settings)[rows[1].id], Example)
+
+
+def test_without_benchmarks_nothing_is_contaminated() -> None:
+    """No decontaminator, no comparison."""
+    row = make_response(1, instruction=TASK)
+    (outcome,) = select_examples(lambda: [row], {row.instruction_id: (1, 1)}, SelectionSettings(), None)
+    assert isinstance(outcome, Example)
+
+
+def test_an_answer_that_is_dropped_for_itself_leaves_its_instruction_to_the_next() -> None:
+    """The draw of one answer per instruction is among those that the earlier filters leave."""
+    same = {"instruction_id": "0a", "instruction": "Add."}
+    rows = [make_response(1, tests="# todo", **same), make_response(2, **same), make_response(3, **same)]
+    outcomes = [one.reason if isinstance(one, Dropped) else "kept" for one in select(*rows).values()]
+    assert outcomes == ["unfinished", "kept", "one_per_instruction"]
+
+
+def test_an_example_is_the_row_and_how_hard_its_task_was() -> None:
+    """All fields stay as they were; the tally gives the draws and the share of them that was verified."""
+    row = make_response(1)
+    (example,) = select_examples(lambda: [row], {row.instruction_id: (8, 2)}, SelectionSettings(), None)
+    assert isinstance(example, Example)
+    assert example.fields() == row.fields() | {"samples": 8, "pass_rate": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("def b(): ...\nclass A: ...\nasync def c(): ...", ["A", "b", "c"]),
+        ("def a(): ...\ndef a(): ...", ["a"]),
+        ("if True:\n    def a(): ...\nb = lambda: 1", []),
+        ("def a(:", []),
+        ("\0", []),
+        ("", []),
+    ],
+)
+def test_defined_names_are_those_of_the_top_level(code: str, names: list[str]) -> None:
+    """Sorted, each once; code that does not parse defines nothing."""
+    assert defined_names(code) == names
+
+
+@st.composite
+def many_responses(draw: st.DrawFn) -> list[Response]:
+    """Rows that often have the same instruction, response or names as others, or nearly so, or a fault."""
+    near = st.integers(0, 6).map(lambda start: words(3 * start, 3 * start + 40))
+    name, first_step = st.sampled_from("fgh"), st.integers(0, 6)
+    code = st.builds(lambda name, start: fenced(steps(name, start, start + 20)), name, first_step)
+    changes = st.fixed_dictionaries(
+        {
+            "instruction_id": st.integers(1, 8).map("{:016x}".format),
+            "instruction": near | st.sampled_from(["Add.", "A d d.", "Sort.", TASK]),
+            "response": code | near | st.sampled_from(["1", "def f(): ...", "# fixme"]),
+            "tests": st.sampled_from(["", "", "# TODO", TASK]),
+            SCORE: st.sampled_from([0.0, 0.5, 1.0, math.nan]),
+        }
+    )
+    return [make_response(number, **one) for number, one in enumerate(draw(st.lists(changes, max_size=10)))]
+
+
+STRICT = {MIN_SCORE: 0.5, "permutations": 64}
+
+
+def told(outcomes: Mapping[str, Example | Dropped]) -> dict[str, str]:
+    return {key: f"{one.reason} {one.detail}" if isinstance(one, Dropped) else "kept" for key, one in outcomes.items()}
+
+
+@hypothesis_settings(max_examples=20, deadline=None)
+@given(rows=many_responses(), data=st.data())
+def test_ids_decide_and_not_the_order_in_which_rows_were_made(rows: list[Response], data: st.DataObject) -> None:
+    """Stored in any order and read back as the engine reads them, the same rows have the same outcomes."""
+    made = data.draw(st.permutations(rows))
+    assert told(select(*store_and_sort(made, Response, "instruction_id"), **STRICT)) == told(select(*rows, **STRICT))
+
+
+@hypothesis_settings(max_examples=50, deadline=None)
+@given(rows=many_responses())
+def test_a_second_selection_keeps_all_that_the_first_kept(rows: list[Response]) -> None:
+    """No kept row is a reason to drop another one."""
+    outcomes = select(*rows, **STRICT)
+    kept = [row for row in rows if isinstance(outcomes[row.id], Example)]
+    assert set(told(select(*kept, **STRICT)).values()) <= {"kept"}
+
+
+@hypothesis_settings(max_examples=50, deadline=None)
+@given(rows=many_responses())
+def test_a_drop_names_an_earlier_row(rows: list[Response]) -> None:
+    """Of two rows that are alike the first stays, so what a drop was compared with has a smaller id."""
+    for row_id, outcome in select(*rows, **STRICT).items():
+        if isinstance(outcome, Dropped) and outcome.reason.startswith(("same_", "near_")):
+            assert outcome.detail.partition(" ")[0] < row_id
