@@ -90,7 +90,10 @@ async def test_another_random_seed_draws_everything_anew(tmp_path: Path) -> None
     told = Told()
     await run_recipe(small_recipe(sources, "random_seed=1"), tmp_path / "run", progress=told, model=scripted_model())
     assert not before & {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
-    assert any(line.startswith("concepts: settings have changed") for line in told.lines)
+    assert any(
+        line.startswith("concepts: starts again because random_seed changed from 0 to 1; its earlier rows move to")
+        for line in told.lines
+    )
     assert (tmp_path / "run" / "superseded" / "concepts-1").is_dir()
 
 
@@ -103,7 +106,11 @@ async def test_a_setting_that_matters_to_one_stage_leaves_the_earlier_ones(tmp_p
     recipe = small_recipe(sources, "responses.temperature=0.9")
     await run_recipe(recipe, tmp_path / "run", progress=told, model=scripted_model())
     assert rows_of(tmp_path / "run", "instructions") == instructions
-    assert [line.split(":")[0] for line in told.lines if "settings have changed" in line] == ["responses"]
+    changed = [line for line in told.lines if "starts again" in line]
+    assert changed == [
+        "responses: starts again because responses.temperature changed from 0.7 to 0.9; its earlier rows move to "
+        "superseded/responses-1"
+    ]
 
 
 async def test_a_free_setting_keeps_all_work(tmp_path: Path) -> None:
@@ -157,7 +164,7 @@ async def test_without_concepts_instructions_come_from_the_seed(tmp_path: Path) 
         prompts.append(prompt)
         return answer(prompt, sampling, seed)
 
-    recipe = small_recipe(write_sources(tmp_path / "source", 3), "concepts.enabled=false")
+    recipe = small_recipe(write_sources(tmp_path / "source", 3), without=["concepts"])
     await run_recipe(recipe, tmp_path / "run", until="instructions", model=ScriptedModel(watch))
     assert len(prompts) == 3
     assert all("<snippet>" in prompt and "<properties>" not in prompt for prompt in prompts)
@@ -166,7 +173,7 @@ async def test_without_concepts_instructions_come_from_the_seed(tmp_path: Path) 
 
 async def test_the_judge_drops_seeds_the_model_says_no_to(tmp_path: Path) -> None:
     """Yes stays, no goes; the judge is asked greedily."""
-    recipe = small_recipe(write_sources(tmp_path / "source", 20), "judge.enabled=true")
+    recipe = small_recipe(write_sources(tmp_path / "source", 20), added=["judge"])
     await run_recipe(recipe, tmp_path / "run", until="judge", model=scripted_model())
     entered, kept, dropped = books(tmp_path / "run")["judge"]
     assert entered == 20

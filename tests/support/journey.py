@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from selfcodealign import Sampling, ScriptedModel
+from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.recipe import load_recipe
 from selfcodealign.settings import Recipe
+from selfcodealign.stages.journey import edit_journey
 
 WORDS = ["alder", "birch", "cedar", "daphne", "elder", "fir", "gorse", "hazel", "iris", "juniper"]
 
@@ -51,9 +54,9 @@ def scripted_model(**options: object) -> ScriptedModel:
     return ScriptedModel(answer, **options)  # type: ignore[arg-type]
 
 
-def small_recipe(sources: Path, *settings: str) -> Recipe:
+def small_recipe(sources: Path, *settings: str, added: Sequence[str] = (), without: Sequence[str] = ()) -> Recipe:
     """The shipped defaults with little to do: no near-dedup worth the name, four samples, two workers."""
-    return load_recipe(
+    recipe = load_recipe(
         sources.parent / _empty_recipe(sources.parent),
         [
             f'seeds.sources=["{sources}"]',
@@ -67,6 +70,7 @@ def small_recipe(sources: Path, *settings: str) -> Recipe:
             *settings,
         ],
     )
+    return recipe.model_copy(update={"journey": edit_journey(recipe.journey, added, without, CATALOGUE)})
 
 
 def _empty_recipe(folder: Path) -> str:

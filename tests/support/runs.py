@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from selfcodealign.engine.local import Progress
+from selfcodealign.progress import Progress
 from selfcodealign.report.funnel import read_funnel
 
 #: Measured, not decided: the only fields in which two runs of one recipe may differ.

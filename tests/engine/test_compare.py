@@ -1,0 +1,36 @@
+"""A stage that compares rows is made again from all of them, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from selfcodealign.engine.compare import compare
+from selfcodealign.errors import BooksDoNotBalance
+from selfcodealign.progress import Progress
+from selfcodealign.rows import Dropped, Seed
+from selfcodealign.run_folder.folder import Description, RunFolder
+from tests.support.flows import SEEDS
+
+
+async def test_every_row_is_kept_or_dropped_and_what_was_there_is_replaced(tmp_path: Path) -> None:
+    """Made again each time from all rows; unequal counts are a defect, and leave the stage as it was."""
+
+    def decide(limit: int) -> Iterator[Seed | Dropped]:
+        for number, seed in enumerate(SEEDS):
+            yield seed if number < limit else Dropped(parent=seed.id, reason="over", detail="", row=seed.fields())
+
+    with RunFolder(tmp_path / "run") as folder:
+        stage = folder.stage("near_dedup", Description("Seed", "seed_id", "seed_id", "seeds"), Seed)
+        for limit in (10, 40):
+            await compare(
+                stage, lambda limit=limit: decide(limit), 60, decided_by={"limit": limit}, progress=Progress()
+            )
+            assert stage.books().kept == limit
+            assert stage.books().dropped == {"over": 60 - limit}
+            assert stage.decided_by == {"limit": limit}
+        with pytest.raises(BooksDoNotBalance, match="61 rows entered, 60 left"):
+            await compare(stage, lambda: decide(1), 61, decided_by={}, progress=Progress())
+        assert stage.books().kept == 40
