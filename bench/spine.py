@@ -17,20 +17,21 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from selfcodealign.engine.local import Progress, each
-from selfcodealign.generation.few_shot_file import load_few_shot
+from selfcodealign.engine.flow import RowWork, flow
 from selfcodealign.models import Sampling
 from selfcodealign.models.scripted import ScriptedModel
-from selfcodealign.rows import Instruction, digest
-from selfcodealign.run_folder.folder import RunFolder
+from selfcodealign.progress import Progress
+from selfcodealign.rows import Instruction, Response, digest
+from selfcodealign.run_folder.folder import Description, RunFolder
 from selfcodealign.sandbox import Program, Status, Verdict
 from selfcodealign.settings import Recipe
+from selfcodealign.stages.context import Context
 from selfcodealign.stages.responses import Answerer
 
 ANSWER = (
@@ -81,33 +82,31 @@ def megabytes() -> float:
 
 
 async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
-    recipe = Recipe()
-    responses = recipe.responses.model_copy(update={"samples": samples, "stop_after_passes": 0})
+    responses = Recipe().responses.model_copy(update={"samples": samples, "stop_after_passes": 0})
+    recipe = Recipe(responses=responses)
     model = ScriptedModel(lambda prompt, sampling, seed: ANSWER)
-    answer = Answerer(
-        model,
-        InstantSandbox(),
-        load_few_shot("python"),
-        responses,
-        recipe.execution,
-        recipe.few_shot,
-        0,
-    )
     memory: list[float] = []
 
     class Watch(Progress):
         done = 0
 
-        def advance(self, outcome: Any) -> None:
+        def advance(
+            self, task: str, count: int = 1, *, kept: int = 0, dropped: Sequence[str] = (), facts: str = ""
+        ) -> None:
             self.done += 1
-            if self.done in (count // 10, count // 2):
+            if self.done in (total // 10, total // 2):
                 memory.append(megabytes())
 
+    total = count
     began = time.perf_counter()
     with RunFolder(folder) as run:
-        stage = run.stage("responses", answer.digest)
-        rows = instructions(count)
-        await each(stage, rows, count, answer, settings={}, concurrency=16, flush_seconds=10.0, progress=Watch())
+        context = Context(recipe, {}, run, given_model=model)
+        context.__dict__["sandbox"] = InstantSandbox()
+        await context.open_model()
+        description = Description("Response", "response_id", "instruction_id", None)
+        stage = run.stage("responses", description, Response)
+        work = RowWork(stage, Answerer(context), 16, {}, from_outside=True)
+        await flow([work], instructions(count), count, flush_seconds=10.0, progress=Watch())
         kept = stage.books().kept
     memory.append(megabytes())
     return {"seconds": time.perf_counter() - began, "kept": kept, "memory": memory}

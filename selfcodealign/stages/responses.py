@@ -82,8 +82,8 @@ def _grow(row: Instruction, response_id: str, sample: int, answer: Answer, verdi
 
 
 def _rows_at_once(context: Context) -> int:
-    """More instructions under way than the model takes at once: some of them are in the sandbox."""
-    at_once = context.model.concurrency + 2 * context.cores
+    """More instructions than the model takes at once: while some are in the sandbox, others keep the model busy."""
+    at_once = 2 * context.model.concurrency + 2 * context.cores
     settings = context.recipe.responses
     return at_once if settings.stop_after_passes else -(-at_once // settings.samples)
 
