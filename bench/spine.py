@@ -23,10 +23,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from selfcodealign.engine.local import Progress, each
+from selfcodealign.engine.local import each
 from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models import Sampling
 from selfcodealign.models.scripted import ScriptedModel
+from selfcodealign.progress import Progress
 from selfcodealign.rows import Instruction, digest
 from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.sandbox import Program, Status, Verdict
@@ -98,8 +99,8 @@ async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
     class Watch(Progress):
         done = 0
 
-        def advance(self, outcome: Any) -> None:
-            self.done += 1
+        def advance(self, task: str, count: int = 1, **told: Any) -> None:
+            self.done += count
             if self.done in (count // 10, count // 2):
                 memory.append(megabytes())
 

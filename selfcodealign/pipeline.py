@@ -27,11 +27,12 @@ from typing import Any
 from selfcodealign import __version__
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.dataset.write import CardFacts, write_dataset
-from selfcodealign.engine.local import Outcome, Progress, each, whole
+from selfcodealign.engine.local import Outcome, each, whole
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
 from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
 from selfcodealign.models import Model
 from selfcodealign.models.on_demand import LateModel, LateSandbox
+from selfcodealign.progress import Progress
 from selfcodealign.recipe import recipe_toml
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.run_folder.folder import KINDS, RunFolder, Stage, write_text

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
-from selfcodealign.engine.local import Progress
 from selfcodealign.errors import ModelError, RecipeError, SourceError
+from selfcodealign.progress import Progress
 from selfcodealign.report.funnel import read_funnel
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
 

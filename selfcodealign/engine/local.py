@@ -13,7 +13,7 @@ import shutil
 import time
 from array import array
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from selfcodealign.errors import BooksDoNotBalance, UserError
+from selfcodealign.progress import Progress
 from selfcodealign.rows import Dropped, Identified, Row
 from selfcodealign.run_folder.folder import Books, Stage
 from selfcodealign.run_folder.shards import Shards
@@ -35,40 +36,6 @@ Outcome = Sequence[R | Dropped]
 MOST_ROWS_IN_MEMORY = 8_000
 #: Rows of a `whole` stage written together.
 WHOLE_BATCH = 4096
-
-
-class Progress:
-    """What a verb tells while it works; this one keeps silent, those in `progress` draw.
-
-    `tokens` gives what the model has read and written since the run began, for whoever draws rates.
-    """
-
-    tokens: Callable[[], tuple[int, int]] = staticmethod(lambda: (0, 0))
-
-    def start(self, name: str, total: int | None) -> None:
-        """Stage `name` begins: `total` parents, None when nobody knows."""
-
-    def skip(self) -> None:
-        """One parent was done by an earlier run."""
-
-    def advance(self, outcome: Outcome[Any]) -> None:
-        """This came of one parent (in a `whole` stage: of as many parents)."""
-
-    def finish(self, name: str, books: Books) -> None:
-        """The stage is complete."""
-
-    def say(self, text: str) -> None:
-        """One line for the person."""
-
-    @contextmanager
-    def training(self) -> Iterator[Callable[[Any], None]]:
-        """Gives what is to be called with each event of a training."""
-        yield lambda event: None
-
-    @contextmanager
-    def evaluating(self) -> Iterator[Any]:
-        """Gives the `EvaluationProgress` of an evaluation; None keeps silent."""
-        yield None
 
 
 async def each(
@@ -99,7 +66,7 @@ async def each(
             entered.append(number)
             place = int(np.searchsorted(done, np.uint64(number)))
             if place < len(done) and done[place] == number:
-                progress.skip()
+                progress.skip(stage.name)
             else:
                 yield row
 
@@ -109,7 +76,7 @@ async def each(
         for row in rows:
             outcome = await work(row)
             buffer.add(outcome)
-            progress.advance(outcome)
+            _advance(progress, stage.name, 1, outcome)
             await buffer.make_room()
 
     try:
@@ -123,7 +90,7 @@ async def each(
     _check_books(stage, parents)
     books = Books(len(parents), *stage.shards.counts())
     stage.finish(settings, books)
-    progress.finish(stage.name, books)
+    progress.finish(stage.name, books.summary())
 
 
 async def whole(
@@ -149,7 +116,7 @@ async def whole(
     while batch := list(islice(rows, WHOLE_BATCH)):
         left += len(batch)
         _Buffer(shards).write([batch])
-        progress.advance(batch)
+        _advance(progress, stage.name, len(batch), batch)
         await asyncio.sleep(0)  # lets Ctrl-C in
     if not left:
         shards.write([], [])
@@ -159,7 +126,12 @@ async def whole(
     Stage(stage.name, fresh, shards, stage.digest, lambda old: old).finish(settings, books)
     shutil.rmtree(stage.folder, ignore_errors=True)
     os.rename(fresh, stage.folder)
-    progress.finish(stage.name, books)
+    progress.finish(stage.name, books.summary())
+
+
+def _advance(progress: Progress, name: str, parents: int, rows: Sequence[Row | Dropped]) -> None:
+    drops = [row.reason for row in rows if isinstance(row, Dropped)]
+    progress.advance(name, parents, kept=len(rows) - len(drops), dropped=drops)
 
 
 class _Buffer(Generic[R]):

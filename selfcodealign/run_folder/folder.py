@@ -54,6 +54,11 @@ class Books:
     kept: int
     dropped: dict[str, int] = field(default_factory=dict)
 
+    def summary(self) -> str:
+        """The account in one line."""
+        drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items())
+        return f"{self.entered} in, {self.kept} kept" + (f"; dropped: {drops}" if drops else "")
+
 
 class Stage(Generic[R]):
     """The folder of one stage.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfcodealign.engine.local import Progress
+from selfcodealign.progress import Progress
 from selfcodealign.rows import digest
 from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.settings import Recipe
@@ -35,5 +35,4 @@ async def compare_models(folder: RunFolder, recipe: Recipe, progress: Progress) 
     if recipe.train.enabled:
         here = recipe.model.model_copy(update={"name": str(tuned), "revision": None, "urls": []})
         candidates.append(Candidate(label="tuned", mode="chat", settings=here))
-    with progress.evaluating() as shown:
-        await evaluate(candidates, settings.benchmarks, scores, settings, recipe.execution, progress=shown)
+    await evaluate(candidates, settings.benchmarks, scores, settings, recipe.execution, progress=progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from selfcodealign.engine.local import Progress
+from selfcodealign.progress import Progress
 from selfcodealign.rows import digest
 from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.settings import Recipe
@@ -18,6 +18,7 @@ def tune_model(folder: RunFolder, recipe: Recipe, examples: Iterable[str], progr
     settings moves to superseded/. Raises `TrainingError`, `ModelError`, `MissingExtra`.
     """
     from selfcodealign.training import train
+    from selfcodealign.training.display import TrainDisplay
 
     settings = recipe.train
     base = settings.model or recipe.model.name
@@ -29,6 +30,5 @@ def tune_model(folder: RunFolder, recipe: Recipe, examples: Iterable[str], progr
             f"train: the rows or the settings have changed, so it starts anew; the earlier model is in {where}"
         )
     folder.record({"tuned": made_of})
-    with progress.training() as tell:
-        train(folder.path, base, tuned, settings, tell)
+    train(folder.path, base, tuned, settings, TrainDisplay(progress))
     return tuned

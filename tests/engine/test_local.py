@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.engine.local import Progress, each, whole
+from selfcodealign.engine.local import each, whole
 from selfcodealign.errors import BooksDoNotBalance, ModelError, RunFolderError
+from selfcodealign.progress import Progress
 from selfcodealign.rows import Concepts, Dropped, Seed, digest
 from selfcodealign.run_folder.folder import RunFolder, Stage
 from tests.run_folder.test_shards import make_seed
