@@ -95,13 +95,14 @@ async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
         0,
     )
     memory: list[float] = []
+    marks = (count // 10, count // 2)
 
     class Watch(Progress):
         done = 0
 
         def advance(self, task: str, count: int = 1, **told: Any) -> None:
             self.done += count
-            if self.done in (count // 10, count // 2):
+            if self.done in marks:
                 memory.append(megabytes())
 
     began = time.perf_counter()

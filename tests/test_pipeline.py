@@ -17,22 +17,12 @@ import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import ModelError, RecipeError, SourceError
-from selfcodealign.progress import Progress
 from selfcodealign.report.funnel import read_funnel
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
+from tests.support.told import Told
 
 #: Measured, not decided: the only fields in which two runs of one recipe may differ.
 MEASURED = ("seconds", "peak_memory_mib")
-
-
-class Told(Progress):
-    """Remembers what a person would be told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:

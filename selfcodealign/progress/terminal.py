@@ -174,7 +174,7 @@ class Live(Drawer):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._screen = Screen(console=console, get_renderable=self._draw, refresh_per_second=4)
+        self._screen = Screen(console=console, get_renderable=self.draw, refresh_per_second=4)
 
     def __enter__(self) -> Self:
         self._screen.start()
@@ -183,7 +183,7 @@ class Live(Drawer):
     def __exit__(self, *exc_info: object) -> None:
         self._screen.stop()
 
-    def _draw(self) -> RenderableType:
+    def draw(self) -> RenderableType:
         """One row per task. Bar, count, elapsed time and time left always fit, then the names, then the facts."""
         tokens = self.tokens()[1]
         with self._lock:

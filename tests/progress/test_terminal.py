@@ -47,7 +47,7 @@ def terminal(width: int = 80) -> Live:
 def frame(live: Live) -> list[str]:
     """The bars as they stand on the screen now."""
     console = Console(file=io.StringIO(), width=live.console.width)
-    console.print(live._draw())
+    console.print(live.draw())
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,13 @@ from typer.testing import CliRunner
 
 from selfcodealign.cli import app
 from selfcodealign.errors import RecipeError
-from selfcodealign.progress import Progress
 from selfcodealign.progress.terminal import Lines, Live
 from selfcodealign.recipe import load_recipe
 from selfcodealign.training import Note, Proof, Step
 from selfcodealign.training.display import TrainDisplay
 from selfcodealign.training.masking import Piece
 from selfcodealign.training.report import draw_losses
+from tests.support.told import Told
 
 PROOF = Proof([4], [[Piece("ask\n", False, 2), Piece("answer<|end|>", True, 3)]])
 
@@ -80,27 +79,6 @@ def test_proof_marks_the_tokens_with_loss(terminal: bool):
         assert "»answer<|end|>«" in text
 
 
-class Told(Progress):
-    """Remembers the calls about a task."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[object, ...]] = []
-
-    def start(self, task: str, total: int | None, unit: str = "rows") -> None:
-        self.calls.append(("start", task, total, unit))
-
-    def skip(self, task: str, count: int = 1) -> None:
-        self.calls.append(("skip", task, count))
-
-    def advance(
-        self, task: str, count: int = 1, *, kept: int = 0, dropped: Sequence[str] = (), facts: str = ""
-    ) -> None:
-        self.calls.append(("advance", task, count, facts))
-
-    def finish(self, task: str, summary: str = "") -> None:
-        self.calls.append(("finish", task, summary))
-
-
 def test_steps_of_a_resumed_training_become_one_task():
     """It goes on at the third of four steps; those before are skipped, and the last one ends the task."""
     told = Told()
@@ -110,8 +88,8 @@ def test_steps_of_a_resumed_training_become_one_task():
     assert told.calls == [
         ("start", "training", 4, "steps"),
         ("skip", "training", 3),
-        ("advance", "training", 0, "epoch 0.75, loss 2.0000, 1,234 tokens/s"),
-        ("advance", "training", 1, "epoch 1.00, loss 2.0000, 1,234 tokens/s"),
+        ("advance", "training", 0, 0, [], "epoch 0.75, loss 2.0000, 1,234 tokens/s"),
+        ("advance", "training", 1, 0, [], "epoch 1.00, loss 2.0000, 1,234 tokens/s"),
         ("finish", "training", "4 steps, epoch 1.00, loss 2.0000, 1,234 tokens/s"),
     ]
 
