@@ -3,10 +3,10 @@
     python -m bench.flow                       # 240 seeds, 16 requests at once
     python -m bench.flow --seeds 400 --concurrency 32
 
-A scripted model answers after times with a long tail (most answers are short, one in fifty takes ten times the mean), as
-real answers do; the whole journey runs with real programs in the real sandbox. Counted from the first request to the last:
-the share of that time in which fewer requests were under way than `concurrency`, the mean share of requests in use, and the
-time the requests need if none ever waits: the sum of all answer times / concurrency, the least that any order can take.
+A scripted model answers after times with a long tail (most answers are short, one in fifty takes ten times the mean),
+as real answers do; the whole journey runs with real programs in the real sandbox. Counted from the first request to the
+last: the share of that time in which fewer requests were under way than `concurrency`, the mean share of requests in
+use, and the least time that any order can take: the sum of all answer times / concurrency.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ import pytest
 from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import ModelError, RecipeError, SourceError
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
-from tests.support.runs import KILLED, Told, books, everything, rows_of
+from tests.support.runs import KILLED, books, everything, rows_of
+from tests.support.told import Told
 
 
 async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_paper_recipe_holds_the_published_settings() -> None:
     assert (paper.responses.samples, paper.responses.stop_after_passes, paper.responses.temperature) == (10, 0, 0.7)
     assert (paper.near_dedup.jaccard, paper.selection.jaccard, paper.selection.permutations) == (0.5, 0.7, 250)
     assert (paper.execution.seconds, paper.execution.memory_mib) == (10.0, 4096)
-    assert paper.judge.enabled
+    assert "judge" in paper.journey
     assert paper.responses.max_tokens == 1536
 
 

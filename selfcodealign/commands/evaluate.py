@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from selfcodealign.evaluation.run import Candidate, EvaluationProgress
-    from selfcodealign.settings import EvaluateSettings, ExecutionSettings
+    from selfcodealign.evaluation.run import Candidate, Evaluation
 
 NO_ARGS_IS_HELP = True
 
@@ -71,7 +70,8 @@ def evaluate(
     from pydantic import ValidationError
 
     from selfcodealign.errors import RecipeError
-    from selfcodealign.progress.evaluation import open_evaluation_progress
+    from selfcodealign.evaluation import evaluate as evaluate_all
+    from selfcodealign.progress.terminal import open_progress
     from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 
     try:
@@ -91,26 +91,16 @@ def evaluate(
     candidates = read_candidates(model or [], url or [], samples or [], mode or [], benchmark)
     files = {name: Path(path) for name, path in map(_split_name, problems or [])}
     _check_names(files, benchmark)
-    with open_evaluation_progress() as progress:
-        asyncio.run(_evaluate(candidates, benchmark, out, settings, execution, files, progress))
+    with open_progress() as progress:
+        evaluation = asyncio.run(evaluate_all(candidates, benchmark, out, settings, execution, files, progress))
+    _print(evaluation, out)
 
 
-async def _evaluate(
-    candidates: list[Candidate],
-    benchmarks: list[str],
-    out: Path,
-    settings: EvaluateSettings,
-    execution: ExecutionSettings,
-    files: dict[str, Path],
-    progress: EvaluationProgress,
-) -> None:
+def _print(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
 
-    from selfcodealign.evaluation import evaluate as evaluate_all
     from selfcodealign.evaluation.table import footnotes, terminal_table
 
-    evaluation = await evaluate_all(candidates, benchmarks, out, settings, execution, files, progress)
-    progress.stop()
     console = Console()
     console.print(terminal_table(evaluation))
     for text in footnotes(evaluation):

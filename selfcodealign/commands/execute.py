@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import enum
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class SandboxMode(enum.StrEnum):
@@ -48,12 +42,13 @@ def execute(
     """
     import asyncio
 
+    from selfcodealign.progress.terminal import open_progress
     from selfcodealign.sandbox import Limits
     from selfcodealign.sandbox.execute import execute_file
 
     limits = Limits(seconds=timeout, memory_mib=memory)
     libraries = tuple(name.strip() for name in warm.split(",") if name.strip())
-    with _progress() as on_row:
+    with open_progress() as progress:
         counts = asyncio.run(
             execute_file(
                 source,
@@ -64,39 +59,8 @@ def execute(
                 mode=sandbox.value,
                 strength=strength,
                 flake_reruns=flake_reruns,
-                on_row=on_row,
+                progress=progress,
             )
         )
     for status, count in counts.most_common():
         print(f"{count:8} {status}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[], None]]:
-    """A live count on a terminal, a plain line about every ten seconds elsewhere; both on stderr."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _line_printer()
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.completed} programs judged"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("judging", total=None)
-        yield lambda: progress.advance(task)
-
-
-def _line_printer() -> Callable[[], None]:
-    started = last = time.monotonic()
-    count = 0
-
-    def on_row() -> None:
-        nonlocal count, last
-        count += 1
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES:
-            last = now
-            print(f"{count} programs judged, {count / (now - started):.0f} a second", file=sys.stderr, flush=True)
-
-    return on_row

@@ -52,12 +52,13 @@ def train(
         _list(loaded)
         return
 
+    from selfcodealign.progress.terminal import open_progress
     from selfcodealign.training import train as train_model
     from selfcodealign.training.display import TrainDisplay
 
     folder = out or Path("models") / Path(dataset.rstrip("/")).stem
-    with TrainDisplay() as display:
-        result = train_model(dataset, loaded.model or model, folder, loaded, display, fresh=fresh)
+    with open_progress() as progress:
+        result = train_model(dataset, loaded.model or model, folder, loaded, TrainDisplay(progress), fresh=fresh)
     print(
         f"{result.steps} steps on {result.rows} rows, loss {result.first_loss:.4f} → {result.last_loss:.4f}, "
         f"{result.seconds:.0f} s, {result.tokens_per_second:,.0f} tokens/s\nmodel: {result.out}\n"

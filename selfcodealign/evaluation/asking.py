@@ -13,6 +13,7 @@ from selfcodealign.evaluation.samples import Sample, SampleFile
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
 from selfcodealign.generation.prompts import lay_out, stop_strings
 from selfcodealign.models import Model, PromptTooLong, Sampling
+from selfcodealign.progress import Progress
 from selfcodealign.rows import digest, seed_of
 from selfcodealign.settings import EvaluateSettings
 
@@ -125,9 +126,10 @@ async def sample_answers(
     benchmark: Benchmark[Any],
     problems: Sequence[Problem],
     file: SampleFile,
-    advance: Callable[[int], object] = lambda answers: None,
+    progress: Progress,
+    task: str,
 ) -> list[Sample]:
-    """All answers of one model to one benchmark, going on from what `file` holds.
+    """All answers of one model to one benchmark, going on from what `file` holds; told as `task` of `progress`.
 
     Raises `ModelError` when the engine is gone; what was answered until then is in the file.
     """
@@ -136,12 +138,14 @@ async def sample_answers(
         raise BenchmarkError("greedy answers are all alike: give a --temperature with --samples above 1")
     wanted = [(problem, number) for problem in problems for number in range(settings.samples)]
     todo = iter([(problem, number) for problem, number in wanted if (problem.task_id, number) not in file.done])
-    advance(sum((problem.task_id, number) in file.done for problem, number in wanted))
+    progress.start(task, len(wanted), "answers")
+    progress.skip(task, sum((problem.task_id, number) in file.done for problem, number in wanted))
 
     async def take() -> None:
         for problem, number in todo:
             file.append([await asking.answer(benchmark, problem, number)])
-            advance(1)
+            progress.advance(task)
 
     await run_workers(min(asking.model.concurrency, len(wanted)), take)
+    progress.finish(task, f"{len(wanted)} answers")
     return [file.done[problem.task_id, number] for problem, number in wanted]

@@ -27,6 +27,7 @@ from selfcodealign.evaluation.scoring import Evaluation, compare_all, score_answ
 from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models import Model
 from selfcodealign.models.opening import open_model
+from selfcodealign.progress import Progress
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSettings
 
 
@@ -46,18 +47,6 @@ class Candidate:
     chat: ChatFormat | None = None
 
 
-class EvaluationProgress:
-    """What an evaluation tells while it works; `Bars` in `evaluation_progress` draws it."""
-
-    def start(self, what: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
-    def stop(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class _Set:
     """A benchmark with its problems loaded."""
@@ -75,7 +64,7 @@ async def evaluate(
     settings: EvaluateSettings,
     execution: ExecutionSettings,
     problems: Mapping[str, Path] | None = None,
-    progress: EvaluationProgress | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate every candidate on every benchmark, into the folder `out`.
 
@@ -83,7 +72,7 @@ async def evaluate(
     OUT/{scores.json, scores.md, scores.html}. Called again it goes on where it was stopped: answers that are there
     are not asked for again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for whatever a person has to fix.
     """
-    progress = progress or EvaluationProgress()
+    progress = progress or Progress()
     _check_labels(candidates)
     files = {**{name: Path(path) for name, path in settings.problems.items()}, **(problems or {})}
     sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
@@ -93,8 +82,7 @@ async def evaluate(
         for candidate in candidates:
             folder = out / _folder_name(candidate.label)
             answers = await _answers(candidate, sets, folder, settings, progress, notes)
-            progress.start(f"{candidate.label}: judging", sum(map(len, answers.values())))
-            found = await _judge(sets, answers, judging, progress)
+            found = await _judge(candidate.label, sets, answers, judging, progress)
             for one, rows in zip(sets, found, strict=True):
                 name = one.benchmark.name
                 judged[candidate.label, name] = rows
@@ -149,7 +137,7 @@ async def _answers(
     sets: Sequence[_Set],
     folder: Path,
     settings: EvaluateSettings,
-    progress: EvaluationProgress,
+    progress: Progress,
     notes: list[str],
 ) -> dict[str, list[Sample]]:
     """The candidate's answers by benchmark: read from its files, or asked of its model."""
@@ -172,10 +160,8 @@ async def _answers(
         for one in sets:
             path = folder / one.benchmark.name / "samples.jsonl"
             file = SampleFile(path, asking.header(one.benchmark, one.problems))
-            progress.start(f"{candidate.label}: {one.benchmark.name}, asking", len(one.problems) * settings.samples)
-            found[one.benchmark.name] = await sample_answers(
-                asking, one.benchmark, one.problems, file, progress.advance
-            )
+            task = f"{candidate.label}: {one.benchmark.name}, asking"
+            found[one.benchmark.name] = await sample_answers(asking, one.benchmark, one.problems, file, progress, task)
     return found
 
 
@@ -188,7 +174,11 @@ def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:
 
 
 async def _judge(
-    sets: Sequence[_Set], answers: Mapping[str, Sequence[Sample]], judging: Judging, progress: EvaluationProgress
+    label: str,
+    sets: Sequence[_Set],
+    answers: Mapping[str, Sequence[Sample]],
+    judging: Judging,
+    progress: Progress,
 ) -> list[list[Judged]]:
     """The outcomes by set. All tasks of all sets stand in one queue, so that no core waits for the last of a set."""
     tasks: list[tuple[int, Problem, list[Sample]]] = []
@@ -198,7 +188,10 @@ async def _judge(
             by_task[sample.task_id].append(sample)
         tasks += [(number, problem, by_task[problem.task_id]) for problem in one.problems]
     work = [(sets[number].benchmark, problem, [s.solution for s in samples]) for number, problem, samples in tasks]
-    outcomes = await judge_all(judging, work, lambda number, answers: progress.advance(answers))
+    name, total = f"{label}: judging", sum(map(len, answers.values()))
+    progress.start(name, total, "answers")
+    outcomes = await judge_all(judging, work, lambda number, answers: progress.advance(name, answers))
+    progress.finish(name, f"{total} answers")
     judged: list[list[Judged]] = [[] for _ in sets]
     for (number, problem, samples), found in zip(tasks, outcomes, strict=True):
         judged[number] += [(problem, sample, outcome) for sample, outcome in zip(samples, found, strict=True)]

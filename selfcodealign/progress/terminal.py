@@ -1,191 +1,215 @@
-"""What a person sees while a run works: live bars on a terminal, plain lines elsewhere."""
+"""Draws progress on stderr: live bars on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Self
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as Screen
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from selfcodealign.engine.local import Outcome, Progress
-from selfcodealign.progress.pace import Pace, clock
-from selfcodealign.rows import Dropped
-from selfcodealign.run_folder.folder import Books
+from selfcodealign.progress import Progress
+
+#: Seconds between two lines about a task in a log.
+LINE_SECONDS = 10.0
+#: Fewer columns of facts than this say nothing; fewer columns of a name do not tell one task from another.
+LEAST_FACTS, LEAST_NAME = 8, 8
 
 
-class Tally(Progress):
-    """Counts what comes out of the stage at work; the drawing is left to the two kinds below."""
+class Pace:
+    """Says when the next line is due; the first one is due `LINE_SECONDS` after the start."""
 
     def __init__(self) -> None:
-        self._reset("", None)
+        self._last = monotonic()
 
-    def start(self, name: str, total: int | None) -> None:
-        self._reset(name, total)
+    def is_due(self) -> bool:
+        """Whether a line is due now; if so, the next one is due `LINE_SECONDS` later."""
+        now = monotonic()
+        if now - self._last < LINE_SECONDS:
+            return False
+        self._last = now
+        return True
 
-    def skip(self) -> None:
-        self.skipped += 1
 
-    def advance(self, outcome: Outcome[Any]) -> None:
-        drops = [row.reason for row in outcome if isinstance(row, Dropped)]
-        self.parents += 1
-        self.kept += len(outcome) - len(drops)
-        self.dropped.update(drops)
+def clock(seconds: float) -> str:
+    """A span of time as 0:05, 12:30 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
-    def describe(self) -> str:
-        """Rates since this stage began: rows/s, share kept, tokens/s written, the commonest drops."""
-        seconds = max(time.monotonic() - self.began, 1e-6)
-        rows = self.kept + self.dropped.total()
-        parts = [f"{rows / seconds:.1f} rows/s"]
-        if rows:
+
+@dataclass
+class Tally:
+    """What is known about one task under way; `tokens_before` are those written before it began."""
+
+    name: str
+    total: int | None
+    unit: str
+    tokens_before: int
+    began: float
+    pace: Pace = field(default_factory=Pace)
+    skipped: int = 0
+    done: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    facts: str = ""
+
+    @property
+    def through(self) -> int:
+        """Units that need no more work."""
+        return self.skipped + self.done
+
+    def count(self) -> str:
+        """Units through, of how many."""
+        return f"{self.through}" if self.total is None else f"{self.through}/{self.total}"
+
+    def seconds(self) -> float:
+        """Wall time since the task began."""
+        return monotonic() - self.began
+
+    def left(self) -> str:
+        """The time left at the rate of this run; empty while nothing can be said."""
+        if self.total is None or not self.done:
+            return ""
+        return f"{clock(max(0, self.total - self.through) * self.seconds() / self.done)} left"
+
+    def describe(self, tokens: int) -> str:
+        """The facts that came with the work, else units/s, share kept, tokens/s written, the commonest drops."""
+        if self.facts or not self.done:
+            return self.facts
+        seconds = max(self.seconds(), 1e-6)
+        parts = [f"{self.done / seconds:.1f} {self.unit}/s"]
+        if rows := self.kept + self.dropped.total():
             parts.append(f"{self.kept / rows:.0%} kept")
-        written = self.tokens()[1] - self.tokens_before
-        if written:
+        if written := tokens - self.tokens_before:
             parts.append(f"{written / seconds:.0f} tokens/s")
         parts.extend(f"{reason} {count}" for reason, count in self.dropped.most_common(3))
         return ", ".join(parts)
 
-    def seconds_left(self) -> float | None:
-        """Estimate from the rate of this run; None when nothing can be said yet."""
-        if self.total is None or not self.parents:
-            return None
-        rest = max(0, self.total - self.skipped - self.parents)
-        return rest * (time.monotonic() - self.began) / self.parents
 
-    @contextmanager
-    def training(self) -> Iterator[Callable[[Any], None]]:
-        """Training shows itself; whatever is drawn here rests meanwhile."""
-        from selfcodealign.training.display import TrainDisplay
+class Drawer(Progress):
+    """Keeps a tally of each task under way; `Lines` and `Live` draw them.
 
-        with self.at_rest(), TrainDisplay() as display:
-            yield display
+    A finished task becomes one line with its summary. `_lock` is held while tallies change or are read, because a
+    thread of rich draws them, and never while anything is printed, because printing waits for that thread.
+    """
 
-    @contextmanager
-    def evaluating(self) -> Iterator[Any]:
-        """So does an evaluation."""
-        from selfcodealign.progress.evaluation import open_evaluation_progress
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._tallies: dict[str, Tally] = {}
+        self._lock = Lock()
 
-        with self.at_rest(), open_evaluation_progress() as shown:
-            yield shown
+    def start(self, task: str, total: int | None, unit: str = "rows") -> None:
+        with self._lock:
+            self._tallies[task] = Tally(task, total, unit, self.tokens()[1], monotonic())
 
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Leaves the terminal to somebody else for a while."""
-        yield
+    def expect(self, task: str, total: int | None) -> None:
+        with self._lock:
+            self._tallies[task].total = total
 
-    def _reset(self, name: str, total: int | None) -> None:
-        self.name, self.total = name, total
-        self.parents = self.skipped = self.kept = 0
-        self.dropped: Counter[str] = Counter()
-        self.began = time.monotonic()
-        self.tokens_before = self.tokens()[1]
+    def skip(self, task: str, count: int = 1) -> None:
+        with self._lock:
+            self._tallies[task].skipped += count
+
+    def advance(
+        self, task: str, count: int = 1, *, kept: int = 0, dropped: Sequence[str] = (), facts: str = ""
+    ) -> None:
+        with self._lock:
+            tally = self._tallies[task]
+            tally.done += count
+            tally.kept += kept
+            tally.dropped.update(dropped)
+            tally.facts = facts or tally.facts
+
+    def finish(self, task: str, summary: str = "") -> None:
+        with self._lock:
+            tally = self._tallies.pop(task)
+        self.say(f"{task}: {summary or 'done'} ({clock(tally.seconds())})")
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, renderable: object) -> None:
+        self.console.print(renderable)
 
 
-class Lines(Tally):
-    """A line when a stage begins and ends, and every ten seconds in between: for logs."""
-
-    def __init__(self, write: Callable[[str], object] | None = None) -> None:
-        super().__init__()
-        self._write = write or (lambda text: print(text, file=sys.stderr, flush=True))
-        self._pace = Pace()
+class Lines(Drawer):
+    """A line when a task begins and when it ends, and at most one every ten seconds in between: for logs."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None: ...
 
-    def start(self, name: str, total: int | None) -> None:
-        super().start(name, total)
-        self._pace.restart()
-        self._write(f"{name}: {'rows' if total is None else f'{total} rows'} to go through")
+    def start(self, task: str, total: int | None, unit: str = "rows") -> None:
+        super().start(task, total, unit)
+        self.say(f"{task}: {unit if total is None else f'{total} {unit}'} to go through")
 
-    def advance(self, outcome: Outcome[Any]) -> None:
-        super().advance(outcome)
-        if self._pace.is_due():
-            left = self.seconds_left()
-            through = f"{self.skipped + self.parents}" + ("" if self.total is None else f"/{self.total}")
-            ending = "" if left is None else f", {clock(left)} left"
-            self._write(f"{self.name}: {through}, {self.describe()}{ending}")
+    def skip(self, task: str, count: int = 1) -> None:
+        super().skip(task, count)
+        self._write_if_due(self._tallies[task])
 
-    def finish(self, name: str, books: Books) -> None:
-        self._write(f"{name}: {summarise(books)} ({clock(time.monotonic() - self.began)})")
+    def advance(
+        self, task: str, count: int = 1, *, kept: int = 0, dropped: Sequence[str] = (), facts: str = ""
+    ) -> None:
+        super().advance(task, count, kept=kept, dropped=dropped, facts=facts)
+        self._write_if_due(self._tallies[task])
 
-    def say(self, text: str) -> None:
-        self._write(text)
+    def _write_if_due(self, tally: Tally) -> None:
+        if tally.pace.is_due():
+            parts = (tally.count(), tally.describe(self.tokens()[1]), tally.left())
+            self.say(f"{tally.name}: {', '.join(filter(None, parts))}")
 
 
-class Live(Tally):
-    """A bar per stage with rates and the time left."""
+class Live(Drawer):
+    """A bar for each task under way, below everything that was said."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._bars = Bars(
-            TextColumn("[bold]{task.fields[stage]:<13}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}"),
-            console=console,
-            refresh_per_second=4,
-        )
-        self._task: TaskID | None = None
-        self._drawn = 0.0
+        super().__init__(console)
+        self._screen = Screen(console=console, get_renderable=self.draw, refresh_per_second=4)
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self._screen.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._bars.stop()
+        self._screen.stop()
 
-    def start(self, name: str, total: int | None) -> None:
-        super().start(name, total)
-        self._task = self._bars.add_task("", total=total, stage=name, facts="")
-
-    def skip(self) -> None:
-        super().skip()
-        self._draw(self.skipped % 1000 == 0)
-
-    def advance(self, outcome: Outcome[Any]) -> None:
-        super().advance(outcome)
-        self._draw(time.monotonic() - self._drawn > 0.25)
-
-    def finish(self, name: str, books: Books) -> None:
-        if self._task is not None:
-            through = max(books.entered, 1)
-            self._bars.update(self._task, total=through, completed=through, facts=escape(summarise(books)))
-
-    def say(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        self._bars.stop()
-        try:
-            yield
-        finally:
-            self._bars.start()
-
-    def _draw(self, due: bool) -> None:
-        if due and self._task is not None:
-            self._drawn = time.monotonic()
-            self._bars.update(self._task, completed=self.skipped + self.parents, facts=escape(self.describe()))
+    def draw(self) -> RenderableType:
+        """One row per task. Bar, count, elapsed time and time left always fit, then the names, then the facts."""
+        tokens = self.tokens()[1]
+        with self._lock:
+            tallies = list(self._tallies.values())
+            texts = [(one.name, one.count(), clock(one.seconds()), one.left(), one.describe(tokens)) for one in tallies]
+            bars = [(one.total, one.through) for one in tallies]
+        if not texts:
+            return Group()
+        name, count, elapsed, left, facts = (max(map(cell_len, column)) for column in zip(*texts, strict=True))
+        bar = 24 if self.console.width >= 100 else 12
+        gaps = 5
+        free = self.console.width - bar - count - elapsed - left - gaps
+        name = min(name, max(free, LEAST_NAME))
+        facts = min(facts, free - name)
+        widths = [name, bar, count, elapsed, left] + [facts] * (facts >= LEAST_FACTS)
+        grid = Table.grid(padding=(0, 1))
+        for width in widths:
+            grid.add_column(width=width, no_wrap=True, overflow="ellipsis")
+        for (task, *rest), (total, completed) in zip(texts, bars, strict=True):
+            shown = ProgressBar(total=total, completed=completed, width=bar)
+            cells = [Text(task, "bold"), shown, *map(Text, rest)]
+            grid.add_row(*cells[: len(widths)])
+        return grid
 
 
 def open_progress() -> Live | Lines:
-    """Bars when stderr is a terminal, lines otherwise."""
+    """Bars when stderr is a terminal, lines otherwise; a context manager."""
     console = Console(stderr=True)
-    return Live(console) if console.is_terminal else Lines()
-
-
-def summarise(books: Books) -> str:
-    """A stage's account in one line."""
-    drops = ", ".join(f"{reason} {count}" for reason, count in books.dropped.items())
-    return f"{books.entered} in, {books.kept} kept" + (f"; dropped: {drops}" if drops else "")
+    return Live(console) if console.is_terminal else Lines(console)

@@ -12,16 +12,19 @@ import gzip
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from selfcodealign.errors import UserError
+from selfcodealign.progress import Progress
 from selfcodealign.sandbox import Limits, Program, Sandbox, Status, Verdict
 from selfcodealign.sandbox.pool import Mode
 
 _AHEAD_PER_WORKER = 8
+#: The name under which progress is told.
+TASK = "execute"
 # What each row gains. `records` is for benchmark programs, which this command does not run.
 VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib", "strength")
 
@@ -111,19 +114,22 @@ async def execute_file(
     mode: Mode = "auto",
     strength: bool = True,
     flake_reruns: int = 0,
-    on_row: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> Counter[str]:
     """Execute every row of `source` into `target`; returns how many rows came to each status."""
     counts: Counter[str] = Counter()
+    progress = progress or Progress()
     sandbox = Sandbox(workers, limits or Limits(), mode, warm, strength, flake_reruns)
     rows = read_rows(source)
     first = next(rows, None)  # an unreadable file is found before anything is started
     with write_whole(target) as file:
         async with sandbox:
+            progress.start(TASK, None, "programs")
             async for row, verdict in execute_rows(_chain(first, rows), sandbox):
                 file.write(json.dumps(add_verdict(row, verdict), ensure_ascii=False) + "\n")
                 counts[verdict.status] += 1
-                on_row()
+                progress.advance(TASK)
+    progress.finish(TASK, f"{counts.total()} programs judged")
     return counts
 
 

@@ -23,7 +23,6 @@ from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.settings import Recipe, Section
 
-
 #: The name under which a stage that compared its rows with benchmarks records their versions.
 BENCHMARK_VERSIONS = "versions of the benchmarks"
 

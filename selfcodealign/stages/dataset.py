@@ -16,9 +16,7 @@ async def publish(context: Context) -> None:
     examples = context.folder.open(after, Example)
     stages = context.folder.stages()
     # A claim of what was done, not of what was asked for: the stage that chose the examples must have compared them.
-    compared = any(
-        one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__
-    )
+    compared = any(one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__)
     facts = CardFacts(
         recipe_toml=recipe_toml(context.recipe),
         run=context.folder.facts(),

@@ -21,8 +21,8 @@ async def tune(context: Context) -> None:
     from selfcodealign.training.display import TrainDisplay
 
     await context.model.close()  # training needs its device
-    with TrainDisplay(context.progress) as tell:
-        train(context.folder.path, _base(context), context.folder.path / "tuned", context.recipe.train, tell)
+    tell = TrainDisplay(context.progress)
+    train(context.folder.path, _base(context), context.folder.path / "tuned", context.recipe.train, tell)
 
 
 def _base(context: Context) -> str:

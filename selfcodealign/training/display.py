@@ -1,83 +1,69 @@
-"""What a person sees while a model is trained: the proof in colour and a live bar, or plain lines in a log."""
+"""Tells a `Progress` the events of a training; the proof of masking is in colour on a terminal, marked in a log."""
 
 from __future__ import annotations
 
-from typing import Self
-
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from selfcodealign.progress.pace import Pace, clock
+from selfcodealign.progress import Progress
 from selfcodealign.training.events import Event, Note, Proof, Step
+
+#: The name of the task.
+TASK = "training"
 
 _LOSS_STYLE = "black on green3"
 
 
 class TrainDisplay:
-    """Call it with each event of a training; on stderr by default."""
+    """Call it with each event of one training."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
-        self._bar: Progress | None = None
-        self._pace = Pace()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._step = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
-            self.console.print(Text(event.text), soft_wrap=True)
+            self.progress.say(event.text)
         elif isinstance(event, Proof):
-            self._show_proof(event)
-        elif self.console.is_terminal:
-            self._move_bar(event)
+            self.progress.show(ProofPanels(event))
         else:
-            self._write_line(event)
+            self._tell_step(event)
 
-    def _show_proof(self, proof: Proof) -> None:
-        if self.console.is_terminal:
-            legend = Text.assemble("loss lies on ", ("green text", _LOSS_STYLE), " only, the end token included")
+    def _tell_step(self, step: Step) -> None:
+        facts = f"epoch {step.epoch:.2f}, loss {step.loss:.4f}, {step.tokens_per_second:,.0f} tokens/s"
+        if not self._step:
+            # A resumed training begins in the middle. The time of the first step is not known here and is left out
+            # of the rate: loading and compiling would make it a bad estimate.
+            self.progress.start(TASK, step.steps, "steps")
+            self.progress.skip(TASK, step.step)
+            self._step = step.step
+        self.progress.advance(TASK, step.step - self._step, facts=facts)
+        self._step = step.step
+        if step.step == step.steps:
+            self.progress.finish(TASK, f"{step.steps} steps, {facts}")
+
+
+class ProofPanels:
+    """A panel for each row of the proof, which shows where its loss lies."""
+
+    def __init__(self, proof: Proof) -> None:
+        self.proof = proof
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.is_terminal:
+            yield Text.assemble("loss lies on ", ("green text", _LOSS_STYLE), " only, the end token included")
         else:
-            legend = Text("loss lies on text between » and « only, the end token included")
-        self.console.print(legend)
-        for number, pieces in zip(proof.numbers, proof.rows, strict=True):
+            yield Text("loss lies on text between » and « only, the end token included")
+        for number, pieces in zip(self.proof.numbers, self.proof.rows, strict=True):
             text = Text()
             for piece in pieces:
                 if not piece.loss:
                     text.append(piece.text)
-                elif self.console.is_terminal:
+                elif options.is_terminal:
                     text.append(piece.text, _LOSS_STYLE)
                 else:
                     text.append(f"»{piece.text}«")
             counts = [sum(piece.tokens for piece in pieces if piece.loss is loss) for loss in (True, False)]
             title = f"row {number}: {counts[0]} tokens with loss, {counts[1]} without"
-            self.console.print(Panel(text, title=title, title_align="left"))
-
-    def _move_bar(self, step: Step) -> None:
-        if self._bar is None:
-            self._bar = Progress(
-                TextColumn("[bold]training"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[facts]}"),
-                console=self.console,
-            )
-            self._bar.start()
-            self._bar.add_task("", total=step.steps, facts="")
-        self._bar.update(self._bar.task_ids[0], completed=step.step, facts=_describe(step))
-
-    def _write_line(self, step: Step) -> None:
-        if self._pace.is_due() or step.step in (1, step.steps):
-            self.console.print(f"training: step {step.step}/{step.steps}, {_describe(step)}", soft_wrap=True)
-
-
-def _describe(step: Step) -> str:
-    rate = f"{step.tokens_per_second:,.0f} tokens/s"
-    return f"epoch {step.epoch:.2f}, loss {step.loss:.4f}, {rate}, {clock(step.seconds_left)} left"
+            yield Panel(text, title=title, title_align="left")

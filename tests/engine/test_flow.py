@@ -114,8 +114,9 @@ async def test_an_error_keeps_what_is_finished_and_a_second_run_completes_it(fol
             raise ModelError("the server is gone")
         return await (write_concepts(row) if dies_in == "concepts" else write_instructions(row))
 
+    options: dict[str, Any] = {dies_in: dies}
     with pytest.raises(ModelError, match="the server is gone"):
-        await run_flow(folder, SEEDS, **{dies_in: dies})
+        await run_flow(folder, SEEDS, **options)
     concepts, instructions = concepts_folder(folder), instructions_folder(folder)
     assert not instructions.finished
     assert 0 < concepts.books().entered <= 60

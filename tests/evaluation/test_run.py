@@ -15,9 +15,11 @@ from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.evaluation.asking import open_chat_format
 from selfcodealign.models import Sampling
 from selfcodealign.models.scripted import ScriptedModel
+from selfcodealign.progress import Progress
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 from tests.support.benchmark_rows import TASKS, arithmetic_row, read_lines, write_lines
 from tests.support.places import find_shared
+from tests.support.told import Told
 
 
 @pytest.fixture
@@ -30,10 +32,12 @@ def run(
     out: Path,
     problems: Path,
     benchmarks: Sequence[str] = ("humaneval+",),
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Evaluation:
     files = dict.fromkeys(benchmarks, problems)
-    return asyncio.run(evaluate(candidates, benchmarks, out, EvaluateSettings(**settings), ExecutionSettings(), files))
+    asked = EvaluateSettings(**settings)
+    return asyncio.run(evaluate(candidates, benchmarks, out, asked, ExecutionSettings(), files, progress))
 
 
 def score_of(evaluation: Evaluation, label: str, benchmark: str, k: int = 1) -> float:
@@ -164,7 +168,7 @@ def test_many_samples_give_unbiased_pass_at_k(tmp_path: Path, problems: Path) ->
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, problems: Path) -> None:
-    """What a dying server had answered is kept, a torn last row is asked again, nothing is asked twice."""
+    """What a dying server had answered is kept and told, a torn last row is asked again, nothing is asked twice."""
     out = tmp_path / "out"
     dying = ScriptedModel(answer_all, fail_after=2, concurrency=1)
     with pytest.raises(ModelError):
@@ -173,8 +177,19 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, prob
     assert len(read_lines(path)) == 3
     path.write_text(path.read_text() + '{"task_id": "HumanEval/2", "sam')
     model = ScriptedModel(answer_all)
-    assert score_of(run([Candidate(label="m", model=model)], out, problems), "m", "humaneval") == 1.0
+    told = Told()
+    evaluation = run([Candidate(label="m", model=model)], out, problems, progress=told)
+    assert score_of(evaluation, "m", "humaneval") == 1.0
     assert model.calls == 2
+    asking, judging = "m: humaneval+, asking", "m: judging"
+    assert [call for call in told.calls if call[0] != "advance"] == [
+        ("start", asking, 4, "answers"),
+        ("skip", asking, 2),
+        ("finish", asking, "4 answers"),
+        ("start", judging, 4, "answers"),
+        ("finish", judging, "4 answers"),
+    ]
+    assert (told.advanced(asking), told.advanced(judging)) == (2, 4)
     again = ScriptedModel(answer_all)
     run([Candidate(label="m", model=again)], out, problems)
     assert again.calls == 0

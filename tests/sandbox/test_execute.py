@@ -15,6 +15,7 @@ from selfcodealign.cli import app
 from selfcodealign.errors import UserError
 from selfcodealign.sandbox import Limits
 from selfcodealign.sandbox.execute import VERDICT_FIELDS, execute_file, read_rows
+from tests.support.told import Told
 
 ADD = "```python\ndef add(a, b):\n    return a + b\n```"
 ROWS: list[dict[str, Any]] = [
@@ -51,13 +52,17 @@ def test_every_row_comes_back_in_order(suffix: str, tmp_path: Path) -> None:
 
 
 def test_more_rows_than_are_ever_under_way(tmp_path: Path) -> None:
-    """A long file goes through in order."""
+    """A long file goes through in order, and every row of it is told."""
     rows = [{"id": n, "response": f"def f(): return {n}", "tests": f"assert f() == {n}"} for n in range(150)]
     source, target = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
-    asyncio.run(execute_file(source, target, workers=2, strength=False))
+    told = Told()
+    asyncio.run(execute_file(source, target, workers=2, strength=False, progress=told))
     judged = list(read_rows(target))
     assert [row["id"] for row in judged] == list(range(150))
     assert {row["status"] for row in judged} == {"passed"}
+    assert told.calls[0] == ("start", "execute", None, "programs")
+    assert told.advanced("execute") == 150
+    assert told.calls[-1] == ("finish", "execute", "150 programs judged")
 
 
 def test_the_command(tmp_path: Path) -> None:

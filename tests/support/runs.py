@@ -8,21 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from selfcodealign.progress import Progress
 from selfcodealign.report.funnel import read_funnel
 
 #: Measured, not decided: the only fields in which two runs of one recipe may differ.
 MEASURED = ("seconds", "peak_memory_mib")
-
-
-class Told(Progress):
-    """Remembers what a person would be told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:

@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 
 from selfcodealign.cli import app
 from selfcodealign.errors import RecipeError
+from selfcodealign.progress.terminal import Lines, Live
 from selfcodealign.recipe import load_recipe
 from selfcodealign.training import Note, Proof, Step
 from selfcodealign.training.display import TrainDisplay
 from selfcodealign.training.masking import Piece
 from selfcodealign.training.report import draw_losses
+from tests.support.told import Told
 
 PROOF = Proof([4], [[Piece("ask\n", False, 2), Piece("answer<|end|>", True, 3)]])
 
@@ -40,7 +42,8 @@ def test_train_shows_rows_proof_steps_and_where_the_model_is(tiny_base: Path, da
     lines = done.stderr.splitlines()
     assert lines[0].startswith("24 rows, ")
     assert "»```python" in done.stderr
-    assert lines[-1].startswith("training: step 2/2, epoch 0.67, loss ")
+    assert "training: 2 steps to go through" in lines
+    assert lines[-1].startswith("training: 2 steps, epoch 0.67, loss ")
     for noise in ("Warning", "warning", "%|", "{'"):
         assert noise not in done.stderr
 
@@ -64,7 +67,9 @@ def test_recipe_gives_the_settings_and_set_wins():
 def test_proof_marks_the_tokens_with_loss(terminal: bool):
     """In colour on a terminal, between » and « elsewhere, with the counts of both kinds."""
     written = io.StringIO()
-    TrainDisplay(Console(file=written, force_terminal=terminal, width=80))(PROOF)
+    console = Console(file=written, force_terminal=terminal, width=80)
+    with Live(console) if terminal else Lines(console) as progress:
+        TrainDisplay(progress)(PROOF)
     text = written.getvalue()
     assert "row 4: 3 tokens with loss, 2 without" in text
     if terminal:
@@ -74,17 +79,34 @@ def test_proof_marks_the_tokens_with_loss(terminal: bool):
         assert "»answer<|end|>«" in text
 
 
-def test_lines_come_now_and_then_and_the_last_one_always():
-    """Three steps in no time: the first and the last are written, with the time left."""
+def test_steps_of_a_resumed_training_become_one_task():
+    """It goes on at the third of four steps; those before are skipped, and the last one ends the task."""
+    told = Told()
+    display = TrainDisplay(told)
+    for number in (3, 4):
+        display(step(number, 4))
+    assert told.calls == [
+        ("start", "training", 4, "steps"),
+        ("skip", "training", 3),
+        ("advance", "training", 0, 0, [], "epoch 0.75, loss 2.0000, 1,234 tokens/s"),
+        ("advance", "training", 1, 0, [], "epoch 1.00, loss 2.0000, 1,234 tokens/s"),
+        ("finish", "training", "4 steps, epoch 1.00, loss 2.0000, 1,234 tokens/s"),
+    ]
+
+
+def test_a_training_in_a_log():
+    """Three steps in no time: the notes, how it began and how it ended."""
     written = io.StringIO()
-    with TrainDisplay(Console(file=written, width=200)) as display:
-        display(Note("a note"))
+    with Lines(Console(file=written, width=80)) as lines:
+        display = TrainDisplay(lines)
+        display(Note("a [note]"))
         for number in (1, 2, 3):
             display(step(number))
-    lines = written.getvalue().splitlines()
-    assert lines[0] == "a note"
-    assert lines[1] == "training: step 1/3, epoch 0.33, loss 2.0000, 1,234 tokens/s, 1:01:01 left"
-    assert [line.split()[2] for line in lines[1:]] == ["1/3,", "3/3,"]
+    assert written.getvalue().splitlines() == [
+        "a [note]",
+        "training: 3 steps to go through",
+        "training: 3 steps, epoch 1.00, loss 2.0000, 1,234 tokens/s (0:00)",
+    ]
 
 
 def test_loss_curve_is_one_picture_of_all_steps():

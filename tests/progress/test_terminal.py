@@ -1,0 +1,242 @@
+"""What a user sees while long work goes on: bars on a terminal, lines in a log, from one protocol."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from selfcodealign.progress import Progress
+from selfcodealign.progress.terminal import Drawer, Lines, Live, clock, open_progress
+
+
+class Clock:
+    """Stands for the wall clock; time passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The drawers' clock, in the hands of the test."""
+    wall = Clock()
+    monkeypatch.setattr("selfcodealign.progress.terminal.monotonic", wall)
+    return wall
+
+
+@pytest.fixture
+def lines() -> Lines:
+    """A log, 80 columns wide."""
+    return Lines(Console(file=io.StringIO(), width=80))
+
+
+def written(drawer: Drawer) -> list[str]:
+    return drawer.console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def terminal(width: int = 80) -> Live:
+    return Live(Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width))
+
+
+def frame(live: Live) -> list[str]:
+    """The bars as they stand on the screen now."""
+    console = Console(file=io.StringIO(), width=live.console.width)
+    console.print(live.draw())
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_lines_say_how_far_how_fast_and_how_long(lines: Lines, wall: Clock) -> None:
+    """A line names done/total, rates since the task began, share kept, the commonest drops and the time left."""
+    lines.tokens = lambda: (1000, 500)
+    lines.start("responses", 200)
+    lines.tokens = lambda: (9000, 1500)
+    wall.now += 20
+    lines.advance("responses", 50, kept=5, dropped=["failed"] * 7 + ["timeout"] * 4 + ["error"] * 3 + ["memory"])
+    wall.now += 2
+    lines.finish("responses", "200 in, 5 kept")
+    assert written(lines) == [
+        "responses: 200 rows to go through",
+        "responses: 50/200, 2.5 rows/s, 25% kept, 50 tokens/s, failed 7, timeout 4, error 3, 1:00 left",
+        "responses: 200 in, 5 kept (0:22)",
+    ]
+
+
+def test_lines_are_written_now_and_then(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that ends at once writes how it began and ended; a line in between comes when it is due."""
+    lines.start("seeds", None)
+    for _ in range(100):
+        lines.advance("seeds", kept=1)
+    monkeypatch.setattr("selfcodealign.progress.terminal.LINE_SECONDS", 0.0)
+    lines.skip("seeds")
+    monkeypatch.undo()
+    lines.advance("seeds")
+    lines.finish("seeds")
+    first, between, last = written(lines)
+    assert first == "seeds: rows to go through"
+    assert between.startswith("seeds: 101, ")
+    assert last == "seeds: done (0:00)"
+
+
+def test_tasks_under_way_at_once_have_lines_of_their_own(lines: Lines, wall: Clock) -> None:
+    """Each task has its own count, rate, unit and pace."""
+    lines.start("concepts", 10)
+    wall.now += 8
+    lines.start("base: tiny-eval, asking", 100, "answers")
+    wall.now += 8
+    lines.advance("concepts", 4)
+    lines.advance("base: tiny-eval, asking", 40)
+    wall.now += 2
+    lines.advance("base: tiny-eval, asking", 10)
+    lines.finish("concepts", "10 in, 10 kept")
+    assert written(lines) == [
+        "concepts: 10 rows to go through",
+        "base: tiny-eval, asking: 100 answers to go through",
+        "concepts: 4/10, 0.2 rows/s, 0:24 left",
+        "base: tiny-eval, asking: 50/100, 5.0 answers/s, 0:10 left",
+        "concepts: 10 in, 10 kept (0:18)",
+    ]
+
+
+def test_the_time_left_is_known_only_when_the_end_is(lines: Lines, wall: Clock) -> None:
+    """No total, no estimate; units of an earlier run do not make the rate look better; a better total is used."""
+    lines.start("seeds", None)
+    wall.now += 10
+    lines.advance("seeds")
+    lines.start("concepts", 100)
+    wall.now += 10
+    lines.skip("concepts", 50)
+    wall.now += 10
+    lines.advance("concepts")
+    lines.expect("concepts", 61)
+    wall.now += 10
+    lines.advance("concepts")
+    assert [line for line in written(lines) if "go through" not in line] == [
+        "seeds: 1, 0.1 rows/s",
+        "concepts: 50/100",
+        "concepts: 51/100, 0.1 rows/s, 16:20 left",
+        "concepts: 52/61, 0.1 rows/s, 2:15 left",
+    ]
+
+
+def test_facts_stand_in_the_place_of_rates_until_others_come(lines: Lines, wall: Clock) -> None:
+    """A training has facts of its own, and the time left as everything else."""
+    lines.start("training", 10, "steps")
+    wall.now += 10
+    lines.advance("training", facts="loss 2.0 [nats]")
+    wall.now += 10
+    lines.advance("training")
+    assert written(lines)[1:] == [
+        "training: 1/10, loss 2.0 [nats], 1:30 left",
+        "training: 2/10, loss 2.0 [nats], 1:20 left",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_bar_count_and_time_left_are_seen_at_every_width(width: int, wall: Clock) -> None:
+    """Several bars at once, one row each; the facts are what a narrow terminal cuts off."""
+    live = terminal(width)
+    live.start("responses", 20_000)
+    live.start("selection", None)
+    live.start("training", 500, "steps")
+    wall.now += 3600
+    live.skip("responses", 5000)
+    live.advance("responses", 1000, kept=350, dropped=["failed"] * 500 + ["timeout"] * 149 + ["no_code"])
+    live.advance("training", 250, facts="epoch 0.50, loss 1.2 [x], 900 tokens/s, and whatever else there is to say")
+    responses, selection, training = frame(live)
+    for row in (responses, selection, training):
+        assert len(row) <= width
+        assert "━━" in row
+        assert "1:00:00" in row
+    assert "6000/20000" in responses
+    assert "14:00:00 left" in responses
+    assert "0.3 rows/s, " in responses
+    assert "250/500" in training
+    assert "1:00:00 left" in training
+    assert "epoch 0.5" in training
+    assert "left" not in selection
+    assert ("failed 500" in responses) == ("900 tokens/s" in training) == (width > 80)
+
+
+def test_a_long_name_leaves_the_figures_in_sight(wall: Clock) -> None:
+    """Facts go first, then the end of the name."""
+    live = terminal()
+    live.start("a model with a very long name on a benchmark with a long one: asking", 164, "answers")
+    wall.now += 100
+    live.advance("a model with a very long name on a benchmark with a long one: asking", 82)
+    (row,) = frame(live)
+    assert row.startswith("a model with a very long")
+    for part in ("━━", "82/164", "1:40", "1:40 left"):
+        assert part in row
+
+
+def test_a_finished_task_is_one_line_above_the_bars(wall: Clock) -> None:
+    """The bar goes, the summary stays, as does whatever was said or shown; text is never taken for markup."""
+    live = terminal()
+    with live:
+        live.start("concepts", 2)
+        live.start("instructions", None)
+        live.advance("concepts", 2, kept=2)
+        live.say("settings have [changed]")
+        live.show(Text("a picture"))
+        wall.now += 5
+        live.finish("concepts", "2 in, 2 kept; dropped: [odd] 1")
+        assert [row.split()[0] for row in frame(live)] == ["instructions"]
+        live.finish("instructions")
+        assert frame(live) == []
+    shown = "\n".join(written(live))
+    for text in (
+        "settings have [changed]\n",
+        "a picture\n",
+        "concepts: 2 in, 2 kept; dropped: [odd] 1 (0:05)\n",
+        "instructions: done (0:05)\n",
+    ):
+        assert text in shown
+
+
+def test_work_that_stops_leaves_its_bar() -> None:
+    """The last state of a task that was not finished stays on the screen."""
+    live = terminal()
+    with live:
+        live.start("concepts", 9)
+        live.advance("concepts", 4)
+    assert "4/9" in "".join(written(live)[-2:])
+
+
+def test_a_task_that_was_never_started_is_a_mistake(lines: Lines) -> None:
+    """The drawers tell a caller that breaks the protocol."""
+    with pytest.raises(KeyError):
+        lines.advance("concepts")
+
+
+def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Progress goes to stderr and leaves stdout to results."""
+    with open_progress() as progress:
+        progress.say("a word")
+    assert isinstance(progress, Lines)
+    assert capsys.readouterr() == ("", "a word\n")
+
+
+def test_the_protocol_itself_keeps_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    """Work may be given no drawer at all."""
+    silent = Progress()
+    silent.start("concepts", 3)
+    silent.expect("concepts", 4)
+    silent.skip("concepts")
+    silent.advance("concepts", 3, kept=1, dropped=["x"], facts="y")
+    silent.finish("concepts", "z")
+    silent.say("a")
+    silent.show(Text("b"))
+    assert silent.tokens() == (0, 0)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5.4, "0:05"), (750, "12:30"), (3723, "1:02:03")])
+def test_a_span_of_time_is_short(seconds: float, text: str) -> None:
+    """Hours only where there are any."""
+    assert clock(seconds) == text
