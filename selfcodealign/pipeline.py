@@ -19,22 +19,23 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
+from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from selfcodealign import __version__
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.dataset.write import CardFacts, write_dataset
 from selfcodealign.engine.local import Outcome, Progress, each, whole
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
+from selfcodealign.files import write_text
 from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
 from selfcodealign.models import Model
 from selfcodealign.models.on_demand import LateModel, LateSandbox
 from selfcodealign.recipe import recipe_toml
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
-from selfcodealign.run_folder.folder import KINDS, RunFolder, Stage, write_text
+from selfcodealign.run_folder.folder import KINDS, RunFolder, Stage
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.settings import Recipe, Section
 from selfcodealign.sources import iterate_source_files
@@ -315,11 +316,11 @@ class Journey:
         return self.recipe.model.result_digest()
 
     def _record(self) -> None:
-        write_text(self.folder.path / "recipe.toml", recipe_toml(self.recipe))
+        write_text(self.folder.path / "recipe.toml", recipe_toml(self.recipe), error=RunFolderError)
         facts = self.folder.facts()
         self.folder.record(
             {
-                "selfcodealign": __version__,
+                "selfcodealign": version("selfcodealign"),
                 "python": platform.python_version(),
                 "platform": platform.platform(),
                 "command": " ".join(sys.argv),

@@ -13,7 +13,6 @@ The verbs that fill it are in `verbs`.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 import duckdb
 import numpy as np
 
+from selfcodealign import files
 from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Concepts, Example, Instruction, Response, Row, Seed
 from selfcodealign.run_folder.shards import Shards
@@ -196,25 +196,10 @@ class RunFolder:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file in one step. Raises `RunFolderError` when the disk does not take it."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file in one step. Raises `RunFolderError` when the disk does not take it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror}; make room or choose another --out") from error
+    """Replace a JSON file of the run. Raises `RunFolderError` when the disk does not take it."""
+    files.write_json(path, value, error=RunFolderError)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of the run; empty when there is none. Raises `RunFolderError` when it is damaged."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path} cannot be read ({error}); remove it to go on") from None
+    return files.read_json(path, error=RunFolderError, fix="remove it to go on") if os.path.exists(path) else {}

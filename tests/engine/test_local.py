@@ -212,8 +212,8 @@ async def test_a_damaged_state_file_is_named(folder: RunFolder) -> None:
     stage = folder.stage("concepts", "d")
     await run_each(stage, SEEDS[:3])
     (stage.folder / "stage.json").write_text('{"digest": "d"')
-    with pytest.raises(RunFolderError, match=r"stage\.json cannot be read"):
+    with pytest.raises(RunFolderError, match=r"stage\.json:1: not JSON .*; remove it to go on"):
         folder.stage("concepts", "d")
     (folder.path / "run.json").write_text("[")
-    with pytest.raises(RunFolderError, match=r"run\.json cannot be read"):
+    with pytest.raises(RunFolderError, match=r"run\.json:1: not JSON .*; remove it to go on"):
         folder.facts()
