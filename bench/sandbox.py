@@ -23,8 +23,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from selfcodealign.fences import extract_python
 from selfcodealign.sandbox import Limits, Program, Sandbox, Status
-from selfcodealign.sandbox.python.program import Job, extract_code, prepare_job
+from selfcodealign.sandbox.python.program import Job, prepare_job
 
 ROUNDS = 5
 STDLIB = """import math
@@ -167,7 +168,7 @@ def as_script(program: Program) -> str:
     assert isinstance(job, Job)
     tests = "\n".join(line for line in job.tests.splitlines() if not line.startswith("from solution"))
     call = "\nfor name, test in list(globals().items()):\n    if name.startswith('test_'): test()\n"
-    return f"{extract_code(job.response)}\n{tests}\n{call}"
+    return f"{extract_python(job.response)}\n{tests}\n{call}"
 
 
 async def compare_speed(python_of_evalplus: str, recorded: Path | None) -> None:

@@ -49,11 +49,11 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def version(show: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+def root(show: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
     if show:
-        from selfcodealign import __version__
+        from importlib.metadata import version
 
-        print(__version__)
+        print(version("selfcodealign"))
         raise typer.Exit
 
 

@@ -68,3 +68,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean "x"?` for the closest of `known`, or an empty string when nothing is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of the system or of a library says, in one line of at most 200 characters."""
+    text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

@@ -1,35 +1,156 @@
-"""Text and JSON files: read with one line for each mistake, written whole."""
+"""Text, JSON and JSON Lines: read with file and line in every error, written whole.
+
+A name that ends in .gz is packed. Text is UTF-8, with or without a byte order mark. Every function takes the class of
+the error to raise (a `UserError`): the room that reads a file knows who has to act. A file is written beside its place
+and renamed, so that a reader sees the earlier one or the complete new one.
+"""
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
-from selfcodealign.errors import RunFolderError
+from selfcodealign.errors import UserError, reason_of
+
+#: What reading a file raises when the disk or the packing is at fault.
+READ_ERRORS = (OSError, EOFError, zlib.error)
+
+_ONE_OBJECT = "every line must be one JSON object"
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file in one step. Raises `RunFolderError` when the disk does not take it."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading, unpacked. Opening and reading raise `READ_ERRORS`."""
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file in one step. Raises `RunFolderError` when the disk does not take it."""
-    temporary = path.with_name(f".{path.name}.tmp")
+def read_bytes(path: Path, *, error: type[UserError] = UserError, fix: str = "check the path") -> bytes:
+    """The unpacked bytes of a file; `fix` is what a person should do when it cannot be read."""
+    with _reading(path, error, fix), open_bytes(path) as stream:
+        return stream.read()
+
+
+def read_text(path: Path, *, error: type[UserError] = UserError, fix: str = "check the path") -> str:
+    """The text of a file."""
+    return decode(read_bytes(path, error=error, fix=fix), path, error=error)
+
+
+def read_json(path: Path, *, error: type[UserError] = UserError, fix: str = "check the path") -> Any:
+    """The value of a JSON file; `fix` is also what to do when it is not JSON."""
+    return parse_json(read_text(path, error=error, fix=fix), path, error=error, fix=fix)
+
+
+def read_json_lines(path: Path, *, error: type[UserError] = UserError) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON Lines file with their line numbers, as a stream; empty lines are skipped."""
+    with _reading(path, error, "check the path"), open_bytes(path) as stream:
+        yield from parse_json_lines(stream, path, error=error)
+
+
+def parse_json_lines(
+    lines: Iterable[bytes], path: Path, *, error: type[UserError] = UserError
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects in lines of JSON, numbered from 1; `path` is what errors call their file."""
+    for number, line in enumerate(lines, 1):
+        text = decode(line, path, line=number, error=error)
+        if not text.strip():
+            continue
+        value = parse_json(text, path, line=number, error=error, fix=_ONE_OBJECT)
+        if not isinstance(value, dict):
+            raise error(f"{path}:{number}: a JSON {type(value).__name__}; {_ONE_OBJECT}")
+        yield number, value
+
+
+def parse_json(text: str, path: Path, *, line: int = 1, error: type[UserError] = UserError, fix: str) -> Any:
+    """The value of a JSON text that begins on `line` of a file. Takes Python's `NaN` and `Infinity`."""
     try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror}; make room or choose another --out") from error
+        return json.loads(text.rstrip())  # or a torn text would be said to end on the line after its last
+    except json.JSONDecodeError as found:
+        raise error(f"{path}:{line + found.lineno - 1}: not JSON ({found.msg}); {fix}") from None
+    except (ValueError, RecursionError) as found:  # a number of too many digits, or too many brackets
+        raise error(f"{path}:{line}: not JSON ({reason_of(found)}); {fix}") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of the run; empty when there is none. Raises `RunFolderError` when it is damaged."""
+def decode(data: bytes, path: Path, *, line: int = 1, error: type[UserError] = UserError) -> str:
+    """The text of bytes that begin on `line` of a file."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path} cannot be read ({error}); remove it to go on") from None
+        return data.decode("utf-8-sig" if line == 1 else "utf-8")
+    except UnicodeDecodeError as found:
+        line += data.count(b"\n", 0, found.start)
+        raise error(f"{path}:{line}: this line is not UTF-8; save the file as UTF-8") from None
+
+
+@contextmanager
+def _reading(path: Path, error: type[UserError], fix: str) -> Iterator[None]:
+    try:
+        yield
+    except READ_ERRORS as found:
+        raise error(f"cannot read {path}: {reason_of(found)}; {fix}") from None
+
+
+def make_folder(path: Path, *, error: type[UserError] = UserError) -> None:
+    """Make a folder and those above it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as found:
+        raise error(f"cannot make the folder {path}: {reason_of(found)}; choose another place") from None
+
+
+@contextmanager
+def replace_file(path: Path, *, error: type[UserError] = UserError) -> Iterator[Path]:
+    """Give a name to write under; what is there in the end becomes `path`, and after an error nothing is left."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except OSError as found:
+        raise error(f"cannot write {path}: {reason_of(found)}; make room or choose another place") from found
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_whole(path: Path, *, error: type[UserError] = UserError) -> Iterator[IO[str]]:
+    """A text file that appears under its name when the block ends, and not at all when the block raises."""
+    with replace_file(path, error=error) as unfinished:
+        # Half of a surrogate pair, which has no UTF-8, is written as JSON writes it: \ud800.
+        options: dict[str, Any] = {"mode": "wt", "encoding": "utf-8", "errors": "backslashreplace"}
+        with gzip.open(unfinished, **options) if path.suffix == ".gz" else unfinished.open(**options) as file:
+            yield cast(IO[str], file)
+
+
+def write_text(path: Path, text: str, *, error: type[UserError] = UserError) -> None:
+    """Write or replace a text file."""
+    with write_whole(path, error=error) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: object, *, error: type[UserError] = UserError) -> None:
+    """Write or replace a JSON file; numbers that JSON does not have (NaN, infinities) become null."""
+    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", error=error)
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]], *, error: type[UserError] = UserError) -> None:
+    """Write or replace a JSON Lines file."""
+    with write_whole(path, error=error) as file:
+        file.writelines(map(json_line, rows))
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """A row as a line of JSON, in Python's dialect: NaN stays NaN."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

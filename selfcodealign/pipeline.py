@@ -144,7 +144,7 @@ def make_journey(recipe: Recipe, stages: Sequence[Stage] = ()) -> Journey:
 def _record(context: Context) -> None:
     """Say in the run folder what this run is."""
     folder = context.folder
-    write_text(folder.path / "recipe.toml", recipe_toml(context.recipe))
+    write_text(folder.path / "recipe.toml", recipe_toml(context.recipe), error=RunFolderError)
     folder.record(
         {
             "form": FORM,

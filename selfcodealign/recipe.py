@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from selfcodealign.errors import RecipeError, did_you_mean
+from selfcodealign.files import read_text
 from selfcodealign.settings import Recipe, Section
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -73,11 +74,7 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
         if path.suffix != ".toml" and not path.exists():
             hint = did_you_mean(str(name_or_path), shipped)
             raise RecipeError(f'no recipe "{name_or_path}": give a .toml file or one of {", ".join(shipped)}{hint}')
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise RecipeError(f"cannot read recipe {path}: {reason}") from None
+        text = read_text(path, error=RecipeError)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -58,9 +58,9 @@ def test_a_wrong_setting_is_refused_in_one_line(tmp_path: Path, settings: list[s
     ("name", "text", "said"),
     [
         ("papr", None, 'did you mean "paper"?'),
-        ("missing.toml", None, "cannot read recipe missing.toml: No such file or directory"),
+        ("missing.toml", None, "cannot read missing.toml: No such file or directory; check the path"),
         ("torn.toml", b"[model\nname =", "torn.toml is not valid TOML"),
-        ("latin.toml", b"# caf\xe9\n", "it is not UTF-8 text"),
+        ("latin.toml", b"# caf\xe9\n", "latin.toml:1: this line is not UTF-8; save the file as UTF-8"),
     ],
 )
 def test_a_recipe_that_cannot_be_read_is_refused(

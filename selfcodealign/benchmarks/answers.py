@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from selfcodealign.fences import PYTHON_TAGS, find_blocks
+
 _THINKING = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>\s*", re.DOTALL)
 _THINKING_END = re.compile(r"^.*</(?:think|thinking|thought|reasoning)>\s*", re.DOTALL)
 _THINKING_START = re.compile(r"<(?:think|thinking|thought|reasoning)>.*\Z", re.DOTALL)
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\n`]*)$")
-_PYTHON = ("", "python", "py", "python3", "py3")
 
 
 def strip_thinking(text: str) -> str:
@@ -25,28 +25,6 @@ def strip_thinking(text: str) -> str:
     return _THINKING_START.sub("", text)
 
 
-def find_blocks(text: str) -> list[tuple[str, str]]:
-    """The fenced blocks of a Markdown text as (language, code); a block that is never closed goes on to the end.
-
-    >>> find_blocks("Sure:\\n```python\\nx = 1\\n```\\nDone.")
-    [('python', 'x = 1\\n')]
-    """
-    blocks: list[tuple[str, str]] = []
-    fence, language, lines = "", "", []
-    for line in text.split("\n"):
-        match = _FENCE.match(line)
-        if not fence and match:
-            fence, language, lines = match[1], (match[2].split() or [""])[0].lower(), []
-        elif fence and match and match[1].startswith(fence) and not match[2].strip():
-            blocks.append((language, "\n".join([*lines, ""])))
-            fence = ""
-        elif fence:
-            lines.append(line)
-    if fence:
-        blocks.append((language, "\n".join(lines)))
-    return blocks
-
-
 def extract_code(text: str, entry_point: str = "", pick: Literal["first", "last"] = "first") -> str:
     """The code of a model's answer.
 
@@ -57,7 +35,8 @@ def extract_code(text: str, entry_point: str = "", pick: Literal["first", "last"
     """
     text = strip_thinking(text)
     blocks = find_blocks(text)
-    codes = [code for language, code in blocks if language in _PYTHON] or [code for _, code in blocks]
+    python = [block for block in blocks if not block.language or block.language in PYTHON_TAGS]
+    codes = [block.code for block in python or blocks]
     if not codes:
         return text if _parses(text) else _find_code(text)
     defining = [code for code in codes if entry_point and defines(code, entry_point)]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from selfcodealign import __version__
-from selfcodealign.errors import BenchmarkError
+from selfcodealign.errors import BenchmarkError, SourceError, reason_of
+from selfcodealign.files import decode, parse_json, parse_json_lines, read_bytes
 
 #: One problem as the benchmark's authors wrote it: their field names, JSON values.
 Row = dict[str, Any]
+
+_ONE_PER_PROBLEM = "it should hold one JSON object per problem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ def load_rows(name: str, source: Source, path: Path | None) -> ProblemFile:
     if source.packaged:
         with resources.as_file(resources.files("selfcodealign") / "embedded" / source.packaged) as file:
             found = _read_local(source, file)
-        return replace(found, version=f"selfcodealign {__version__} (md5 {found.md5[:8]})")
+        return replace(found, version=f"selfcodealign {metadata.version('selfcodealign')} (md5 {found.md5[:8]})")
     if source.url:
         return _read_local(source, _download(name, source.url))
     return _read_hub(name, source)
@@ -65,29 +66,20 @@ def load_rows(name: str, source: Source, path: Path | None) -> ProblemFile:
 def _read_local(source: Source, path: Path) -> ProblemFile:
     if path.suffix == ".parquet":
         return _read_parquet(path)
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
-        text = data.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"cannot read problems from {path}: {_reason(error)}") from None
+    data = read_bytes(path, error=BenchmarkError)
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return ProblemFile(_parse(path, text), md5, source.versions.get(md5, f"unknown version (md5 {md5[:8]})"))
+    return ProblemFile(_parse(path, data), md5, source.versions.get(md5, f"unknown version (md5 {md5[:8]})"))
 
 
-def _parse(path: Path, text: str) -> list[Row]:
+def _parse(path: Path, data: bytes) -> list[Row]:
     """Rows of JSON Lines, or of one JSON list (or mapping of tasks). Python's JSON takes `Infinity`, which is used."""
-    name = path.name.removesuffix(".gz")
-    try:
-        if name.endswith(".json"):
-            whole = json.loads(text)
-            rows = list(whole.values()) if isinstance(whole, dict) else whole
-        else:
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except json.JSONDecodeError as error:
-        raise BenchmarkError(f"{path} is no problem file: line {error.lineno} is not JSON ({error.msg})") from None
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise BenchmarkError(f"{path} is no problem file: it should hold one JSON object per problem")
+    if path.name.removesuffix(".gz").endswith(".json"):
+        whole = parse_json(decode(data, path, error=BenchmarkError), path, error=BenchmarkError, fix=_ONE_PER_PROBLEM)
+        rows = list(whole.values()) if isinstance(whole, dict) else whole
+    else:
+        rows = [row for _, row in parse_json_lines(data.split(b"\n"), path, error=BenchmarkError)]
+    if not rows or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BenchmarkError(f"{path} is no problem file: {_ONE_PER_PROBLEM}")
     return rows
 
 
@@ -99,7 +91,7 @@ def _read_parquet(path: Path) -> ProblemFile:
         rows = pyarrow.parquet.read_table(path).to_pylist()
         md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
     except (OSError, pyarrow.ArrowException) as error:
-        raise BenchmarkError(f"cannot read problems from {path}: {_reason(error)}") from None
+        raise BenchmarkError(f"cannot read {path}: {reason_of(error)}; give a Parquet file of problems") from None
     return ProblemFile(rows, md5, f"{path.name} (md5 {md5[:8]})")
 
 
@@ -126,51 +118,33 @@ def _download(name: str, url: str) -> Path:
         # Renamed only when whole, so an interrupted download is never taken for the data.
         part.rename(path)
     except (httpx.HTTPError, OSError) as error:
-        raise BenchmarkError(_unreachable(name, url, error)) from None
+        raise BenchmarkError(_unreachable(name, url, reason_of(error))) from None
     finally:
         part.unlink(missing_ok=True)
     return path
 
 
 def _read_hub(name: str, source: Source) -> ProblemFile:
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError:
-        from selfcodealign.errors import MissingExtra
-
-        raise MissingExtra(f"fetching {name} from the hub", "hub") from None
-    import httpx
-
-    errors = (HfHubHTTPError, httpx.HTTPError, OSError, ValueError)
-    if source.files:
-        try:
-            paths = [Path(hf_hub_download(source.hub, file, repo_type="dataset")) for file in source.files]
-        except errors as error:
-            raise BenchmarkError(_unreachable(name, f"the hub's {source.hub}", error)) from None
-        rows = [row for path in paths for row in _read_local(source, path).rows]
-        return ProblemFile(rows, "", f"{source.hub}: {', '.join(source.files)}")
-    from datasets import load_dataset
+    # Not before the hub is asked: it brings libraries along that judging does without.
+    from selfcodealign.sources.hub import download_files, load_hub
 
     try:
-        table = load_dataset(source.hub, source.config, split=source.split)
-    except errors as error:
-        raise BenchmarkError(_unreachable(name, f"the hub's {source.hub}", error)) from None
-    rows = [dict(row) for row in table]
+        if source.files:
+            paths = download_files(source.hub, source.files)
+            rows = [row for path in paths for row in _read_local(source, path).rows]
+            return ProblemFile(rows, "", f"{source.hub}: {', '.join(source.files)}")
+        rows = list(load_hub(source.hub, source.config, source.split).rows)
+    except SourceError as error:
+        raise BenchmarkError(_unreachable(name, "the hub", str(error))) from None
     fingerprint = hashlib.md5(json.dumps(rows, sort_keys=True, default=str).encode(), usedforsecurity=False).hexdigest()
     return ProblemFile(rows, fingerprint, f"{source.hub} {source.split} (rows' md5 {fingerprint[:8]})")
 
 
-def _unreachable(name: str, place: str, error: Exception) -> str:
+def _unreachable(name: str, place: str, reason: str) -> str:
     return (
-        f"cannot fetch the problems of {name} from {place} ({_reason(error)}); "
+        f"cannot fetch the problems of {name} from {place} ({reason}); "
         f"download them elsewhere and give the file with --problems {name}=FILE"
     )
-
-
-def _reason(error: BaseException) -> str:
-    text = (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip()
-    return text.splitlines()[0][:200]
 
 
 def check_fields(name: str, row: Row, fields: tuple[str, ...]) -> None:

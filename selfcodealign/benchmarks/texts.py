@@ -24,7 +24,7 @@ from typing import Any
 
 from selfcodealign.benchmarks.problem_files import Source, load_rows
 from selfcodealign.errors import BenchmarkError, did_you_mean
-from selfcodealign.sources.tables import stream_hub
+from selfcodealign.sources.hub import stream_hub
 from selfcodealign.sources.trees import list_names
 
 #: Fewest words of an asking text: "Write a function to swap two numbers." (MBPP 203) is the shortest of its kind.

@@ -8,12 +8,13 @@ Verifiable rewards: `rl`, an instruction with the tests of its verified answer a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import ExportError, did_you_mean
+from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
 
 #: Ways to fail that are the answer's own: anything else says nothing about the code (no tests, cut by length, ...).
 FAILED = ("failed", "error", "timeout", "memory", "crashed", "blocked")
@@ -64,15 +65,12 @@ def export(run: str | Path, to: str, out: str | Path) -> Exported:
     rows = [form.convert(row) for row in form.source(run)]
     if not rows:
         raise ExportError(f"{run} holds nothing for {to}: {form.meaning} are needed")
-    try:
-        data.parent.mkdir(parents=True, exist_ok=True)
-        _write(data, rows)
-        files = [data]
-        for name, text in form.companions(data.name).items() if not out.suffix else ():
-            (out / name).write_text(text, "utf-8")
-            files.append(out / name)
-    except OSError as error:
-        raise ExportError(f"cannot write {out}: {error.strerror}") from None
+    make_folder(data.parent, error=ExportError)
+    _write(data, rows)
+    files = [data]
+    for name, text in form.companions(data.name).items() if not out.suffix else ():
+        write_text(out / name, text, error=ExportError)
+        files.append(out / name)
     notes = []
     if to == "openai" and len(rows) < OPENAI_FEWEST:
         notes.append(f"OpenAI takes no fewer than {OPENAI_FEWEST} examples; these are {len(rows)}")
@@ -221,16 +219,12 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def _write(path: Path, rows: Iterable[Row]) -> None:
-    """Write a file whole: a reader sees it complete or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+def _write(path: Path, rows: list[Row]) -> None:
+    if path.suffix != ".parquet":
+        write_json_lines(path, rows, error=ExportError)
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-        pq.write_table(pa.Table.from_pylist(list(rows)), partial, compression="zstd")
-    else:
-        with partial.open("w", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    partial.replace(path)
+    with replace_file(path, error=ExportError) as unfinished:
+        pq.write_table(pa.Table.from_pylist(rows), unfinished, compression="zstd")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from selfcodealign.benchmarks import Outcome, Problem
 from selfcodealign.benchmarks.differential import CallProblem
 from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation.samples import Sample
+from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
 
 #: A judged answer: the task, the answer, what is known of it.
 Judged = tuple[Problem, Sample, Outcome]
@@ -37,17 +37,17 @@ def result_row(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, 
 
 
 def write_results(folder: Path, judged: Sequence[Judged]) -> None:
-    """results.jsonl (one row per answer) and results.parquet (the same)."""
+    """results.jsonl (one row per answer) and results.parquet (the same) in `folder`, which is made."""
     import pyarrow
     import pyarrow.parquet
 
     rows = [result_row(*one) for one in judged]
-    write_text(folder / "results.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    make_folder(folder, error=RunFolderError)
+    write_json_lines(folder / "results.jsonl", rows, error=RunFolderError)
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
-    part = folder / "results.parquet.tmp"
-    pyarrow.parquet.write_table(table, part, compression="zstd")
-    part.rename(folder / "results.parquet")
+    with replace_file(folder / "results.parquet", error=RunFolderError) as part:
+        pyarrow.parquet.write_table(table, part, compression="zstd")
 
 
 def write_evalplus(path: Path, judged: Sequence[Judged], md5: str) -> None:
@@ -60,7 +60,7 @@ def write_evalplus(path: Path, judged: Sequence[Judged], md5: str) -> None:
     for problem, sample, outcome in judged:
         tasks.setdefault(problem.task_id, []).append(_evalplus_entry(problem, sample, outcome))
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    write_text(path, json.dumps({"date": date, "hash": md5, "eval": tasks}))
+    write_text(path, json.dumps({"date": date, "hash": md5, "eval": tasks}), error=RunFolderError)
 
 
 def _evalplus_entry(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, Any]:
@@ -78,30 +78,3 @@ def _evalplus_entry(problem: Problem, sample: Sample, outcome: Outcome) -> dict[
         failing = found is not None and found.status != "pass" and 0 <= found.index < len(calls)
         entry[f"{field}_fail_tests"] = [calls[found.index]] if failing and found else []
     return entry
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """A JSON file of ours: numbers that JSON does not have become null."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file in one step; its folder is made. Raises `RunFolderError` when the disk does not take it."""
-    # Not before something is written: it brings libraries along that judging does without.
-    from selfcodealign.run_folder import folder as run_folder
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot make {path.parent}: {error.strerror}; choose another --out") from None
-    run_folder.write_text(path, text)

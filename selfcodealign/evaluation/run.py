@@ -18,12 +18,13 @@ from typing import Any
 from selfcodealign.benchmarks import Benchmark, Mode, Problem
 from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.benchmarks.problem_files import ProblemFile, load_rows
-from selfcodealign.errors import BenchmarkError
+from selfcodealign.errors import BenchmarkError, RunFolderError
 from selfcodealign.evaluation.asking import Asking, ChatFormat, open_chat_format, plain_chat, sample_answers
 from selfcodealign.evaluation.grading import Judging, judge_all
-from selfcodealign.evaluation.results import Judged, write_evalplus, write_json, write_results
+from selfcodealign.evaluation.results import Judged, write_evalplus, write_results
 from selfcodealign.evaluation.samples import Sample, SampleFile, read_samples
 from selfcodealign.evaluation.scoring import Evaluation, compare_all, score_answers
+from selfcodealign.files import make_folder, write_json, write_text
 from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models import Model
 from selfcodealign.models.opening import open_model
@@ -199,9 +200,9 @@ async def _judge(
 
 
 def _write(out: Path, evaluation: Evaluation) -> None:
-    from selfcodealign.evaluation.results import write_text
     from selfcodealign.evaluation.table import html_page, markdown_page
 
+    make_folder(out, error=RunFolderError)
     write_json(
         out / "scores.json",
         {
@@ -209,6 +210,7 @@ def _write(out: Path, evaluation: Evaluation) -> None:
             "comparisons": [asdict(one) | {"sentence": one.sentence()} for one in evaluation.comparisons],
             "notes": evaluation.notes,
         },
+        error=RunFolderError,
     )
-    write_text(out / "scores.md", markdown_page(evaluation))
-    write_text(out / "scores.html", html_page(evaluation))
+    write_text(out / "scores.md", markdown_page(evaluation), error=RunFolderError)
+    write_text(out / "scores.html", html_page(evaluation), error=RunFolderError)

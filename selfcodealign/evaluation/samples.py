@@ -11,17 +11,16 @@ Several rows with one `task_id` are several answers.
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark, Problem
 from selfcodealign.errors import BenchmarkError
+from selfcodealign.files import json_line, parse_json_lines, read_json_lines
 
 RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
 
@@ -46,7 +45,7 @@ def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Probl
     known = {problem.task_id: problem for problem in problems}
     counts: dict[str, int] = defaultdict(int)
     samples = []
-    for line, row in _read_rows(path):
+    for line, row in read_json_lines(path, error=BenchmarkError):
         problem = known.get(_task_id(row, known))
         if problem is None:
             task = row.get("task_id", "no task_id")
@@ -88,24 +87,6 @@ def _read_answer(
     raise BenchmarkError(f"{path}:{line}: no answer; a row needs 'solution', 'completion' or 'text'")
 
 
-def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = data.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"cannot read answers from {path}: {getattr(error, 'strerror', None) or error}") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BenchmarkError(f"{path}:{number} is not JSON: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise BenchmarkError(f"{path}:{number}: a row must be an object with task_id and an answer")
-        yield number, row
-
-
 class SampleFile:
     """The answers of one model to one benchmark: a file that only grows, so that an interrupted run goes on.
 
@@ -124,7 +105,7 @@ class SampleFile:
         data = self.path.read_bytes()
         # A row that was being written when the process died is cut off; it is sampled again.
         whole, _, torn = data.rpartition(b"\n")
-        rows = [json.loads(line) for line in whole.split(b"\n") if line.strip()]
+        rows = [row for _, row in parse_json_lines(whole.split(b"\n"), self.path, error=BenchmarkError)]
         if torn:
             os.truncate(self.path, len(whole) + bool(whole))
         if rows and rows[0] != self.header:
@@ -141,6 +122,6 @@ class SampleFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, Any]] = [self.header] if new else []
         rows += [asdict(sample) for sample in samples]
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("".join(map(json_line, rows)))
         self.done |= {(sample.task_id, sample.sample): sample for sample in samples}

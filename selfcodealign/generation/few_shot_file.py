@@ -19,6 +19,7 @@ a run. A file may lack what its run does not need (no judgements, say); asking f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,6 +31,7 @@ from random import Random
 from typing import TypeVar
 
 from selfcodealign.errors import FewShotError, did_you_mean
+from selfcodealign.files import read_text
 from selfcodealign.generation.few_shot_parser import Lines, Section
 from selfcodealign.rows import digest, seed_of
 
@@ -176,22 +178,13 @@ def load_few_shot(name_or_path: str | Path) -> FewShotFile:
     Raises `FewShotError` naming file and line for everything that is not as the module's docstring says.
     """
     names = packaged_names()
-    packaged = files("selfcodealign") / "few_shot" / f"{name_or_path}.md"
+    packaged = Path(str(files("selfcodealign"))) / "few_shot" / f"{name_or_path}.md"
     source = packaged if str(name_or_path) in names else Path(name_or_path)
-    try:
-        data = source.read_bytes()
-    except FileNotFoundError:
+    if not os.path.exists(source):
         beside = (str(path) for path in Path(name_or_path).parent.glob("*.md"))
         hint = did_you_mean(str(name_or_path), [*names, *beside]) or f"; the packaged ones are {', '.join(names)}"
-        raise FewShotError(f"{source}: there is no such few-shot file{hint}") from None
-    except OSError as error:
-        raise FewShotError(f"{source}: cannot read this few-shot file: {error.strerror}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise FewShotError(f"{source}:{line}: this line is not UTF-8; save the file as UTF-8") from None
-    return parse_few_shot(text, str(source))
+        raise FewShotError(f"{source}: there is no such few-shot file{hint}")
+    return parse_few_shot(read_text(source, error=FewShotError), str(source))
 
 
 def parse_few_shot(text: str, path: str) -> FewShotFile:

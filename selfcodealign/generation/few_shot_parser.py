@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from selfcodealign.errors import FewShotError, did_you_mean
+from selfcodealign.fences import PYTHON_TAGS, find_blocks
 from selfcodealign.generation.prompts import EXAMPLE_HEADING
 
 # What stands under each kind of heading, in this order; an introduction is free text.
@@ -122,20 +123,13 @@ class Lines:
 
     def check_fenced(self, opened: int, tag: str, text: str, language: str) -> None:
         """Refuse a section without a fenced code block, with one left open, or with Python that does not parse."""
-        blocks = 0
-        fence: int | None = None
-        for number, line in enumerate(text.split("\n"), opened + 1):
-            if not line.startswith("```"):
-                continue
-            if fence is None:
-                fence = number
-                continue
-            if self.lines[fence - 1].strip("` ").lower() in ("python", "py"):
-                self.check_python(fence, "\n".join(self.lines[fence : number - 1]))
-            blocks += 1
-            fence = None
-        if fence is not None:
-            raise self.error(fence, 'this fenced code is never closed; put "```" alone on a line below it')
+        blocks = find_blocks(text)
+        for block in blocks:
+            line = opened + block.line
+            if not block.closed:
+                raise self.error(line, 'this fenced code is never closed; put "```" alone on a line below it')
+            if block.language in PYTHON_TAGS:
+                self.check_python(line, block.code)
         if not blocks:
             opening = f"```{language.lower()}"
             raise self.error(opened, f'<{tag}> has no fenced code; put its code between lines "{opening}" and "```"')

@@ -24,8 +24,8 @@ from typing import Any, Generic, Self
 import duckdb
 import numpy as np
 
+from selfcodealign import files
 from selfcodealign.errors import RunFolderError
-from selfcodealign.files import read_json, write_json
 from selfcodealign.rows import Books, R, Row
 from selfcodealign.run_folder.shards import Shards
 
@@ -255,3 +255,13 @@ def open_existing(path: Path) -> RunFolder:
     if not (path / "run.json").is_file():
         raise RunFolderError(f"{path} is no run folder: it has no run.json")
     return RunFolder(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a JSON file of the run. Raises `RunFolderError` when the disk does not take it."""
+    files.write_json(path, value, error=RunFolderError)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of the run; empty when there is none. Raises `RunFolderError` when it is damaged."""
+    return files.read_json(path, error=RunFolderError, fix="remove it to go on") if os.path.exists(path) else {}

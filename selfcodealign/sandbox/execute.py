@@ -8,16 +8,12 @@ with status "no_code", so that line n of the output is line n of the input.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from selfcodealign.errors import UserError
+from selfcodealign.files import json_line, read_json_lines, write_whole
 from selfcodealign.progress import Progress
 from selfcodealign.sandbox import Limits, Program, Sandbox, Status, Verdict
 from selfcodealign.sandbox.pool import Mode
@@ -62,48 +58,6 @@ def add_verdict(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     return row | {name: getattr(verdict, name) for name in VERDICT_FIELDS}
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a .jsonl or .jsonl.gz file. Raises `UserError` naming the line that is none."""
-    try:
-        with _open(path, "rt") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _parse(path, number, line)
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"cannot read {path}: {reason}") from None
-
-
-def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); every line must be one JSON object") from None
-    if not isinstance(row, dict):
-        raise UserError(f"{path}, line {number}: a {type(row).__name__}; every line must be one JSON object")
-    return row
-
-
-@contextmanager
-def write_whole(path: Path) -> Iterator[IO[str]]:
-    """A file that appears under its name only when it is complete. Raises `UserError` when it cannot be written."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with _open(unfinished, "wt", compressed=path.suffix == ".gz") as file:
-            yield file
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _open(path: Path, mode: str, compressed: bool | None = None) -> Any:
-    if path.suffix == ".gz" if compressed is None else compressed:
-        return gzip.open(path, mode, encoding="utf-8")
-    return open(path, mode, encoding="utf-8")
-
-
 async def execute_file(
     source: Path,
     target: Path,
@@ -116,17 +70,20 @@ async def execute_file(
     flake_reruns: int = 0,
     progress: Progress | None = None,
 ) -> Counter[str]:
-    """Execute every row of `source` into `target`; returns how many rows came to each status."""
+    """Execute every row of `source` into `target`; returns how many rows came to each status.
+
+    Raises `UserError` when the one cannot be read or the other cannot be written.
+    """
     counts: Counter[str] = Counter()
     progress = progress or Progress()
     sandbox = Sandbox(workers, limits or Limits(), mode, warm, strength, flake_reruns)
-    rows = read_rows(source)
+    rows = (row for _, row in read_json_lines(source))
     first = next(rows, None)  # an unreadable file is found before anything is started
     with write_whole(target) as file:
         async with sandbox:
             progress.start(TASK, None, "programs")
             async for row, verdict in execute_rows(_chain(first, rows), sandbox):
-                file.write(json.dumps(add_verdict(row, verdict), ensure_ascii=False) + "\n")
+                file.write(json_line(add_verdict(row, verdict)))
                 counts[verdict.status] += 1
                 progress.advance(TASK)
     progress.finish(TASK, f"{counts.total()} programs judged")

@@ -6,19 +6,18 @@ large the source is.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from selfcodealign.errors import MissingExtra, SourceError, did_you_mean
+from selfcodealign.errors import SourceError, did_you_mean, reason_of
+from selfcodealign.files import READ_ERRORS, open_bytes
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
+from selfcodealign.sources.hub import stream_hub
 from selfcodealign.sources.licences import name_licence
 from selfcodealign.sources.place import Place
 
@@ -43,48 +42,6 @@ def open_hub(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dropped
     place = Place(settings, hub.origin, commit=hub.revision)
     rows = enumerate(hub.rows, start=1)
     return _read_each(place, hub.origin, _check_columns(rows, settings, f'data set "{hub.origin}"'))
-
-
-@dataclass(frozen=True, slots=True)
-class HubRows:
-    """A data set as it streams in: its name (a local one's folder name), its revision ("" when local), its rows."""
-
-    origin: str
-    revision: str
-    rows: Iterator[dict[str, Any]]
-
-
-def stream_hub(name: str, split: str | None) -> HubRows:
-    """Stream a split of a data set (None: all splits, one after the other) through `datasets`.
-
-    `name` is a hub name or a local folder, with `:CONFIGURATION` behind it where there are several. A data set of the
-    hub is read at its newest revision. Raises `SourceError` when it cannot be opened, now, or breaks off, later, and
-    `MissingExtra` without `datasets`.
-    """
-    try:
-        import datasets
-        from huggingface_hub import HfApi
-    except ImportError:
-        raise MissingExtra(f"reading hub:{name}", "hub") from None
-    name, _, configuration = name.partition(":")
-    # Loaders and network layers raise what they please, StopIteration for an empty file among it: all of it means that
-    # this data set cannot be had, and nothing but their code runs inside these two blocks.
-    try:
-        revision = "" if Path(name).is_dir() else HfApi().dataset_info(name).sha or ""
-        opened: Any = datasets.load_dataset(
-            name, configuration or None, split=split, streaming=True, revision=revision or None
-        )
-    except Exception as error:
-        raise SourceError(f'cannot open data set "{name}": {_first_line(error)}') from None
-
-    def iterate() -> Iterator[dict[str, Any]]:
-        try:
-            for part in [opened] if split is not None else opened.values():
-                yield from part
-        except Exception as error:
-            raise SourceError(f'reading data set "{name}" failed: {_first_line(error)}') from None
-
-    return HubRows(name if revision else Path(name).resolve().name, revision, iterate())
 
 
 def _check_columns(rows: Numbered, settings: SeedSettings, where: str) -> Numbered:
@@ -146,7 +103,7 @@ def _parquet_rows(path: Path, settings: SeedSettings) -> Numbered:
                 number += 1
                 yield number, row
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"cannot read {path} as Parquet: {_first_line(error)}") from None
+        raise SourceError(f"cannot read {path} as Parquet: {reason_of(error)}") from None
 
 
 def _batch_rows(batch: Any, code_column: str) -> Iterator[dict[str, Any]]:
@@ -171,15 +128,15 @@ def _jsonl_rows(path: Path, place: Place) -> Numbered:
     limit = place.max_bytes * _ESCAPED + _LINE_SLACK
     number = 0
     try:
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+        with open_bytes(path) as stream:
             for number, line in enumerate(_lines(stream, limit), start=1):
                 where = f"{path.name}:{number}"
                 if line is None:
                     yield number, place.refuse(where, "too_large", f"a line of more than {limit:,} bytes", number)
                 elif line.strip():
                     yield number, _parse_line(line, place, where, number)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"cannot read {path} after line {number}: {_first_line(error)}") from None
+    except READ_ERRORS as error:
+        raise SourceError(f"cannot read {path} after line {number}: {reason_of(error)}") from None
 
 
 def _parse_line(line: bytes, place: Place, where: str, number: int) -> dict[str, Any] | Dropped:
@@ -194,7 +151,7 @@ def _parse_line(line: bytes, place: Place, where: str, number: int) -> dict[str,
     return row
 
 
-def _lines(stream: BinaryIO | gzip.GzipFile, limit: int) -> Iterator[bytes | None]:
+def _lines(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
     """Lines of at most `limit` bytes; a longer one is skipped in pieces and shows as None."""
     while line := stream.readline(limit):
         if len(line) < limit or line.endswith(b"\n"):
@@ -203,7 +160,3 @@ def _lines(stream: BinaryIO | gzip.GzipFile, limit: int) -> Iterator[bytes | Non
         while (rest := stream.readline(limit)) and not rest.endswith(b"\n"):
             pass
         yield None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

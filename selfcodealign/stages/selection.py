@@ -27,8 +27,8 @@ from typing import Any
 
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import near_duplicates
+from selfcodealign.fences import extract_python
 from selfcodealign.rows import Dropped, Example, Response, digest
-from selfcodealign.sandbox.python.program import extract_code
 from selfcodealign.settings import SelectionSettings
 from selfcodealign.stages import Rows, Whole
 from selfcodealign.stages.context import Context
@@ -77,7 +77,7 @@ def select_examples(
 TEXTS: dict[str, Callable[[Response], str]] = {
     "instruction": lambda row: row.instruction,
     "response": lambda row: row.response,
-    "code": lambda row: extract_code(row.response),
+    "code": lambda row: extract_python(row.response),
 }
 
 
@@ -103,7 +103,7 @@ class _Comparison:
         if row.instruction_id in self.instructions_answered:
             return "one_per_instruction", row.instruction_id
         comparisons = {"same_instruction": _squeeze(row.instruction), "same_response": _squeeze(row.response)}
-        names = defined_names(extract_code(row.response)) if self.settings.same_names else []
+        names = defined_names(extract_python(row.response)) if self.settings.same_names else []
         if names:
             comparisons["same_names"] = " ".join(names)
         keys = {reason: (reason, digest(value)) for reason, value in comparisons.items()}

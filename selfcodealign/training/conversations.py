@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.errors import MissingExtra, TrainingError, did_you_mean
+from selfcodealign.errors import SourceError, TrainingError, did_you_mean, reason_of
+from selfcodealign.files import read_json, read_json_lines
+from selfcodealign.sources.hub import load_hub
 
 Messages = list[dict[str, str]]
 
 _FORMS = "messages, or instruction and response"
+_ONE_PER_ROW = "it must hold a list of one JSON object per row"
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,12 @@ def _read_file(file: Path) -> list[dict[str, Any]]:
         return _read_parquet(file)
     if file.suffix not in (".jsonl", ".json"):
         raise TrainingError(f"{file}: rows are read from .parquet, .jsonl and .json")
-    try:
-        text = file.read_text("utf-8")
-        rows = json.loads(text) if file.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise TrainingError(f"cannot read {file}: {error}") from None
+    if file.suffix == ".json":
+        rows = read_json(file, error=TrainingError, fix=_ONE_PER_ROW)
+    else:
+        rows = [row for _, row in read_json_lines(file, error=TrainingError)]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise TrainingError(f"{file} must hold one object per row")
+        raise TrainingError(f"{file} is no data set: {_ONE_PER_ROW}")
     if rows:
         _check_columns(rows[0], file)
     return rows
@@ -97,21 +99,19 @@ def _read_parquet(file: Path) -> list[dict[str, Any]]:
         wanted = _check_columns(schema.names, file)
         return pq.read_table(file, columns=wanted).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        raise TrainingError(f"cannot read {file}: {error}") from None
+        raise TrainingError(f"cannot read {file}: {reason_of(error)}; give a Parquet file of rows") from None
 
 
 def _read_hub(name: str) -> list[dict[str, Any]]:
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise MissingExtra("reading a data set from the hub", "hub") from None
     repository, _, split = name.partition(":")
+    rows = []
     try:
-        found: Any = load_dataset(repository, split=split or "train")
-    except Exception as error:  # the hub's client raises its own, its HTTP library's and the builder's errors
-        reason = str(error).strip().splitlines()[0][:200]
-        raise TrainingError(f'no file or folder "{name}", and no such data set from the hub: {reason}') from None
-    return found.select_columns(_check_columns(found.column_names, name)).to_list()
+        for row in load_hub(repository, None, split or "train").rows:
+            wanted = _check_columns(row, name)
+            rows.append({column: row[column] for column in wanted})
+    except SourceError as error:
+        raise TrainingError(f'there is no file or folder "{name}", and {error}') from None
+    return rows
 
 
 def _check_columns(columns: Iterable[str], where: object) -> list[str]:

@@ -7,13 +7,12 @@ one is refused instead of mixing two trainings. `train_report.json` is written l
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import TrainingError
-from selfcodealign.run_folder.folder import write_text
+from selfcodealign.files import read_json, write_json
 from selfcodealign.training.events import TrainResult
 
 IDENTITY = "training.json"
@@ -24,6 +23,7 @@ STOP = "stop"
 
 #: The file a checkpoint is complete with: the Trainer writes it last.
 _LAST_WRITTEN = "trainer_state.json"
+_REMOVE = "remove it, or give another --out"
 
 
 def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
@@ -39,20 +39,20 @@ def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         (out / REPORT).unlink(missing_ok=True)
     elif find_result(out) or find_checkpoint(out):
-        before = json.loads(known.read_text("utf-8"))
+        before = read_json(known, error=TrainingError, fix=_REMOVE)
         changed = [key for key in identity if before.get(key) != identity[key]]
         if changed:
             was = ", ".join(f"{key} was {before.get(key)!r}, is {identity[key]!r}" for key in changed[:3])
             raise TrainingError(f"{out} holds another training ({was}): choose another --out, or --fresh to start anew")
     (out / STOP).unlink(missing_ok=True)
-    write_text(known, json.dumps(identity, indent=2) + "\n")
+    write_json(known, identity, error=TrainingError)
 
 
 def find_result(out: Path) -> TrainResult | None:
     """The result of a training that is complete, None otherwise."""
     if not (out / REPORT).is_file():
         return None
-    told: dict[str, Any] = json.loads((out / REPORT).read_text("utf-8"))["result"]
+    told: dict[str, Any] = read_json(out / REPORT, error=TrainingError, fix=_REMOVE)["result"]
     told |= {"out": out, "report": out / "train_report.html"}
     return TrainResult(**told)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.run_folder.folder import write_text
+from selfcodealign.errors import TrainingError
+from selfcodealign.files import write_json, write_text
 from selfcodealign.training.events import Proof, TrainResult
 from selfcodealign.training.output import REPORT, as_json
 
@@ -81,9 +81,9 @@ def write_report(
     what: model, dataset, settings, how the work was split, versions.
     """
     curve = draw_losses([(int(step["step"]), step["loss"]) for step in steps], result.steps)
-    write_text(out / "loss.svg", curve)
-    write_text(out / "train_report.html", _page(result, curve, proof, about))
-    write_text(out / "README.md", _card(result, about))
+    write_text(out / "loss.svg", curve, error=TrainingError)
+    write_text(out / "train_report.html", _page(result, curve, proof, about), error=TrainingError)
+    write_text(out / "README.md", _card(result, about), error=TrainingError)
     told = {
         "result": as_json(result),
         **about,
@@ -93,7 +93,7 @@ def write_report(
         ],
         "steps": steps,
     }
-    write_text(out / REPORT, json.dumps(told, indent=1) + "\n")
+    write_json(out / REPORT, told, error=TrainingError)
 
 
 def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:

@@ -6,12 +6,12 @@ import math
 import os
 import shutil
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from selfcodealign import __version__
 from selfcodealign.errors import TrainingError
 from selfcodealign.models.chat import Chat, open_chat
 from selfcodealign.settings import TrainSettings
@@ -243,8 +243,6 @@ def _sum_up(out: Path, trainer: Any, rows: TokenRows, steps: Any, seconds: float
 def _about(
     conversations: Conversations, model: str, settings: TrainSettings, plan: BatchPlan, trainer: Any, device: str
 ) -> dict[str, Any]:
-    from importlib.metadata import version
-
     return {
         "model": model,
         "dataset": conversations.source,
@@ -259,7 +257,6 @@ def _about(
             "mixed_precision": bool(trainer.args.bf16),
         },
         "versions": {
-            "selfcodealign": __version__,
-            **{name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "datasets")},
+            name: version(name) for name in ("selfcodealign", "torch", "transformers", "trl", "accelerate", "datasets")
         },
     }

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from selfcodealign.benchmarks.answers import complete, defines, extract_code, find_blocks, strip_thinking
+from selfcodealign.benchmarks.answers import complete, defines, extract_code, strip_thinking
 
 CODE = "def f(x):\n    return x + 1\n"
 
@@ -50,12 +50,6 @@ def test_the_last_block_that_defines_the_entry_point_counts() -> None:
     assert extract_code(text, "f") == CODE
     assert extract_code(text) == "def f(x): return 0\n"
     assert extract_code(text, pick="last") == "print(f(1))\n"
-
-
-def test_a_fence_inside_a_longer_fence_is_part_of_the_code() -> None:
-    """A docstring with a fence of its own does not end the block."""
-    code = 'def f():\n    """\n    ```\n    x\n    ```\n    """\n'
-    assert find_blocks(f"````python\n{code}````") == [("python", code)]
 
 
 def test_what_cannot_be_read_as_code_is_handed_on_as_it_is() -> None:

@@ -103,12 +103,20 @@ def test_the_hub_out_of_reach_names_the_option_for_a_local_file(
             load_rows("a", source, None)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]\n", "not json\n", '{"a": 1}\n{"a"\n'])
-def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
-    """No rows, rows that are no objects, no JSON."""
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "x.jsonl is no problem file"),
+        ("[1, 2]\n", "x.jsonl:1: a JSON list"),
+        ("not json\n", "x.jsonl:1: not JSON"),
+        ('{"a": 1}\n{"a"\n', "x.jsonl:2: not JSON"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    """No rows, rows that are no objects, no JSON: with the line."""
     path = tmp_path / "x.jsonl"
     path.write_text(text)
-    with pytest.raises(BenchmarkError, match="no problem file"):
+    with pytest.raises(BenchmarkError, match=message):
         load_rows("a", Source(), path)
     with pytest.raises(BenchmarkError, match="cannot read"):
         load_rows("a", Source(), tmp_path / "missing.jsonl")

@@ -268,7 +268,7 @@ def test_what_cannot_be_written_is_said(run: Path, tmp_path: Path):
         (run, "trl", tmp_path / "x.csv", ".jsonl or .parquet"),
         (tmp_path / "none", "trl", tmp_path / "x", "no run folder"),
         (tmp_path / "empty", "trl", tmp_path / "x", "no data set in"),
-        (run, "trl", tmp_path / "file" / "x.jsonl", "cannot write"),
+        (run, "trl", tmp_path / "file" / "x.jsonl", "cannot make the folder"),
     ]:
         with pytest.raises(ExportError, match=words):
             export(source, to, out)

@@ -222,7 +222,7 @@ def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Pa
         (lambda rows: [*rows, {"task_id": "Mbpp/2", "completion": ""}], "'Mbpp/2' is no task of humaneval"),
         (lambda rows: [{"task_id": "HumanEval/0", "answer": "x"}], "no answer; a row needs"),
         (lambda rows: [{"task_id": "HumanEval/0", "solution": ["x"]}], "one row per answer"),
-        (lambda rows: ["x"], "must be an object"),
+        (lambda rows: ["x"], "must be one JSON object"),
     ],
 )
 def test_broken_files_of_answers_are_refused_by_line(tmp_path: Path, problems: Path, change: Any, message: str) -> None:

@@ -244,7 +244,7 @@ def test_a_missing_file_names_the_one_probably_meant(tmp_path):
 
 def test_a_folder_is_refused(tmp_path):
     """What is not a readable file is refused in one line."""
-    with pytest.raises(FewShotError, match="cannot read this few-shot file: Is a directory"):
+    with pytest.raises(FewShotError, match=r"cannot read .*: Is a directory"):
         load_few_shot(tmp_path)
 
 

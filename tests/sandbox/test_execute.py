@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from selfcodealign.cli import app
 from selfcodealign.errors import UserError
+from selfcodealign.files import read_json_lines
 from selfcodealign.sandbox import Limits
-from selfcodealign.sandbox.execute import VERDICT_FIELDS, execute_file, read_rows
+from selfcodealign.sandbox.execute import VERDICT_FIELDS, execute_file
 from tests.support.told import Told
 
 ADD = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -43,7 +44,7 @@ def test_every_row_comes_back_in_order(suffix: str, tmp_path: Path) -> None:
     source = write(tmp_path / f"in{suffix}", ROWS)
     target = tmp_path / f"out{suffix}"
     counts = asyncio.run(execute_file(source, target, workers=2, limits=Limits(seconds=2), strength=False))
-    rows = list(read_rows(target))
+    rows = [row for _, row in read_json_lines(target)]
     assert [row["id"] for row in rows] == [row["id"] for row in ROWS]
     assert [row["status"] for row in rows] == EXPECTED
     assert rows[0]["extra"] == {"kept": True}
@@ -57,7 +58,7 @@ def test_more_rows_than_are_ever_under_way(tmp_path: Path) -> None:
     source, target = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     told = Told()
     asyncio.run(execute_file(source, target, workers=2, strength=False, progress=told))
-    judged = list(read_rows(target))
+    judged = [row for _, row in read_json_lines(target)]
     assert [row["id"] for row in judged] == list(range(150))
     assert {row["status"] for row in judged} == {"passed"}
     assert told.calls[0] == ("start", "execute", None, "programs")
@@ -71,15 +72,15 @@ def test_the_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["execute", str(source), str(target), "--workers", "1", "--timeout", "5"])
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == ["1", "passed"]
-    (row,) = read_rows(target)
+    ((_, row),) = read_json_lines(target)
     assert row["strength"] > 0
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"response": "x"}\nnot json\n', "line 2: not JSON"),
-        ('{"response": "x"}\n[1]\n', "line 2: a list"),
+        ('{"response": "x"}\nnot json\n', r"in\.jsonl:2: not JSON"),
+        ('{"response": "x"}\n[1]\n', r"in\.jsonl:2: a JSON list"),
         (None, "cannot read"),
     ],
 )

@@ -35,7 +35,7 @@ def test_a_hub_name_is_read_with_its_split(monkeypatch: pytest.MonkeyPatch):
 
     asked = []
 
-    def load(name: str, split: str):
+    def load(name: str, configuration: str | None, split: str):
         asked.append((name, split))
         return datasets.Dataset.from_list([{**row, "extra": 1} for row in PAIRS])
 
@@ -67,7 +67,7 @@ def test_what_is_not_there_or_not_readable_is_said(tmp_path: Path):
     for name, words in {
         "absent.jsonl": "no data set at",
         "x.csv": "rows are read from",
-        "broken.jsonl": "cannot read",
+        "broken.jsonl": r"broken\.jsonl:1: not JSON",
         "empty.jsonl": "holds no rows",
         "folder": "no rows in",
     }.items():

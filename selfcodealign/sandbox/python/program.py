@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from selfcodealign.fences import extract_python
 from selfcodealign.sandbox.python.mutants import GATES
 from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdict
 
@@ -20,8 +21,6 @@ __all__ = ["GATES", "RUNNER", "Job", "damages_of", "imported_modules", "judge", 
 
 RUNNER: str = "selfcodealign.sandbox.python.harness"
 
-_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$")
-_PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "python-repl", "pycon"})
 _TESTS_SECTION = re.compile(r"<tests?>(.*?)(?:</tests?>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESPONSE_SECTION = re.compile(r"<response>(.*?)(?:</response>|\Z)", re.DOTALL | re.IGNORECASE)
 _TESTS_HEADING = re.compile(r"^(?:#{1,6}[ \t]*|\*\*)(?:unit |example )?tests?\b[^\n]*$", re.MULTILINE | re.IGNORECASE)
@@ -41,35 +40,6 @@ _ENDED_BY = {
     "scratch": (Status.BLOCKED, "ScratchLimit", "filled its scratch folder beyond {scratch_mib} MiB"),
     "tampering": (Status.BLOCKED, "Tampering", "wrote to the harness's own report"),
 }
-
-
-def extract_code(markdown: str) -> str:
-    """The Python in a Markdown text: its fenced Python blocks, one after the other.
-
-    Blocks without a language count when none is marked as Python; blocks of other languages never do. A text without
-    any fence is taken as code itself. An unclosed fence (a truncated answer) reaches to the end. Doctest-like blocks
-    come out as they are.
-    """
-    tagged: list[str] = []
-    untagged: list[str] = []
-    block: list[str] | None = None
-    mark, language, fences = "", "", 0
-    for line in markdown.splitlines():
-        found = _FENCE.match(line)
-        if block is None:
-            if found:
-                mark, language, block = found[1], found[2].lower(), []
-                fences += 1
-        elif found and not found[2] and found[1].startswith(mark):
-            (tagged if language in _PYTHON_TAGS else untagged if not language else []).append("\n".join(block))
-            block = None
-        else:
-            block.append(line)
-    if block is not None:
-        (tagged if language in _PYTHON_TAGS else untagged if not language else []).append("\n".join(block))
-    if not fences:
-        return markdown
-    return "\n\n".join(tagged or untagged)
 
 
 def split_sections(text: str) -> tuple[str, str]:
@@ -119,7 +89,7 @@ def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
     response, tests = program.response, program.tests
     if program.kind == "tests" and not tests.strip():
         response, tests = split_sections(response)
-    code, test_code = extract_code(response), extract_code(tests)
+    code, test_code = extract_python(response), extract_python(tests)
     if not code.strip():
         return Verdict(Status.NO_CODE, message="no Python code in the response")
     if program.kind != "script" and tests.strip() and not test_code.strip():

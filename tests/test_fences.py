@@ -1,0 +1,110 @@
+"""Fenced code is read one way, whoever asks."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfcodealign.benchmarks import answers
+from selfcodealign.errors import FewShotError
+from selfcodealign.fences import Block, extract_python, find_blocks
+from selfcodealign.generation.few_shot_parser import Lines
+
+#: Lines that begin no fence; every character but line ends.
+LINES = st.lists(
+    st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=12).filter(
+        lambda line: not line.lstrip(" \t").startswith(("```", "~~~"))
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "code"),
+    [
+        ("x = 1", "x = 1"),
+        ("```python\nx = 1\n```", "x = 1"),
+        ("Text\n```py\nx = 1\n```\nmore\n```python3\ny = 2\n```\n", "x = 1\n\ny = 2"),
+        ("```\nx = 1\n```", "x = 1"),
+        ("```\noutput\n```\n```python\nx = 1\n```", "x = 1"),
+        ("```bash\nls\n```", ""),
+        ("```bash\nls\n```\n```python\nx = 1\n```", "x = 1"),
+        ("```python\nx = 1", "x = 1"),
+        ("~~~python\nx = 1\n~~~", "x = 1"),
+        ("````python\nx = '''\n```\n'''\n````", "x = '''\n```\n'''"),
+        ("  ```Python title=a.py\nx = 1\n  ```", "x = 1"),
+        ("```{.python}\nx = 1\n```", "x = 1"),
+        ("", ""),
+        ("```python\n```", ""),
+        ("```python\r\nx = 1\r\n```", "x = 1"),
+    ],
+)
+def test_the_python_of_a_response(markdown: str, code: str) -> None:
+    """Python blocks in their order; unmarked ones only when none is marked; a truncated one to its end."""
+    assert extract_python(markdown).strip() == code
+
+
+@given(LINES)
+def test_text_without_fences_comes_back(lines: list[str]) -> None:
+    """It has no block, and is taken as code itself."""
+    text = "\n".join(lines)
+    assert find_blocks(text) == []
+    assert extract_python(text) == text
+
+
+@given(LINES, LINES, LINES, st.sampled_from(["```", "~~~", "`````"]), st.sampled_from(["", "python", "py3", "C++"]))
+def test_code_written_into_a_fence_comes_back(
+    before: list[str], code: list[str], after: list[str], mark: str, language: str
+) -> None:
+    """Byte by byte, with its language and line, closed or cut off, whatever stands around it."""
+    written = "".join(f"{line}\n" for line in code)
+    prose = "".join(f"{line}\n" for line in before)
+    rest = "\n".join(after)
+    expected = Block(language.lower(), written, len(before) + 1, True)
+    assert find_blocks(f"{prose}{mark}{language}\n{written}{mark}\n{rest}") == [expected]
+    cut_off = Block(language.lower(), written, len(before) + 1, False)
+    assert find_blocks(f"{prose}{mark}{language}\n{written}") == [cut_off]
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("````python\n```\nx\n```\n````", [("python", "```\nx\n```\n", True)]),
+        ("```python\n~~~\n```", [("python", "~~~\n", True)]),
+        ("```python\n```py\n```", [("python", "```py\n", True)]),
+        ("\t```python\nx\n\t```", [("python", "x\n", True)]),
+        ("    ```python\nx\n    ```", []),
+        ("```python,linenos=1\nx\n``` \t", [("python", "x\n", True)]),
+        ("```{python}\nx\n```", [("python", "x\n", True)]),
+        ("```python\nx\n```</response>", [("python", "x\n", True)]),
+        ("``` `x` ```\ny", []),
+        ("```python\r\nx\r\n```\r\n", [("python", "x\n", True)]),
+        ("```python\nx = '\x0c\u2028\x85'\n```", [("python", "x = '\x0c\u2028\x85'\n", True)]),
+        ("```", [("", "", False)]),
+    ],
+)
+def test_what_is_a_fence_and_what_is_code(text: str, blocks: list[tuple[str, str, bool]]) -> None:
+    """Longer fences hold shorter ones; kinds do not mix; words, braces, blanks and line ends around them."""
+    assert [(block.language, block.code, block.closed) for block in find_blocks(text)] == blocks
+
+
+def test_all_readers_agree() -> None:
+    """A response, a benchmark answer and a worked example take the same code from the same text."""
+    text = "Text\n  ~~~Python3\nx = '''\n```\n'''\n  ~~~\nmore"
+    code = "x = '''\n```\n'''\n"
+    assert extract_python(text) == code.removesuffix("\n")
+    assert answers.extract_code(text) == code
+    Lines("few.md", text).check_fenced(0, "response", text, "python")
+    with pytest.raises(FewShotError, match=r"few\.md:12: this Python code does not parse"):
+        Lines("few.md", text).check_fenced(9, "response", text.replace("x = ", "x = = "), "python")
+
+
+@pytest.mark.parametrize("unit", ["~", "`", "~`", "```a\n", "a`", "```", "\t", "{"])
+def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
+    """A megabyte of what could make a pattern look at each place again and again."""
+    started = time.perf_counter()
+    find_blocks("~~~" + unit * (1_000_000 // len(unit)) + "`")
+    assert time.perf_counter() - started < 5
