@@ -31,11 +31,12 @@ from selfcodealign.engine.local import Outcome, Progress, each, whole
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
 from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
 from selfcodealign.models import Model
-from selfcodealign.models.on_demand import LateModel, LateSandbox
+from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.recipe import recipe_toml
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.run_folder.folder import KINDS, RunFolder, Stage, write_text
 from selfcodealign.sandbox import Limits, Sandbox
+from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import Recipe, Section
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.concepts import ConceptWriter
@@ -94,8 +95,8 @@ class Journey:
         self.folder = folder
         self.progress = progress
         self.few_shot: FewShotFile = load_few_shot(recipe.few_shot.file)
-        self.model = LateModel(model or _open_model(recipe), self._known_identity())
-        self.sandbox = LateSandbox(_sandbox(recipe))
+        self.model = OnDemandModel(model or _open_model(recipe), self._known_identity())
+        self.sandbox = OnDemandSandbox(_sandbox(recipe))
         progress.tokens = lambda: (self.model.prompt_tokens, self.model.completion_tokens)
         self.stages: dict[str, Stage[Any]] = {}
 
@@ -343,7 +344,7 @@ def _sandbox(recipe: Recipe) -> Sandbox:
         mode=settings.sandbox,
         # A library that is not here cannot be loaded beforehand; programs that import it fail by themselves.
         warm=tuple(name for name in settings.warm if find_spec(name)),
-        strength=settings.strength,
+        mutation_testing=settings.mutation_testing,
         flake_reruns=settings.flake_reruns,
     )
 

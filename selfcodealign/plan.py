@@ -54,7 +54,7 @@ def _what(folder: RunFolder, name: str, recipe: Recipe) -> str:
     stage = folder.look_at(name) if name in KINDS else None
     if stage is None:
         return "from the beginning"
-    before = stage.state()["settings"]
+    before = settings.with_current_names(stage.state()["settings"])
     changed = [key for key, value in settings.deciding().items() if before.get(key) != value and key != "limit"]
     if changed:
         return f"anew, because of {', '.join(changed)}; the earlier rows are kept in superseded/"

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from selfcodealign.errors import RecipeError, did_you_mean
-from selfcodealign.settings import Recipe
+from selfcodealign.settings import Recipe, Section
 
 
 def shipped_recipes() -> list[str]:
@@ -86,7 +86,18 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
             raise RecipeError(f'--set {key}: "{part}" is a setting, not a section')
+    for name in _names_of(path):
+        values.pop(name, None)
     values[path[-1]] = value
+
+
+def _names_of(path: list[str]) -> set[str]:
+    """The present and the earlier name of a setting: `--set` replaces it under either."""
+    field = Recipe.model_fields.get(path[0])
+    section: Any = field.annotation if field and len(path) == 2 else None
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        return set()
+    return {name for names in section.earlier_names().items() if path[1] in names for name in names}
 
 
 def _explain(error: ValidationError) -> str:
