@@ -1,7 +1,7 @@
 """HumanEval+ and MBPP+ of recorded answers: our verdicts and time beside those of `evalplus.evaluate`, in one run.
 
     python bench/evaluation.py --data DIR --evalplus PATH/TO/evalplus.evaluate   # both tools, alternating
-    python bench/evaluation.py --data DIR --references [NAME ...]                # references pass, damaged ones fail
+    python bench/evaluation.py --data DIR --references [NAME ...]                # references pass, mutants fail
 
 DIR holds the published files under the paths of `SETS` and `REFERENCES` below: problems in folders by benchmark, and in
 `recorded` answers as JSON Lines with the result file that EvalPlus made of them. Nothing is cached on either side: each
@@ -129,14 +129,14 @@ def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None) -> 
 
 
 async def check_references(data: Path, names: list[str]) -> None:
-    """Every reference, and a damaged copy of it, through the sandbox."""
+    """Run every reference, and a mutant of it, in the sandbox."""
     async with Judging(ExecutionSettings()) as judging:
         for name in names:
             benchmark = find_benchmark(name)
             for path in REFERENCES[name]:
                 problems = benchmark.problems(load_rows(name, benchmark.source, data / path).rows)
                 work: list[tuple[Any, Any, list[str]]] = [
-                    (benchmark, problem, [code := benchmark.join(problem, problem.reference), damage(code)])
+                    (benchmark, problem, [code := benchmark.join(problem, problem.reference), mutate(code)])
                     for problem in problems
                 ]
                 started = time.perf_counter()
@@ -151,19 +151,19 @@ async def check_references(data: Path, names: list[str]) -> None:
                 passed = [w[1].task_id for w, (_, o) in zip(work, outcomes, strict=True) if o.status == "passed"]
                 print(f"{path}: {len(work)} references, {unjudged} not judged here, {seconds:.0f} s", flush=True)
                 print(
-                    f"  references that fail: {failed or 'none'}; damaged ones that pass: {passed or 'none'}",
+                    f"  references that fail: {failed or 'none'}; mutants that pass: {passed or 'none'}",
                     flush=True,
                 )
 
 
-def damage(code: str) -> str:
+def mutate(code: str) -> str:
     """The same names, but no function or method gives what it gave."""
     import ast
 
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.body = [ast.parse("raise ArithmeticError('damaged')").body[0]]
+            node.body = [ast.parse("raise ArithmeticError('mutant')").body[0]]
     if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in ast.walk(tree)):
         tree.body = []
     return ast.unparse(tree)
@@ -179,7 +179,7 @@ def main() -> None:
         "--references",
         nargs="*",
         choices=[*REFERENCES],
-        help="run references and damaged copies instead, of these only",
+        help="run references and mutants of them instead, of these only",
     )
     options = parser.parse_args()
     if options.evalplus:

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    dice = random.Random(options.seed)
+    draw = random.Random(options.seed)
     kills = completions = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -43,7 +43,7 @@ def main() -> None:
             command = [sys.executable, "-c", KILLED, str(sources), str(target)]
             process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
             try:
-                ended = process.wait(timeout=dice.uniform(0.3, 3.0) if kills < options.kills else None)
+                ended = process.wait(timeout=draw.uniform(0.3, 3.0) if kills < options.kills else None)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

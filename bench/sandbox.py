@@ -125,10 +125,10 @@ def bubblewrap() -> list[str] | None:
     return prefix if works else None
 
 
-async def time_ours(sandbox: Sandbox, programs: list[Program], strength: bool) -> tuple[float, float]:
+async def time_ours(sandbox: Sandbox, programs: list[Program], mutation_testing: bool) -> tuple[float, float]:
     """Seconds per program, one at a time: the whole way, and from its work to its death."""
     started = time.perf_counter()
-    verdicts = [await sandbox.run(replace_strength(program, strength)) for program in programs]
+    verdicts = [await sandbox.run(with_mutation_testing(program, mutation_testing)) for program in programs]
     wrong = Counter(verdict.status for verdict in verdicts if not verdict.passed)
     assert not wrong, f"programs that should pass: {wrong}"
     return (time.perf_counter() - started) / len(programs), statistics.mean(verdict.seconds for verdict in verdicts)
@@ -137,7 +137,7 @@ async def time_ours(sandbox: Sandbox, programs: list[Program], strength: bool) -
 async def time_ours_together(sandbox: Sandbox, programs: list[Program]) -> float:
     """Seconds per program with all workers busy."""
     started = time.perf_counter()
-    verdicts = await asyncio.gather(*(sandbox.run(replace_strength(program, False)) for program in programs))
+    verdicts = await asyncio.gather(*(sandbox.run(with_mutation_testing(program, False)) for program in programs))
     assert all(verdict.passed for verdict in verdicts)
     return (time.perf_counter() - started) / len(programs)
 
@@ -148,8 +148,8 @@ def time_together(floors: list[Asked], texts: list[str]) -> float:
         return statistics.mean(pool.map(lambda floor: floor(texts), floors)) / len(floors)
 
 
-def replace_strength(program: Program, strength: bool) -> Program:
-    return Program(program.response, program.tests, strength=strength)
+def with_mutation_testing(program: Program, mutation_testing: bool) -> Program:
+    return Program(program.response, program.tests, mutation_testing=mutation_testing)
 
 
 def kodcode_programs(trials: Path | None) -> list[Program]:
@@ -172,7 +172,7 @@ def as_script(program: Program) -> str:
 
 
 async def compare_speed(python_of_evalplus: str, recorded: Path | None) -> None:
-    families = {
+    program_sets = {
         "stdlib": [Program(STDLIB.format(n=n), STDLIB_TESTS.format(n=n)) for n in range(20)],
         "numpy + pandas": [Program(SCIENCE.format(n=n), SCIENCE_TESTS.format(n=n)) for n in range(6)],
     }
@@ -180,17 +180,17 @@ async def compare_speed(python_of_evalplus: str, recorded: Path | None) -> None:
     limits = Limits(seconds=10)
     async with Sandbox(workers=1, limits=limits) as sandbox, Sandbox(limits=limits) as full:
         real = [p for p in kodcode_programs(recorded) if "import" not in p.tests.replace("from solution import", "")]
-        trials = [Program(p.response, p.tests, strength=False, limits=Limits(seconds=1)) for p in real[:60]]
+        trials = [Program(p.response, p.tests, mutation_testing=False, limits=Limits(seconds=1)) for p in real[:60]]
         verdicts = await asyncio.gather(*map(sandbox.run, trials))
         quick = [p for p, v in zip(real, verdicts, strict=False) if v.passed and v.seconds < 0.05]
         if quick:
-            families["KodCode (stdlib, quick)"] = [p for p in quick if "numpy" not in p.response][:20]
+            program_sets["KodCode (stdlib, quick)"] = [p for p in quick if "numpy" not in p.response][:20]
         print(f"mode {sandbox.mode}, {ROUNDS} rounds in turns, medians, one program at a time")
-        for name, programs in families.items():
-            await compare_family(sandbox, full, name, programs, root, python_of_evalplus)
+        for name, programs in program_sets.items():
+            await compare_set(sandbox, full, name, programs, root, python_of_evalplus)
 
 
-async def compare_family(
+async def compare_set(
     sandbox: Sandbox, full: Sandbox, name: str, programs: list[Program], root: str, python_of_evalplus: str
 ) -> None:
     texts = [as_script(program) for program in programs]
@@ -221,7 +221,7 @@ async def compare_family(
         whole, inside = await time_ours(sandbox, programs, False)
         times.setdefault("sandbox, the whole way", []).append(whole)
         times.setdefault("sandbox, from work to death", []).append(inside)
-        times.setdefault("sandbox, with strength", []).append((await time_ours(sandbox, programs[:4], True))[0])
+        times.setdefault("sandbox, with mutation testing", []).append((await time_ours(sandbox, programs[:4], True))[0])
         for other, run in others.items():
             times.setdefault(other, []).append(await asyncio.to_thread(run, texts))
         times.setdefault(f"{together}sandbox", []).append(await time_ours_together(full, programs * 3))
@@ -242,7 +242,7 @@ async def compare_family(
 async def compare_walls() -> None:
     """The same program, one wall left out at a time, in turns; all cores at work, for the walls of the next program are
     put up while one runs."""
-    program = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", strength=False)
+    program = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", mutation_testing=False)
     walls = ("pid namespace", "capabilities", "landlock", "seccomp")
     boxes: dict[str, Sandbox] = {}
     for name, left_out in {
@@ -304,10 +304,10 @@ def _read(path: str) -> str:
 
 async def soak(count: int, workers: int | None) -> None:
     """Many programs in one go, in tenths."""
-    dice = random.Random(0)
+    draw = random.Random(0)
     statuses: Counter[tuple[bool, str]] = Counter()
     rates: list[float] = []
-    async with Sandbox(workers, strength=False) as sandbox:
+    async with Sandbox(workers, mutation_testing=False) as sandbox:
         print(
             f"mode {sandbox.mode}, {sandbox.workers} workers, {count} programs; start: {look_for_leaks(sandbox)}",
             flush=True,
@@ -315,7 +315,7 @@ async def soak(count: int, workers: int | None) -> None:
         for tenth in range(10):
             started = time.perf_counter()
             waiting = iter(range(tenth * count // 10, (tenth + 1) * count // 10))
-            await asyncio.gather(*(_feed(sandbox, waiting, dice, statuses) for _ in range(4 * sandbox.workers)))
+            await asyncio.gather(*(_feed(sandbox, waiting, draw, statuses) for _ in range(4 * sandbox.workers)))
             rates.append(count / 10 / (time.perf_counter() - started))
             print(f"tenth {tenth + 1}: {rates[-1]:6.0f} programs/s  {look_for_leaks(sandbox)}", flush=True)
     for (hostile, status), number in sorted(statuses.items()):
@@ -323,11 +323,11 @@ async def soak(count: int, workers: int | None) -> None:
     print(f"last tenth / first tenth: {rates[-1] / rates[0]:.3f}")
 
 
-async def _feed(sandbox: Sandbox, waiting: object, dice: random.Random, statuses: Counter[tuple[bool, str]]) -> None:
+async def _feed(sandbox: Sandbox, waiting: object, draw: random.Random, statuses: Counter[tuple[bool, str]]) -> None:
     for number in waiting:  # type: ignore[attr-defined]
-        hostile = dice.random() < 0.05
+        hostile = draw.random() < 0.05
         if hostile:
-            program = Program(dice.choice(HOSTILE), kind="script", limits=HOSTILE_LIMITS)
+            program = Program(draw.choice(HOSTILE), kind="script", limits=HOSTILE_LIMITS)
         else:
             program = Program(STDLIB.format(n=number), STDLIB_TESTS.format(n=number))
         verdict = await sandbox.run(program)

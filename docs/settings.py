@@ -21,7 +21,7 @@ Values are TOML: write `--set 'seeds.sources=["git:.", "stdlib"]'`; a bare word 
 are refused with the one that was probably meant, and `--dry-run` prints all settings in force.
 
 Settings marked *free* do not change which rows come out (speed, paths, keys): changing them keeps all finished work.
-Any other change starts the stages it touches anew and moves their earlier rows to `superseded/`.
+Any other change restarts the stages it affects and moves their earlier rows to `superseded/`.
 """
 
 

@@ -74,7 +74,7 @@ async def follow_one_row(model: Model, few_shot_name: str) -> None:
                 print("==> unparsed")
                 continue
             verdict = await sandbox.run(Program(response=answer["response"], tests=answer["tests"]))
-            print(f"==> {verdict.status} {verdict.message} (strength of the tests: {verdict.strength})")
+            print(f"==> {verdict.status} {verdict.message} (mutation score: {verdict.mutation_score})")
             if verdict.passed:
                 show("6. A verified example")
                 print({"instruction": instruction["instruction"], "response": answer["response"]})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
-from selfcodealign.errors import UserError, did_you_mean
+from selfcodealign.errors import RenamedWarning, UserError, did_you_mean
 
 #: In the order in which a newcomer meets them. A command's module is imported only to show or to run that command.
 COMMANDS = ("run", "show", "doctor", "execute", "train", "evaluate", "export")
@@ -49,7 +50,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def root(show: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+def root(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     if show:
         from importlib.metadata import version
 
@@ -57,8 +58,23 @@ def root(show: bool = typer.Option(False, "--version", help="Print the version a
         raise typer.Exit
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a renamed setting in one line, other warnings as Python does."""
+    renamed = category is RenamedWarning
+    text = f"warning: {message}\n" if renamed else warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
+
+
 def main() -> None:
     """Entry point: exit code 0, 1 (a defect of ours), 2 (something to fix, said in one line), 130 (Ctrl-C)."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except UserError as error:

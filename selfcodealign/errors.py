@@ -60,6 +60,10 @@ class MissingExtra(UserError):
         super().__init__(f"{what} needs an optional dependency: pip install 'selfcodealign[{extra}]'")
 
 
+class RenamedWarning(FutureWarning):
+    """A setting is given under the name that it had in the release before; the message says which name to use."""
+
+
 class BooksDoNotBalance(Exception):
     """Rows in differ from rows kept + dropped: a defect of this program, never of the data."""
 

@@ -94,7 +94,18 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
             raise RecipeError(f'--set {key}: "{part}" is a setting, not a section')
+    for name in _names_of(path):
+        values.pop(name, None)
     values[path[-1]] = value
+
+
+def _names_of(path: list[str]) -> set[str]:
+    """The present and the earlier name of a setting: `--set` replaces it under either."""
+    field = Recipe.model_fields.get(path[0])
+    section: Any = field.annotation if field and len(path) == 2 else None
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        return set()
+    return {name for names in section.earlier_names().items() if path[1] in names for name in names}
 
 
 def read_section(kind: type[SectionType], where: str, values: Mapping[str, Any]) -> SectionType:

@@ -126,8 +126,8 @@ class Response(Instruction):
     """One sampled answer with its own tests, and what happened when they were run.
 
     `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value, `seconds` wall
-    time, `line` the line that ended the program (-1: none), `test_strength` the share of damaged versions of the
-    answer that the tests noticed (NaN when not measured).
+    time, `line` the line that ended the program (-1: none), `mutation_score` the share of mutants of the answer
+    that the tests killed (NaN when not measured).
     """
 
     id_field: ClassVar[str] = "response_id"
@@ -143,7 +143,7 @@ class Response(Instruction):
     output: str
     seconds: float
     peak_memory_mib: float
-    test_strength: float
+    mutation_score: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

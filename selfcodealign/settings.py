@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from selfcodealign.errors import RenamedWarning
 from selfcodealign.rows import digest
 
 Probability = Field(ge=0.0, le=1.0)
@@ -14,31 +16,73 @@ Probability = Field(ge=0.0, le=1.0)
 class Section(BaseModel):
     """Settings of one part; frozen, unknown keys refused.
 
-    Fields listed in `free` do not change which rows come out (speed, paths, keys), so changing them keeps finished
-    work; every other field is part of the section's digest.
+    Fields made by `free` do not change which rows come out (speed, paths, keys), so changing them keeps finished
+    work; every other field is part of the section's digest. Fields made by `renamed` accept their earlier name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_earlier_names(cls, values: Any) -> Any:
+        """Take settings given under their earlier names, and warn about each with a `RenamedWarning`."""
+        if not isinstance(values, dict):
+            return values
+        for earlier, name in cls.earlier_names().items():
+            if earlier in values and name not in values:
+                message = (
+                    f'the setting "{earlier}" is now "{name}": the earlier name will be refused in the next release'
+                )
+                warnings.warn(message, RenamedWarning, stacklevel=2)
+        return cls.with_current_names(values)
+
+    @classmethod
+    def earlier_names(cls) -> dict[str, str]:
+        """The present name of each setting by its earlier one."""
+        return {earlier: name for name in cls.model_fields if (earlier := cls._metadata(name).get("earlier_name"))}
+
+    @classmethod
+    def with_current_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The same values with earlier names replaced; an earlier name beside the present one stays, to be refused."""
+        earlier_names = cls.earlier_names()
+        return {
+            name if (name := earlier_names.get(key)) and name not in values else key: value
+            for key, value in values.items()
+        }
+
+    @classmethod
+    def _metadata(cls, name: str) -> dict[str, Any]:
+        extra = cls.model_fields[name].json_schema_extra
+        return extra if isinstance(extra, dict) else {}
+
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result, as JSON values."""
-        fields = type(self).model_fields
-        extras = {name: field.json_schema_extra for name, field in fields.items()}
-        free_names = {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("free")}
-        return {name: value for name, value in self.model_dump(mode="json").items() if name not in free_names}
+        values = self.model_dump(mode="json")
+        return {name: value for name, value in values.items() if not self._metadata(name).get("free")}
 
     def result_digest(self, **retired: Any) -> str:
         """Names the settings that decide the result: equal digests, interchangeable rows.
 
-        `retired` are settings that are no more, with the value that a row's making has now: they stay part of row ids,
-        so that a release does not change ids, and with them every random draw.
+        A renamed setting keeps its earlier name in the digest, and `retired` are settings that are no more, with the
+        value that a row's making has now: so row ids and random draws stay the same across releases.
         """
-        return digest(*sorted((self.deciding() | retired).items()))
+        values = {self._metadata(name).get("id_name", name): value for name, value in self.deciding().items()}
+        return digest(*sorted((values | retired).items()))
 
 
 def free(default: Any, **constraints: Any) -> Any:
     """A setting that does not change the rows of a run."""
     return Field(default, json_schema_extra={"free": True}, **constraints)
+
+
+def renamed(earlier_name: str, default: Any, **constraints: Any) -> Any:
+    """A setting with a new name: the earlier one is accepted for one release.
+
+    `id_name` is the name under which row ids know this setting; it stays the earlier one for good, so that ids and
+    random draws stay the same across releases.
+    """
+    names: Any = {"earlier_name": earlier_name, "id_name": earlier_name}
+    return Field(default, json_schema_extra=names, **constraints)
 
 
 class ModelSettings(Section):
@@ -152,7 +196,9 @@ class ExecutionSettings(Section):
     warm: list[str] = free(["numpy", "pandas"], description="libraries loaded once and shared by all programs")
     seconds: float = Field(10.0, gt=0)
     memory_mib: int = Field(4096, ge=64)
-    strength: bool = Field(True, description="run the tests against damaged answers; tests nothing can fail are weak")
+    mutation_testing: bool = renamed(
+        "strength", True, description="run the tests against mutants of the answer; tests that kill none are weak"
+    )
     flake_reruns: int = Field(0, ge=0, description="repeat passing programs under other hash seeds")
 
 
@@ -160,7 +206,9 @@ class SelectionSettings(Section):
     """Which verified answers become the data set."""
 
     max_instruction_words: int = Field(200, ge=1)
-    min_test_strength: float = Field(0.0, ge=0.0, le=1.0, description="share of damaged answers the tests must notice")
+    min_mutation_score: float = renamed(
+        "min_test_strength", 0.0, ge=0.0, le=1.0, description="share of mutants that the tests must kill"
+    )
     unfinished_words: list[str] = ["todo", "fixme", "your code here", "notimplemented"]
     same_names: bool = Field(True, description="keep one answer per set of names it defines")
     jaccard: float = Field(0.7, gt=0.0, le=1.0)

@@ -41,7 +41,7 @@ async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path)
     for row in dataset:
         assert row["messages"][0] == {"role": "user", "content": row["instruction"]}
         assert row["messages"][1] == {"role": "assistant", "content": row["response"]}
-        assert row["test_strength"] > 0.5
+        assert row["mutation_score"] > 0.5
         assert row["concepts"][:2] == ["arithmetic", "rounding"]
         assert 0 < row["pass_rate"] <= 1
     card = (run / "dataset" / "README.md").read_text()

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from selfcodealign.errors import RecipeError
-from selfcodealign.recipe import load_recipe, recipe_toml, shipped_recipes
-from selfcodealign.settings import Recipe
+from selfcodealign.errors import RecipeError, RenamedWarning
+from selfcodealign.recipe import default_recipe, load_recipe, recipe_toml, shipped_recipes
+from selfcodealign.settings import (
+    ConceptSettings,
+    ExecutionSettings,
+    InstructionSettings,
+    Recipe,
+    ResponseSettings,
+    Section,
+    SelectionSettings,
+)
 from tests.support.places import ROOT
 
 
@@ -94,6 +102,46 @@ def test_only_settings_that_decide_the_rows_change_a_digest() -> None:
     moved = plain.model.model_copy(update={"urls": ["http://elsewhere"], "batch_size": 3})
     assert moved.result_digest() == plain.model.result_digest()
     assert plain.model.model_copy(update={"name": "other"}).result_digest() != plain.model.result_digest()
+
+
+@pytest.mark.parametrize(
+    ("section", "known"),
+    [
+        (ConceptSettings(), "06cf62c221abc613"),
+        (InstructionSettings(), "c1d1c5d139cb9d91"),
+        (ResponseSettings(), "3232d936b7ede42e"),
+        (ExecutionSettings(), "a342879796fa4006"),
+        (SelectionSettings(), "45acdd67c1b55beb"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Section) else "",
+)
+def test_row_ids_stay_the_same_across_releases(section: Section, known: str) -> None:
+    """The digests in row ids and in finished stages are those of the release before, renamed settings included."""
+    assert section.result_digest() == known
+
+
+@pytest.mark.parametrize(
+    ("earlier", "present", "value"),
+    [
+        ("execution.strength", "execution.mutation_testing", False),
+        ("selection.min_test_strength", "selection.min_mutation_score", 0.5),
+    ],
+)
+def test_a_renamed_setting_is_accepted_under_its_earlier_name(
+    tmp_path: Path, earlier: str, present: str, value: object
+) -> None:
+    """In a file, with --set, and with --set over a file that has the earlier name; a warning names the present one."""
+    section, name = present.split(".")
+    written = str(value).lower()
+    path = tmp_path / "r.toml"
+    path.write_text(f"[{section}]\n{earlier.split('.')[1]} = {written}\n")
+    with pytest.warns(RenamedWarning, match=f'is now "{name}"'):
+        from_file = load_recipe(path)
+    with pytest.warns(RenamedWarning, match=f'is now "{name}"'):
+        from_set = default_recipe([f"{earlier}={written}"])
+    assert from_file == from_set == default_recipe([f"{present}={written}"]) != Recipe()
+    default = getattr(getattr(Recipe(), section), name)
+    assert load_recipe(path, [f"{present}={str(default).lower()}"]) == Recipe()
 
 
 def test_the_toml_of_a_recipe_loads_as_the_same_recipe(tmp_path: Path) -> None:

@@ -82,12 +82,12 @@ async def measure_responses(model: Model, recipe: Recipe, rows: list[dict[str, A
 
 
 async def judge(sandbox: Sandbox, row: dict[str, Any], sections: dict[str, str]) -> tuple[bool, bool, bool]:
-    """Is the code right, do the tests hold for the reference, does the code pass them (with the strength check)."""
+    """Is the code right, do the tests hold for the reference, does the code pass them (with mutation testing)."""
     check = row["test"] + f"\n\ncheck({row['entry_point']})\n"
     reference = row["prompt"] + row["canonical_solution"]
     right, agree, passed = await asyncio.gather(
-        sandbox.run(Program(sections["response"], check, kind="check", strength=False)),
-        sandbox.run(Program(reference, sections["tests"], strength=False)),
+        sandbox.run(Program(sections["response"], check, kind="check", mutation_testing=False)),
+        sandbox.run(Program(reference, sections["tests"], mutation_testing=False)),
         sandbox.run(Program(sections["response"], sections["tests"])),
     )
     return right.passed, agree.passed, passed.passed

@@ -41,7 +41,7 @@ def assertion_program(problem: AssertionProblem, codes: Sequence[str], seconds: 
         else problem.tests
     )
     limits = Limits(seconds=seconds)
-    return Program(response=fence(code), tests=fence(tests), kind="check", limits=limits, strength=False)
+    return Program(response=fence(code), tests=fence(tests), kind="check", limits=limits, mutation_testing=False)
 
 
 def fence(code: str) -> str:

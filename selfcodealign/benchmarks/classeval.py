@@ -80,7 +80,7 @@ class ClassEval(Benchmark[ClassProblem]):
         (code,) = codes
         tests = f"{problem.tests}\n{_RUN.format(classes=problem.test_classes)}"
         limits = Limits(seconds=SECONDS * len(problem.test_classes) + 5)
-        return Program(response=fence(code), tests=fence(tests), kind="check", limits=limits, strength=False)
+        return Program(response=fence(code), tests=fence(tests), kind="check", limits=limits, mutation_testing=False)
 
     def outcomes(self, problem: ClassProblem, verdict: Verdict, count: int) -> list[Outcome]:
         found = {record[0]: record[1:] for record in verdict.records if isinstance(record, list) and len(record) == 4}

@@ -68,7 +68,9 @@ class Ds1000(Benchmark[AssertionProblem]):
         # The context executes the answer itself, so the answer goes in as a text.
         response = fence(f"__answer__ = {code!r}\n")
         limits = Limits(seconds=SECONDS)
-        return Program(response=response, tests=fence(problem.tests), kind="check", limits=limits, strength=False)
+        return Program(
+            response=response, tests=fence(problem.tests), kind="check", limits=limits, mutation_testing=False
+        )
 
     def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
         return assertion_outcome(self.name, verdict, problem)

@@ -30,7 +30,7 @@ def judge_program(kind: str, data: Mapping[str, Any], seconds: float) -> Program
     """A program whose judge does `kind` of work on `data` (plain builtins) within `seconds`."""
     packed = base64.b64encode(pickle.dumps((kind, dict(data)))).decode("ascii")
     limits = Limits(seconds=seconds)
-    return Program(response=_RESPONSE, tests=_TESTS, kind="check", stdin=packed, limits=limits, strength=False)
+    return Program(response=_RESPONSE, tests=_TESTS, kind="check", stdin=packed, limits=limits, mutation_testing=False)
 
 
 def read_report(verdict: Verdict) -> dict[str, Any] | None:

@@ -26,15 +26,16 @@ def execute(
     memory: Annotated[int, typer.Option(min=16, help="MiB of memory for one program.")] = 4096,
     warm: Annotated[str, typer.Option(help="Libraries loaded once and shared, separated by commas.")] = "numpy,pandas",
     sandbox: Annotated[SandboxMode, typer.Option(help="Walls; unsafe has none.")] = SandboxMode.AUTO,
-    strength: Annotated[bool, typer.Option(help="Also run the tests against damaged responses.")] = True,
+    mutation_testing: Annotated[bool, typer.Option(help="Run the tests against mutants of each response.")] = True,
     flake_reruns: Annotated[int, typer.Option(min=0, help="Repeat passing programs under other hash seeds.")] = 0,
+    strength: Annotated[bool | None, typer.Option(hidden=True, help="Earlier name of --mutation-testing.")] = None,
 ) -> None:
-    """Run responses against their tests and say what each proved.
+    """Run responses against their tests and write a verdict for each.
 
     A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
-    holds both sections. Every row comes back, in order, with `status` (passed, failed, error, timeout, memory, crashed,
+    holds both sections. Every row is written, in order, with `status` (passed, failed, error, timeout, memory, crashed,
     blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
-    seconds, peak_memory_mib) and `strength`, the share of damaged responses that its tests noticed.
+    seconds, peak_memory_mib) and `mutation_score`, the share of mutants of the response that its tests killed.
 
     Example:
 
@@ -57,7 +58,7 @@ def execute(
                 limits=limits,
                 warm=libraries,
                 mode=sandbox.value,
-                strength=strength,
+                mutation_testing=mutation_testing if strength is None else strength,
                 flake_reruns=flake_reruns,
                 progress=progress,
             )

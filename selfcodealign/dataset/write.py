@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
         "source_line": WHOLE,
         "commit": TEXT,
         "licence": TEXT,
-        "test_strength": REAL,
+        "mutation_score": REAL,
         "pass_rate": REAL,
         "samples": WHOLE,
         "seed_id": TEXT,
@@ -110,8 +110,8 @@ def _card(count: int, licences: Counter[str], origins: Counter[str], facts: Card
         "# Self-aligned code instructions",
         "",
         f"{count} instruction–response pairs that `{model.get('name', 'unknown')}` wrote. "
-        "Every response passed tests written with it, in a sandbox, and its tests were shown to notice damage to the "
-        "response where a test strength is given. That is evidence of correctness, not proof.",
+        "Every response passed tests written with it, in a sandbox, and its tests killed at least one mutant of "
+        "the response where a mutation score is given. That is evidence of correctness, not proof.",
         "",
         "## How it was made",
         "",

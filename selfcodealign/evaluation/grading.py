@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from selfcodealign.benchmarks import Benchmark, Outcome, Problem
 from selfcodealign.benchmarks.programs import JUDGE_FOLDER, JUDGE_MODULE
-from selfcodealign.models.on_demand import LateSandbox
 from selfcodealign.sandbox import Limits, Program, Sandbox
+from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import ExecutionSettings
 
 _SCIENTIFIC = re.compile(r"^[ \t]*(?:import|from)[ \t]+(?:numpy|pandas|scipy|sklearn)\b", re.MULTILINE)
@@ -30,13 +30,15 @@ class Judging:
         limits = Limits(seconds=execution.seconds, memory_mib=execution.memory_mib)
         workers = execution.workers or len(os.sched_getaffinity(0))
 
-        def late(*warm: str) -> LateSandbox:
+        def on_demand(*warm: str) -> OnDemandSandbox:
             readable = (JUDGE_FOLDER,)
-            return LateSandbox(Sandbox(workers, limits, execution.sandbox, warm, strength=False, readable=readable))
+            return OnDemandSandbox(
+                Sandbox(workers, limits, execution.sandbox, warm, mutation_testing=False, readable=readable)
+            )
 
-        self._light = late(JUDGE_MODULE)
-        self._scientific = late(JUDGE_MODULE, *execution.warm)
-        self._plain = late(*execution.warm)
+        self._light = on_demand(JUDGE_MODULE)
+        self._scientific = on_demand(JUDGE_MODULE, *execution.warm)
+        self._plain = on_demand(*execution.warm)
         self._memory_mib = execution.memory_mib
         #: Programs worth having under way at once.
         self.concurrency = 2 * workers

@@ -1,4 +1,4 @@
-"""A model and a sandbox that are opened when the first row needs them: a finished run needs neither."""
+"""Opens the model on first use: a finished run needs none."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Self
 
-from selfcodealign.errors import ModelError, SandboxError
+from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Model, Sampling
-from selfcodealign.sandbox import Program, Sandbox, Status, Verdict
-
-#: A program can bring down its worker twice and go unjudged; as many in a row are a broken sandbox.
-MOST_UNJUDGED = 20
 
 
-class LateModel:
-    """Opens `model` at the first call of `complete` or at `open`, closes it on the way out, counts tokens.
+class OnDemandModel:
+    """Opens `model` at the first call of `complete` or at `open`, closes it on exit, counts tokens.
 
-    `known` is the identity that an earlier run of the same folder recorded: with it nothing has to be opened to tell
-    which rows are done. When the model turns out to be another one, `ModelError` says so before a row is written.
+    `known` is the identity that an earlier run of the same folder recorded; with it the finished rows are known
+    without opening the model. Opening another model than the recorded one raises `ModelError` before a row is written.
     """
 
     def __init__(self, model: Model, known: Mapping[str, str] | None = None) -> None:
@@ -41,7 +37,7 @@ class LateModel:
         await self.close()
 
     async def close(self) -> None:
-        """Give back the device and the memory; a later call opens the model again."""
+        """Free the device and its memory; a later call opens the model again."""
         self._opened = False
         await self._stack.aclose()
 
@@ -61,9 +57,9 @@ class LateModel:
         self._known = found
 
     def identity(self) -> dict[str, str]:
-        """The model's identity, as recorded before it is opened."""
+        """Return the model's identity; before it is opened, the recorded one."""
         if self._known is None:
-            raise RuntimeError("identity of a model that was never opened")
+            raise RuntimeError("the identity of this model is unknown until it is opened")
         return self._known
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
@@ -74,44 +70,3 @@ class LateModel:
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion
-
-
-class LateSandbox:
-    """Starts `sandbox` at the first call of `run` or at `open`, and closes it on the way out.
-
-    Raises `SandboxError` when one program after the other goes unjudged: a broken machine stops the run, it does not
-    fill it with rows that say nothing.
-    """
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._unjudged = 0
-        self._opened = False
-        self._opening = asyncio.Lock()
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self._opened = False
-        await self._stack.aclose()
-
-    async def open(self) -> None:
-        """Start the sandbox now. Raises `SandboxError`."""
-        async with self._opening:
-            if not self._opened:
-                await self._stack.enter_async_context(self._sandbox)
-                self._opened = True
-
-    async def run(self, program: Program) -> Verdict:
-        if not self._opened:
-            await self.open()
-        verdict = await self._sandbox.run(program)
-        self._unjudged = self._unjudged + 1 if verdict.status is Status.NOT_JUDGED else 0
-        if self._unjudged >= MOST_UNJUDGED:
-            raise SandboxError(
-                f"the sandbox could not judge the last {self._unjudged} programs ({verdict.message}); see what "
-                "`selfcodealign doctor` says, then run the same command to resume"
-            )
-        return verdict

@@ -1,29 +1,29 @@
-"""Programs written by models, run behind walls, with a verdict that means correct.
+"""Runs programs written by models behind walls, and returns a verdict that means *correct*.
 
 Covered, each by a test in `tests/sandbox/`:
 
 - no network: TCP, UDP, raw and unix sockets cannot be made (`socketpair` can)
 - nothing readable but the interpreter, its libraries, time zones and an empty scratch folder; nothing else writable
-- other processes are neither seen nor signalled; no environment of the host, no /proc at all
+- other processes are neither visible nor signalled; no environment of the host, no /proc
 - no namespaces, capabilities, mount, ptrace, bpf, keyrings, io_uring, perf, kexec, modules, userfaultfd
 - bounded: wall time, processor time, memory, processes, open files, file size, scratch, output
-- whatever a program started is dead, and its scratch gone, when the verdict is there
-- exits, forged reports, patched judges, vacuous, swallowed and unreached assertions are not passes
+- when the verdict is returned, every process of the program is dead and its scratch is empty
+- exits, forged reports, patched libraries, vacuous, swallowed and unreached assertions are not passes
 
 Not covered:
 
 - a kernel defect behind a permitted system call; side channels by timing, caches or load
-- a response written against this very harness with raw memory access from an extension module (an out-of-bounds
-  numpy view, say); Python's own ways there (frames, gc, ctypes) are closed
-- a response that knows its tests and special-cases them: it passes what it was shown
+- a response written against this harness with raw memory access from an extension module (for example an
+  out-of-bounds numpy view); Python's own access (frames, gc, ctypes) is closed
+- a response that knows its tests and special-cases them: it passes the tests it knows
 - without namespaces (mode "landlock"): System V shared memory is refused but /proc of the host is hidden by Landlock
-  alone, /dev/shm and multiprocessing locks are missing, the size of a scratch is watched instead of bounded, and
+  alone, /dev/shm and multiprocessing locks are missing, the size of a scratch is polled instead of bounded, and
   processes are counted per user only when root starts the sandbox
-- mode "unsafe" has limits on resources and no wall
+- mode "unsafe" has resource limits and no walls
 
     async with Sandbox() as sandbox:
         verdict = await sandbox.run(Program(response=markdown, tests=more_markdown))
-        print(verdict.status, verdict.message, verdict.strength)
+        print(verdict.status, verdict.message, verdict.mutation_score)
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows in, the same rows out with their verdicts: `selfcodealign execute`.
 
-A row is a JSON object with `response` and `tests` (or one `response` that holds both sections) and whatever else;
-every row comes back, in order, with the verdict's fields added. Rows that are no such object come back as they are
-with status "no_code", so that line n of the output is line n of the input.
+A row is a JSON object with `response` and `tests` (or one `response` that holds both sections) and any other fields;
+every row is returned, in order, with the verdict's fields added. A row without these texts gets the status "no_code",
+so line n of the output is line n of the input.
 """
 
 from __future__ import annotations
@@ -21,29 +21,31 @@ from selfcodealign.sandbox.pool import Mode
 _AHEAD_PER_WORKER = 8
 #: The name under which progress is told.
 TASK = "execute"
-# What each row gains. `records` is for benchmark programs, which this command does not run.
-VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib", "strength")
+# The fields added to each row. `records` is for benchmark programs, which this command does not run.
+VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib")
+#: The mutation score, and its name in the release before.
+SCORE_FIELDS = ("mutation_score", "strength")
 
 
 async def execute_rows(
     rows: Iterator[dict[str, Any]], sandbox: Sandbox
 ) -> AsyncIterator[tuple[dict[str, Any], Verdict]]:
-    """Run each row's program; yields rows with their verdicts, in order, a bounded number of them under way."""
-    under_way: asyncio.Queue[tuple[dict[str, Any], asyncio.Task[Verdict]]] = asyncio.Queue()
+    """Run each row's program; yield rows with their verdicts, in order, with a bounded number in progress."""
+    pending: asyncio.Queue[tuple[dict[str, Any], asyncio.Task[Verdict]]] = asyncio.Queue()
     try:
         while True:
-            while under_way.qsize() < _AHEAD_PER_WORKER * sandbox.workers:
+            while pending.qsize() < _AHEAD_PER_WORKER * sandbox.workers:
                 row = next(rows, None)
                 if row is None:
                     break
-                under_way.put_nowait((row, asyncio.create_task(_execute_row(row, sandbox))))
-            if under_way.empty():
+                pending.put_nowait((row, asyncio.create_task(_execute_row(row, sandbox))))
+            if pending.empty():
                 return
-            row, task = under_way.get_nowait()
+            row, task = pending.get_nowait()
             yield row, await task
     finally:
-        while not under_way.empty():
-            under_way.get_nowait()[1].cancel()
+        while not pending.empty():
+            pending.get_nowait()[1].cancel()
 
 
 async def _execute_row(row: dict[str, Any], sandbox: Sandbox) -> Verdict:
@@ -54,8 +56,9 @@ async def _execute_row(row: dict[str, Any], sandbox: Sandbox) -> Verdict:
 
 
 def add_verdict(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """The row with the verdict's fields; fields of the same names that it had are replaced."""
-    return row | {name: getattr(verdict, name) for name in VERDICT_FIELDS}
+    """Return the row with the verdict's fields; they replace fields of the same names."""
+    fields = {name: getattr(verdict, name) for name in VERDICT_FIELDS}
+    return row | fields | dict.fromkeys(SCORE_FIELDS, verdict.mutation_score)
 
 
 async def execute_file(
@@ -66,19 +69,19 @@ async def execute_file(
     limits: Limits | None = None,
     warm: tuple[str, ...] = ("numpy", "pandas"),
     mode: Mode = "auto",
-    strength: bool = True,
+    mutation_testing: bool = True,
     flake_reruns: int = 0,
     progress: Progress | None = None,
 ) -> Counter[str]:
-    """Execute every row of `source` into `target`; returns how many rows came to each status.
+    """Execute every row of `source` into `target`; return the number of rows per status.
 
     Raises `UserError` when the one cannot be read or the other cannot be written.
     """
     counts: Counter[str] = Counter()
     progress = progress or Progress()
-    sandbox = Sandbox(workers, limits or Limits(), mode, warm, strength, flake_reruns)
+    sandbox = Sandbox(workers, limits or Limits(), mode, warm, mutation_testing, flake_reruns)
     rows = (row for _, row in read_json_lines(source))
-    first = next(rows, None)  # an unreadable file is found before anything is started
+    first = next(rows, None)  # an unreadable file fails before anything is started
     with write_whole(target) as file:
         async with sandbox:
             progress.start(TASK, None, "programs")

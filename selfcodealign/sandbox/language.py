@@ -1,8 +1,9 @@
-"""The seam where a programming language plugs in.
+"""The interface that adds a programming language.
 
-A language has two sides. `Language` lives in the user's process and never meets foreign code at work: it makes jobs out
-of texts and verdicts out of what the server saw. `Runner` lives in the server, is forked into every program's process,
-and reports from there. Python's are the modules `python` and `harness`; `Sandbox(language=...)` takes another.
+A language has two sides. `Language` runs in the user's process and never executes foreign code: it turns texts into
+jobs and the server's observations into verdicts. `Runner` runs in the server, is forked into every program's process,
+and reports from there. Python's are the modules `python.program` and `python.harness`; `Sandbox(language=...)` takes
+another.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from selfcodealign.sandbox.verdict import Limits, Program, Verdict
 
 
 class BuildError(Exception):
-    """The text is no program: `phase` says which part, the cause is what the parser raised."""
+    """The text is not a program: `phase` names the part, `cause` is what the parser raised."""
 
     def __init__(self, phase: str, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -25,70 +26,70 @@ class BuildError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A version of a program that could not be built, and the report that says so."""
+    """A version of a program that could not be built, with the report that says why."""
 
     report: dict[str, Any]
 
 
 class Job(Protocol):
-    """A program ready for a server."""
+    """A program prepared for a server."""
 
     @property
     def limits(self) -> Limits: ...
 
     def message(
-        self, versions: Sequence[str | None] = (None,), damages_wanted: bool = False, seconds: float | None = None
+        self, versions: Sequence[str | None] = (None,), mutants_wanted: bool = False, seconds: float | None = None
     ) -> dict[str, Any]:
-        """What the server and the runner are told: JSON values, with `limits`, `stdin` and `keep_output_kib`.
+        """The message to the server and the runner: JSON values, with `limits`, `stdin` and `keep_output_kib`.
 
-        `versions`: damages by their names, None for the program as it is; `damages_wanted`: report those there are.
+        `versions`: names of mutants, None for the original program; `mutants_wanted`: report the possible mutants.
         """
         ...
 
 
 class Language(Protocol):
-    """The user's side."""
+    """The side in the user's process."""
 
-    #: Module of the server's side: it has a class `Runner`.
+    #: Module of the server's side; it defines a class `Runner`.
     RUNNER: str
-    #: Damages of the whole response, tried first: tests that notice none of all damages are weak.
+    #: Mutants of the whole response, run first: tests are weak when no assertion kills any mutant.
     GATES: tuple[str, ...]
 
     def prepare_job(self, program: Program, limits: Limits) -> Any:
-        """A `Job`, or a `Verdict` when there is nothing to run."""
+        """Return a `Job`, or a `Verdict` when there is nothing to run."""
         ...
 
     def imported_modules(self, job: Any) -> set[str]:
-        """Libraries that a program names, to choose between the bare and the warm server."""
+        """Return the libraries that a program names, to choose between the bare and the warm server."""
         ...
 
     def judge(self, job: Any, outcome: dict[str, Any]) -> Verdict:
-        """The verdict on what the server saw: `ended_by`, `exit_code`, `output`, `reports` and measures."""
+        """Return the verdict on what the server observed: `ended_by`, `exit_code`, `output`, `reports`, usage."""
         ...
 
-    def damages_of(self, outcome: dict[str, Any]) -> list[str]:
-        """Names of the damages that are worth a try after this run."""
+    def mutants_of(self, outcome: dict[str, Any]) -> list[str]:
+        """Return the names of the mutants worth running after this run."""
         ...
 
-    def noticed(self, job: Any, outcome: dict[str, Any]) -> Any:
-        """How the tests took a damage (a `Notice`); None when it broke the response before any test ran."""
+    def judge_mutant(self, job: Any, outcome: dict[str, Any]) -> Any:
+        """Return a `MutantOutcome`; None when the mutant failed before any test ran."""
         ...
 
 
 class Runner(Protocol):
-    """The server's side."""
+    """The side in the server."""
 
     def settle(self) -> None:
-        """Called once, after the warm libraries have been imported."""
+        """Finish the preparation; called once, after the warm libraries are imported."""
         ...
 
     def build(self, job: dict[str, Any]) -> Iterator[Any]:
-        """In the server, without running foreign code: what `run` needs for each version in `job["versions"]`.
+        """In the server, without running foreign code: yield what `run` needs for each version in `job["versions"]`.
 
-        Marshal values, or `Refused`. A version is a damage by its name, or None for the program as it is.
+        Yields marshal values, or `Refused`. A version is the name of a mutant, or None for the original program.
         """
         ...
 
     def run(self, built: Any, report: int, nonce: bytes) -> None:
-        """In the program's process, behind its walls: run it, report on `report` under `nonce`. Never returns."""
+        """In the program's process, behind its walls: run it and report on `report` under `nonce`. Never returns."""
         ...

@@ -1,4 +1,4 @@
-"""The sandbox itself: programs in, verdicts out, any number at once."""
+"""The sandbox: programs in, verdicts out, any number of them concurrently."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from typing import Any, Literal, Self
 from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox.language import Job, Language
 from selfcodealign.sandbox.python import program as python
-from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdict
+from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 from selfcodealign.sandbox.worker import ServerSettings, WallMissing, Worker, WorkerDied
 
 Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
-_MOST_DAMAGES = 8
-_LEAST_DAMAGE_SECONDS = 0.25  # a damage can make a loop endless; a busy machine can make anything slow
+_MOST_MUTANTS = 8
+_LEAST_MUTANT_SECONDS = 0.25  # a mutant can loop forever; a busy machine can make anything slow
 _FLAKE_SEEDS = (1, 2, 3, 5, 8, 13, 21, 34)
 
 
 class Sandbox:
     """Runs programs behind walls.
 
-    `workers` programs at once (default: one per core the process may use); `warm` libraries are loaded once for the
-    programs that import any of them, and forked; `readable` are further paths that programs may read (as far as
-    anybody may, when root starts the sandbox: programs then run as nobody in particular); `strength` runs
-    passing programs again with damaged responses; `flake_reruns` repeats passing programs under other hash seeds.
+    `workers` programs run concurrently (default: one per core the process may use); `warm` libraries are loaded once
+    and forked for the programs that import any of them; `readable` are further paths that programs may read (only
+    world-readable ones when root starts the sandbox, because programs then run as another user);
+    `mutation_testing` runs the tests of passing programs against mutants of the response; `flake_reruns` repeats
+    passing programs under other hash seeds.
 
     Raises `SandboxError` on entering when a wall is missing; "auto" takes namespaces where the machine has them and
-    Landlock with the system call filter elsewhere, never less. `mode` says afterwards which one it is.
+    Landlock with the system call filter elsewhere, never less. `mode` then names the one in use.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Sandbox:
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         mode: Mode = "auto",
         warm: Iterable[str] = ("numpy", "pandas"),
-        strength: bool = True,
+        mutation_testing: bool = True,
         flake_reruns: int = 0,
         readable: Iterable[str] = (),
         language: Language = python,
@@ -48,7 +49,7 @@ class Sandbox:
         self.workers = workers or len(os.sched_getaffinity(0))
         self.limits = limits
         self.mode: Mode = mode
-        self.strength = strength
+        self.mutation_testing = mutation_testing
         self.flake_reruns = flake_reruns
         self._language = language
         self._warm = tuple(warm)
@@ -76,51 +77,52 @@ class Sandbox:
         job = self._language.prepare_job(program, self.limits)
         if isinstance(job, Verdict):
             return job
-        strength = (self.strength if program.strength is None else program.strength) and program.kind == "tests"
+        wanted = self.mutation_testing if program.mutation_testing is None else program.mutation_testing
+        mutation_testing = wanted and program.kind == "tests"
         async with self._slots:
             try:
-                (outcome,) = await self._ask(job, job.message(damages_wanted=strength))
+                (outcome,) = await self._ask(job, job.message(mutants_wanted=mutation_testing))
             except WorkerDied as death:
                 return Verdict(Status.NOT_JUDGED, message=f"the worker died twice on this program: {death}")
             verdict = self._language.judge(job, outcome)
-            if verdict.passed and strength:
-                verdict = await self._measure_strength(job, verdict, self._language.damages_of(outcome))
+            if verdict.passed and mutation_testing:
+                verdict = await self._test_mutants(job, verdict, self._language.mutants_of(outcome))
             if verdict.passed and self.flake_reruns:
                 verdict = await self._look_for_flakes(job, verdict)
         return verdict
 
     @property
     def has_control_groups(self) -> bool:
-        """Whether a control group of its own bounds every worker (cgroup v2, where it is delegated)."""
+        """Whether every worker has its own control group (cgroup v2, where it is delegated)."""
         return all(worker.has_control_group for worker in self._all)
 
     def count_programs(self) -> int:
-        """Processes below the servers right now: programs and whatever they started."""
+        """Count the processes below the servers now: programs and the processes they started."""
         return sum(worker.count_programs() for worker in self._all)
 
-    async def _measure_strength(self, job: Job, verdict: Verdict, damages: list[str]) -> Verdict:
-        """Run the tests against damaged responses: all of it damaged, and a spread of single places."""
-        seconds = min(job.limits.seconds, max(_LEAST_DAMAGE_SECONDS, 5 * verdict.seconds))
+    async def _test_mutants(self, job: Job, verdict: Verdict, mutants: list[str]) -> Verdict:
+        """Run the tests against mutants of the whole response, then of functions and places spread over it."""
+        seconds = min(job.limits.seconds, max(_LEAST_MUTANT_SECONDS, 5 * verdict.seconds))
         first, *further = self._language.GATES
-        step = max(1, -(-len(damages) // _MOST_DAMAGES))
-        gate, *results = await self._try_damages(job, [first, *damages[::step]], seconds)
+        step = max(1, -(-len(mutants) // _MOST_MUTANTS))
+        gate, *results = await self._run_mutants(job, [first, *mutants[::step]], seconds)
         gates = [gate]
-        while Notice.BY_ASSERTION not in gates and further:
-            gates += await self._try_damages(job, [further.pop(0)], seconds)
+        while MutantOutcome.KILLED_BY_ASSERTION not in gates and further:
+            gates += await self._run_mutants(job, [further.pop(0)], seconds)
         results = [result for result in (*gates, *results) if result is not None]
-        strength = sum(result is not Notice.NOT for result in results) / max(1, len(results))
-        if Notice.BY_ASSERTION not in results:
-            message = "no assertion notices any damage to the response"
-            return replace(verdict, status=Status.WEAK_TESTS, message=message, strength=strength)
-        return replace(verdict, strength=strength)
+        score = sum(result is not MutantOutcome.SURVIVED for result in results) / max(1, len(results))
+        if MutantOutcome.KILLED_BY_ASSERTION not in results:
+            message = "no assertion kills any mutant of the response"
+            return replace(verdict, status=Status.WEAK_TESTS, message=message, mutation_score=score)
+        return replace(verdict, mutation_score=score)
 
-    async def _try_damages(self, job: Job, damages: list[str], seconds: float) -> list[Notice | None]:
-        """How the tests took each; None where a damage broke the response before any test ran, or the worker."""
+    async def _run_mutants(self, job: Job, mutants: list[str], seconds: float) -> list[MutantOutcome | None]:
+        """Return each mutant's outcome; None where it failed before any test ran, or where the worker died."""
         try:
-            outcomes = await self._ask(job, job.message(damages, seconds=seconds))
+            outcomes = await self._ask(job, job.message(mutants, seconds=seconds))
         except WorkerDied:
-            return [None] * len(damages)
-        return [self._language.noticed(job, outcome) for outcome in outcomes]
+            return [None] * len(mutants)
+        return [self._language.judge_mutant(job, outcome) for outcome in outcomes]
 
     async def _look_for_flakes(self, job: Job, verdict: Verdict) -> Verdict:
         for seed in (_FLAKE_SEEDS * self.flake_reruns)[: self.flake_reruns]:
@@ -133,11 +135,11 @@ class Sandbox:
                 message = (
                     f"passed, then under hash seed {seed}: {again.status} {again.error_type} {again.message}".strip()
                 )
-                return replace(again, status=Status.FLAKY, message=message, strength=verdict.strength)
+                return replace(again, status=Status.FLAKY, message=message, mutation_score=verdict.mutation_score)
         return verdict
 
     async def _ask(self, job: Job, message: dict[str, Any], hash_seed: int = 0) -> list[dict[str, Any]]:
-        """Have a worker run it; one that dies is replaced, and the program run once more. Raises `WorkerDied`."""
+        """Run the message on a worker; replace a worker that dies, and retry once. Raises `WorkerDied`."""
         warm = self._warm if self._language.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
         settings = self._settings(warm, hash_seed)
         died = WorkerDied()
@@ -149,7 +151,7 @@ class Sandbox:
                 died = death
                 await self._discard(worker)
                 continue
-            except BaseException:  # cancelled: the answer would be read by the next program
+            except BaseException:  # cancelled: the next program would read this answer
                 worker.abandon()
                 await asyncio.shield(self._discard(worker))
                 raise
@@ -178,10 +180,10 @@ class Sandbox:
 
     async def _discard(self, worker: Worker) -> None:
         await worker.close()
-        self._all.discard(worker)  # only now: who closes the sandbox meanwhile waits for this worker, too
+        self._all.discard(worker)  # last, so that closing the sandbox meanwhile waits for this worker too
 
     async def _start_all(self) -> None:
-        """Start the workers; "auto" is settled by what starts, for what a machine has is what it lets us do."""
+        """Start the workers; "auto" takes the first mode in which they start."""
         for mode in ("namespaces", "landlock") if self.mode == "auto" else (self.mode,):
             asked, self.mode = self.mode, mode
             settings = self._settings(())

@@ -1,7 +1,7 @@
-"""Proves every wall by trying to get through it, with attempts that would do no harm if they did.
+"""Probes every wall with an attempt to cross it that would do no harm if it succeeded.
 
-The attempts run as an ordinary program of the sandbox; what they try to reach (a listening socket, a file, a process,
-an environment variable) is put up for them in this process.
+The attempts run as an ordinary program of the sandbox; their targets (a listening socket, a file, a process, an
+environment variable) are created in this process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfcodealign.sandbox.verdict import Limits, Program, Status
 
 
 class Probe(NamedTuple):
-    """One wall, tried: `held` says whether it stood, `detail` what the attempt met."""
+    """One probed wall: `held` says whether it held, `detail` is the result of the attempt."""
 
     wall: str
     mode: str
@@ -31,7 +31,7 @@ class Probe(NamedTuple):
     detail: str
 
 
-# Each attempt is an expression list that gets through only where there is no wall; an OSError is the wall.
+# Each attempt succeeds only where there is no wall; the wall raises an OSError.
 _ATTEMPTS = r"""
 import json, os, signal, socket, sys
 target = json.loads(sys.stdin.read())
@@ -127,9 +127,9 @@ _FORBIDDEN_CALLS = {  # name: number on x86_64, on aarch64, first argument
 
 
 async def probe_walls_async(mode: Mode = "auto") -> list[Probe]:
-    """Try every wall of `mode`. Raises `SandboxError` when the sandbox does not even start."""
+    """Probe every wall of `mode`. Raises `SandboxError` when the sandbox does not start."""
     limits = Limits(seconds=20.0, memory_mib=256, processes=16, open_files=64, file_mib=2, scratch_mib=16)
-    async with Sandbox(workers=1, limits=limits, mode=mode, strength=False) as sandbox:
+    async with Sandbox(workers=1, limits=limits, mode=mode, mutation_testing=False) as sandbox:
         with _bait() as bait:
             probes = await _try_attempts(sandbox, bait | {name: getattr(limits, name) for name in Limits.__slots__})
         probes += await _try_calls(sandbox)
@@ -138,13 +138,13 @@ async def probe_walls_async(mode: Mode = "auto") -> list[Probe]:
 
 
 def probe_walls(mode: Mode = "auto") -> list[Probe]:
-    """`probe_walls_async` for programs without an event loop (`selfcodealign doctor`)."""
+    """Like `probe_walls_async`, for callers without an event loop (`selfcodealign doctor`)."""
     return asyncio.run(probe_walls_async(mode))
 
 
 @contextmanager
 def _bait() -> Iterator[dict[str, object]]:
-    """Something of the host's to reach for: sockets that listen, a file, a variable, this process itself."""
+    """Targets on the host: listening sockets, a file, an environment variable, this process."""
     name = f"selfcodealign-{secrets.token_hex(8)}"
     with (
         tempfile.TemporaryDirectory(prefix="selfcodealign-bait-") as folder,
@@ -194,7 +194,7 @@ def _read(sandbox: Sandbox, output: str, message: str) -> list[Probe]:
 
 
 async def _try_limits(sandbox: Sandbox) -> list[Probe]:
-    """The walls that end a program, and what is left of it then."""
+    """Probe the limits that end a program, and the cleanup afterwards."""
     endless = await sandbox.run(Program("while True: pass", kind="script", limits=Limits(seconds=0.3)))
     flood = await sandbox.run(
         Program("while True: print('x' * 1000)", kind="script", limits=Limits(seconds=5, output_kib=64))

@@ -1,40 +1,41 @@
-"""The protocol: what goes into the sandbox, under which limits, and what comes out."""
+"""The protocol: a program and its limits go in, a verdict comes out."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Literal
 
 
 class Status(StrEnum):
-    """How a program ended. Only `passed` is a pass; `not_judged` is our fault and says nothing about the program."""
+    """How a program ended. Only `passed` is a pass; `not_judged` is a fault of the sandbox, not of the program."""
 
     PASSED = "passed"
     FAILED = "failed"  # an assertion was false
-    ERROR = "error"  # an exception, or an end before the end
+    ERROR = "error"  # an exception, or an exit before the end
     TIMEOUT = "timeout"
     MEMORY = "memory"
-    CRASHED = "crashed"  # killed by a signal of its own making
-    BLOCKED = "blocked"  # tried something the walls forbid and died of it
+    CRASHED = "crashed"  # killed by a signal that it caused
+    BLOCKED = "blocked"  # tried what the walls forbid, and ended there
     NO_CODE = "no_code"
     NO_TESTS = "no_tests"
     WEAK_TESTS = "weak_tests"  # nothing about the response's own code was proven
-    FLAKY = "flaky"  # another hash seed, another verdict
+    FLAKY = "flaky"  # the verdict changed with the hash seed
     NOT_JUDGED = "not_judged"
 
 
-class Notice(Enum):
-    """How tests took a damage to the response."""
+class MutantOutcome(Enum):
+    """How the tests reacted to a mutant of the response."""
 
-    NOT = 0
-    BY_ACCIDENT = 1  # an exception on the way to an assertion
-    BY_ASSERTION = 2
+    SURVIVED = 0
+    KILLED = 1  # by an exception before any assertion failed
+    KILLED_BY_ASSERTION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use. Times in wall-clock seconds, sizes in MiB (2**20 bytes) or KiB.
+    """What one program may use: times in wall-clock seconds, sizes in MiB (2**20 bytes) or KiB.
 
     Raises `ValueError` for limits under which no interpreter can run.
     """
@@ -60,18 +61,18 @@ class Limits:
 class Program:
     """One response and what judges it. Texts are Markdown with fenced code blocks, or plain code.
 
-    `kind` says who wrote the tests, and so what a pass takes:
+    `kind` says who wrote the tests, which decides what a pass requires:
 
-    - "tests": a model wrote them. Assertions about the response's own code ran, all held, the end was reached, and
-      (with `strength`) damaged versions of the response make them fail. An empty `tests` means that `response` holds
-      both sections.
-    - "check": a benchmark wrote them; they are trusted. The tests, and `check(entry_point)` where they define it, ran
-      to their end without an exception. `__record__(value)` in the tests adds a value (None, numbers, text, lists,
-      dictionaries) to `Verdict.records` at once, so that records survive a later time-out.
-    - "script": there are no tests. The response is run as a script reading `stdin`; it passes when it ends without an
-      exception or with exit status 0. Compare `Verdict.output`, and raise `keep_output_kib` for long outputs.
+    - "tests": a model wrote the tests. Assertions about the response's own code ran, all held, the program reached its
+      end, and (with `mutation_testing`) an assertion killed a mutant of the response. An empty `tests` means that
+      `response` holds both sections.
+    - "check": a benchmark wrote the tests; they are trusted. The tests, and `check(entry_point)` where they define it,
+      ran to their end without an exception. `__record__(value)` in the tests adds a value (None, numbers, text,
+      lists, dictionaries) to `Verdict.records` immediately, so records survive a later time-out.
+    - "script": there are no tests. The response runs as a script that reads `stdin`; it passes when it ends without
+      an exception or with exit status 0. Compare `Verdict.output`, and raise `keep_output_kib` for long outputs.
 
-    `limits` and `strength` override those of the sandbox for this program.
+    `limits` and `mutation_testing` override those of the sandbox for this program.
     """
 
     response: str
@@ -80,17 +81,17 @@ class Program:
     entry_point: str | None = None
     stdin: str = ""
     limits: Limits | None = None
-    strength: bool | None = None
+    mutation_testing: bool | None = None
     keep_output_kib: int = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What happened, with the evidence.
+    """The status of a program, with the evidence.
 
-    `line` is the line of the tests (or, when the exception rose from the response alone, of the response) counted in
-    the extracted code; `output` the last of stdout and stderr; `peak_memory_mib` resident memory including the
-    interpreter; `strength` the share of damaged responses that the tests noticed (None: not measured).
+    `line` is the line of the tests (or, when the exception came from the response alone, of the response) in the
+    extracted code; `output` is the end of stdout and stderr; `peak_memory_mib` is resident memory including the
+    interpreter; `mutation_score` is the share of mutants that the tests killed (None: not measured).
     """
 
     status: Status
@@ -100,7 +101,7 @@ class Verdict:
     output: str = ""
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
-    strength: float | None = None
+    mutation_score: float | None = None
     assertions: int = 0
     exit_code: int | None = None
     records: list[Any] = field(default_factory=list)
@@ -108,3 +109,9 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return self.status is Status.PASSED
+
+    @property
+    def strength(self) -> float | None:
+        """Deprecated name of `mutation_score`."""
+        warnings.warn("Verdict.strength is now Verdict.mutation_score", DeprecationWarning, stacklevel=2)
+        return self.mutation_score

@@ -1,4 +1,4 @@
-"""One server as the user's process sees it: started, spoken to, replaced when it dies."""
+"""One server, controlled from the user's process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FIXES = {
 
 
 class WorkerDied(Exception):
-    """The server went away while it was asked."""
+    """The server died during a request."""
 
 
 class WallMissing(SandboxError):
@@ -52,7 +52,7 @@ class WallMissing(SandboxError):
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What decides how a server is started; equal settings, interchangeable servers."""
+    """The settings that a server is started with; servers with equal settings are interchangeable."""
 
     mode: str
     warm: tuple[str, ...]
@@ -65,7 +65,7 @@ class ServerSettings:
 
 
 class Worker:
-    """A running server. Not for concurrent use: one program at a time."""
+    """A running server. Not for concurrent use: it runs one program at a time."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -74,7 +74,7 @@ class Worker:
         self._group: ControlGroup | None = None
 
     async def start(self) -> None:
-        """Start the server. Raises `WallMissing`, or `SandboxError` when it does not come up."""
+        """Start the server. Raises `WallMissing`, or `SandboxError` when it does not start."""
         ours, theirs = socket.socketpair()
         self._scratch = tempfile.mkdtemp(prefix="selfcodealign-") if self.settings.mode != "namespaces" else SCRATCH
         environment = _environment(self.settings, self._scratch)
@@ -89,7 +89,7 @@ class Worker:
             start_new_session=True,
         )
         theirs.close()
-        # Before the first message, on which it starts the others, which are then born into the group.
+        # Before the first message: on it the guard starts the other processes, which then belong to the group.
         self._group = ControlGroup.around(self._process.pid)
         ours.setblocking(False)
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
@@ -119,7 +119,7 @@ class Worker:
             raise SandboxError(f"the sandbox server broke while starting: {answer.get('broken', answer)}")
 
     async def run(self, message: dict[str, Any]) -> list[dict[str, Any]]:
-        """What became of each version of the program in `message`. Raises `WorkerDied` when the server is gone."""
+        """Run each version of the program in `message` and return the outcomes. Raises `WorkerDied`."""
         if self._group is None:
             return (await self._ask(message))["outcomes"]
         try:
@@ -128,7 +128,7 @@ class Worker:
             if self._group.take_memory_kills():
                 for outcome in outcomes:
                     if len(outcomes) == 1 or outcome["exit_code"] == -signal.SIGKILL:
-                        outcome["ended_by"] = "memory"  # perhaps after the loss of a child: whatever came of that
+                        outcome["ended_by"] = "memory"  # even when only a child was killed
         except OSError as error:
             raise WorkerDied(f"its control group: {error}") from None
         return outcomes
@@ -154,11 +154,11 @@ class Worker:
 
     @property
     def has_control_group(self) -> bool:
-        """Whether the worker is in a control group of its own."""
+        """Whether the worker has its own control group."""
         return self._group is not None
 
     def count_programs(self) -> int:
-        """Processes below the forker, which is the server's one child, but for the one that stands ready."""
+        """Count the processes below the forker (the server's one child), without the standby process."""
         server = next(iter(_children(self.pid)), 0)
         waiting = [child for forker in _children(server) for child in _children(forker)]
         count = 0
@@ -169,7 +169,7 @@ class Worker:
         return count
 
     def abandon(self) -> None:
-        """Let go at once: the server sees its socket close, kills its program and leaves."""
+        """Close the socket: the server then kills its program and exits."""
         self._writer.close()
 
     async def close(self) -> None:
@@ -191,7 +191,7 @@ class Worker:
 
 
 def _environment(settings: ServerSettings, scratch: str) -> dict[str, str]:
-    """The whole environment of programs: nothing of the user's, everything the same on every machine."""
+    """Return the environment of programs: nothing from the user, the same on every machine."""
     fixed = {
         "PATH": os.path.dirname(sys.executable),
         "HOME": scratch,
@@ -217,7 +217,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _name(pid: int) -> str:
-    """What a process shows itself as; empty when it is gone."""
+    """Return the name of a process; empty when the process has ended."""
     try:
         with open(f"/proc/{pid}/comm") as file:
             return file.read().strip()

@@ -14,13 +14,14 @@ from selfcodealign.errors import FewShotError
 from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
 from selfcodealign.generation.question import Question
 from selfcodealign.models import Model, Sampling
-from selfcodealign.models.on_demand import LateModel, LateSandbox
+from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.models.opening import open_model
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row
 from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.sandbox import Limits, Sandbox
+from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import Recipe, Section
 
 #: The name under which a stage that compared its rows with benchmarks records their versions.
@@ -54,12 +55,12 @@ class Context:
     # ------------------------------------------------------------------------------------------ what is opened
 
     @cached_property
-    def model(self) -> LateModel:
+    def model(self) -> OnDemandModel:
         """The base model, opened by its first request."""
-        return LateModel(self.given_model or open_model(self.recipe.model), self.known_identity())
+        return OnDemandModel(self.given_model or open_model(self.recipe.model), self.known_identity())
 
     @cached_property
-    def sandbox(self) -> LateSandbox:
+    def sandbox(self) -> OnDemandSandbox:
         """The sandbox, started by its first program."""
         settings = self.recipe.execution
         sandbox = Sandbox(
@@ -68,10 +69,10 @@ class Context:
             mode=settings.sandbox,
             # A library that is not installed cannot be loaded beforehand; programs that import it fail by themselves.
             warm=tuple(name for name in settings.warm if find_spec(name)),
-            strength=settings.strength,
+            mutation_testing=settings.mutation_testing,
             flake_reruns=settings.flake_reruns,
         )
-        return LateSandbox(sandbox)
+        return OnDemandSandbox(sandbox)
 
     @cached_property
     def few_shot(self) -> FewShotFile:

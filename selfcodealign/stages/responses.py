@@ -77,7 +77,7 @@ def _grow(row: Instruction, response_id: str, sample: int, answer: Answer, verdi
         output=verdict.output,
         seconds=verdict.seconds,
         peak_memory_mib=verdict.peak_memory_mib,
-        test_strength=nan if verdict.strength is None else verdict.strength,
+        mutation_score=nan if verdict.mutation_score is None else verdict.mutation_score,
     )
 
 

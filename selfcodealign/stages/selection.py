@@ -4,7 +4,7 @@ In this order, a row being dropped by the first filter that wants it:
 
     unfinished             the answer says that something is left to do
     long_instruction       more words than a task should have
-    weak_tests             its tests notice too few damaged versions of the answer
+    weak_tests             its tests kill too few mutants of the answer
     one_per_instruction    another verified answer to the same instruction was drawn
     same_instruction       another row's instruction, white space aside
     same_response          another row's response, white space aside
@@ -98,8 +98,8 @@ class _Comparison:
         words = len(row.instruction.split())
         if words > self.settings.max_instruction_words:
             return "long_instruction", f"{words} words"
-        if not math.isnan(row.test_strength) and row.test_strength < self.settings.min_test_strength:
-            return "weak_tests", f"{row.test_strength:.2f} of the damaged answers noticed"
+        if not math.isnan(row.mutation_score) and row.mutation_score < self.settings.min_mutation_score:
+            return "weak_tests", f"{row.mutation_score:.2f} of the mutants killed"
         if row.instruction_id in self.instructions_answered:
             return "one_per_instruction", row.instruction_id
         comparisons = {"same_instruction": _squeeze(row.instruction), "same_response": _squeeze(row.response)}

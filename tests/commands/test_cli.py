@@ -93,6 +93,15 @@ def test_a_dry_run_checks_everything_and_does_nothing(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
+def test_a_renamed_setting_is_named_in_one_line(tmp_path: Path) -> None:
+    """The earlier name works; stderr has one line that says which name to use."""
+    done = call("run", "quickstart", "--out", "run", "--dry-run", "--set", "execution.strength=false", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mutation_testing = false" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('warning: the setting "strength" is now "mutation_testing"')
+
+
 def test_doctor_proves_the_walls() -> None:
     """Every wall is listed with its proof; the exit code says whether programs can be run safely."""
     done = call("doctor")

@@ -21,7 +21,7 @@ def find(texts: list[str], jaccard: float = 0.5, permutations: int = 250, ngram:
     return {int(dropped): int(kept) for dropped, (kept, _) in found.items()}
 
 
-def make_family(random_: random.Random, share: float) -> tuple[str, str]:
+def make_pair(random_: random.Random, share: float) -> tuple[str, str]:
     """Two texts of which a run of about `share` of the words is the same."""
     words = random_.choices(VOCABULARY, k=200)
     other = words[: int(200 * share)] + random_.choices(VOCABULARY, k=200 - int(200 * share))
@@ -54,7 +54,7 @@ def test_every_dropped_text_resembles_a_kept_one():
 def test_agrees_with_exact_similarity(jaccard: float, ngram: int):
     """Away from the threshold (4 standard errors) no pair is judged otherwise than exact Jaccard judges it."""
     random_ = random.Random(7)
-    pairs = [make_family(random_, random_.random()) for _ in range(300)]
+    pairs = [make_pair(random_, random_.random()) for _ in range(300)]
     found = find([text for pair in pairs for text in pair], jaccard=jaccard, ngram=ngram)
     margin = 4 * (jaccard * (1 - jaccard) / 250) ** 0.5
     truths = [exact(*pair, ngram) for pair in pairs]
@@ -68,7 +68,7 @@ def test_agrees_with_exact_similarity(jaccard: float, ngram: int):
 def test_estimates_agree_with_datasketch():
     """The similarity reported is the one datasketch estimates from the same n-grams, within the error of both."""
     random_ = random.Random(3)
-    pairs = [make_family(random_, 0.7 + 0.3 * random_.random()) for _ in range(60)]
+    pairs = [make_pair(random_, 0.7 + 0.3 * random_.random()) for _ in range(60)]
     texts = {
         f"{number}{side}": text for number, pair in enumerate(pairs) for side, text in zip("ab", pair, strict=True)
     }

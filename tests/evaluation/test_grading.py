@@ -255,7 +255,7 @@ def test_canitedit_asks_twice_and_notices_missing_libraries() -> None:
     assert "```python\ndef f(x)" in benchmark.prompt(lazy, "chat").text
 
 
-def test_published_references_pass_and_damaged_ones_fail() -> None:
+def test_published_references_pass_and_mutants_fail() -> None:
     """A spread of HumanEval+ and MBPP+ (all of them: bench/evaluation.py): 100 % and 0 %."""
     work: list[Work] = []
     for name, path in (
@@ -265,7 +265,7 @@ def test_published_references_pass_and_damaged_ones_fail() -> None:
         benchmark = find_benchmark(name)
         problems = benchmark.problems(load_rows(name, benchmark.source, find_shared(path)).rows)[3::25]
         for problem in problems:
-            broken = f"{problem.reference}\n\ndef {problem.entry_point}(*arguments):\n    return 'damaged'\n"
+            broken = f"{problem.reference}\n\ndef {problem.entry_point}(*arguments):\n    return 'mutant'\n"
             work.append((benchmark, problem, [problem.reference, broken]))
     found = judge(*work)
     assert [one[0].status for one in found] == ["passed"] * len(work)

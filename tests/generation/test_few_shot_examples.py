@@ -39,11 +39,11 @@ def verdicts() -> dict[str, Verdict]:
 
 @by_example
 def test_response_passes_its_own_tests(example: Example, verdicts: dict[str, Verdict]):
-    """Every response passes in the sandbox, and its tests notice at least four of five damages to it."""
+    """Every response passes in the sandbox, and its tests notice at least four of five mutants to it."""
     verdict = verdicts[example.name]
     assert verdict.passed, f"{verdict.status} in line {verdict.line}: {verdict.error_type} {verdict.message}"
-    assert verdict.strength is not None
-    assert verdict.strength >= 0.8
+    assert verdict.mutation_score is not None
+    assert verdict.mutation_score >= 0.8
 
 
 def code_of(markdown: str) -> str:

@@ -1,4 +1,4 @@
-"""What is opened late: nothing before the first row needs it, and nothing broken goes unnoticed."""
+"""Model and sandbox open on first use, and a wrong model or a broken sandbox stops the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from selfcodealign import Program, Sampling, ScriptedModel, Status, Verdict
 from selfcodealign.errors import ModelError, SandboxError
-from selfcodealign.models.on_demand import MOST_UNJUDGED, LateModel, LateSandbox
+from selfcodealign.models.on_demand import OnDemandModel
+from selfcodealign.sandbox.on_demand import MOST_UNJUDGED, OnDemandSandbox
 
 
 class Opened(ScriptedModel):
@@ -27,21 +28,21 @@ class Opened(ScriptedModel):
 async def test_a_model_is_opened_by_the_first_call_and_once() -> None:
     """Known by its recorded identity it stays closed; calls open it once, and tokens are counted."""
     model = Opened(["abcd" * 5, "abcd"])
-    async with LateModel(model, {"name": "scripted", "revision": "1"}) as late:
-        assert late.identity()["name"] == "scripted"
+    async with OnDemandModel(model, {"name": "scripted", "revision": "1"}) as opened:
+        assert opened.identity()["name"] == "scripted"
         assert model.entered == 0
         for _ in range(2):
-            await late.complete("prompt.." * 2, Sampling(), seed=0)
+            await opened.complete("prompt.." * 2, Sampling(), seed=0)
         assert (model.entered, model.left) == (1, 0)
-        assert (late.prompt_tokens, late.completion_tokens) == (8, 6)
+        assert (opened.prompt_tokens, opened.completion_tokens) == (8, 6)
     assert model.left == 1
 
 
 async def test_another_model_than_the_recorded_one_is_refused() -> None:
     """Before a row is written."""
-    async with LateModel(Opened(["a"], revision="2"), {"name": "scripted", "revision": "1"}) as late:
+    async with OnDemandModel(Opened(["a"], revision="2"), {"name": "scripted", "revision": "1"}) as opened:
         with pytest.raises(ModelError, match="was begun with scripted at 1"):
-            await late.complete("p", Sampling(), seed=0)
+            await opened.complete("p", Sampling(), seed=0)
 
 
 class Broken:
@@ -64,9 +65,9 @@ class Broken:
 async def test_a_sandbox_that_judges_nothing_stops_the_run() -> None:
     """Twenty unjudged programs in a row are an error; fewer are data."""
     broken = Broken()
-    async with LateSandbox(broken) as late:  # type: ignore[arg-type]
+    async with OnDemandSandbox(broken) as opened:  # type: ignore[arg-type]
         for _ in range(9 + MOST_UNJUDGED):
-            await late.run(Program("x", "y"))
+            await opened.run(Program("x", "y"))
         with pytest.raises(SandboxError, match=f"could not judge the last {MOST_UNJUDGED} programs .no worker."):
-            await late.run(Program("x", "y"))
+            await opened.run(Program("x", "y"))
     assert broken.programs == 10 + MOST_UNJUDGED

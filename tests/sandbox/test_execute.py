@@ -43,7 +43,7 @@ def test_every_row_comes_back_in_order(suffix: str, tmp_path: Path) -> None:
     """All rows, in order, with all their fields and the verdict's; slow ones do not overtake or get lost."""
     source = write(tmp_path / f"in{suffix}", ROWS)
     target = tmp_path / f"out{suffix}"
-    counts = asyncio.run(execute_file(source, target, workers=2, limits=Limits(seconds=2), strength=False))
+    counts = asyncio.run(execute_file(source, target, workers=2, limits=Limits(seconds=2), mutation_testing=False))
     rows = [row for _, row in read_json_lines(target)]
     assert [row["id"] for row in rows] == [row["id"] for row in ROWS]
     assert [row["status"] for row in rows] == EXPECTED
@@ -57,7 +57,7 @@ def test_more_rows_than_are_ever_under_way(tmp_path: Path) -> None:
     rows = [{"id": n, "response": f"def f(): return {n}", "tests": f"assert f() == {n}"} for n in range(150)]
     source, target = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     told = Told()
-    asyncio.run(execute_file(source, target, workers=2, strength=False, progress=told))
+    asyncio.run(execute_file(source, target, workers=2, mutation_testing=False, progress=told))
     judged = [row for _, row in read_json_lines(target)]
     assert [row["id"] for row in judged] == list(range(150))
     assert {row["status"] for row in judged} == {"passed"}
@@ -73,7 +73,23 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == ["1", "passed"]
     ((_, row),) = read_json_lines(target)
-    assert row["strength"] > 0
+    assert row["mutation_score"] > 0
+    assert row["strength"] == row["mutation_score"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "measured"), [("--no-mutation-testing", False), ("--no-strength", False), ("--strength", True)]
+)
+def test_mutation_testing_is_switched_by_a_flag_and_by_its_earlier_name(
+    flag: str, measured: bool, tmp_path: Path
+) -> None:
+    """The earlier flag works and is hidden in --help."""
+    source, target = write(tmp_path / "in.jsonl", ROWS[:1]), tmp_path / "out.jsonl"
+    result = CliRunner().invoke(app, ["execute", str(source), str(target), "--workers", "1", flag])
+    assert result.exit_code == 0, result.output
+    ((_, row),) = read_json_lines(target)
+    assert (row["mutation_score"] is not None) == measured
+    assert "strength" not in CliRunner().invoke(app, ["execute", "--help"]).output
 
 
 @pytest.mark.parametrize(
@@ -90,7 +106,7 @@ def test_a_broken_input_is_named_and_leaves_no_output(content: str | None, messa
     if content is not None:
         source.write_text(content)
     with pytest.raises(UserError, match=message):
-        asyncio.run(execute_file(source, target, workers=1, strength=False))
+        asyncio.run(execute_file(source, target, workers=1, mutation_testing=False))
     assert [path.name for path in tmp_path.iterdir()] == (["in.jsonl"] if content is not None else [])
 
 

@@ -1,4 +1,4 @@
-"""No forged or vacuous pass is accepted, with and without the strength check."""
+"""No forged or vacuous pass is accepted, with and without mutation testing."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def test_no_forgery_passes(name: str, walled: Judge) -> None:
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_no_forgery_needs_the_strength_check(name: str, walled: Judge) -> None:
-    """The evidence alone refuses them, for those who switch the strength check off."""
-    assert not walled(*FORGERIES[name], strength=False).passed
+def test_no_forgery_needs_mutation_testing(name: str, walled: Judge) -> None:
+    """The evidence alone refuses them, also without mutation testing."""
+    assert not walled(*FORGERIES[name], mutation_testing=False).passed

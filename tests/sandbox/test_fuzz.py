@@ -76,4 +76,4 @@ def test_hostile_mixtures_leave_the_sandbox_whole(
     assert verdict.status is not Status.NOT_JUDGED, (text, verdict)
     assert walled.sandbox.count_programs() == 0
     assert all(Path(f"/proc/{pid}").exists() for pid in (1, os.getpid(), os.getppid()))
-    assert walled("import os\ndef left(): return os.listdir('.')", "assert left() == []", strength=False).passed
+    assert walled("import os\ndef left(): return os.listdir('.')", "assert left() == []", mutation_testing=False).passed

@@ -25,7 +25,7 @@ def agreement(judge: Judge, every: int, seconds: float) -> tuple[int, set[int]]:
     chosen = [(number, row) for number, row in chosen if every == 1 or "Timed Out" not in row["verdict"]]
     limits = Limits(seconds=seconds)
     verdicts = judge.all(
-        [Program(row["solution"], row["test_code"], strength=False, limits=limits) for _, row in chosen]
+        [Program(row["solution"], row["test_code"], mutation_testing=False, limits=limits) for _, row in chosen]
     )
     otherwise = {
         n for (n, row), verdict in zip(chosen, verdicts, strict=True) if verdict.passed != (row["verdict"] == "Pass")

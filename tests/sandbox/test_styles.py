@@ -194,10 +194,10 @@ STYLES = {
 
 @pytest.mark.parametrize("style", STYLES)
 def test_every_style_is_run(style: str, judge: Judge) -> None:
-    """The right response passes with tests that notice damage; the wrong one is found out by the same tests."""
+    """The right response passes with tests that kill mutants; the wrong one fails the same tests."""
     right = judge(f"```python\n{RIGHT}\n```", f"```python\n{STYLES[style]}\n```")
     assert right.passed, right
-    assert right.strength
+    assert right.mutation_score
     wrong = judge(WRONG, STYLES[style])
     assert wrong.status in (Status.FAILED, Status.ERROR), wrong
 

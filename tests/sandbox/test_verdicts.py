@@ -72,7 +72,7 @@ def test_every_status(response: str, tests: str, status: Status | None, error_ty
 def test_seconds_and_memory_are_measured(judge: Judge) -> None:
     """A program that sleeps and fills memory is seen to."""
     verdict = judge(
-        "import time\nx = bytearray(60 << 20)\ntime.sleep(0.2)\n" + ADD, "assert add(1, 2) == 3", strength=False
+        "import time\nx = bytearray(60 << 20)\ntime.sleep(0.2)\n" + ADD, "assert add(1, 2) == 3", mutation_testing=False
     )
     assert verdict.passed
     assert 0.2 <= verdict.seconds < 3
@@ -148,7 +148,7 @@ def test_runs_are_repeatable(judge: Judge) -> None:
 
 def test_flaky_verdicts_are_not_passes(mode: str) -> None:
     """A pass that depends on the hash seed is recorded as flaky."""
-    flaky = Judge(mode, workers=1, flake_reruns=2, strength=False)  # type: ignore[arg-type]
+    flaky = Judge(mode, workers=1, flake_reruns=2, mutation_testing=False)  # type: ignore[arg-type]
     try:
         response = "def first(words):\n    return next(iter(set(words)))\n"
         order = flaky("print(next(iter(set('abcdefgh'))))", kind="script").output.strip()
@@ -162,7 +162,7 @@ def test_flaky_verdicts_are_not_passes(mode: str) -> None:
 def test_many_programs_at_once(judge: Judge) -> None:
     """Any number of concurrent calls is queued, and each gets its own verdict."""
     programs = [
-        Program(f"def f():\n    return {n}\n", f"assert f() == {n - n % 2}", strength=False) for n in range(200)
+        Program(f"def f():\n    return {n}\n", f"assert f() == {n - n % 2}", mutation_testing=False) for n in range(200)
     ]
     verdicts = judge.all(programs)
     assert [verdict.passed for verdict in verdicts] == [n % 2 == 0 for n in range(200)]

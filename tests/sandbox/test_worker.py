@@ -20,11 +20,11 @@ from selfcodealign.sandbox.isolation.seccomp import assemble
 from selfcodealign.sandbox.worker import ServerSettings, Worker
 from tests.support.judge import Judge
 
-GOOD = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", strength=False)
-SLOW = Program("import time\ntime.sleep(0.6)\ndef add(a, b):\n    return a + b\n", GOOD.tests, strength=False)
+GOOD = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", mutation_testing=False)
+SLOW = Program("import time\ntime.sleep(0.6)\ndef add(a, b):\n    return a + b\n", GOOD.tests, mutation_testing=False)
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """All processes below one."""
     found, waiting = [], [pid]
     while waiting:
@@ -48,7 +48,7 @@ def test_a_killed_worker_is_replaced_and_its_program_run_again(victim: int, mode
             run = asyncio.create_task(judge.sandbox.run(SLOW))
             await asyncio.sleep(0.3)
             (worker,) = judge.sandbox._all
-            os.kill([worker.pid, *family(worker.pid)][victim], signal.SIGKILL)
+            os.kill([worker.pid, *process_tree(worker.pid)][victim], signal.SIGKILL)
             return (await run).status
 
         assert judge.wait(kill_while_running()) is Status.PASSED
@@ -67,9 +67,9 @@ def test_a_process_killed_while_it_stood_ready_is_not_the_programs_crash(mode: s
             assert judge(GOOD).passed
             (worker,) = judge.sandbox._all
             deadline = time.monotonic() + 10
-            while len(family(worker.pid)) < 3 and time.monotonic() < deadline:
+            while len(process_tree(worker.pid)) < 3 and time.monotonic() < deadline:
                 time.sleep(0.01)
-            _, _, ready = family(worker.pid)
+            _, _, ready = process_tree(worker.pid)
             os.kill(ready, signal.SIGKILL)
             assert judge(GOOD).passed
         assert judge.sandbox.count_programs() == 0
@@ -83,10 +83,10 @@ def test_a_signal_to_the_own_group_does_not_reach_the_worker(mode: str) -> None:
     try:
         assert judge(GOOD).passed
         (worker,) = judge.sandbox._all
-        servers = family(worker.pid)[:2]
+        servers = process_tree(worker.pid)[:2]
         judge(Program("import os, signal\nos.kill(0, signal.SIGKILL)", kind="script"))
         assert judge(GOOD).passed
-        assert family(worker.pid)[:2] == servers
+        assert process_tree(worker.pid)[:2] == servers
     finally:
         judge.close()
 
@@ -114,7 +114,7 @@ def test_a_worker_killed_twice_judges_nothing(mode: str) -> None:
             while not run.done():
                 await asyncio.sleep(0.05)
                 for worker in list(judge.sandbox._all):
-                    servers = family(worker.pid)
+                    servers = process_tree(worker.pid)
                     if worker.count_programs() and worker.pid not in killed:
                         killed.add(worker.pid)
                         os.kill(servers[0], signal.SIGKILL)
@@ -135,7 +135,7 @@ def test_closing_leaves_nothing(mode: str) -> None:
         judge.sandbox.run(Program("import os\nos.fork()\nos.setsid()\nwhile True: pass", kind="script")), judge.loop
     )
     time.sleep(0.3)
-    pids = [pid for worker in judge.sandbox._all for pid in (worker.pid, *family(worker.pid))]
+    pids = [pid for worker in judge.sandbox._all for pid in (worker.pid, *process_tree(worker.pid))]
     assert len(pids) >= 6
     running.cancel()
     judge.close()
@@ -161,7 +161,7 @@ def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str) -> 
     assert user.stdout is not None
     guards = [int(word) for word in user.stdout.readline().split()]
     time.sleep(0.5)
-    pids = [pid for guard in guards for pid in (guard, *family(guard))]
+    pids = [pid for guard in guards for pid in (guard, *process_tree(guard))]
     assert len(pids) >= 6
     user.send_signal(sign)
     user.communicate(timeout=20)

@@ -41,7 +41,7 @@ FORGERIES: dict[str, tuple[str, str]] = {
     "always_equal_bound_elsewhere": (EQUAL_TO_ALL, "assert add(1, 2) == 3\nassert (found := 5) == 5 != 6"),
     "always_equal_rev": (EQUAL_TO_ALL, "assert 3 == add(1,2)"),
     "always_equal_unittest": (EQUAL_TO_ALL, CASE),
-    "int_liar": (
+    "int_always_equal": (
         "class E(int):\n    def __eq__(self,o): return True\n    __hash__=int.__hash__\ndef add(a,b): return E(0)",
         TEST,
     ),
@@ -134,7 +134,7 @@ FORGERIES: dict[str, tuple[str, str]] = {
     "called_const": (WRONG, "add(1,2)\nx=5\nassert x==5"),
     "raises_baseexc": (WRONG, "import pytest\nwith pytest.raises(BaseException):\n    assert add(1,2)==3"),
     "raises_self": (WRONG, "import pytest\nwith pytest.raises(ValueError):\n    raise ValueError"),
-    "bool_liar": (
+    "bool_always_equal": (
         "class B:\n    def __lt__(s,o): return True\n    def __gt__(s,o): return True\n"
         "    def __sub__(s,o): return s\n    def __abs__(s): return s\n"
         "def add(a,b): return B()",

@@ -1,7 +1,7 @@
-"""Control groups (cgroup v2): where the user may make some, one around each worker bounds all its processes at once.
+"""Control groups (cgroup v2): where the user may create them, one per worker bounds all its processes together.
 
-Memory counts the moment it is used, that of all processes together and of files in the scratch; the other bounds on
-memory hold for each process, or are watched 20 times a second. https://docs.kernel.org/admin-guide/cgroup-v2.html
+The group counts memory when it is used, by all processes and by files in the scratch; the other bounds on memory hold
+per process, or are checked 20 times a second. https://docs.kernel.org/admin-guide/cgroup-v2.html
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _numbers = itertools.count()
 
 
 class ControlGroup:
-    """A group of this process's own making; who uses it removes it."""
+    """A group that this process created; its user removes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,7 +33,7 @@ class ControlGroup:
 
     @classmethod
     def around(cls, pid: int) -> ControlGroup | None:
-        """A new group with process `pid` (and all it will start) in it; None where nothing of the kind is delegated."""
+        """Create a group that holds process `pid` and all it will start; None where no group is delegated."""
         parent = find_delegated()
         if parent is None:
             return None
@@ -48,7 +48,7 @@ class ControlGroup:
         return group
 
     def bound(self, limits: dict[str, Any]) -> None:
-        """Hold the next program to `limits` (fields of `Limits`), on top of what the worker had when first asked."""
+        """Bound the next program by `limits` (fields of `Limits`), on top of the worker's usage at the first call."""
         self._own_bytes = self._own_bytes or int(self._read("memory.current"))
         memory, processes = limits["memory_mib"] + limits["scratch_mib"], limits["processes"] + _NOT_THE_PROGRAMS
         if (memory, processes) != self._bounds:
@@ -59,13 +59,13 @@ class ControlGroup:
             self._bounds = memory, processes
 
     def take_memory_kills(self) -> int:
-        """Processes that the kernel killed for memory since this was last asked."""
+        """Return the number of processes that the kernel killed for memory since the last call."""
         events = dict(map(str.split, self._read("memory.events").splitlines()))
         before, self._kills = self._kills, int(events["oom_kill"])
         return self._kills - before
 
     def remove(self) -> None:
-        """Remove the group, whose processes have ended or are about to."""
+        """Remove the group, whose processes have ended or are ending."""
         deadline = time.monotonic() + _REMOVE_SECONDS
         while self.path.exists():
             with suppress(OSError):
@@ -82,7 +82,7 @@ class ControlGroup:
 
 
 def find_delegated() -> Path | None:
-    """The nearest group at or above this process's own in which it may make groups that bound memory and processes."""
+    """Return the nearest group, from this process's group upwards, in which it may create bounded groups."""
     try:
         found = locate(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
     except OSError:
@@ -101,7 +101,7 @@ def find_delegated() -> Path | None:
 
 
 def locate(mounts: str, groups: str) -> tuple[Path, Path] | None:
-    """Where cgroup v2 is mounted and the group of a process there, by its /proc files `mountinfo` and `cgroup`."""
+    """Return the mount of cgroup v2 and the group of a process, from its /proc files `mountinfo` and `cgroup`."""
     fields = next((mount.split() for mount in mounts.splitlines() if " - cgroup2 " in mount), None)
     own = next((group.removeprefix("0::") for group in groups.splitlines() if group.startswith("0::")), None)
     if fields is None or own is None:
@@ -113,7 +113,7 @@ def locate(mounts: str, groups: str) -> tuple[Path, Path] | None:
 
 
 def _remove_forgotten(parent: Path) -> None:
-    """Groups of users that were killed before they could tidy up."""
+    """Remove the groups of processes that were killed before they could remove them."""
     for group in parent.glob("selfcodealign-*"):
         found = _OURS.fullmatch(group.name)
         if found and not os.path.exists(f"/proc/{found[1]}"):

@@ -1,7 +1,7 @@
-"""The system calls behind the walls, by way of libc: namespaces, mounts, capabilities, prctl.
+"""The system calls behind the walls, through libc: namespaces, mounts, capabilities, prctl.
 
 Numbers and structures are those of the Linux UAPI headers. Every function raises `OSError` with the call's name, so
-that the wall that a machine refuses can be named.
+that the error can name the wall that the machine refuses.
 """
 
 from __future__ import annotations
@@ -63,19 +63,19 @@ def syscall(number: int, *arguments: object, what: str) -> int:
 
 
 def quick_syscall(number: int, first: int, second: int = 0, third: int = 0, *, what: str) -> None:
-    """The same for programs' processes: nothing is allocated, the GIL is kept, so that few pages are written to."""
+    """Make a system call in a program's process: it allocates nothing and keeps the GIL, so few pages are copied."""
     if _quick_libc.syscall(number, first, second, third) < 0:
-        syscall(number, first, second, third, what=what)  # the quick way does not tell why
+        syscall(number, first, second, third, what=what)  # the quick call has no error code
 
 
 def bare_fork() -> int:
-    """fork(2) without Python's work around it (half the price); only for a process with a single thread.
+    """fork(2) without Python's own fork handling (half the time); only for a process with a single thread.
 
-    What Python does after a fork repairs locks that other threads may have held, and runs handlers that modules
-    registered (a new seed for `random`, say). The GIL is held across this call, so one thread's state stays whole.
+    After a fork Python repairs locks that other threads may have held, and runs the handlers that modules registered
+    (for example a new seed for `random`). The GIL is held during this call, so the thread's state stays consistent.
     """
     pid = _quick_libc.fork()
-    return pid if pid >= 0 else os.fork()  # which raises, and says why
+    return pid if pid >= 0 else os.fork()  # raises with the reason
 
 
 def unshare(flags: int) -> None:
@@ -95,7 +95,7 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
 
 
 def unmount(target: str) -> None:
-    """Detach a mount now; it is freed with its last user."""
+    """Detach a mount now; the kernel frees it with its last user."""
     _checked(_libc.umount2(target.encode(), ctypes.c_int(MNT_DETACH)), f"umount {target}")
 
 
@@ -152,12 +152,12 @@ _OWN, _NONE = ctypes.addressof(_own_capabilities), ctypes.addressof(_no_capabili
 
 
 def drop_capabilities() -> None:
-    """Give up every capability for good (with no_new_privs, exec brings none back)."""
+    """Drop every capability permanently (with no_new_privs, exec restores none)."""
     quick_syscall(SYS_CAPSET, _OWN, _NONE, what="capset")
 
 
 def keep_permitted_capabilities() -> None:
-    """Make effective again what a change of user left permitted (see PR_SET_KEEPCAPS)."""
+    """Make the capabilities effective that a change of user left permitted (see PR_SET_KEEPCAPS)."""
     data = _Capabilities()
     _checked(_libc.capget(ctypes.byref(_own_capabilities), data), "capget")
     data[0], data[3] = data[1], data[4]

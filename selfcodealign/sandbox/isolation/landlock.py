@@ -1,4 +1,4 @@
-"""Landlock: the kernel's own list of what a process may touch, for processes without any privilege.
+"""Landlock: kernel-enforced access rules that a process without privileges can set for itself.
 
 linux/landlock.h; ABI 1 (5.13) walls the file system, 4 (6.7) TCP, 5 (6.10) device ioctls, 6 (6.12) signals and
 abstract unix sockets to processes outside.
@@ -47,7 +47,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version; 0 where there is none."""
+    """Return the kernel's Landlock version; 0 without Landlock."""
     try:
         return kernel.syscall(
             kernel.SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION, what="landlock"
@@ -57,9 +57,9 @@ def landlock_abi() -> int:
 
 
 def make_ruleset(readable: Iterable[str], writable: Iterable[str], devices: Iterable[str]) -> int:
-    """A ruleset (file descriptor): read and execute below `readable`, a scratch below `writable`, plain `devices`.
+    """Make a ruleset (file descriptor): read and execute below `readable`, a scratch below `writable`, `devices`.
 
-    Paths that do not exist are left out. Raises `OSError` where the kernel has no Landlock.
+    Paths that do not exist are skipped. Raises `OSError` where the kernel has no Landlock.
     """
     abi = landlock_abi()
     handled = _ABI_1 | (_REFER if abi >= 2 else 0) | (_TRUNCATE if abi >= 3 else 0) | (_IOCTL_DEV if abi >= 5 else 0)
@@ -90,5 +90,5 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def restrict_self(ruleset: int) -> None:
-    """Put this thread and all it will start under the ruleset, for good; needs no_new_privs set before."""
+    """Restrict this thread and all it will start by the ruleset, permanently; requires no_new_privs."""
     kernel.quick_syscall(kernel.SYS_LANDLOCK_RESTRICT_SELF, ruleset, what="landlock_restrict_self")

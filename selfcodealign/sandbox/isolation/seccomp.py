@@ -1,8 +1,8 @@
-"""The system call filter: a short list of calls a program may make, everything else refused.
+"""The system call filter: a short list of permitted calls; every other call is refused.
 
-A classic BPF program (linux/filter.h, linux/seccomp.h) that needs no privilege but no_new_privs. Refused calls answer
-EPERM, which Python raises as PermissionError; calls newer than this list answer ENOSYS, so that the C library falls
-back to the older ones that the filter can judge (clone3 hides its flags in memory).
+A classic BPF program (linux/filter.h, linux/seccomp.h) that requires only no_new_privs. Refused calls return EPERM,
+which Python raises as PermissionError; calls newer than this list return ENOSYS, so that the C library falls back to
+older calls that the filter can check (clone3 hides its flags in memory).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _SECCOMP_SET_MODE_FILTER = 1
 _NEW_NAMESPACES = (
     kernel.CLONE_NEWTIME | kernel.CLONE_NEWNS | kernel.CLONE_NEWCGROUP | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
 ) | (kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET)
-# Typing into a terminal; and ways to have the kernel signal another process.
+# Input into a terminal, and requests that the kernel signal another process.
 _FORBIDDEN_IOCTLS = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
 _FORBIDDEN_FCNTLS = (8, 15)  # F_SETOWN, F_SETOWN_EX
-# In the table because the filter names them, not because a program may call them.
+# In the table because the filter names them; a program may not call them.
 _NAMED_ONLY = frozenset({"clone3", "openat2", "socket"})
 _SIGNALLING = frozenset({"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"})
 _METADATA = frozenset({"chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes"})
@@ -49,7 +49,7 @@ class _Instruction(ctypes.Structure):
 
 
 class Filter(ctypes.Structure):
-    """A filter as the kernel takes it."""
+    """A filter in the kernel's format."""
 
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.POINTER(_Instruction))]
 
@@ -88,13 +88,13 @@ def _argument_is_none_of(number: int, offset: int, values: tuple[int, ...]) -> l
 
 
 def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group: bool = True) -> list[Instruction]:
-    """The filter's instructions.
+    """Return the filter's instructions.
 
-    With `own_pid`, signals may only be sent to that process (for kernels whose Landlock does not wall signals). With
-    `only_landlock`, calls are closed that Landlock leaves open and that a private root folder would make harmless:
-    changes of modes, owners and times answer success without doing anything, watching folders is refused. Without
-    `own_group`, nothing may be sent to the own process group: the forker's and server's, whatever the pid namespace.
-    Raises `OSError` on a machine type this list has no numbers for.
+    With `own_pid`, signals may be sent only to that process (for kernels whose Landlock does not restrict signals).
+    With `only_landlock`, calls are closed that Landlock permits and that a private root folder would make harmless:
+    changes of modes, owners and times return success without effect, watching folders is refused. Without
+    `own_group`, no signal may be sent to the program's process group, which includes forker and server whatever the
+    pid namespace. Raises `OSError` on a machine type without numbers in this list.
     """
     if kernel.MACHINE not in _AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"seccomp: no list of system calls for {kernel.MACHINE}")
@@ -108,7 +108,7 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group:
         (_JUMP_AT_LEAST, 0, 1, _X32_BIT),
         _refuse(),
     ]
-    # clone3 and openat2 are too new to be judged by their arguments: their callers fall back to clone and openat.
+    # The arguments of clone3 and openat2 lie in memory, unseen by the filter: callers fall back to clone and openat.
     for name in ("clone3", "openat2"):
         code += [(_JUMP_EQUAL, 0, 1, numbers[name]), _refuse(errno.ENOSYS)]
     code += [(_JUMP_EQUAL, 0, 4, numbers["clone"]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
@@ -136,11 +136,11 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group:
 
 
 def compile_filter(instructions: list[Instruction]) -> Filter:
-    """Lay the instructions out as the kernel reads them."""
+    """Convert the instructions to the kernel's format."""
     code = (_Instruction * len(instructions))(*[_Instruction(*instruction) for instruction in instructions])
     return Filter(len(code), ctypes.cast(code, ctypes.POINTER(_Instruction)))
 
 
 def install_filter(compiled: Filter) -> None:
-    """Put this process and all it will start under the filter, for good; needs no_new_privs set before."""
+    """Apply the filter to this process and all it will start, permanently; requires no_new_privs."""
     kernel.quick_syscall(kernel.SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.addressof(compiled), what="seccomp")

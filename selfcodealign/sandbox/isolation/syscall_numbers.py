@@ -1,6 +1,6 @@
-"""Numbers of the system calls a program may make, or that the filter has to name (Linux UAPI headers).
+"""Numbers of the system calls that a program may make or that the filter names (Linux UAPI headers).
 
-`name:x86_64:aarch64`, `-` where an architecture has no such call.
+`name:x86_64:aarch64`, `-` where an architecture lacks the call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The walls around a program: what the server enters once, and what each program is given at its start.
+"""The walls around a program: those that the server enters once, and those of each program.
 
-Once per server: a user namespace (an own, powerless user), pid, mount, ipc, uts and net namespaces, and a root folder
-that holds nothing but the interpreter, its libraries and a scratch. Once per program: a pid namespace, limits, no
+Once per server: a user namespace (with its own unprivileged user), pid, mount, ipc, uts and net namespaces, and a root
+folder that holds only the interpreter, its libraries and a scratch. Once per program: a pid namespace, limits, no
 capabilities, Landlock, and the system call filter.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from selfcodealign.sandbox.isolation import kernel, landlock, seccomp
 
 INSIDE_ID = 1000  # the user and group a program sees itself as, in a user namespace
-# Outside, a server started by root runs as this user + its pid: nobody else's, so that processes can be counted.
+# Outside, a server started by root runs as this user + its pid: no one else is that user, so processes can be counted.
 FIRST_OWN_USER = 0x60000000
 SCRATCH = "/scratch"  # in a private root folder; also known as /tmp and /dev/shm there
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -30,7 +30,7 @@ _ROOT_MIB = 1
 
 
 class WallRefused(Exception):
-    """A machine refuses a wall: `wall` names it, the message says what was answered."""
+    """The machine refuses a wall: `wall` names it, the message is the error."""
 
     def __init__(self, wall: str, error: object) -> None:
         super().__init__(f"{error}")
@@ -39,14 +39,14 @@ class WallRefused(Exception):
 
 @dataclass
 class Walls:
-    """What stands around the programs of one server."""
+    """The walls around the programs of one server."""
 
     mode: str
     readable: list[str]
     scratch: str
     scratch_mib: int
     ruleset: int = -1
-    filter: seccomp.Filter | None = None  # None: made for each program, which it names
+    filter: seccomp.Filter | None = None  # None: made for each program, because it contains the pid
     own_pid_namespace: int = -1
     base_address_space: int = 0
     own_user: bool = True
@@ -59,12 +59,12 @@ class Walls:
 
     @property
     def own_pids(self) -> bool:
-        """Whether each program has a pid namespace of its own, with which everything it started ends."""
+        """Whether each program has its own pid namespace, which ends all its processes with it."""
         return self.own_pid_namespace >= 0 and self.has("pid namespace")
 
 
 def readable_paths(extra: list[str]) -> list[str]:
-    """The interpreter, its libraries, the system's shared libraries and the time zones; nothing of the user's."""
+    """Return the paths of interpreter, libraries, shared libraries and time zones; nothing of the user's."""
     paths = [
         path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
     ]
@@ -93,16 +93,16 @@ def enter_root(readable: list[str]) -> None:
     kernel.mount("tmpfs", "/new", "tmpfs", flags, f"mode=755,size={_ROOT_MIB}m")
     bound: list[str] = []
     for path in [*readable, *DEVICES]:
-        # What lies inside a folder that is bound already came along with it.
+        # A path inside a bound folder is bound with it.
         if not any(path.startswith(f"{folder}/") for folder in bound):
             bound.append(path)
             _bind(path)
     os.mkdir(f"/new{SCRATCH}")
     os.symlink(SCRATCH, "/new/dev/shm")
-    if not os.path.lexists("/new/tmp"):  # it is a folder where something readable lies below it
+    if not os.path.lexists("/new/tmp"):  # it exists as a folder when a readable path is below it
         os.symlink(SCRATCH, "/new/tmp")
     kernel.pivot_root("/new")
-    # Devices are bound files of the host: nodev would close them, and they lie on a file system of their own.
+    # Devices are bound files of the host, each on its own mount: nodev would make them unusable.
     kernel.seal_mount("/", kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID)
 
 
@@ -118,7 +118,7 @@ def _bind(path: str) -> None:
 
 
 def _resolve_in_old_root(path: str) -> str:
-    """Follow symbolic links as they were before the root moved to /old."""
+    """Resolve symbolic links as before the root moved to /old."""
     resolved = "/old"
     parts = [part for part in path.split("/") if part]
     hops = 0
@@ -140,7 +140,7 @@ def _resolve_in_old_root(path: str) -> str:
 
 
 def become_powerless(own_user: int | None) -> None:
-    """Give up root for `own_user` (None: this process is not root) but keep capabilities over own namespaces."""
+    """Change from root to `own_user` (None: this process is not root); keep capabilities over its own namespaces."""
     if own_user is None:
         return
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
@@ -152,10 +152,10 @@ def become_powerless(own_user: int | None) -> None:
 
 
 def leave_root_behind(scratch: str) -> bool:
-    """Without namespaces: make a server that root started somebody else. True when it has a user of its own now.
+    """Without namespaces: change the user of a server that root started. True when it now has its own user.
 
-    Where that user could not read the interpreter (a home folder of root's), only the real user changes: enough to be
-    counted apart from everybody, while the power of root is gone with the capabilities.
+    Where that user could not read the interpreter (in root's home folder), only the real user changes: enough to count
+    its processes separately, while dropping the capabilities removes root's privileges.
     """
     if os.geteuid() != 0:
         return False
@@ -163,7 +163,7 @@ def leave_root_behind(scratch: str) -> bool:
     os.setgroups([])
     os.setresgid(own_user, own_user, own_user)
     os.setresuid(own_user, 0, 0)
-    if os.access(os.__file__, os.R_OK) and os.access(sys.executable, os.X_OK):  # asks for the real user
+    if os.access(os.__file__, os.R_OK) and os.access(sys.executable, os.X_OK):  # checks the real user
         os.chown(scratch, own_user, own_user)
         os.setresuid(own_user, own_user, own_user)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
@@ -174,7 +174,7 @@ def leave_root_behind(scratch: str) -> bool:
 
 
 def fresh_scratch(walls: Walls, renew: bool = True) -> None:
-    """Give the next program an empty scratch, and Landlock rules that name it."""
+    """Make an empty scratch for the next program, and Landlock rules for it."""
     if walls.mode == "namespaces":
         if renew:
             kernel.unmount(walls.scratch)
@@ -191,7 +191,7 @@ def fresh_scratch(walls: Walls, renew: bool = True) -> None:
 
 
 def _empty(folder: str) -> None:
-    """Remove everything inside `folder`, whatever permissions a program left on it; never follows a link."""
+    """Remove everything inside `folder`, whatever permissions a program left on it; never follow a link."""
     os.chmod(folder, 0o700)
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
@@ -202,13 +202,13 @@ def _empty(folder: str) -> None:
 
 
 def scratch_state(walls: Walls) -> tuple[int, int, int, int]:
-    """Changes whenever a program touched its scratch folder."""
+    """Return a value that changes when a program touches its scratch folder."""
     found = os.stat(walls.scratch)
     return found.st_mtime_ns, found.st_ctime_ns, stat.S_IMODE(found.st_mode), found.st_nlink
 
 
 def used_mib(walls: Walls) -> float:
-    """What lies in the scratch, counted file by file (only where no file system of its own bounds it)."""
+    """Return the size of the files in the scratch, in MiB (only where its file system does not bound it)."""
     total = 0
     for folder, _, files in os.walk(walls.scratch):
         for name in files:
@@ -218,7 +218,7 @@ def used_mib(walls: Walls) -> float:
 
 
 def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, int]]:
-    """The rlimits of a program; `limits` has the fields of `Limits`. Made in the server, which never forks."""
+    """The rlimits of a program; `limits` has the fields of `Limits`. Computed in the server, which never forks."""
     mib = 2**20
     bounds = {
         resource.RLIMIT_AS: walls.base_address_space + int(limits["memory_mib"]) * mib,
@@ -228,7 +228,7 @@ def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, i
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
-        # The server and its forker are the same user, and so is whatever else that user runs where it is not their own.
+        # Server and forker count too, and so do the user's other processes where the server has no user of its own.
         resource.RLIMIT_NPROC: int(limits["processes"]) + 2 + _count_others(walls),
     }
     capped = []
@@ -245,7 +245,7 @@ def limit_resources(bounds: list[tuple[int, int]]) -> None:
 
 
 def _count_others(walls: Walls) -> int:
-    """Threads that the same user runs outside the sandbox (0 where the server has a user of its own)."""
+    """Count the threads that the same user runs outside the sandbox (0 where the server has its own user)."""
     if walls.own_user:
         return 0
     now = time.monotonic()
@@ -259,7 +259,7 @@ def _count_others(walls: Walls) -> int:
 
 
 def close_walls(walls: Walls) -> None:
-    """Nothing below can be undone by this process or any that it starts; no_new_privs is set already."""
+    """Close the walls for this process and all it starts, irreversibly; no_new_privs is already set."""
     if walls.mode == "unsafe":
         return
     if walls.has("capabilities"):
@@ -271,5 +271,5 @@ def close_walls(walls: Walls) -> None:
 
 
 def hide_network_and_name() -> None:
-    """Name the host anonymously; the new net namespace has nothing but a loopback that is down."""
+    """Set an anonymous host name; the new net namespace has only a loopback that is down."""
     socket.sethostname("sandbox")

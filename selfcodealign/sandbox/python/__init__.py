@@ -1,1 +1,1 @@
-"""Python programs: code out of Markdown, the program's own process, the evidence, and mutants of the response."""
+"""Python programs: code from Markdown, the program's process, the evidence, and mutants of the response."""

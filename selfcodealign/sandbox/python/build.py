@@ -1,7 +1,7 @@
-"""From the texts of a program to marked, compiled code: everything that can be done before its process exists.
+"""Builds a program: from its texts to marked, compiled code, before its process exists.
 
-The server builds ordinary programs itself, because work after a fork pays for every page it touches; a text that could
-trouble the parser is built inside the program's own process. Nothing here runs foreign code.
+The server builds ordinary programs itself, because after a fork every page written to is copied; a text that could
+exhaust the parser is built inside the program's own process. Nothing here runs foreign code.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 
 from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.python.instrument import Site, mark_assertions, mark_functions, mark_tests
-from selfcodealign.sandbox.python.mutants import apply_damage, list_damages
+from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
 from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
-_LARGEST_TAME = 64 * 1024
-_MOST_TAME_BRACKETS = 50
-_ALWAYS_OWN = frozenset({"solution", "__main__"})  # every response is known by these names
-# Ways to change what others' assertions rest on; a program without them needs no check for that afterwards.
+_MOST_SAFE_CHARACTERS = 64 * 1024
+_DEEPEST_SAFE_BRACKETS = 50
+_ALWAYS_OWN = frozenset({"solution", "__main__"})  # these names always mean the response
+# Ways to patch the libraries that assertions use; a program without them needs no check for patches.
 _PATCHING_WORDS = frozenset(
     {"setattr", "__setattr__", "delattr", "__dict__", "vars", "globals", "locals", "exec", "eval"}
 )
@@ -35,9 +35,9 @@ _PATCHING_WORDS |= {"__builtins__", "builtins", "patch", "monkeypatch", "__impor
 class Built:
     """A program ready to run.
 
-    `functions` counts the marked functions of the response, `slots` numbers the test functions, `units` names what may
-    have to be called: top-level test functions and classes in their order, `aliases` the modules by which the tests
-    mean their response.
+    `functions` counts the marked functions of the response; `slots` numbers the test functions; `units` names the
+    top-level test functions and classes that may have to be called, in order; `aliases` are the module names by which
+    the tests import their response.
     """
 
     response: CodeType
@@ -47,29 +47,29 @@ class Built:
     slots: dict[str, int] = field(default_factory=dict)
     units: list[str] = field(default_factory=list)
     aliases: list[str] = field(default_factory=list)
-    damages: list[tuple[int, str]] = field(default_factory=list)
+    mutants: list[tuple[int, str]] = field(default_factory=list)
     doctests: str = ""
     uses_unittest: bool = False
     uses_doctest: bool = False
     may_patch: bool = False
 
     def pack(self) -> tuple[Any, ...]:
-        """As marshal values."""
+        """Convert to marshal values."""
         sites = [tuple(getattr(site, name) for name in Site.__slots__) for site in self.sites]
         return tuple(sites if name == "sites" else getattr(self, name) for name in Built.__slots__)
 
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> Built:
-        """What `pack` made, as it was."""
+        """The inverse of `pack`."""
         built = cls(*values)
         built.sites = [Site(*site) for site in values[Built.__slots__.index("sites")]]
         return built
 
 
-def is_tame(job: dict[str, Any]) -> bool:
-    """Whether the texts are so ordinary that parsing them cannot trouble a server: short, and not deeply nested."""
+def is_safe_to_parse(job: dict[str, Any]) -> bool:
+    """Whether the server can parse the texts without risk: they are short and not deeply nested."""
     text = job["response"] + job["tests"]
-    if len(text) > _LARGEST_TAME:
+    if len(text) > _MOST_SAFE_CHARACTERS:
         return False
     depth = deepest = 0
     for character in text:
@@ -78,38 +78,38 @@ def is_tame(job: dict[str, Any]) -> bool:
             deepest = max(deepest, depth)
         elif character in ")]}":
             depth -= 1
-    return deepest <= _MOST_TAME_BRACKETS
+    return deepest <= _DEEPEST_SAFE_BRACKETS
 
 
-def build_program(job: dict[str, Any], damage: str | None = None) -> Built:
-    """Parse, damage where `damage` says so, mark and compile. Raises `BuildError`."""
+def build_program(job: dict[str, Any], mutant: str | None = None) -> Built:
+    """Parse, apply `mutant` if given, mark and compile. Raises `BuildError`."""
     phase = "parse response"
     try:
         response = ast.parse(job["response"], RESPONSE_FILE)
         phase = "parse tests"
         tests, doctests = _parse_tests(job["tests"])
         phase = "build"
-        return _build(job, response, tests, doctests, damage)
+        return _build(job, response, tests, doctests, mutant)
     except _UNBUILDABLE as error:
         raise BuildError(phase, error) from None
 
 
-def build_damaged(job: dict[str, Any], whole: Built, damage: str) -> Built:
-    """The same with a damaged response; what tests apart from it came to in `whole` is taken from there."""
+def build_mutant(job: dict[str, Any], whole: Built, mutant: str) -> Built:
+    """Build a mutant of `whole`; separate tests are reused from there. Raises `BuildError`."""
     if job["tests_inside"]:
-        return build_program(job, damage)
+        return build_program(job, mutant)
     try:
         response = ast.parse(job["response"], RESPONSE_FILE)
-        apply_damage(response, damage)
+        apply_mutant(response, mutant)
         functions = mark_functions(response, job["response"])
         code = compile(response, RESPONSE_FILE, "exec", dont_inherit=True)
-        return replace(whole, response=code, functions=functions, damages=[])
+        return replace(whole, response=code, functions=functions, mutants=[])
     except _UNBUILDABLE as error:
         raise BuildError("build", error) from None
 
 
 def _build(
-    job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str, damage: str | None = None
+    job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str, mutant: str | None = None
 ) -> Built:
     own_names, own_values = defined_names(response), value_names(response)
     response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
@@ -119,9 +119,9 @@ def _build(
     )
     words = _words(nodes)
     may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
-    damages = list_damages(response) if job["damages_wanted"] else []
-    if damage is not None:
-        apply_damage(response, damage)
+    mutants = list_mutants(response) if job["mutants_wanted"] else []
+    if mutant is not None:
+        apply_mutant(response, mutant)
         response_nodes = nodes_of(response)
     if job["tests_inside"]:
         judged, judged_nodes, source = response, response_nodes, job["response"]
@@ -141,7 +141,7 @@ def _build(
         slots=slots,
         units=units,
         aliases=aliases,
-        damages=damages,
+        mutants=mutants,
         doctests=doctests,
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
@@ -150,7 +150,7 @@ def _build(
 
 
 def _parse_tests(text: str) -> tuple[ast.Module, str]:
-    """The tests as code; a text that is none but has `>>>` examples is kept for doctest."""
+    """Parse the tests; a text that is not Python but has `>>>` examples is kept for doctest."""
     try:
         return ast.parse(text, TESTS_FILE), ""
     except SyntaxError:
@@ -160,7 +160,7 @@ def _parse_tests(text: str) -> tuple[ast.Module, str]:
 
 
 def _words(nodes: list[ast.AST]) -> set[str]:
-    """Every name, attribute and imported module in a program."""
+    """Return every name, attribute and imported module in a program."""
     words: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Name):
@@ -175,7 +175,7 @@ def _words(nodes: list[ast.AST]) -> set[str]:
 
 
 def _stores_into_modules(nodes: list[ast.AST]) -> bool:
-    """Whether attributes of anything but `self` and `cls` and their like are assigned."""
+    """Whether attributes of anything but `self` and `cls` are assigned."""
     return any(
         isinstance(node, ast.Attribute)
         and not isinstance(node.ctx, ast.Load)
@@ -185,9 +185,9 @@ def _stores_into_modules(nodes: list[ast.AST]) -> bool:
 
 
 def _missing_modules(nodes: list[ast.AST], own_names: set[str], tests_apart: bool) -> list[str]:
-    """Modules that the tests import but nobody has: the names under which tests expect their own response.
+    """Return modules that the tests import and that do not exist: the names under which tests expect their response.
 
-    `from calculator import add` means the response when `add` is defined there and no module `calculator` exists.
+    `from calculator import add` means the response when it defines `add` and no module `calculator` exists.
     """
     aliases = []
     for node in nodes:
@@ -205,7 +205,7 @@ def _missing_modules(nodes: list[ast.AST], own_names: set[str], tests_apart: boo
 
 @lru_cache(maxsize=4096)
 def _exists(module: str) -> bool:
-    """Whether a library of that name is installed; what is installed does not change while a server lives."""
+    """Whether a library of that name is installed; this does not change while a server runs."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""What a program's run leaves behind: which assertions held about its own code, which failed, how it ended."""
+"""The evidence of a run: which assertions held about the response's own code, which failed, how the run ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUILTINS = dict(vars(builtins))
 
 
 class Evidence:
-    """Collects while foreign code runs, in structures no module names; `summary` is what the report carries."""
+    """Collects evidence while foreign code runs, in objects that no module names; `summary` goes into the report."""
 
     def __init__(self, built: Built) -> None:
         self.phase = "start"
@@ -32,17 +32,17 @@ class Evidence:
         self.ran = bytearray(built.functions)
         self.tested = bytearray(len(built.slots))
         self.patched = ""
-        self._damages = built.damages
+        self._mutants = built.mutants
         self._failures: list[tuple[int, str]] = []
         self._error: dict[str, Any] = {}
         self._proved: set[int] = set()
         self._library_held = 0
         self._held_count = 0
-        self._liar = ""
+        self._always_equal = ""
         self._make_marks()
 
     def _make_marks(self) -> None:
-        """What instrumented assertions call, by name."""
+        """Make the functions that instrumented assertions call, by name."""
         get_pid, most = os.getpid, _PROBED_PER_SITE
         probed: dict[int, int] = {}
         send: Callable[[dict[str, Any]], None]
@@ -53,7 +53,7 @@ class Evidence:
             send, own_pid = sender, pid
 
         budget = [_MOST_RECORDS]
-        describe, find_liar, absent, comparisons = _describe, _find_liar, _absent, COMPARISONS
+        describe, find_always_equal, absent, comparisons = _describe, _find_always_equal, _absent, COMPARISONS
 
         def held(site: int, left: Any = absent, right: Any = absent) -> None:
             self._held_count += 1
@@ -63,16 +63,16 @@ class Evidence:
                 and (self.sites[site].mentions or 1 in self.ran)
             ):
                 self._proved.add(site)
-            if left is absent or self._liar:
+            if left is absent or self._always_equal:
                 return
             seen = probed[site] = probed.get(site, 0) + 1
             if seen <= most:
-                self._liar = find_liar(left, right)
+                self._always_equal = find_always_equal(left, right)
 
         def failed(site: int, message: Any) -> AssertionError:
             failure = (self.sites[site].line, describe(message))
             if get_pid() != own_pid:
-                send({"failure": failure})  # a forked part of the program has nobody else to tell
+                send({"failure": failure})  # a forked process reports only this way
             self._failures.append(failure)
             return AssertionError(message)
 
@@ -90,34 +90,34 @@ class Evidence:
             send(message)
 
         def compare(comparison: str, left: Any, right: Any) -> Any:
-            if not self._liar:
+            if not self._always_equal:
                 seen = probed[-1] = probed.get(-1, 0) + 1
                 if seen <= most:
-                    self._liar = find_liar(left, right)
+                    self._always_equal = find_always_equal(left, right)
             return comparisons[comparison](left, right)
 
         self.record, self.connect = record, connect
         self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, COMPARE: compare, TRUE_BUILTINS: _BUILTINS}
 
     def restore(self, namespace: dict[str, Any]) -> None:
-        """Put the marks back; a response that replaced them is noted as having patched the judge."""
+        """Put the marks back; record as patched a mark that the response replaced."""
         for name, mark in self.marks.items():
             if namespace.get(name) is not mark:
                 self.patched = self.patched or name
                 namespace[name] = mark
 
     def library_held(self) -> None:
-        """A check outside the tests' own text held: a doctest example."""
+        """Record that a check outside the tests' own text held: a doctest example."""
         self._held_count += 1
         if 1 in self.ran:
             self._library_held += 1
 
     def note_failure(self, line: int, message: Any) -> None:
-        """A test failed without an assertion of the tests' own text having failed."""
+        """Record a failed test in which no assertion of the tests' own text failed."""
         self._failures.append((line, _describe(message)))
 
     def note_error(self, error: BaseException) -> None:
-        """The exception that ended the program, or one of its tests."""
+        """Record the exception that ended the program or one of its tests."""
         if self._error:
             return
         if isinstance(error, AssertionError) and self._failures:
@@ -126,7 +126,7 @@ class Evidence:
         self._error["at_site"] = any(site.line <= self._error["line"] <= site.last_line for site in self.sites)
 
     def summary(self) -> dict[str, Any]:
-        """Plain values only; this is what marshal writes."""
+        """Return the evidence as plain values that marshal can write."""
         return {
             "end": self.phase == "end",
             "sites": len(self.sites),
@@ -135,18 +135,27 @@ class Evidence:
             "failures": self._failures[:_MOST_FAILURES],
             "error": self._error,
             "phase": self.phase,
-            "liar": self._liar,
+            "always_equal": self._always_equal,
             "patched": self.patched,
-            "damages": [name for owner, name in self._damages if owner < 0 or self.ran[owner]],
+            "mutants": [name for owner, name in self._mutants if owner < 0 or self.ran[owner]],
         }
 
 
 def describe_build_error(error: BuildError) -> dict[str, Any]:
-    """The summary of a program that could not be built."""
+    """Return the summary of a program that could not be built."""
     described = _describe_error(error.cause, error.phase)
     if isinstance(error.cause, SyntaxError):
         described["line"] = error.cause.lineno or 0
-    empty = {"end": False, "sites": 0, "held": 0, "proved": 0, "failures": [], "liar": "", "patched": "", "damages": []}
+    empty = {
+        "end": False,
+        "sites": 0,
+        "held": 0,
+        "proved": 0,
+        "failures": [],
+        "always_equal": "",
+        "patched": "",
+        "mutants": [],
+    }
     return empty | {"error": described, "phase": error.phase}
 
 
@@ -165,7 +174,7 @@ def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
 
 
 def _lines(traceback: TracebackType | None) -> dict[str, int]:
-    """The innermost line of each file on the way of an exception."""
+    """Return the innermost line of each file in a traceback."""
     lines: dict[str, int] = {}
     while traceback is not None:
         lines[traceback.tb_frame.f_code.co_filename] = traceback.tb_lineno
@@ -174,7 +183,7 @@ def _lines(traceback: TracebackType | None) -> dict[str, int]:
 
 
 def _describe(value: object) -> str:
-    """Text of a foreign object, as a plain and bounded string, whatever its methods do."""
+    """Return a foreign object as a plain, bounded string, whatever its methods do."""
     try:
         text = str(value)
     except BaseException as error:
@@ -190,33 +199,33 @@ def _brief(value: object) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _find_liar(left: Any, right: Any) -> str:
-    """Name a type that compares equal to what it has never seen, or contradicts itself; empty when there is none."""
+def _find_always_equal(left: Any, right: Any) -> str:
+    """Name a type that equals an unrelated object, or whose comparisons contradict each other; empty when none does."""
     for mine, other in ((left, right), (right, left)):
         if type(mine) in _PLAIN:
             continue
-        found = _find_liar_inside(mine, 0) if type(mine) in _CONTAINERS else _lies(mine, other)
+        found = _find_always_equal_inside(mine, 0) if type(mine) in _CONTAINERS else _describe_always_equal(mine, other)
         if found:
             return found
     return ""
 
 
-def _find_liar_inside(container: Any, depth: int) -> str:
+def _find_always_equal_inside(container: Any, depth: int) -> str:
     for count, element in enumerate(container.values() if type(container) is dict else container):
         if count >= 20 or depth >= 3:
             break
         if type(element) in _CONTAINERS:
-            found = _find_liar_inside(element, depth + 1)
+            found = _find_always_equal_inside(element, depth + 1)
         elif type(element) in _PLAIN or element is unittest.mock.ANY:
             continue
         else:
-            found = _lies(element, _absent)
+            found = _describe_always_equal(element, _absent)
         if found:
             return found
     return ""
 
 
-def _lies(mine: Any, other: Any) -> str:
+def _describe_always_equal(mine: Any, other: Any) -> str:
     stranger = object()
     others = [stranger]
     if type(other) in (int, float):

@@ -1,9 +1,9 @@
-"""Makes a program tell what it proves: every function of the response and every assertion of the tests leaves a mark.
+"""Instruments a program: every function of the response and every assertion of the tests leaves a mark when it runs.
 
-Syntax trees are rewritten before anything runs. A function of the response first stores into `__ran__`; an assertion
-of the tests calls `__held__(site, left, right)` when it holds and raises what `__failed__(site, message)` or
-`__explain__(site, left, right)` returns when it does not, so that a failure counts even where the program swallows the
-exception.
+Syntax trees are rewritten before anything runs. A function of the response first stores into `__ran__`. An assertion
+of the tests calls `__held__(site, left, right)` when it holds; when it fails it raises the result of
+`__failed__(site, message)` or `__explain__(site, left, right)`, so that a failure counts even where the program
+swallows the exception.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(slots=True)
 class Site:
-    """One place in the tests where something is asserted.
+    """One assertion in the tests.
 
     `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text).
-    `mentions`: it refers to values or plain classes of the response, which no running function of it can vouch for.
+    `mentions`: it refers to values or plain classes of the response, whose use leaves no mark.
     """
 
     line: int
@@ -70,14 +70,14 @@ class Site:
 
 
 def mark_functions(tree: ast.Module, source: str) -> int:
-    """Make every function and lambda of the response store into `__ran__`; returns how many there are."""
+    """Make every function and lambda of the response store into `__ran__`; return their number."""
     marker = _Marker(has_lambdas="lambda" in source)
     marker.visit(tree)
     return marker.count
 
 
 def mark_tests(tree: ast.Module) -> dict[str, int]:
-    """Make test functions and methods store into `__tested__`; returns their slots by name or Class.name."""
+    """Make test functions and methods store into `__tested__`; return their slots by name or Class.name."""
     slots: dict[str, int] = {}
     for prefix, body in [("", tree.body)] + [(f"{n.name}.", n.body) for n in tree.body if isinstance(n, ast.ClassDef)]:
         for node in body:
@@ -88,7 +88,7 @@ def mark_tests(tree: ast.Module) -> dict[str, int]:
 
 
 class _Statements(ast.NodeTransformer):
-    """Goes through statements only: most nodes of a tree are expressions, and those hold no statements."""
+    """Visits statements only: most nodes of a tree are expressions, which contain no statements."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         for field in ("body", "handlers", "orelse", "finalbody", "cases"):
@@ -100,7 +100,7 @@ class _Statements(ast.NodeTransformer):
 
 
 class _Marker(_Statements):
-    """Numbers functions and lambdas in the order of a full walk, which is only taken where there are lambdas."""
+    """Numbers functions and lambdas in the order of a full walk; without lambdas it visits statements only."""
 
     def __init__(self, has_lambdas: bool) -> None:
         self.count = 0
@@ -132,7 +132,7 @@ class _Marker(_Statements):
 def mark_assertions(
     tree: ast.Module, nodes: list[ast.AST], source: str, own_names: set[str], own_values: set[str]
 ) -> list[Site]:
-    """Rewrite every assertion in the tests; returns the sites, numbered as the marks are."""
+    """Rewrite every assertion in the tests; return the sites, numbered like the marks."""
     shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
     rewriter = _Assertions(source, own_names, reached_names(nodes, own_values), inert_names(nodes), shadowed)
     rewriter.visit(tree)
@@ -164,10 +164,10 @@ class _Assertions(_Statements):
     def _guard(
         self, test: ast.expr, inside: list[ast.AST], words: set[str], at: dict[str, Any]
     ) -> tuple[list[ast.stmt], ast.expr, list[ast.expr]]:
-        """Watch the comparisons, and keep the response's namesakes of builtins from judging the rest of it.
+        """Instrument the comparisons, and use true builtins where the response defines functions of the same names.
 
-        Both sides of an assertion that is one comparison are kept, so that they can be shown and probed; unless it
-        binds names. Returns what comes before, the test, and the two sides.
+        Both sides of an assertion that is one comparison are stored, to be shown and probed, unless it binds names.
+        Returns the statements before the test, the test, and the two sides.
         """
         namesakes = words & self._own_names & BUILTIN_NAMES
         if not (words & self._own_names) - namesakes:
@@ -235,7 +235,7 @@ class _Assertions(_Statements):
         return node
 
     def _add(self, node: ast.stmt, asserted: ast.expr, words: set[str]) -> int:
-        """The number of a new site; `words` are the names that what it asserts rests on."""
+        """Add a site and return its number; `words` are the names used in its assertion."""
         text = self._lines[asserted.lineno - 1].strip() if asserted.lineno <= len(self._lines) else ""
         text = text.removeprefix("assert ")[:200]
         last_line = asserted.end_lineno or node.lineno
@@ -245,7 +245,7 @@ class _Assertions(_Statements):
 
 
 class _Guard(ast.NodeTransformer):
-    """Inside one assertion: `a == b` becomes `__compare__("Eq", a, b)`, and false builtins become the true ones."""
+    """Inside one assertion: `a == b` becomes `__compare__("Eq", a, b)`, and redefined builtins become the true ones."""
 
     def __init__(self, namesakes: set[str]) -> None:
         self._namesakes = namesakes
@@ -266,7 +266,7 @@ class _Guard(ast.NodeTransformer):
 
 
 def _place(node: ast.stmt | ast.expr) -> dict[str, Any]:
-    """Where new nodes go that are made on account of this one."""
+    """Return the source position of a node, for the new nodes that replace it."""
     return {
         "lineno": node.lineno,
         "col_offset": node.col_offset,

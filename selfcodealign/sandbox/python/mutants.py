@@ -1,7 +1,7 @@
-"""Damaged versions of a response: what tests worth the name notice.
+"""Mutants of a response, for mutation testing: sound tests kill them.
 
-A damage is named by a short text, stable for one source text: `all:none` (every function returns None), `body:3:zero`
-(function 3 returns 0, or yields it), `mutant:17` (the 17th place where an operator, constant, condition, return, yield
+A mutant has a short name, stable for one source text: `all:none` (every function returns None), `body:3:zero`
+(function 3 returns 0, or yields it), `place:17` (the 17th place where an operator, constant, condition, return, yield
 or a call for its effect can be changed).
 """
 
@@ -47,14 +47,14 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(slots=True)
 class _Place:
-    """A place that can be changed; `owner` is the number of the innermost function around it (-1: none)."""
+    """A place that can be mutated; `owner` is the number of the innermost function around it (-1: none)."""
 
     owner: int
     change: Callable[[], None]
 
 
 class _Finder(ast.NodeVisitor):
-    """Numbers functions and lambdas as `instrument.mark_functions` does, and finds the places to change."""
+    """Numbers functions and lambdas as `instrument.mark_functions` does, and finds the places to mutate."""
 
     def __init__(self) -> None:
         self.functions: list[tuple[int, ast.FunctionDef | ast.AsyncFunctionDef]] = []
@@ -109,9 +109,9 @@ class _Finder(ast.NodeVisitor):
             self._add(lambda: setattr(node, "value", value + "?"))
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        if isinstance(node.value, ast.Constant):  # docstrings decide nothing
+        if isinstance(node.value, ast.Constant):  # docstrings have no effect
             return
-        if isinstance(node.value, ast.Call):  # called for its effect: leave that out
+        if isinstance(node.value, ast.Call):  # called for its effect: remove the call
             self._add(lambda: setattr(node, "value", ast.Constant(None)))
         self.generic_visit(node)
 
@@ -138,7 +138,7 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> None:
-        """Annotations decide nothing."""
+        """Annotations have no effect."""
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -151,23 +151,23 @@ def _find(tree: ast.Module) -> _Finder:
     return finder
 
 
-def list_damages(tree: ast.Module) -> list[tuple[int, str]]:
-    """All damages to single functions and places, each with the number of the function it is in (-1: none).
+def list_mutants(tree: ast.Module) -> list[tuple[int, str]]:
+    """Return all mutants of single functions and places, each with the number of its function (-1: none).
 
-    A function that is alone has no damages of its body among them: those are the damages of the whole.
+    A response with one function has no `body` mutants: they would equal the `all` mutants.
     """
     finder = _find(tree)
     single = finder.functions if len(finder.functions) > 1 else []
     bodies = [(number, f"body:{number}:{kind}") for number, _ in single for kind in ("none", "zero")]
-    return bodies + [(place.owner, f"mutant:{i}") for i, place in enumerate(finder.places)]
+    return bodies + [(place.owner, f"place:{i}") for i, place in enumerate(finder.places)]
 
 
-def apply_damage(tree: ast.Module, damage: str) -> None:
-    """Change the tree in place as `damage` says."""
-    kind, _, rest = damage.partition(":")
+def apply_mutant(tree: ast.Module, mutant: str) -> None:
+    """Turn the tree into the named mutant, in place."""
+    kind, _, rest = mutant.partition(":")
     finder = _find(tree)
     if kind == "all":
-        _damage_all(tree, finder, rest)
+        _mutate_all(tree, finder, rest)
     elif kind == "body":
         number, _, body = rest.partition(":")
         _replace_body(dict(finder.functions)[int(number)], body)
@@ -176,11 +176,11 @@ def apply_damage(tree: ast.Module, damage: str) -> None:
     ast.fix_missing_locations(tree)
 
 
-def _damage_all(tree: ast.Module, finder: _Finder, body: str) -> None:
-    """Every function; where there is none, every class body; where there is none either, every assigned value.
+def _mutate_all(tree: ast.Module, finder: _Finder, body: str) -> None:
+    """Mutate every function; without functions every class body; without either every assigned value.
 
-    Functions named like builtins are spared when there are others: they can be a false `abs` or `all` that the tests
-    lean on, whose damage would prove nothing about the rest.
+    Functions named like builtins are left out when there are others: the tests may use a redefined `abs` or `all`,
+    and killing its mutant would prove nothing about the rest.
     """
     functions = [node for _, node in finder.functions]
     own = [node for node in functions if node.name not in _BUILTIN_NAMES]
@@ -200,14 +200,14 @@ def _damage_all(tree: ast.Module, finder: _Finder, body: str) -> None:
 
 
 def _replace_body(node: ast.FunctionDef | ast.AsyncFunctionDef, body: str) -> None:
-    """Return the value, or yield it once: what a generator is used for (a `with` block, a loop) should still begin, so
-    that assertions and not a TypeError meet the damage."""
+    """Return the value, or yield it once: the `with` block or loop that uses a generator should still begin, so that an
+    assertion and not a TypeError kills the mutant."""
     verb = "yield" if _is_generator(node) else "return"
     node.body = ast.parse(f"def _():\n    {verb} {_VALUES[body]}").body[0].body  # type: ignore[attr-defined]
 
 
 def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether the function itself yields, leaving out the functions within it."""
+    """Whether the function itself yields; nested functions do not count."""
     waiting: list[ast.AST] = list(node.body)
     while waiting:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""Which names of a program mean the response, which cannot, and which assertions can therefore not fail."""
+"""Finds the names of a program that refer to the response, and the assertions that cannot fail."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable, Set
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BUILTIN_NAMES = frozenset(dir(builtins))
-# Builtins whose answer depends on more than their arguments: on files, names, what was done before.
+# Builtins whose result depends on more than their arguments: on files, names, earlier calls.
 WORLDLY = frozenset({"open", "input", "eval", "exec", "globals", "locals", "vars", "dir", "getattr", "hasattr"})
 WORLDLY |= {"__import__", "iter", "next", "id", "hash"}
 
 
 def nodes_of(tree: ast.AST) -> list[ast.AST]:
-    """Every node of a tree, parents first (as ast.walk, at half its price)."""
+    """Return every node of a tree, parents first (like ast.walk, in half the time)."""
     nodes = [tree]
-    for node in nodes:  # grows while it is walked
+    for node in nodes:  # grows during the loop
         for name in node._fields:
             value = getattr(node, name, None)
             if isinstance(value, list):
@@ -27,7 +27,7 @@ def nodes_of(tree: ast.AST) -> list[ast.AST]:
 
 
 def defined_names(tree: ast.Module) -> set[str]:
-    """Names that a module defines at its top level, without those it only imports."""
+    """Return the names that a module defines at its top level, without imports."""
     names: set[str] = set()
     for node in _top_level(tree.body):
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
@@ -39,7 +39,7 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 
 def value_names(tree: ast.Module) -> set[str]:
-    """Those of the defined names that leave no mark when they are used: values, and classes without methods."""
+    """Return the defined names whose use leaves no mark: values, and classes without methods."""
     marked: set[str] = set()
     for node in _top_level(tree.body):
         has_methods = isinstance(node, ast.ClassDef) and any(isinstance(part, FUNCTIONS) for part in node.body)
@@ -49,7 +49,7 @@ def value_names(tree: ast.Module) -> set[str]:
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
-    """Statements of a module's own scope, those inside if / try / with / for blocks included."""
+    """Yield the statements of a module's scope, including those inside if / try / with / for blocks."""
     for node in body:
         yield node
         if not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
@@ -60,7 +60,7 @@ def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
 
 
 def redefined_names(tree: ast.Module, nodes: list[ast.AST], own_modules: set[str]) -> set[str]:
-    """Names that tests bind to something else than the response: definitions at any depth, imports from elsewhere."""
+    """Return names that the tests bind to something other than the response: definitions, imports of other modules."""
     names = defined_names(tree)
     for node in nodes:
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
@@ -71,7 +71,7 @@ def redefined_names(tree: ast.Module, nodes: list[ast.AST], own_modules: set[str
 
 
 def inert_names(nodes: list[ast.AST]) -> set[str]:
-    """Names of the tests that hold constants and are never handed to anything that could change them."""
+    """Return names of the tests that hold constants and are never passed to anything that could change them."""
     constant: set[str] = set()
     touched: set[str] = set()
     for node in nodes:
@@ -94,7 +94,7 @@ def _calls(node: ast.AST) -> bool:
 
 
 def reached_names(nodes: list[ast.AST], own_names: set[str]) -> set[str]:
-    """These names of the response and the tests' names whose values come from them, in any number of steps."""
+    """Return `own_names` of the response and the tests' names whose values derive from them."""
     flows: list[tuple[set[str], set[str]]] = []
     for node in nodes:
         if isinstance(node, ast.Assign):
@@ -138,7 +138,7 @@ def cannot_fail(asserted: ast.expr, fixed: Set[str]) -> bool:
         if len(asserted.args) >= 2 and _same(asserted.args[0], asserted.args[1]):
             return True
         if isinstance(asserted.func, ast.Attribute) and not _is_self(asserted.func.value):
-            values.append(asserted.func.value)  # a mock, say, that was called
+            values.append(asserted.func.value)  # for example a mock that was called
         return bool(values) and all(_is_constant(value, fixed) for value in values)
     return _is_constant(asserted, fixed)
 
@@ -148,12 +148,12 @@ def _is_self(node: ast.expr) -> bool:
 
 
 def _is_constant(node: ast.expr, fixed: Set[str]) -> bool:
-    """No name and no call in it that could depend on a response; `fixed` names cannot."""
+    """Whether no name or call in it can depend on a response; `fixed` names cannot."""
     return {part.id for part in nodes_of(node) if isinstance(part, ast.Name)} <= fixed
 
 
 def _same(one: object, other: object) -> bool:
-    """The same text, wherever it stands."""
+    """Whether two nodes have the same text; positions do not count."""
     if type(one) is not type(other):
         return False
     if isinstance(one, ast.AST):

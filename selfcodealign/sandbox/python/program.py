@@ -1,7 +1,6 @@
-"""Python programs: code out of Markdown, jobs for the server, and verdicts out of what it saw.
+"""Python programs: extract code from Markdown, prepare jobs for the server, judge what the server observed.
 
-This module is one language's side of the seam in `language.py`; what happens inside a program's process is in
-`harness.py`.
+This module implements `language.Language`; `harness.py` runs inside a program's process.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any
 
 from selfcodealign.fences import extract_python
 from selfcodealign.sandbox.python.mutants import GATES
-from selfcodealign.sandbox.verdict import Limits, Notice, Program, Status, Verdict
+from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 
-__all__ = ["GATES", "RUNNER", "Job", "damages_of", "imported_modules", "judge", "noticed", "prepare_job"]
+__all__ = ["GATES", "RUNNER", "Job", "imported_modules", "judge", "judge_mutant", "mutants_of", "prepare_job"]
 
 RUNNER: str = "selfcodealign.sandbox.python.harness"
 
@@ -43,7 +42,7 @@ _ENDED_BY = {
 
 
 def split_sections(text: str) -> tuple[str, str]:
-    """Response and tests of a text that holds both: tagged sections, or what follows a heading "Tests"."""
+    """Split a text into response and tests: tagged sections, or what follows a heading "Tests"."""
     tests = _TESTS_SECTION.search(text)
     if tests:
         response = _RESPONSE_SECTION.search(text)
@@ -56,7 +55,7 @@ def split_sections(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A program ready for a server."""
+    """A program prepared for a server."""
 
     response: str
     tests: str
@@ -66,9 +65,9 @@ class Job:
     fenced: bool
 
     def message(
-        self, versions: Sequence[str | None] = (None,), damages_wanted: bool = False, seconds: float | None = None
+        self, versions: Sequence[str | None] = (None,), mutants_wanted: bool = False, seconds: float | None = None
     ) -> dict[str, Any]:
-        """What the server and the harness are told."""
+        """The message to the server and the harness."""
         limits = replace(self.limits, seconds=seconds) if seconds is not None else self.limits
         return {
             "response": self.response,
@@ -80,12 +79,12 @@ class Job:
             "keep_output_kib": self.program.keep_output_kib,
             "limits": {name: getattr(limits, name) for name in Limits.__slots__},
             "versions": list(versions),
-            "damages_wanted": damages_wanted,
+            "mutants_wanted": mutants_wanted,
         }
 
 
 def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
-    """Take the code out of the texts; a verdict when there is nothing to run."""
+    """Extract the code from the texts; return a verdict when there is nothing to run."""
     response, tests = program.response, program.tests
     if program.kind == "tests" and not tests.strip():
         response, tests = split_sections(response)
@@ -99,7 +98,7 @@ def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
 
 
 def imported_modules(job: Job) -> set[str]:
-    """Top-level names of all modules that a program names in an import statement."""
+    """Return the top-level names of all modules in a program's import statements."""
     names: set[str] = set()
     for found in _IMPORTED.finditer(job.response + "\n" + job.tests):
         names |= {part.strip().split(".")[0].split(" ")[0] for part in found[1].split(",")}
@@ -107,7 +106,7 @@ def imported_modules(job: Job) -> set[str]:
 
 
 def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
-    """The verdict on what the server saw (`Watch.see_to_its_end`), strength and flakes apart."""
+    """Return the verdict on what the server observed (`Watch.supervise`), before mutation testing and reruns."""
     reports = outcome["reports"]
     seen = {
         "output": outcome["output"],
@@ -175,10 +174,10 @@ def _judge_error(job: Job, error: dict[str, Any], seen: dict[str, Any]) -> Verdi
 
 
 def _judge_proof(summary: dict[str, Any], seen: dict[str, Any]) -> Verdict:
-    """All went through: did it prove anything about the response's own code?"""
+    """The program ran to its end: decide whether it proved anything about the response's own code."""
     if not summary["sites"] and not summary["proved"]:
         return Verdict(Status.NO_TESTS, message="nothing is asserted", **seen)
-    for weakness, text in (("patched", "{} was replaced"), ("liar", "{}")):
+    for weakness, text in (("patched", "{} was replaced"), ("always_equal", "{}")):
         if summary[weakness]:
             return Verdict(Status.WEAK_TESTS, message=text.format(summary[weakness]), **seen)
     if not summary["proved"]:
@@ -186,20 +185,20 @@ def _judge_proof(summary: dict[str, Any], seen: dict[str, Any]) -> Verdict:
     return Verdict(Status.PASSED, **seen)
 
 
-def damages_of(outcome: dict[str, Any]) -> list[str]:
-    """The damages that the harness found possible."""
-    return next((report["damages"] for report in outcome["reports"] if "end" in report), [])
+def mutants_of(outcome: dict[str, Any]) -> list[str]:
+    """Return the names of the mutants that the harness reported."""
+    return next((report["mutants"] for report in outcome["reports"] if "end" in report), [])
 
 
-def noticed(job: Job, outcome: dict[str, Any]) -> Notice | None:
-    """How the tests took a damage; None when the damage broke the response before any test ran."""
+def judge_mutant(job: Job, outcome: dict[str, Any]) -> MutantOutcome | None:
+    """Return how the tests reacted to a mutant; None when the mutant failed before any test ran."""
     final = next((report for report in outcome["reports"] if "end" in report), None)
     if final and not job.tests_inside and final["phase"] in ("response", "parse response", "parse tests", "build"):
         return None
     verdict = judge(job, outcome)
     if verdict.status in (Status.PASSED, Status.WEAK_TESTS, Status.NO_TESTS):
-        return Notice.NOT
+        return MutantOutcome.SURVIVED
     asserted = verdict.status is Status.FAILED or (
         final is not None and bool(final["error"]) and final["error"]["at_site"]
     )
-    return Notice.BY_ASSERTION if asserted else Notice.BY_ACCIDENT
+    return MutantOutcome.KILLED_BY_ASSERTION if asserted else MutantOutcome.KILLED

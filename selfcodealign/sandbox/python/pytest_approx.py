@@ -8,9 +8,9 @@ from typing import Any
 
 
 class Approx:
-    """Equal to what is within the tolerance of `expected`, element by element for containers and arrays."""
+    """Equal to every value within the tolerance of `expected`, element by element for containers and arrays."""
 
-    __array_ufunc__ = None  # numpy: leave the comparison to us
+    __array_ufunc__ = None  # numpy then uses this class's comparison
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 

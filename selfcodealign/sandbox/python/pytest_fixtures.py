@@ -21,7 +21,7 @@ class Captured(NamedTuple):
 
 
 class Capture:
-    """`capsys`: what was printed since the last reading."""
+    """`capsys`: the output printed since the last read."""
 
     def __init__(self) -> None:
         self._before = sys.stdout, sys.stderr
@@ -48,7 +48,7 @@ class Capture:
 
 
 class MonkeyPatch:
-    """`monkeypatch`: changes that are taken back after the test."""
+    """`monkeypatch`: changes that are undone after the test."""
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], object]] = []
@@ -116,7 +116,7 @@ class MonkeyPatch:
 
 
 def _resolve(path: str) -> Any:
-    """The object a dotted path leads to: the longest module in it, then attributes."""
+    """Return the object at a dotted path: the longest module in it, then attributes."""
     parts = path.split(".")
     for end in range(len(parts), 0, -1):
         try:

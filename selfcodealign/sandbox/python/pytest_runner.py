@@ -22,7 +22,7 @@ class Fixtures:
         self._classes_ready: set[type] = set()
 
     def run(self, function: Callable[..., Any], group: type | None) -> None:
-        """Run one test for all its parameters. Raises what it raises; a skipped test just returns."""
+        """Run one test for all its parameters. Raises what the test raises; a skipped test returns."""
         marks = (
             [*getattr(group, "pytestmark", []), *getattr(function, "pytestmark", [])]
             if group
@@ -48,7 +48,7 @@ class Fixtures:
                     continue
 
     def close(self) -> None:
-        """Finish the fixtures that several tests shared."""
+        """Finish the fixtures that several tests share."""
         while self._finish:
             self._finish.pop()()
         teardown = self._namespace.get("teardown_module")
@@ -107,7 +107,7 @@ class Fixtures:
         ]
 
     def _needed(self, function: Any, group: type | None, marks: list[Mark]) -> set[str]:
-        """Names of all fixtures a test rests on, through other fixtures, too."""
+        """Return the names of all fixtures a test uses, directly or through other fixtures."""
         needed: set[str] = set()
         waiting = [*_arguments(function, bound=group is not None), *self._autouse(group), *_named_by(marks)]
         while waiting:
@@ -163,7 +163,7 @@ def _call(function: Callable[..., Any], arguments: list[Any]) -> None:
 
 
 def _arguments(function: Callable[..., Any], bound: bool) -> list[str]:
-    """Names of the arguments to be filled: those without a default."""
+    """Return the names of the arguments without a default."""
     wanted = [
         name
         for name, parameter in inspect.signature(function).parameters.items()
@@ -188,7 +188,7 @@ def _value(value: Any) -> Any:
 
 
 def _combinations(marks: list[Mark]) -> Iterator[dict[str, Any]]:
-    """Every combination of the parametrize marks, as arguments by name."""
+    """Return every combination of the parametrize marks, as arguments by name."""
     choices = []
     for mark in marks:
         names, rows = (*mark.args, *(mark.kwargs[key] for key in ("argnames", "argvalues") if key in mark.kwargs))[:2]

@@ -1,4 +1,4 @@
-"""What tests written for pytest need, without pytest: a module of that name for programs.
+"""The parts of pytest that tests use, without pytest: programs import this module by that name.
 
 Covers raises, warns, approx, fixture (scopes, yield, params, autouse), mark.parametrize / skip / skipif / xfail, skip,
 fail, importorskip, the fixtures tmp_path, capsys, monkeypatch and request, set-up methods and classes. Tests marked
@@ -20,7 +20,7 @@ from selfcodealign.sandbox.python.pytest_fixtures import MonkeyPatch, Request
 
 
 class Failed(AssertionError):
-    """`pytest.fail`, or a block that did not raise what it should."""
+    """`pytest.fail`, or a block that did not raise the expected exception."""
 
 
 class Skipped(Exception):
@@ -32,11 +32,11 @@ class XFailed(Exception):
 
 
 class ExitCode(int):
-    """What `pytest.main` returns; leaving the process with it is the ordinary end of a test file."""
+    """The result of `pytest.main`; exiting with it is the ordinary end of a test file."""
 
 
 class ExceptionInfo:
-    """What `raises` caught; empty until its block has ended."""
+    """The exception that `raises` caught; empty until its block has ended."""
 
     value: BaseException
 
@@ -143,7 +143,7 @@ def importorskip(name: str, *_: Any, **__: Any) -> Any:
 
 
 class Mark:
-    """A mark with its arguments; applied to a function or class it is kept in `pytestmark`."""
+    """A mark with its arguments; applied to a function or class, it is stored in `pytestmark`."""
 
     def __init__(self, name: str, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None) -> None:
         self.name = name
@@ -182,7 +182,7 @@ class Parameters:
 
 
 class Fixture:
-    """A function made a fixture; called only by the runner."""
+    """A fixture function; only the runner calls it."""
 
     def __init__(self, function: Callable[..., Any], scope: Any, params: Any, autouse: bool, name: str | None) -> None:
         self.function = function
@@ -216,7 +216,7 @@ _main: list[Callable[[], None]] = []
 
 
 def connect(run_tests: Callable[[], None]) -> None:
-    """Say what `pytest.main` shall run."""
+    """Set the function that `pytest.main` runs."""
     _main[:] = [run_tests]
 
 

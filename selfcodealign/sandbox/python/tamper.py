@@ -1,8 +1,8 @@
-"""Keeps a program's hands off the harness that runs in its process, and notices patched judges.
+"""Protects the harness from the program in its process, and detects patched libraries.
 
-An audit hook (PEP 578), which Python code cannot remove, refuses to foreign code the ways to frames, other objects'
-memory and native calls. `Machinery` remembers what assertions rest on (builtins, math, unittest ...) and names what a
-program replaced.
+An audit hook (PEP 578), which Python code cannot remove, denies foreign code access to frames, other objects' memory
+and native calls. `LibrarySnapshot` records the libraries that assertions use (builtins, math, unittest ...) and names
+what a program replaced.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WATCHED = frozenset(
         "object.__getattr__",
     }
 )
-# Modules that hand frames to whoever asks: what they do is done in the name of their caller.
+# Modules that give frames to any caller: their accesses count as accesses by the caller.
 _DEPUTIES = ("inspect.py", "pdb.py", "bdb.py", "trace.py", "ctypes/__init__.py", "ctypes/util.py")
 _PLAIN_BUILTINS_TO_PATCH = frozenset(
     {"print", "input", "open", "exit", "quit", "help", "copyright", "credits", "license", "_"}
@@ -80,8 +80,8 @@ def _make_hook(roots: tuple[str, ...]) -> Callable[[str, tuple[Any, ...]], None]
     return hook
 
 
-class Machinery:
-    """What assertions rest on, as it was before a program came."""
+class LibrarySnapshot:
+    """The library objects that assertions use, as they were before the program ran."""
 
     def __init__(self) -> None:
         self._known: list[tuple[str, dict[str, Any], str, Any]] = []
@@ -101,7 +101,7 @@ class Machinery:
         self._known += [(f"{owner}.{name}", where, name, where[name]) for name in names]
 
     def find_patched(self) -> str:
-        """The first thing that is no longer what it was; empty when all is as before."""
+        """Name the first object that was replaced; empty when none was."""
         missing = None
         for title, where, name, value in self._known:
             if where.get(name, missing) is not value:

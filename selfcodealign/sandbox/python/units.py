@@ -1,4 +1,4 @@
-"""Runs the tests that nobody calls: pytest-style functions and classes, unittest cases, doctest examples, `check`."""
+"""Runs the tests not yet called: pytest-style functions and classes, unittest cases, doctest examples, `check`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from selfcodealign.sandbox.python.pytest_runner import Fixtures
 
 
 class EndOfModule(BaseException):
-    """What `unittest.main()` and `sys.exit(pytest.main())` come to: the module's text ends here, nothing is wrong."""
+    """Raised by `unittest.main()`: execution of the module's text ends here, without an error."""
 
 
 class TestFailed(Exception):
-    """A unit failed; the evidence knows how."""
+    """A unit failed; the evidence has the details."""
 
     __test__ = False
 
 
 class Units:
-    """The tests of one program, each run once: those that the program's own text has run are left out."""
+    """The tests of one program, each run once: tests that the program's own text has run are skipped."""
 
     def __init__(self, built: Built, evidence: Evidence, namespace: dict[str, Any], entry_point: str | None) -> None:
         self._names = built.units
@@ -33,7 +33,7 @@ class Units:
         self._entry_point = entry_point
 
     def run_remaining(self) -> None:
-        """Run every unit not run yet; stops at the first that fails."""
+        """Run every unit not run yet; stop at the first failure."""
         if self._entry_point is not None and callable(check := self._namespace.get("check")):
             check(self._namespace[self._entry_point])
         if self._doctests:
@@ -70,7 +70,7 @@ class Units:
             self.run_suite(unittest.TestSuite(case(name) for name in wanted))
 
     def run_suite(self, suite: unittest.TestSuite) -> None:
-        """Run unittest tests; `connect_unittest` has seen to it that failures reach the evidence."""
+        """Run unittest tests; `connect_unittest` makes failures reach the evidence."""
         result = unittest.TestResult()
         result.failfast = True
         suite.run(result)
@@ -86,7 +86,7 @@ class Units:
             raise TestFailed
 
     def connect_doctest(self) -> None:
-        """Make doctest tell the evidence, whoever runs it."""
+        """Make every run of doctest report to the evidence."""
         evidence, runner = self._evidence, doctest.DocTestRunner
         show_failure, show_exception = runner.report_failure, runner.report_unexpected_exception
 
@@ -108,7 +108,7 @@ class Units:
         runner.report_unexpected_exception = note_exception  # type: ignore[method-assign]
 
     def connect_unittest(self) -> None:
-        """Make unittest's own ways to run tests tell the evidence and come back instead of leaving the process."""
+        """Make unittest report to the evidence, and make `unittest.main` return instead of exiting."""
         evidence, run_remaining = self._evidence, self.run_remaining
         add_error, add_failure = unittest.TestResult.addError, unittest.TestResult.addFailure
 

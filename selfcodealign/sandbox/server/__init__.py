@@ -1,1 +1,1 @@
-"""The processes that stand ready: a guard, a server that forks one process per program, and its watch."""
+"""The server processes: guard, server, forker, and the watch over a running program."""

@@ -1,10 +1,10 @@
-"""The forker: keeps one process standing ready for the next program, behind all its walls.
+"""The forker: keeps one standby process, behind all its walls, for the next program.
 
     server ── forker ── program (pid 1 of its own pid namespace)
 
-After a fork, whoever goes on writing pays for every page of memory once more. So the process that forks does nothing
-else, and the server, which builds and watches, never forks. And since nothing about the walls depends on the program,
-they are up before it comes: the process for the next program is made while the last one's verdict is on its way.
+After a fork, every page that a process writes to is copied. Therefore the forker does nothing but fork, and the server,
+which builds and watches, never forks. No wall depends on the program, so the standby process has its walls before the
+program arrives: it is made while the verdict on the last program is being returned.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from selfcodealign.sandbox.isolation import kernel, walls
 from selfcodealign.sandbox.isolation.walls import Walls
 from selfcodealign.sandbox.language import Runner
 from selfcodealign.sandbox.server.frames import HEADER
-from selfcodealign.sandbox.server.process_tree import Family
+from selfcodealign.sandbox.server.process_tree import ProcessTree
 
 NONCE_BYTES = 16
 BEGUN = {"begun": True}  # the first report of every program
-_HELLO = struct.Struct("!qqq")  # the forker by the host's number, its address space in bytes, its resident pages
-_READY = struct.Struct(f"!q{NONCE_BYTES}s")  # a process stands ready: its number, and the secret of its reports
-_ENDED = struct.Struct("!qq")  # a process has ended: its wait status, its peak memory in KiB
-_GIVEN = b"!"  # the process that stood ready has its program now
-# Numbers of descriptors in a program's process, out of the way of those it opens itself.
+_HELLO = struct.Struct("!qqq")  # the forker's pid on the host, its address space in bytes, its resident pages
+_READY = struct.Struct(f"!q{NONCE_BYTES}s")  # a standby process: its pid, and the secret of its reports
+_ENDED = struct.Struct("!qq")  # an ended process: its wait status, its peak memory in KiB
+_GIVEN = b"!"  # the standby process was taken for a program
+# Descriptors in a program's process, above those that the program opens.
 _REPORT, _WORK, _STDIN = 250, 251, 252
 
 
 @dataclass(slots=True)
 class Standby:
-    """A process that stands ready, as the server holds it: its end, its reports, its output, the way to its work."""
+    """A standby process, by the server's descriptors: its pidfd, its reports, its output, the pipe for its work."""
 
     ended: int
     report: int
@@ -46,7 +46,7 @@ class Standby:
     nonce: bytes
 
     def give(self, work: Any) -> None:
-        """Hand over what to run; marshal values. Raises `BrokenPipeError` when the process is gone."""
+        """Send the work, a marshal value. Raises `BrokenPipeError` when the process has ended."""
         data = memoryview(marshal.dumps(work))
         try:
             while data:
@@ -55,41 +55,41 @@ class Standby:
             os.close(self.work)
 
     def kill(self) -> None:
-        """End it, and with it its pid namespace."""
+        """Kill the process, and with it its pid namespace."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.ended, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of its descriptors."""
+        """Close the descriptors."""
         for fd in (self.ended, self.report, self.output):
             os.close(fd)
 
 
 class Forker:
-    """The server's hold on its forker."""
+    """The forker, controlled from the server."""
 
-    def __init__(self, stands: Walls, runner: Runner, family: Family) -> None:
-        """Start it. What the calling process has imported is what programs find."""
+    def __init__(self, stands: Walls, runner: Runner, tree: ProcessTree) -> None:
+        """Start the forker. Programs inherit the imports of the calling process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
             ours.close()
             try:
-                _Nursery(theirs, stands, runner, family).serve()
+                _ForkerProcess(theirs, stands, runner, tree).serve()
             finally:
                 os._exit(1)
         theirs.close()
         self._connection = ours
-        family.head, stands.base_address_space, family.head_pages = _HELLO.unpack(self._receive(_HELLO.size))
+        tree.head, stands.base_address_space, tree.head_pages = _HELLO.unpack(self._receive(_HELLO.size))
 
     def fileno(self) -> int:
-        """Readable when the program under way has ended."""
+        """Return a descriptor that is readable when the running program has ended."""
         return self._connection.fileno()
 
     def take_standby(self) -> Standby:
-        """The process that stands ready; the next one is made when it has ended."""
+        """Take the standby process; the next one is made when this one has ended."""
         message, fds, _, _ = socket.recv_fds(self._connection, _READY.size, 3)
         if len(message) < _READY.size:
-            raise EOFError("the forker is gone")
+            raise EOFError("the forker has ended")
         pid, nonce = _READY.unpack(message)
         report, output, work = fds
         standby = Standby(os.pidfd_open(pid), report, output, work, nonce)
@@ -97,39 +97,39 @@ class Forker:
         return standby
 
     def wait(self) -> tuple[int, float]:
-        """Until the program has ended and nothing it started is left: its exit code, and its peak memory in MiB."""
+        """Wait until the program and all it started have ended; return its exit code and its peak memory in MiB."""
         status, peak_kib = _ENDED.unpack(self._receive(_ENDED.size))
         return os.waitstatus_to_exitcode(status), peak_kib / 1024
 
     def _receive(self, size: int) -> bytes:
         message = self._connection.recv(size)
         if len(message) < size:
-            raise EOFError("the forker is gone")
+            raise EOFError("the forker has ended")
         return message
 
 
-class _Nursery:
+class _ForkerProcess:
     """The forker's own process."""
 
-    def __init__(self, connection: socket.socket, stands: Walls, runner: Runner, family: Family) -> None:
+    def __init__(self, connection: socket.socket, stands: Walls, runner: Runner, tree: ProcessTree) -> None:
         self._connection = connection
         self._walls = stands
         self._runner = runner
-        self._family = family
+        self._tree = tree
         self._fork = kernel.bare_fork if threading.active_count() == 1 else os.fork
 
     def serve(self) -> None:
-        """One process after the other, until the server is gone."""
+        """Make one standby process after the other, until the server closes its socket."""
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        # Where no pid namespace ends them all at once, what a program leaves behind becomes the forker's to kill.
+        # Without a pid namespace, processes that a program leaves behind become the forker's children, to be killed.
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        kernel.name_process(kernel.FORKER)  # and so are called those that stand ready, until they have their program
+        kernel.name_process(kernel.FORKER)  # standby processes keep this name until they get a program
         if self._walls.mode != "unsafe":
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         os.chdir(self._walls.scratch)
-        self._family.offer_head()
-        space = self._family.become_head()
-        self._connection.send(_HELLO.pack(self._family.head, space, self._family.head_pages))
+        self._tree.offer_head()
+        space = self._tree.become_head()
+        self._connection.send(_HELLO.pack(self._tree.head, space, self._tree.head_pages))
         untouched = walls.scratch_state(self._walls)
         while True:
             pid, message, fds = self._make_standby()
@@ -138,14 +138,14 @@ class _Nursery:
                 os._exit(0)
             status, usage = os.wait4(pid, 0)[1:]
             if not self._walls.own_pids:
-                self._family.kill()
+                self._tree.kill()
             if walls.scratch_state(self._walls) != untouched:
                 walls.fresh_scratch(self._walls)
                 untouched = walls.scratch_state(self._walls)
             self._connection.send(_ENDED.pack(status, usage.ru_maxrss))
 
     def _make_standby(self) -> tuple[int, bytes, list[int]]:
-        """Fork; the process's number, its announcement, and the descriptors that go with it."""
+        """Fork a standby process; return its pid, its announcement, and the descriptors to send with it."""
         nonce = os.urandom(NONCE_BYTES)
         report_out, report_in = os.pipe2(os.O_CLOEXEC)
         output_out, output_in = os.pipe2(os.O_CLOEXEC)
@@ -169,7 +169,7 @@ def _announce(connection: socket.socket, message: bytes, fds: list[int]) -> None
 
 
 def _become_program(stands: Walls, runner: Runner, nonce: bytes, report: int, output: int, work: int) -> None:
-    """In the program's process: put up its walls, wait for the work, do it. Never returns."""
+    """In the program's process: build its walls, wait for the work, run it. Never returns."""
     channel = report
     try:
         kernel.quick_syscall(kernel.SYS_PRCTL, kernel.PR_SET_PDEATHSIG, signal.SIGKILL, what="prctl")
@@ -215,7 +215,7 @@ def _report(nonce: bytes, message: dict[str, Any]) -> bytes:
 
 
 def _receive_work() -> tuple[Any, list[tuple[int, int]], bytes] | None:
-    """What `Standby.give` wrote; None when nobody gives any work any more."""
+    """Read what `Standby.give` wrote; None when the pipe was closed without work."""
     chunks = []
     while chunk := os.read(_WORK, 1 << 16):
         chunks.append(chunk)

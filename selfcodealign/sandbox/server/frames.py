@@ -11,13 +11,13 @@ HEADER = struct.Struct("!I")
 
 
 def send_frame(connection: socket.socket, message: dict[str, Any]) -> None:
-    """One length-prefixed JSON message."""
+    """Send one length-prefixed JSON message."""
     data = json.dumps(message).encode("utf-8", "surrogatepass")
     connection.sendall(HEADER.pack(len(data)) + data)
 
 
 def receive_frame(connection: socket.socket) -> dict[str, Any] | None:
-    """The next message; None when the other side is gone."""
+    """Receive the next message; None when the other side has closed."""
     header = _receive_exactly(connection, HEADER.size)
     if header is None:
         return None

@@ -1,6 +1,6 @@
-"""The guard: what the user's process starts, and what starts a server behind its walls.
+"""The guard: started by the user's process, it starts a server behind its walls.
 
-It writes the id maps of the server's user namespace, adopts whatever would outlive the server, and dies with its
+The guard writes the id maps of the server's user namespace, adopts processes that outlive the server, and dies with its
 parent.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from selfcodealign.sandbox.isolation import kernel, walls
 from selfcodealign.sandbox.isolation.walls import WallRefused
 from selfcodealign.sandbox.server.frames import receive_frame, send_frame
-from selfcodealign.sandbox.server.process_tree import Family
+from selfcodealign.sandbox.server.process_tree import ProcessTree
 from selfcodealign.sandbox.server.server import run_server
 
 _NAMESPACES = (
@@ -28,7 +28,7 @@ _NAMESPACES = (
 
 
 def guard(control_fd: int) -> None:
-    """Entry point of the started process: start the server behind its walls, then outlive everything it started."""
+    """Entry point of the started process: start the server behind its walls, then wait for its processes."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     connection = socket.socket(fileno=control_fd)
@@ -45,11 +45,11 @@ def guard(control_fd: int) -> None:
 
 
 def _outlive(server_pid: int) -> None:
-    """Wait for the server, then kill what is left of its programs (nothing, where a pid namespace held them)."""
+    """Wait for the server, then kill what is left of its programs (nothing, where they had a pid namespace)."""
     with suppress(ChildProcessError):
         while os.wait()[0] != server_pid:
             pass
-        Family().kill()
+        ProcessTree().kill()
 
 
 def _start_server(connection: socket.socket, settings: dict[str, Any]) -> int:
@@ -67,7 +67,7 @@ def _start_server(connection: socket.socket, settings: dict[str, Any]) -> int:
     mapped.close()
     if not ready.recv(1):
         os.waitpid(first, 0)
-        os._exit(0)  # it has said why
+        os._exit(0)  # the child has reported the reason
     rich_map = _write_id_maps(first, own_user)
     ready.send(b"2" if rich_map else b"1")
     pid = int(ready.recv(16) or b"0")
@@ -84,7 +84,7 @@ def _only_child() -> int:
 
 
 def _write_id_maps(pid: int, own_user: int | None) -> bool:
-    """Map the namespace's users; True when it has a powerless user of its own beside the one that started it."""
+    """Map the namespace's users; True when it has its own unprivileged user beside the one that started it."""
     outside = (os.geteuid(), os.getegid())
     with open(f"/proc/{pid}/setgroups", "w") as file:
         if own_user is None:
@@ -106,7 +106,7 @@ def _write_id_maps(pid: int, own_user: int | None) -> bool:
 def _enter_namespaces(
     connection: socket.socket, settings: dict[str, Any], mapped: socket.socket, is_root: bool
 ) -> None:
-    """In the guard's first child: enter every namespace and start the server as pid 1 of its own."""
+    """In the guard's first child: enter every namespace and start the server as pid 1 of a new pid namespace."""
     wall = "user namespace"
     try:
         kernel.unshare(kernel.CLONE_NEWUSER)

@@ -1,4 +1,4 @@
-"""The processes below one process, as the host's /proc shows them: counted, measured, ended."""
+"""A process tree, read from the host's /proc: count, measure and kill the processes below one process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MOST = 4096
 
 
-class Family:
-    """Made before the root folder changes, it keeps its way into /proc; `head` is the one process it is about."""
+class ProcessTree:
+    """The processes below `head`. Create it before the root folder changes: it keeps /proc open."""
 
     def __init__(self) -> None:
         self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -22,19 +22,19 @@ class Family:
         self.become_head()
 
     def become_head(self) -> int:
-        """Make the calling process the head; returns its address space in bytes, which its children share."""
+        """Make the calling process the head; return its address space in bytes, which its children share."""
         self.head = int(os.readlink("self", dir_fd=self._proc))
         with self._open("statm", self.head) as statm:
             total, self.head_pages = map(int, statm.read().split()[:2])
         return total * _PAGE
 
     def offer_head(self) -> None:
-        """Make the calling process, and what it starts from now on, the first to go when memory runs out."""
+        """Make the kernel kill the calling process and its children first when memory runs out."""
         with open("self/oom_score_adj", "w", opener=self._open_here) as score:
             score.write("1000")
 
     def usage(self) -> tuple[float, int]:
-        """Resident MiB and number of all processes below the head; pages that the head has, too, count once."""
+        """Return resident MiB and number of all processes below the head; pages shared with the head count once."""
         pages, count = self.head_pages, 0
         for child in self._below():
             count += 1
@@ -43,19 +43,19 @@ class Family:
         return pages * _PAGE / 2**20, count
 
     def kill(self) -> None:
-        """By the head itself, who adopts orphans: kill and reap all below it, until nothing is left."""
+        """Kill and reap all processes below the head. Called by the head, which adopts orphans."""
         while True:
-            family = []
+            below = []
             for child in self._below():
-                family.append(child)
+                below.append(child)
                 with suppress(OSError):
                     os.kill(child, signal.SIGSTOP)
-            for child in family:
+            for child in below:
                 with suppress(OSError):
                     os.kill(child, signal.SIGKILL)
-            if not family:
+            if not below:
                 return
-            for child in family:  # those that are not the head's own children become so when their parents are reaped
+            for child in below:  # grandchildren become the head's children when their parents are reaped
                 with suppress(ChildProcessError):
                     os.waitpid(child, 0)
 

@@ -1,9 +1,9 @@
-"""The fork server: a warm interpreter that gives every program a fresh, walled process of its own.
+"""The fork server: a warm interpreter that gives every program a fresh process behind walls.
 
     user's process ── guard ── server (pid 1 of its namespaces) ── forker ── program (pid 1 of its own pid namespace)
 
-The server holds no secret of the user; it reads jobs from one socket, builds programs, hands them to processes that
-stand ready, watches the clock, memory and output, kills, and answers with what it saw.
+The server holds no secret of the user. It reads jobs from one socket, builds programs, sends them to standby processes,
+watches time, memory and output, kills, and answers with its observations.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
 from selfcodealign.sandbox.language import Refused
 from selfcodealign.sandbox.server.forker import BEGUN, Forker, Standby
 from selfcodealign.sandbox.server.frames import receive_frame, send_frame
-from selfcodealign.sandbox.server.process_tree import Family
+from selfcodealign.sandbox.server.process_tree import ProcessTree
 from selfcodealign.sandbox.server.watch import UNSTARTED, Watch
 
 
 def run_server(connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
-    """In the server's process: put up the walls, load the libraries, serve until the socket closes. Never returns."""
+    """In the server's process: build the walls, load the libraries, serve until the socket closes. Never returns."""
     code = 0
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -37,7 +37,7 @@ def run_server(connection: socket.socket, settings: dict[str, Any], become: int 
     except WallRefused as refused:
         send_frame(connection, {"refused": refused.wall, "error": str(refused)})
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the user's process is gone, and so is the one to tell
+        pass  # the user's process has ended: there is no one to report to
     except BaseException as error:
         code = 1
         with suppress(OSError):
@@ -51,17 +51,17 @@ class Server:
 
     def __init__(self, connection: socket.socket, settings: dict[str, Any], become: int | None) -> None:
         self._connection = connection
-        family = Family()
-        # Before the root folder changes: the runner is no installed library.
+        tree = ProcessTree()
+        # Before the root folder changes: the runner is not an installed library.
         self._runner = importlib.import_module(settings["runner"]).Runner()
         self._walls = _put_up(settings, become)
         _warm_up(settings["warm"])
         self._runner.settle()
         gc.collect()
         gc.freeze()
-        self._forker = Forker(self._walls, self._runner, family)
-        self._watch = Watch(connection.fileno(), self._forker, family)
-        os.chdir("/")  # the scratch is the forker's to renew
+        self._forker = Forker(self._walls, self._runner, tree)
+        self._watch = Watch(connection.fileno(), self._forker, tree)
+        os.chdir("/")  # the forker renews the scratch
 
     def serve(self) -> None:
         """Answer jobs until the other side closes."""
@@ -70,7 +70,7 @@ class Server:
             send_frame(self._connection, {"outcomes": self._run_versions(job)})
 
     def _run_versions(self, job: dict[str, Any]) -> list[dict[str, Any]]:
-        """What became of each version of the program that the job asks for; while one runs, the next is built."""
+        """Run each version that the job asks for and return the outcomes; while one runs, the next is built."""
         outcomes = []
         versions = self._runner.build(job)
         version = next(versions, None)
@@ -81,29 +81,29 @@ class Server:
             else:
                 program = self._start(version, job)
                 version = next(versions, None)
-                outcomes.append(self._see_to_its_end(program, job))
+                outcomes.append(self._supervise(program, job))
         return outcomes
 
     def _start(self, version: Any, job: dict[str, Any]) -> Standby:
         program = self._forker.take_standby()
         bounds = walls.resource_bounds(self._walls, job["limits"])
-        with suppress(BrokenPipeError):  # it is gone; its missing report tells
+        with suppress(BrokenPipeError):  # it has ended; its missing report shows that
             program.give((version, bounds, job["stdin"].encode("utf-8", "replace")))
         return program
 
-    def _see_to_its_end(self, program: Standby, job: dict[str, Any]) -> dict[str, Any]:
+    def _supervise(self, program: Standby, job: dict[str, Any]) -> dict[str, Any]:
         over_scratch = (
             None if self._walls.own_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
         )
-        outcome = self._watch.see_to_its_end(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
-        if BEGUN not in outcome["reports"]:  # no fault of the program's: it never got there
+        outcome = self._watch.supervise(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
+        if BEGUN not in outcome["reports"]:  # not the program's fault: it was never started
             why = outcome["reports"] or outcome["ended_by"] or f"exit code {outcome['exit_code']}"
-            raise RuntimeError(f"the process that stood ready for a program did not begin: {why}")
+            raise RuntimeError(f"the standby process did not start its program: {why}")
         return outcome
 
 
 def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
-    """Put up the walls that all programs of this server share."""
+    """Build the walls that all programs of this server share."""
     mode = settings["mode"]
     readable = walls.readable_paths(settings["readable"])
     found = Walls(mode, readable, settings["scratch"], settings["scratch_mib"], left_out=set(settings["left_out"]))

@@ -1,4 +1,4 @@
-"""What the server sees of a running program: its clock, memory, processes, output, reports and end."""
+"""Watches a running program: its time, memory, processes, output, reports and end."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from typing import Any
 
 from selfcodealign.sandbox.server.forker import NONCE_BYTES, Forker, Standby
 from selfcodealign.sandbox.server.frames import HEADER
-from selfcodealign.sandbox.server.process_tree import Family
+from selfcodealign.sandbox.server.process_tree import ProcessTree
 
 _TICK_SECONDS = 0.05
 _MOST_REPORT = 16 << 20
-_MOST_READS = 64  # at a time, so that a flood cannot keep the clock from being read
+_MOST_READS = 64  # at a time, so that a flood of output cannot delay the time check
 
 
-# The answer on a program that was never started.
+# The outcome of a program that was never started.
 UNSTARTED = {"ended_by": "", "exit_code": 0, "seconds": 0.0, "peak_memory_mib": 0.0, "output": ""}
 
 
 class Watch:
-    """Watches one program at a time; `control` is the server's socket, whose end means that nobody waits any more."""
+    """Watches one program at a time; `control` is the server's socket, closed when the result is no longer wanted."""
 
-    def __init__(self, control: int, forker: Forker, family: Family) -> None:
+    def __init__(self, control: int, forker: Forker, tree: ProcessTree) -> None:
         self._control = control
         self._forker = forker
-        self._family = family
+        self._tree = tree
 
-    def see_to_its_end(
+    def supervise(
         self, program: Standby, limits: dict[str, Any], keep_output: int, over_scratch: Callable[[], bool] | None
     ) -> dict[str, Any]:
-        """Follow the program until it has ended or has to be ended; everything it started is dead on return.
+        """Watch the program until it ends or breaks a bound; every process it started is dead on return.
 
-        `keep_output` bytes of its output come back, the last ones.
+        The last `keep_output` bytes of its output are returned.
         """
         started = time.monotonic()
         reports, text = _Reports(program.nonce), _Tail(keep_output, limits["output_kib"] * 1024)
@@ -55,7 +55,7 @@ class Watch:
             source.read_from(fd)
         program.close()
         return {
-            "ended_by": ended_by or ("tampering" if reports.overdone else ""),
+            "ended_by": ended_by or ("tampering" if reports.exceeded else ""),
             "exit_code": exit_code,
             "seconds": seconds,
             "peak_memory_mib": max(peak, own_peak),
@@ -70,7 +70,7 @@ class Watch:
         deadline: float,
         over_scratch: Callable[[], bool] | None,
     ) -> tuple[str, float]:
-        """Until the program ends or breaks a bound: what it has to be ended for (or ""), and its peak memory in MiB."""
+        """Return the reason to end the program ("" when it ended by itself), and its peak memory in MiB."""
         poll = select.poll()
         ended = self._forker.fileno()
         for fd in (ended, self._control, *sources):
@@ -83,8 +83,8 @@ class Watch:
             for fd in ready & sources.keys():
                 if not sources[fd].read_from(fd):
                     poll.unregister(fd)
-                if sources[fd].overdone:
-                    return sources[fd].OVERDOING, peak
+                if sources[fd].exceeded:
+                    return sources[fd].REASON, peak
             if self._control in ready:
                 return "abandoned", peak
             if ended in ready:
@@ -94,24 +94,24 @@ class Watch:
                 return "timeout", peak
             if now >= next_tick:
                 next_tick = now + _TICK_SECONDS
-                memory, processes = self._family.usage()
+                memory, processes = self._tree.usage()
                 peak = max(peak, memory)
                 if memory > limits["memory_mib"]:
                     return "memory", peak
-                if processes > limits["processes"] + 1:  # its first one is no choice of its own
+                if processes > limits["processes"] + 1:  # the first process is the program itself
                     return "processes", peak
                 if over_scratch is not None and over_scratch():
                     return "scratch", peak
 
 
 class _Source(ABC):
-    """What comes through a pipe from a program's process; `overdone` says that it has to be ended for it."""
+    """A pipe from a program's process; `exceeded` says that the program must be ended, for `REASON`."""
 
-    OVERDOING: str
-    overdone = False
+    REASON: str
+    exceeded = False
 
     def read_from(self, fd: int) -> bool:
-        """Take in what is there, one pipe full at a time; False at its end."""
+        """Read the available bytes; return False at the end of the pipe."""
         with suppress(BlockingIOError):
             for _ in range(_MOST_READS):
                 chunk = os.read(fd, 1 << 16)
@@ -122,13 +122,13 @@ class _Source(ABC):
 
     @abstractmethod
     def take(self, chunk: bytes) -> None:
-        """Take in one part."""
+        """Process one chunk."""
 
 
 class _Reports(_Source):
-    """Messages from the harness inside the program's process, each under the secret of this run."""
+    """Messages from the harness in the program's process, each with the secret of this run."""
 
-    OVERDOING = "tampering"
+    REASON = "tampering"
 
     def __init__(self, nonce: bytes) -> None:
         self._nonce = nonce
@@ -138,7 +138,7 @@ class _Reports(_Source):
 
     def take(self, chunk: bytes) -> None:
         self._seen += len(chunk)
-        if not self.overdone:
+        if not self.exceeded:
             self._buffer += chunk
             self._take_messages()
 
@@ -147,7 +147,7 @@ class _Reports(_Source):
         while len(self._buffer) >= start:
             size = HEADER.unpack_from(self._buffer, NONCE_BYTES)[0]
             if self._buffer[:NONCE_BYTES] != self._nonce or size > _MOST_REPORT or self._seen > 2 * _MOST_REPORT:
-                self.overdone = True
+                self.exceeded = True
                 return
             if len(self._buffer) < start + size:
                 return
@@ -156,9 +156,9 @@ class _Reports(_Source):
 
 
 class _Tail(_Source):
-    """The last of an output, and whether there was too much of it."""
+    """The end of an output, and whether the output is too long."""
 
-    OVERDOING = "output"
+    REASON = "output"
 
     def __init__(self, keep: int, most: int) -> None:
         self._keep = keep
@@ -168,10 +168,10 @@ class _Tail(_Source):
 
     def take(self, chunk: bytes) -> None:
         self._total += len(chunk)
-        self.overdone = self._total > self._most
+        self.exceeded = self._total > self._most
         self._text += chunk
         del self._text[: -self._keep]
 
     def decode(self) -> str:
-        """Text; bytes that are no UTF-8 become replacement characters."""
+        """Return text; bytes that are not UTF-8 become replacement characters."""
         return self._text.decode("utf-8", "replace")

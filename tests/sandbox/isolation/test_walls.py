@@ -251,7 +251,7 @@ def test_other_processes_cannot_be_signalled(walled: Judge) -> None:
         )
         walled(script(kill, seconds=1.0))
         assert neighbour.poll() is None
-        assert walled("def f(): return 1", "assert f() == 1", strength=False).passed
+        assert walled("def f(): return 1", "assert f() == 1", mutation_testing=False).passed
     finally:
         neighbour.kill()
         neighbour.wait()

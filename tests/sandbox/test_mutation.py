@@ -1,4 +1,4 @@
-"""Strength: damaged responses tell tests that prove something from tests that prove nothing."""
+"""Mutation testing: mutants tell tests that prove something from tests that prove nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ast
 
 import pytest
 
-from selfcodealign.sandbox import Status
-from selfcodealign.sandbox.python.mutants import GATES, apply_damage, list_damages
+from selfcodealign.sandbox import Status, Verdict
+from selfcodealign.sandbox.python.mutants import GATES, apply_mutant, list_mutants
 from tests.support.judge import Judge
 
 CLAMP = """
@@ -19,17 +19,17 @@ def clamp(x, low=0, high=10):
 """
 
 
-def test_strong_tests_have_a_higher_rate_than_weak_ones(judge: Judge) -> None:
-    """The kill rate orders tests by how much they notice."""
+def test_strong_tests_have_a_higher_mutation_score_than_weak_ones(judge: Judge) -> None:
+    """The mutation score orders tests by how many mutants they kill."""
     strong = judge(
         CLAMP, "assert clamp(-5) == 0\nassert clamp(5) == 5\nassert clamp(50) == 10\nassert clamp(3, 4, 5) == 4"
     )
     weak = judge(CLAMP, "assert clamp(5) is not None")
     assert strong.passed
     assert weak.passed
-    assert strong.strength is not None
-    assert weak.strength is not None
-    assert strong.strength > 0.7 > 0.5 > weak.strength > 0
+    assert strong.mutation_score is not None
+    assert weak.mutation_score is not None
+    assert strong.mutation_score > 0.7 > 0.5 > weak.mutation_score > 0
 
 
 @pytest.mark.parametrize(
@@ -42,49 +42,55 @@ def test_strong_tests_have_a_higher_rate_than_weak_ones(judge: Judge) -> None:
         "import random\nclamp(4)\nassert random.random() < 2",
     ],
 )
-def test_tests_that_no_damage_fails_are_weak(tests: str, judge: Judge) -> None:
+def test_tests_that_kill_no_mutant_are_weak(tests: str, judge: Judge) -> None:
     """Assertions that run, mention the response and hold, but would hold for anything, are no pass."""
     assert judge(CLAMP, tests).status is Status.WEAK_TESTS
 
 
-def test_only_what_ran_is_damaged(judge: Judge) -> None:
-    """Functions that the tests never call do not lower the rate."""
+def test_only_what_ran_is_mutated(judge: Judge) -> None:
+    """Functions that the tests never call do not lower the score."""
     unused = "\ndef unused(x):\n" + "".join(f"    x = x + {n} * 3 - 1\n" for n in range(30)) + "    return x\n"
     tests = "assert clamp(-5) == 0\nassert clamp(5) == 5\nassert clamp(50) == 10"
-    assert judge(CLAMP + unused, tests).strength == pytest.approx(judge(CLAMP, tests).strength, abs=0.25)
+    assert judge(CLAMP + unused, tests).mutation_score == pytest.approx(judge(CLAMP, tests).mutation_score, abs=0.25)
 
 
-def test_classes_and_constants_are_damaged_too(judge: Judge) -> None:
-    """Responses without any function still have a strength."""
+def test_classes_and_constants_are_mutated_too(judge: Judge) -> None:
+    """Responses without any function still have mutants."""
     data = "from dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int\n    y: int = 7\n"
     assert judge(data, "assert Point(1).y == 7\nassert Point(1, 2) == Point(1, 2)\nassert Point(1).x == 1").passed
     assert judge("LIMIT = 10\nNAMES = ['a', 'b']\n", "assert LIMIT == 10\nassert NAMES == ['a', 'b']").passed
     assert judge("double = lambda x: x * 2\n", "assert double(4) == 8").passed
 
 
-def test_an_endless_damage_counts_as_noticed_and_costs_little(judge: Judge) -> None:
-    """A damage that makes a loop run on is cut short by a share of the program's own time."""
+def test_an_endless_mutant_counts_as_killed_and_costs_little(judge: Judge) -> None:
+    """A mutant that loops forever is stopped after a small multiple of the program's own time."""
     count = "def count(n):\n    total = 0\n    while n > 0:\n        n, total = n - 1, total + 1\n    return total\n"
     verdict = judge(count, "assert count(5) == 5")
     assert verdict.passed
-    assert verdict.strength is not None
-    assert verdict.strength > 0.5
+    assert verdict.mutation_score is not None
+    assert verdict.mutation_score > 0.5
 
 
-def test_strength_can_be_left_out(judge: Judge) -> None:
-    """Without the check a pass has no strength."""
-    assert judge(CLAMP, "assert clamp(5) == 5", strength=False).strength is None
+def test_mutation_testing_can_be_left_out(judge: Judge) -> None:
+    """Without it a pass has no mutation score."""
+    assert judge(CLAMP, "assert clamp(5) == 5", mutation_testing=False).mutation_score is None
 
 
-def test_every_damage_compiles_and_changes_the_program() -> None:
-    """Damages are named stably, apply one at a time, leave valid code, and are different from the original."""
+def test_the_earlier_name_of_the_score_warns() -> None:
+    """`Verdict.strength` still gives the mutation score, with a DeprecationWarning that names the present one."""
+    with pytest.warns(DeprecationWarning, match="mutation_score"):
+        assert Verdict(Status.PASSED, mutation_score=0.5).strength == 0.5
+
+
+def test_every_mutant_compiles_and_changes_the_program() -> None:
+    """Mutants are named stably, apply one at a time, leave valid code, and are different from the original."""
     source = (
         CLAMP + "\nclass A:\n    y = 3\n    def f(self):\n        return [not i for i in range(self.y) if i != 2]\n"
     )
-    names = [*GATES, *(name for _, name in list_damages(ast.parse(source)))]
+    names = [*GATES, *(name for _, name in list_mutants(ast.parse(source)))]
     assert len(names) == len(set(names)) > 15
     for name in names:
         tree = ast.parse(source)
-        apply_damage(tree, name)
-        compile(tree, "<damaged>", "exec")
+        apply_mutant(tree, name)
+        compile(tree, "<mutant>", "exec")
         assert ast.dump(tree) != ast.dump(ast.parse(source)), name

@@ -1,0 +1,54 @@
+"""Starts the sandbox on first use: a finished run needs none."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Self
+
+from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox import Program, Sandbox, Status, Verdict
+
+#: One program can kill its worker twice and go unjudged; this many in a row mean a broken sandbox.
+MOST_UNJUDGED = 20
+
+
+class OnDemandSandbox:
+    """Starts `sandbox` at the first call of `run` or at `open`, and closes it on exit.
+
+    Raises `SandboxError` when `MOST_UNJUDGED` programs in a row go unjudged: a broken machine stops the run instead of
+    filling it with unjudged rows.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._unjudged = 0
+        self._opened = False
+        self._opening = asyncio.Lock()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._opened = False
+        await self._stack.aclose()
+
+    async def open(self) -> None:
+        """Start the sandbox now. Raises `SandboxError`."""
+        async with self._opening:
+            if not self._opened:
+                await self._stack.enter_async_context(self._sandbox)
+                self._opened = True
+
+    async def run(self, program: Program) -> Verdict:
+        if not self._opened:
+            await self.open()
+        verdict = await self._sandbox.run(program)
+        self._unjudged = self._unjudged + 1 if verdict.status is Status.NOT_JUDGED else 0
+        if self._unjudged >= MOST_UNJUDGED:
+            raise SandboxError(
+                f"the sandbox could not judge the last {self._unjudged} programs ({verdict.message}); see what "
+                "`selfcodealign doctor` says, then run the same command to resume"
+            )
+        return verdict
