@@ -103,7 +103,7 @@ async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
         context = Context(recipe, {}, run, given_model=model)
         context.__dict__["sandbox"] = InstantSandbox()
         await context.open_model()
-        description = Description("Response", "response_id", "instruction_id", None)
+        description = Description("Response", "response_id", "instruction_id", None, Response.field_names())
         stage = run.stage("responses", description, Response)
         work = RowWork(stage, Answerer(context), 16, {}, from_outside=True)
         await flow([work], instructions(count), count, flush_seconds=10.0, progress=Watch())

@@ -3,7 +3,8 @@
     SourceFile → Seed → Concepts → Instruction → Response → Example
                    ↘ any of them may become Dropped(reason, detail)
 
-A stage of your own may add a type: a frozen dataclass that extends one of these and names its `id_field`.
+A stage of your own may add a type: a frozen dataclass that extends one of these. Later stages carry its fields on
+(`grow`).
 
 Rows only grow. A stage reads the row it is given and returns grown copies of it; no field is ever changed, so any
 line of any file of a run tells its whole story. A row's id is the hash of what made it: its content or its parent's
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 
 def digest(*parts: object) -> str:
@@ -177,6 +178,35 @@ class Dropped:
 
 
 R = TypeVar("R", bound=Row)
+
+
+def grow(row: Row, kind: type[R], **own: Any) -> R:
+    """A row of the type `kind` that holds all of `row` and its `own` fields."""
+    return extended(kind, type(row))(**row.fields(), **own)
+
+
+@lru_cache
+def extended(kind: type[R], given: type[Row]) -> type[R]:
+    """The type `kind`, with the fields that `given` has besides: what becomes of `given` rows in a stage of `kind`s."""
+    hints = get_type_hints(given)
+    added = [(name, hints[name]) for name in given.field_names() if name not in kind.field_names()]
+    if not added:
+        return kind
+    # Without `__reduce__` other processes would look for the type by its name, and find `kind`.
+    namespace = {"__module__": kind.__module__, "__reduce__": lambda row: (_restore, (kind, given, row.fields()))}
+    return make_dataclass(
+        kind.__name__, added, bases=(kind,), namespace=namespace, frozen=True, slots=True, kw_only=True
+    )
+
+
+def _restore(kind: type[Row], given: type[Row], values: dict[str, Any]) -> Row:
+    return extended(kind, given)(**values)
+
+
+def holds(given: type[Row], wanted: type[Row]) -> bool:
+    """Whether rows of the type `given` have all the fields of the type `wanted`."""
+    return set(wanted.field_names()) <= set(given.field_names())
+
 
 #: What a stage makes of one row.
 Outcome = Sequence[R | Dropped]

@@ -17,7 +17,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, Self
 
@@ -40,13 +40,14 @@ class Description:
     """What stage.json says of a stage's rows, besides what decided them.
 
     `kind` names the row type, `row_id` and `parent` the fields that hold a row's id and its parent's, `after` the stage
-    that gave the parents (None: they came from outside the run).
+    that gave the parents (None: they came from outside the run); `fields` are the fields of the rows, in order.
     """
 
     kind: str
     row_id: str
     parent: str
     after: str | None
+    fields: Sequence[str]
 
 
 class StageFolder(Generic[R]):
@@ -119,7 +120,7 @@ class StageFolder(Generic[R]):
         return read_json(self.path / "stage.json")
 
     def _describe(self, decided_by: Mapping[str, Any], books: Mapping[str, Any] | None) -> None:
-        described = {"rows": self.description.__dict__, "decided_by": dict(decided_by), "books": books}
+        described = {"rows": asdict(self.description), "decided_by": dict(decided_by), "books": books}
         write_json(self.path / "stage.json", described)
 
 

@@ -7,7 +7,7 @@ import re
 
 from selfcodealign.generation.question import shorten
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Concepts, Dropped, Seed, digest
+from selfcodealign.rows import Concepts, Dropped, Seed, digest, grow
 from selfcodealign.settings import ConceptSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
@@ -33,7 +33,7 @@ class ConceptWriter:
         if not concepts:
             reason, detail = answer.problem or "unparsed", answer.detail or shorten(answer.text)
             return [Dropped(parent=seed.id, reason=reason, detail=detail, row=seed.fields())]
-        return [Concepts(**seed.fields(), concepts_id=concepts_id, concepts=concepts)]
+        return [grow(seed, Concepts, concepts_id=concepts_id, concepts=concepts)]
 
 
 def read_concepts(text: str, most: int) -> list[str]:

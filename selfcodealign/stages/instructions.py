@@ -8,7 +8,7 @@ from typing import Any
 
 from selfcodealign.generation.few_shot_file import lay_out_properties
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, seed_of
+from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, grow, holds, seed_of
 from selfcodealign.settings import InstructionSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.concepts import cut_snippet
@@ -34,22 +34,23 @@ class InstructionWriter:
     async def _write(self, row: Concepts, parent: str, number: int) -> Instruction | Dropped:
         instruction_id = digest(row.id, self._digest, number)
         category, difficulty, concepts = self._draw_properties(instruction_id, row.concepts)
-        drawn = row.fields() | {"category": category, "language": LANGUAGE, "difficulty": difficulty}
+        drawn = {"category": category, "language": LANGUAGE, "difficulty": difficulty}
         if self._question.stage == "instructions":
             shown = {"properties": lay_out_properties(category, LANGUAGE, difficulty, concepts)}
         else:
             shown = {"snippet": cut_snippet(row.seed, self._concepts)}
         answer = await self._question.ask(self._question.lay_out(instruction_id, shown), instruction_id)
         if answer.problem:
-            return Dropped(parent=parent, reason=answer.problem, detail=answer.detail, row=drawn)
-        return Instruction(**drawn, instruction_id=instruction_id, instruction=answer.sections["instruction"])
+            return Dropped(parent=parent, reason=answer.problem, detail=answer.detail, row=row.fields() | drawn)
+        own = {"instruction_id": instruction_id, "instruction": answer.sections["instruction"]}
+        return grow(row, Instruction, **drawn, **own)
 
     def _with_concepts(self, row: Seed) -> Concepts:
         """A seed that no stage has named concepts of has none."""
         if isinstance(row, Concepts):
             return row
         concepts_id = digest(row.id, digest(self._concepts.result_digest(enabled=False)))
-        return Concepts(**row.fields(), concepts_id=concepts_id, concepts=[])
+        return grow(row, Concepts, concepts_id=concepts_id, concepts=[])
 
     def _draw_properties(self, instruction_id: str, concepts: list[str]) -> tuple[str, str, list[str]]:
         """Category, difficulty and the concepts to show; a category listed twice is drawn twice as often."""
@@ -63,7 +64,7 @@ class InstructionWriter:
 def _prompt(context: Context) -> str:
     """The kind of prompt: from concepts where the rows have them, else from the seed (the paper's ablation)."""
     given = context.places["instructions"].given
-    return "instructions" if given is not None and issubclass(given, Concepts) else "instructions-from-seed"
+    return "instructions" if given is not None and holds(given, Concepts) else "instructions-from-seed"
 
 
 def _check(context: Context) -> Iterable[str]:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from selfcodealign.errors import RecipeError, did_you_mean
-from selfcodealign.rows import Row
+from selfcodealign.rows import Row, extended, holds
 from selfcodealign.stages import Each, Last, Source, Stage, Whole
 from selfcodealign.stages.context import Place
 
@@ -158,7 +158,9 @@ def _place(stages: Sequence[Stage], catalogue: Mapping[str, Stage]) -> Iterator[
         if isinstance(stage, Last):
             yield Step(stage, Place(before, current, None, stage.settings))
             continue
-        given, current = current, current if stage.gives is stage.takes else stage.gives
+        given = current
+        if stage.gives is not None and stage.gives is not stage.takes:
+            current = extended(stage.gives, given) if given is not None else stage.gives
         yield Step(stage, Place(before, given, current, stage.settings))
         before = stage.name
 
@@ -174,7 +176,7 @@ def _check_fit(
     if isinstance(stage, Source):
         if current is not None:
             raise RecipeError(f'stage "{stage.name}" begins a journey and cannot come after "{earlier[-1]}"')
-    elif stage.takes is not None and (current is None or not issubclass(current, stage.takes)):
+    elif stage.takes is not None and (current is None or not holds(current, stage.takes)):
         missing = _between(current, stage.takes, catalogue)
         where = "between them belong" if current else "before it belong"
         would = f"would be given {current.__name__}" if current else "nothing comes before it"
@@ -182,15 +184,10 @@ def _check_fit(
         raise RecipeError(f'stage "{stage.name}" takes {stage.takes.__name__} rows and {would}{fix}')
     elif isinstance(stage, Each | Whole) and stage.gives is not stage.takes:
         assert stage.gives is not None
-        if current is not None and issubclass(current, stage.gives):
+        if current is not None and holds(current, stage.gives):
             raise RecipeError(
                 f'stage "{stage.name}" makes {stage.gives.__name__} rows and would be given {current.__name__}, which '
                 "is that already: move it to an earlier place"
-            )
-        if current is not None and not issubclass(stage.gives, current):
-            raise RecipeError(
-                f'stage "{stage.name}" makes {stage.gives.__name__} rows and would be given {current.__name__}, whose '
-                f"fields would be lost: rows only grow, so {stage.gives.__name__} must extend {current.__name__}"
             )
     if isinstance(stage, Last):
         for name in stage.requires:
@@ -206,11 +203,11 @@ def _between(current: type[Row] | None, wanted: type[Row], catalogue: Mapping[st
     path: list[str] = []
     for stage in catalogue.values():
         gives = stage.gives
-        if gives is None or gives is stage.takes or not issubclass(wanted, gives):
+        if gives is None or gives is stage.takes or not holds(wanted, gives):
             continue
         begins = current is None and isinstance(stage, Source)
-        grows = current is not None and stage.takes is not None and issubclass(current, stage.takes)
-        if begins or (grows and not issubclass(current, gives)):  # type: ignore[arg-type]
+        grows = current is not None and stage.takes is not None and holds(current, stage.takes)
+        if begins or (grows and current is not None and not holds(current, gives)):
             path.append(stage.name)
             current = gives
-    return path if current is not None and issubclass(current, wanted) else []
+    return path if current is not None and holds(current, wanted) else []

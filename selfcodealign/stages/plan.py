@@ -48,7 +48,7 @@ def describe_rows(step: Step) -> Description:
     """How stage.json describes the rows of a stage."""
     kind = step.place.gives
     assert kind is not None
-    return Description(kind.__name__, kind.id_field, step.parent, step.place.after)
+    return Description(kind.__name__, kind.id_field, step.parent, step.place.after, kind.field_names())
 
 
 def plan(context: Context, steps: Sequence[Step]) -> list[Decision]:
@@ -88,9 +88,7 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
     stored = context.folder.look_at(step.name)
     if stored is None:
         return Action.BEGIN, "from the beginning"
-    changes = explain_changes(
-        _with_rows(stored.decided_by, stored.description), _with_rows(decided_by, describe_rows(step))
-    )
+    changes = _explain_rows(stored.description, describe_rows(step)) or explain_changes(stored.decided_by, decided_by)
     if changes:
         where = superseded_name(stored.path).relative_to(context.folder.path)
         return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}"
@@ -151,8 +149,18 @@ def explain_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def _with_rows(decided_by: Mapping[str, Any], rows: Description) -> dict[str, Any]:
-    return {**decided_by, "the type of its rows": rows.kind, "what names their parents": rows.parent}
+def _explain_rows(before: Description, now: Description) -> str:
+    """How the rows themselves differ, in words; empty when they do not."""
+    if (before.kind, before.parent) != (now.kind, now.parent):
+        was, is_now = (f"{one.kind} rows made from {one.parent}" for one in (before, now))
+        return f"its rows changed from {was} to {is_now}"
+    gained = [name for name in now.fields if name not in before.fields]
+    lost = [name for name in before.fields if name not in now.fields]
+    if gained or lost:
+        return "the fields of its rows changed: " + ", ".join(
+            [f"+{name}" for name in gained] + [f"-{name}" for name in lost]
+        )
+    return ""
 
 
 def _show(value: Any) -> str:

@@ -13,7 +13,7 @@ from math import nan
 
 from selfcodealign.generation.question import Answer
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Dropped, Instruction, Response, digest
+from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
 from selfcodealign.settings import ResponseSettings
 from selfcodealign.stages import Each
@@ -63,8 +63,9 @@ class Answerer:
 
 
 def _grow(row: Instruction, response_id: str, sample: int, answer: Answer, verdict: Verdict) -> Response:
-    return Response(
-        **row.fields(),
+    return grow(
+        row,
+        Response,
         response_id=response_id,
         sample=sample,
         completion=answer.text,

@@ -28,7 +28,7 @@ from typing import Any
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.fences import extract_python
-from selfcodealign.rows import Dropped, Example, Response, digest
+from selfcodealign.rows import Dropped, Example, Response, digest, grow
 from selfcodealign.settings import SelectionSettings
 from selfcodealign.stages import Rows, Whole
 from selfcodealign.stages.context import Context
@@ -71,7 +71,7 @@ def select_examples(
             yield Dropped(parent=row.id, reason=reason, detail=detail, row=row.fields())
         else:
             samples, verified = tally[row.instruction_id]
-            yield Example(**row.fields(), samples=samples, pass_rate=verified / samples)
+            yield grow(row, Example, samples=samples, pass_rate=verified / samples)
 
 
 TEXTS: dict[str, Callable[[Response], str]] = {

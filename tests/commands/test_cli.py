@@ -40,7 +40,7 @@ def test_importing_is_silent_and_brings_no_heavy_library() -> None:
         (["run", "papr"], 'did you mean "paper"?'),
         (["run", "quickstart", "--set", "concept.examples=2"], 'unknown setting "concept"; did you mean "concepts"?'),
         (["run", "quickstart", "--until", "selektion"], 'did you mean "selection"?'),
-        (["run", "--out", "nowhere"], "nowhere holds no run to go on with"),
+        (["run", "--out", "nowhere"], "nowhere holds no run to resume"),
         (["run", "quickstart", "--set", "model.name=./no/such/model"], "no/such/model"),
         (["run", "quickstart", "--set", 'seeds.sources=["no/such/folder"]'], "no/such/folder"),
         (["run", "quickstart", "--set", "few_shot.file=pyton"], 'did you mean "python"?'),

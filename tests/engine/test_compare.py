@@ -23,7 +23,7 @@ async def test_every_row_is_kept_or_dropped_and_what_was_there_is_replaced(tmp_p
             yield seed if number < limit else Dropped(parent=seed.id, reason="over", detail="", row=seed.fields())
 
     with RunFolder(tmp_path / "run") as folder:
-        stage = folder.stage("near_dedup", Description("Seed", "seed_id", "seed_id", "seeds"), Seed)
+        stage = folder.stage("near_dedup", Description("Seed", "seed_id", "seed_id", "seeds", Seed.field_names()), Seed)
         for limit in (10, 40):
             await compare(
                 stage, lambda limit=limit: decide(limit), 60, decided_by={"limit": limit}, progress=Progress()

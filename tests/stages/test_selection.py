@@ -22,7 +22,7 @@ from selfcodealign.stages.selection import defined_names, select_examples
 from tests.support.rows import make_response, store_and_sort
 
 #: The measured share of damaged answers that the tests notice, and the least of it that a recipe asks for.
-SCORE, MIN_SCORE = "test_strength", "min_test_strength"
+SCORE, MIN_SCORE = "mutation_score", "min_mutation_score"
 TASK = "Count the valleys that a hiker walks through on a path."
 BENCHMARK = Decontaminator([BenchmarkTexts("own", "1", [("Own/0", [TASK])])])
 #: The id of the row before the one that a filter looks at; in the details below it is a pattern.

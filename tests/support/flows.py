@@ -51,11 +51,13 @@ def expected_instructions(seeds: Sequence[Seed]) -> list[str]:
 
 
 def concepts_folder(folder: RunFolder) -> StageFolder[Any]:
-    return folder.stage("concepts", Description("Concepts", "concepts_id", "seed_id", None), Concepts)
+    return folder.stage(
+        "concepts", Description("Concepts", "concepts_id", "seed_id", None, Concepts.field_names()), Concepts
+    )
 
 
 def instructions_folder(folder: RunFolder) -> StageFolder[Any]:
-    description = Description("Instruction", "instruction_id", "concepts_id", "concepts")
+    description = Description("Instruction", "instruction_id", "concepts_id", "concepts", Instruction.field_names())
     return folder.stage("instructions", description, Instruction)
 
 
