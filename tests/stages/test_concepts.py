@@ -83,6 +83,7 @@ def test_a_snippet_is_as_many_whole_lines_as_there_is_room_for(
             'def f(x):\n    # why\n    "Return x."\n    # how\n    return x',
             "def f(x):\n    # why\n    # how\n    return x",
         ),
+        ('def f(): "Doc."; \\\n    return 1', 'def f(): "Doc."; \\\n    return 1'),
         ('def f(x):\n    y = "no docstring"\n    return y', 'def f(x):\n    y = "no docstring"\n    return y'),
         ('def f(x):\n    "Not." + "one"\n    return x', 'def f(x):\n    "Not." + "one"\n    return x'),
     ],

@@ -83,8 +83,8 @@ FILTERS = (
     ),
     Filter(
         "unfinished",
-        settings={"unfinished_words": ["stub"]},
-        drops=[({"response": fenced("def f(): ...  # a Stub")}, "stub")],
+        settings={"unfinished_words": ["Stub"]},
+        drops=[({"response": fenced("def f(): ...  # a STUB")}, "Stub")],
         keeps=[{"response": fenced("def f(): ...  # todo")}],
     ),
     Filter(
@@ -104,7 +104,11 @@ FILTERS = (
         settings={"near_dedup": []},  # to which punctuation does not count
         first={"instruction": "Add two numbers."},
         drops=[({"instruction": "Add  two\n\tnumbers ."}, FIRST)],
-        keeps=[{"instruction": "add two numbers."}, {"instruction": "Add two numbers!"}],
+        keeps=[
+            {"instruction": "add two numbers."},
+            {"instruction": "Add two numbers!"},
+            {"response": "Add two numbers."},
+        ],
     ),
     Filter(
         "same_response",
