@@ -128,12 +128,10 @@ def _tell_instruction(instruction_id: str | None, rows: list[dict[str, Any]]) ->
 
 def _verdict(row: dict[str, Any]) -> str:
     place = f" in line {row['line']}" if (row.get("line") or -1) > 0 else ""
-    strength = row.get("test_strength")
-    noticed = (
-        f", tests notice {strength:.0%} of damaged answers" if strength is not None and strength == strength else ""
-    )
+    score = row.get("mutation_score")
+    killed = f", tests kill {score:.0%} of mutants" if score is not None and score == score else ""
     message = f": {row['error_type']} {row['message']}".rstrip() if row.get("error_type") or row.get("message") else ""
-    return f"{row['status']}{place}{message} ({row['seconds']:.3f} s{noticed})"
+    return f"{row['status']}{place}{message} ({row['seconds']:.3f} s{killed})"
 
 
 def _fate(row: dict[str, Any]) -> str:

@@ -26,8 +26,6 @@ from selfcodealign.rows import Dropped, R, Row
 
 #: Rows turned into Python objects at once while reading: bounds the memory of any pass over a stage.
 BATCH_ROWS = 1024
-#: Present names of columns by those that an earlier release wrote.
-_PRESENT = {"test_strength": "mutation_score"}
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), list[str]: pa.list_(pa.string())}
 
 
@@ -98,18 +96,15 @@ class Shards(Generic[R]):
         files = [str(path) for path in self._kept_files()]
         if not files:
             return
+        names = ", ".join(f'"{field.name}"' for field in self._schema)
+        query = f"SELECT {names} FROM read_parquet(?) ORDER BY {', '.join(order)}"
         try:
-            groups: dict[tuple[str, ...], list[str]] = {}
-            for file in files:
-                groups.setdefault(tuple(pq.read_schema(file).names), []).append(file)
-            selects = [f"SELECT {_selection(self._schema.names, columns)} FROM read_parquet(?)" for columns in groups]
-            query = f"{' UNION ALL '.join(selects)} ORDER BY {', '.join(order)}"
-            yield from self._sorted(connection, query, list(groups.values()))
-        except (duckdb.Error, pa.ArrowException) as error:
+            yield from self._sorted(connection, query, files)
+        except duckdb.Error as error:
             raise RunFolderError(f"cannot sort the rows of {self.folder}: {str(error).splitlines()[0]}") from error
 
-    def _sorted(self, connection: duckdb.DuckDBPyConnection, query: str, files: list[list[str]]) -> Iterator[R]:
-        reader: pa.RecordBatchReader = connection.sql(query, params=files).to_arrow_reader(BATCH_ROWS)  # pyrefly: ignore
+    def _sorted(self, connection: duckdb.DuckDBPyConnection, query: str, files: list[str]) -> Iterator[R]:
+        reader: pa.RecordBatchReader = connection.sql(query, params=[files]).to_arrow_reader(BATCH_ROWS)  # pyrefly: ignore
         for batch in reader:
             yield from self._rows_of(batch)
 
@@ -184,7 +179,7 @@ class Shards(Generic[R]):
             with _reading(path):
                 kept = list(self._rows_of(pq.read_table(path)))
             with _reading(twin):
-                told = _with_present_names(pq.read_table(twin)).to_pylist()
+                told = pq.read_table(twin).to_pylist()
             yield (
                 kept,
                 [
@@ -197,23 +192,11 @@ class Shards(Generic[R]):
         return sorted(self.folder.glob(f"kept-{writer}-*.parquet"))
 
     def _rows_of(self, batch: pa.RecordBatch | pa.Table) -> Iterator[R]:
-        batch = _with_present_names(batch)
         columns = [batch.column(name).to_pylist() for name in self._schema.names]
         names = self._schema.names
         assert self.row is not None, "rows can be read only where their type is known"
         for values in zip(*columns, strict=True):
             yield self.row(**dict(zip(names, values, strict=True)))
-
-
-def _with_present_names(batch: Any) -> Any:
-    """A batch or table under the present names of its columns."""
-    return batch.rename_columns([_PRESENT.get(name, name) for name in batch.schema.names])
-
-
-def _selection(names: Sequence[str], columns: Sequence[str]) -> str:
-    """The SQL list of `names` out of a file's `columns`, which may have earlier names."""
-    found = {_PRESENT.get(column, column): column for column in columns}
-    return ", ".join(f'"{found.get(name, name)}" AS "{name}"' for name in names)
 
 
 class _reading:

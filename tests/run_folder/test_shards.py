@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfcodealign.errors import RunFolderError
-from selfcodealign.rows import Concepts, Dropped, Response, Seed, digest
+from selfcodealign.rows import Concepts, Seed, digest
 from selfcodealign.run_folder.shards import Shards
 from tests.support.rows import make_drop, make_seed
 
@@ -96,39 +96,3 @@ def test_a_disk_that_takes_nothing_is_an_error_and_leaves_nothing(tmp_path: Path
     with pytest.raises(RunFolderError, match="make room or choose another --out"):
         Shards(folder, Seed, "source_id").write([make_seed(1)], [])
     assert not folder.exists()
-
-
-def test_columns_are_read_under_the_names_of_the_release_before(tmp_path: Path) -> None:
-    """A run begun before `test_strength` became `mutation_score` is read like any other, its new pairs beside it."""
-    shards = Shards(tmp_path, Response, "instruction_id")
-    old, new = make_response(1), make_response(2)
-    shards.write([old], [Dropped(parent="3", reason="failed", detail="", row=make_response(3).fields())])
-    for path in tmp_path.glob("*.parquet"):
-        table = pq.read_table(path)
-        pq.write_table(
-            table.rename_columns([n.replace("mutation_score", "test_strength") for n in table.schema.names]), path
-        )
-    shards.write([new], [])
-    assert list(shards.rows()) == [old, new]
-    ordered = sorted([old, new], key=lambda row: row.id)
-    assert list(shards.sorted_rows(duckdb.connect(), "response_id")) == ordered
-    assert next(shards.pairs())[1][0].row["mutation_score"] == 0.5
-
-
-def make_response(number: int) -> Response:
-    instruction = {"instruction_id": digest("i"), "category": "", "language": "", "difficulty": "", "instruction": ""}
-    verdict = {"status": "passed", "error_type": "", "message": "", "line": -1, "output": "", "seconds": 0.1}
-    return Response(
-        **make_seed(number).fields(),
-        concepts_id=digest("c"),
-        concepts=[],
-        **instruction,
-        response_id=digest("r", number),
-        sample=0,
-        completion="",
-        response="",
-        tests="",
-        **verdict,  # type: ignore[arg-type]
-        peak_memory_mib=1.0,
-        mutation_score=0.5,
-    )

@@ -21,7 +21,7 @@ from selfcodealign.stages import selection
 from selfcodealign.stages.selection import defined_names, select_examples
 from tests.support.rows import make_response, store_and_sort
 
-#: The measured share of damaged answers that the tests notice, and the least of it that a recipe asks for.
+#: The measured share of mutants that the tests kill, and the least of it that a recipe asks for.
 SCORE, MIN_SCORE = "mutation_score", "min_mutation_score"
 TASK = "Count the valleys that a hiker walks through on a path."
 BENCHMARK = Decontaminator([BenchmarkTexts("own", "1", [("Own/0", [TASK])])])
@@ -162,7 +162,7 @@ FILTERS = (
     Filter(
         "weak_tests",
         settings={MIN_SCORE: 0.5},
-        drops=[({SCORE: score}, f"{score:.2f} of the damaged answers noticed") for score in (0.0, 0.49)],
+        drops=[({SCORE: score}, f"{score:.2f} of the mutants killed") for score in (0.0, 0.49)],
         keeps=[{SCORE: score} for score in (0.5, math.nan)],  # NaN: not measured
     ),
 )
