@@ -38,13 +38,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from selfcodealign.models.chat import open_chat
+from selfcodealign.models.revisions import find_source
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training import Step, train
 from selfcodealign.training.batching import BatchPlan
 from selfcodealign.training.conversations import load_conversations
 from selfcodealign.training.loop import quiet
 from selfcodealign.training.masking import NO_LOSS, TokenRow, mask_rows
-from selfcodealign.training.weights import load_tokenizer, locate_model
+from selfcodealign.training.weights import load_tokenizer
 
 PADDED_PASS = 8
 
@@ -75,7 +76,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = make_random(options, folder) if options.random else locate_model(options.model)
+    model = make_random(options, folder) if options.random else find_source(options.model, None)[0]
     chat = open_chat(load_tokenizer(model), "plain")
     from transformers import AutoConfig
 
@@ -204,7 +205,7 @@ def make_random(options: argparse.Namespace, folder: Path) -> str:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     hidden, layers, heads = {"0.5b": (1024, 28, 16), "1b": (2048, 16, 32)}[options.random]
-    tokenizer = load_tokenizer(locate_model(options.model))
+    tokenizer = load_tokenizer(find_source(options.model, None)[0])
     config = LlamaConfig(
         vocab_size=max(len(tokenizer), 32_000),
         hidden_size=hidden,

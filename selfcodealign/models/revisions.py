@@ -1,4 +1,4 @@
-"""Which weights a name stands for: a digest of a folder's files, or the hub's commit. Light: reads files, no torch."""
+"""Which weights a name stands for: a folder with a digest of its files, or the hub's commit. Light: no torch."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from selfcodealign.dataset.write import CardFacts, write_dataset
+from selfcodealign.dataset.card import CardFacts
+from selfcodealign.dataset.write import write_dataset
 from selfcodealign.recipe import recipe_toml
 from selfcodealign.rows import Example
 from selfcodealign.stages import Last

@@ -14,6 +14,7 @@ import torch
 
 from selfcodealign.errors import TrainingError
 from selfcodealign.models.chat import Chat, open_chat
+from selfcodealign.models.revisions import digest_folder, find_source
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import BatchPlan, plan_batches
 from selfcodealign.training.conversations import Conversations, load_conversations
@@ -23,10 +24,8 @@ from selfcodealign.training.output import CHECKPOINTS, STOP, find_checkpoint, fi
 from selfcodealign.training.report import write_report
 from selfcodealign.training.weights import (
     choose_adapters,
-    identify_model,
     load_model,
     load_tokenizer,
-    locate_model,
     save_model,
 )
 
@@ -45,9 +44,9 @@ def train_here(
     device = _choose_device(settings)
     _check_reporters(settings)
     with quiet():
-        location = locate_model(model)
+        location, folder = find_source(model, None)
         conversations = load_conversations(dataset)
-        identity = _identify(conversations, model, location, settings, processes)
+        identity = _identify(conversations, model, folder, settings, processes)
         if rank == 0:
             open_output(out, identity, fresh=fresh)
         done = find_result(out)
@@ -100,7 +99,7 @@ def _check_reporters(settings: TrainSettings) -> None:
 
 
 def _identify(
-    conversations: Conversations, model: str, location: str, settings: TrainSettings, processes: int
+    conversations: Conversations, model: str, folder: Path | None, settings: TrainSettings, processes: int
 ) -> dict[str, Any]:
     """What makes two trainings the same; settings that only change the speed are left out."""
     deciding = {
@@ -114,7 +113,7 @@ def _identify(
     return {
         "dataset": conversations.digest,
         "model": model,
-        "weights": identify_model(location),
+        "weights": digest_folder(folder) if folder else model,
         **deciding,
         **split,
     }

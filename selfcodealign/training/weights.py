@@ -1,11 +1,9 @@
-"""The base model: found, loaded for training, and saved again as a folder that anything can load."""
+"""The base model: loaded for training, and saved again as a folder that anything can load."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +12,6 @@ import torch
 from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.attention import attend_rows_apart
-
-#: Larger weight files are known by size, head and tail instead of by all their bytes.
-_WHOLE_BYTES = 64 << 20
-_PART_BYTES = 1 << 20
-
-
-def locate_model(name: str) -> str:
-    """A folder or hub name for `name`; "embedded" is the small model in the package. Raises `ModelError`."""
-    if name == "embedded":
-        folder = Path(str(resources.files("selfcodealign") / "embedded"))
-        if not (folder / "config.json").is_file():
-            raise ModelError("the embedded model is not in this installation: name a model with --model")
-        return str(folder)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{name} is no model folder: it has no config.json")
-        return str(path)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"no model folder at {name}")
-    return name
-
-
-def identify_model(location: str) -> str:
-    """Names the content of a local model folder; a hub name stands for itself."""
-    folder = Path(location)
-    if not folder.is_dir():
-        return location
-    state = hashlib.blake2b(digest_size=8)
-    for file in sorted(folder.glob("*")):
-        if file.suffix not in (".json", ".safetensors", ".bin", ".model") or file.name.startswith("train"):
-            continue
-        size = file.stat().st_size
-        state.update(f"{file.name} {size} ".encode())
-        with file.open("rb") as stream:
-            if size <= _WHOLE_BYTES:
-                state.update(stream.read())
-            else:
-                state.update(stream.read(_PART_BYTES))
-                stream.seek(-_PART_BYTES, 2)
-                state.update(stream.read())
-    return state.hexdigest()
 
 
 def load_tokenizer(location: str) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import selfcodealign
 from selfcodealign import run_recipe
 from tests.support.command_line import call
 from tests.support.journey import scripted_model, small_recipe, write_sources
@@ -22,6 +24,12 @@ def test_every_command_has_help_that_shows_how(command: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
     assert command == "doctor" or f"selfcodealign {command} " in done.stdout.replace("Usage: ", "")
+
+
+def test_the_version_is_said_once() -> None:
+    """The package, its metadata and the command line name the same version."""
+    done = call("--version")
+    assert done.stdout.strip() == selfcodealign.__version__ == version("selfcodealign")
 
 
 def test_importing_is_silent_and_brings_no_heavy_library() -> None:

@@ -179,8 +179,9 @@ def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], t
     from trl import GRPOConfig
 
     from selfcodealign.models.chat import open_chat
+    from selfcodealign.models.revisions import find_source
     from selfcodealign.training.loop import quiet
-    from selfcodealign.training.weights import load_model, locate_model
+    from selfcodealign.training.weights import load_model
 
     rewarded: list[float] = []
     reward_tests = documented["reward_tests"]
@@ -193,7 +194,7 @@ def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], t
 
     export(run, "rl", tmp_path / "tasks.parquet")
     base = tmp_path / "base"
-    embedded = locate_model("embedded")
+    embedded, _ = find_source("embedded", None)
     with quiet():
         load_model(embedded, TrainSettings(), "cpu")[0].save_pretrained(base)
         open_chat(AutoTokenizer.from_pretrained(embedded), "plain").tokenizer.save_pretrained(base)

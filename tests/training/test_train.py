@@ -266,7 +266,7 @@ def test_what_cannot_be_had_is_refused(tiny_base: Path, dataset: Path, tmp_path:
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="torch sees no GPU"):
             train(dataset, str(tiny_base), out, FAST.model_copy(update={"device": "cuda"}))
-    with pytest.raises(ModelError, match="no model folder at"):
+    with pytest.raises(ModelError, match="there is no folder"):
         train(dataset, str(tmp_path / "absent"), out, FAST)
     with pytest.raises(ModelError, match=r"has no config\.json"):
         train(dataset, str(tmp_path), out, FAST)
