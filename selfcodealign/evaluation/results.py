@@ -97,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step; make its folder. Raises `RunFolderError` when it cannot be written."""
-    # Imported late: it imports libraries that judging does not need.
+    # Imported on first use: it imports libraries that judging does not need.
     from selfcodealign.run_folder import folder as run_folder
 
     try:

@@ -105,7 +105,9 @@ class _Search:
                 continue
             for kept in (True, False):
                 files = [file for file, is_kept in self.files[name] if is_kept == kept]
-                table = self.connection.execute(f"SELECT * FROM read_parquet(?) WHERE {field} = ?", [files, full_id])
+                # By name, because files of an earlier release have another name for the mutation score.
+                query = f"SELECT * FROM read_parquet(?, union_by_name=true) WHERE {field} = ?"
+                table = self.connection.execute(query, [files, full_id])
                 columns = [column[0] for column in table.description or []]
                 for values in table.fetchall():
                     row = dict(zip(columns, values, strict=True)) | {"stage": name, "kept": kept}
@@ -147,8 +149,8 @@ def _tell_instruction(instruction_id: str | None, rows: list[dict[str, Any]]) ->
 
 def _verdict(row: dict[str, Any]) -> str:
     place = f" in line {row['line']}" if (row.get("line") or -1) > 0 else ""
-    score = row.get("mutation_score", row.get("test_strength"))  # the column's name in the release before
-    killed = f", tests kill {score:.0%} of mutants" if score is not None and score == score else ""
+    scores = (row.get("mutation_score"), row.get("test_strength"))  # the second is the earlier name
+    killed = "".join(f", tests kill {score:.0%} of mutants" for score in scores if score is not None and score == score)
     message = f": {row['error_type']} {row['message']}".rstrip() if row.get("error_type") or row.get("message") else ""
     return f"{row['status']}{place}{message} ({row['seconds']:.3f} s{killed})"
 

@@ -1,4 +1,4 @@
-"""Expected values: the same from one process and from several, and none that nobody needs."""
+"""Expected values: the same from one process and from several, and none that no answer needs."""
 
 from __future__ import annotations
 
