@@ -9,7 +9,7 @@ A stage of your own may add a type: a frozen dataclass that extends one of these
 Rows only grow. A stage reads the row it is given and returns grown copies of it; no field is ever changed, so any
 line of any file of a run tells its whole story. A row's id is the hash of what made it: its content or its parent's
 id, the settings of the stage that change the result, and its number among its siblings. Random draws come from the
-id alone, so a row draws the same dice in any order and on any machine.
+id alone, so a row's draws are the same in any order and on any machine.
 """
 
 from __future__ import annotations

@@ -272,7 +272,7 @@ class EvaluateSettings(Section):
     max_tokens: int = Field(1024, ge=1)
     k: list[int] = Field(default=[1], min_length=1, description="which pass@k")
     few_shot: str = Field("python", description="whose worked example few-shot prompts show")
-    limit: int | None = Field(None, ge=1, description="only the first so many tasks of each benchmark")
+    limit: int | None = Field(None, ge=1, description="evaluate only this many tasks of each benchmark")
 
 
 #: From source code to a data set.

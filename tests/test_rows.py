@@ -1,4 +1,4 @@
-"""Rows only grow, ids name what made a row, dice come from ids."""
+"""Rows only grow, ids name what made a row, seeds come from ids."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Benchmarks: one file each, behind one small protocol.
 
     problems(rows)  the tasks of a problem file
-    prompt(problem, mode)  what a model is asked
-    program(problem, codes)  what runs in the sandbox to judge answers, and `outcomes` to read its verdict
+    prompt(problem, mode)  the prompt for a model
+    program(problem, codes)  the program that judges answers in the sandbox; `outcomes` reads its verdict
 
 A task's values are by score name, because one execution can serve several scores: the base and the extra tests of
-HumanEval+ are run together and reported as `humaneval` and `humaneval+`.
+HumanEval+ run together and are reported as `humaneval` and `humaneval+`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from selfcodealign.benchmarks.problem_files import Row, Source
     from selfcodealign.sandbox import Program, Verdict
 
-#: How a model is asked: continue the prompt; continue after one worked example; answer in a chat.
+#: Prompting mode: continue the prompt; continue after one worked example; answer in a chat.
 Mode = Literal["completion", "few-shot", "chat"]
 MODES: tuple[Mode, ...] = ("completion", "few-shot", "chat")
 
@@ -28,9 +28,9 @@ MODES: tuple[Mode, ...] = ("completion", "few-shot", "chat")
 class Problem:
     """One task.
 
-    `prompt` is what a base model continues ("" where the benchmark has no such text), `instruction` the task as said
-    to a tuned model, `response_prefix` how its answer is begun for it. `reference` is a complete solution known to be
-    right ("" where the data hold none). `group` is the part of the benchmark the task belongs to (library, difficulty).
+    `prompt` is the text that a base model continues ("" where the benchmark has none), `instruction` the task for a
+    tuned model, `response_prefix` the given beginning of its answer. `reference` is a complete solution known to be
+    right ("" where the data has none). `group` is the task's part of the benchmark (library, difficulty).
     """
 
     task_id: str
@@ -44,7 +44,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked: `text` to continue or to answer, how the answer begins, and the strings that end it."""
+    """A prompt: `text` to continue or to answer, the beginning of the answer, and the stop strings."""
 
     text: str
     response_prefix: str = ""
@@ -53,7 +53,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """How one suite of a task's tests went: "pass", "fail" or "timeout", the first failing test, what was seen."""
+    """The result of one suite of a task's tests: "pass", "fail" or "timeout", the first failing test, a message."""
 
     status: str
     index: int = -1
@@ -62,11 +62,11 @@ class Suite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What is known of one answer.
+    """The outcome of one answer.
 
-    `status` is "passed", or why not ("failed", "error", "timeout", …); "not_judged" means that the machine, not the
-    answer, is at fault (a library the benchmark needs is missing, its own solution does not run): such an answer
-    counts neither way, and `values` is empty. `values` are in 0..1 by score name.
+    `status` is "passed", or the reason why not ("failed", "error", "timeout", …); "not_judged" means that the machine,
+    not the answer, is at fault (a required library is missing, the reference solution does not run): such an answer
+    does not count, and `values` is empty. `values` are in 0..1 by score name.
     """
 
     status: str
@@ -77,7 +77,7 @@ class Outcome:
 
 
 def not_judged(detail: str) -> Outcome:
-    """An outcome that says nothing about the answer, because the benchmark could not be run here."""
+    """Return the outcome of an answer that could not be judged on this machine."""
     return Outcome(status="not_judged", detail=detail)
 
 
@@ -85,18 +85,18 @@ P = TypeVar("P", bound=Problem)
 
 
 class Benchmark(ABC, Generic[P]):
-    """A benchmark. Instances hold no state besides what names them."""
+    """A benchmark. Instances hold no state except their names."""
 
     name: str
-    #: Where the problems are and which versions of them are known.
+    #: Location and known versions of the problems.
     source: Source
-    #: The scores it yields, in the order of a table.
+    #: The names of its scores, in the order of the table.
     scores: tuple[str, ...]
-    #: Answers of one task that one program judges together.
+    #: Number of answers to one task that one program judges.
     answers_per_program: ClassVar[int] = 1
-    #: Which fenced block counts when none defines the entry point.
+    #: The fenced block to take when none defines the entry point.
     pick: ClassVar[Literal["first", "last"]] = "first"
-    #: Ends a base model's completion: it starts something new.
+    #: Stop strings of a base model's completion: the start of new code.
     completion_stop: ClassVar[tuple[str, ...]] = (
         "\ndef ",
         "\nclass ",
@@ -110,10 +110,10 @@ class Benchmark(ABC, Generic[P]):
 
     @abstractmethod
     def problems(self, rows: Sequence[Row]) -> list[P]:
-        """The tasks in the rows of a problem file. Raises `BenchmarkError` for rows of another format."""
+        """Read the tasks from the rows of a problem file. Raises `BenchmarkError` for rows of another format."""
 
     def prompt(self, problem: P, mode: Mode) -> Prompt:
-        """What the model is asked. Raises `BenchmarkError` where the benchmark has no text to continue."""
+        """Return the prompt. Raises `BenchmarkError` where the benchmark has no text to continue."""
         if mode == "completion":
             if not problem.prompt:
                 from selfcodealign.errors import BenchmarkError
@@ -127,27 +127,27 @@ class Benchmark(ABC, Generic[P]):
         return Prompt(problem.instruction, problem.response_prefix, ("\n```\n",))
 
     def solution(self, problem: P, text: str) -> str:
-        """The whole solution from a model's raw answer (with the prompt's response prefix in front of it)."""
+        """Return the whole solution from a model's raw answer (which starts with the prompt's response prefix)."""
         from selfcodealign.benchmarks.answers import extract_code
 
         return self.join(problem, extract_code(text, problem.entry_point, self.pick))
 
     def join(self, problem: P, code: str) -> str:
-        """The whole solution from the code of an answer, which may lack the prompt's imports and helpers."""
+        """Return the whole solution from the code of an answer, which may lack the prompt's imports and helpers."""
         return code
 
     def answers_at_once(self, problem: P) -> int:
-        """How many answers to this task one program judges."""
+        """Return the number of answers to this task that one program judges."""
         return self.answers_per_program
 
     def weight(self, problem: P) -> float:
-        """A guess of how long judging takes, in no unit: heavy tasks go first, or one core would wait for the last."""
+        """Estimate the relative time of judging: heavy tasks run first, so that no core waits for them at the end."""
         return 0.0
 
     @abstractmethod
     def program(self, problem: P, codes: Sequence[str]) -> Program:
-        """What runs in the sandbox to judge these solutions (at most `answers_at_once`)."""
+        """Return the sandbox program that judges these solutions (at most `answers_at_once`)."""
 
     @abstractmethod
     def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:
-        """What the verdict on `program` says about each of its `count` solutions."""
+        """Return the outcome of each of the `count` solutions, from the verdict on `program`."""

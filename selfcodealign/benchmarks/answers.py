@@ -1,4 +1,4 @@
-"""From what a model wrote to code: thinking left out, fenced blocks found, the prompt put back where it is missing."""
+"""Extracts code from model output: removes reasoning, finds fenced blocks, adds the prompt where it is missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THINKING_START = re.compile(r"<(?:think|thinking|thought|reasoning)>.*\Z", re.D
 
 
 def strip_thinking(text: str) -> str:
-    """Leave out reasoning blocks: closed ones, one the chat template had opened, and one that never ended.
+    """Remove reasoning blocks: closed ones, one that the chat template opened, and one that never ended.
 
     >>> strip_thinking("<think>2 + 2?</think>4"), strip_thinking("let me see</think>4"), strip_thinking("<think>hm")
     ('4', '4', '')
@@ -26,12 +26,12 @@ def strip_thinking(text: str) -> str:
 
 
 def extract_code(text: str, entry_point: str = "", pick: Literal["first", "last"] = "first") -> str:
-    """The code of a model's answer.
+    """Return the code of a model's answer.
 
     Of several Python blocks the last one that defines `entry_point` counts (a corrected version comes later), else
-    the first or last, as `pick` says. An answer without a fence is code itself, or prose around it: then the longest
-    run of lines from an import, a decorator or a definition on that parses is taken, and failing that the whole text,
-    so that it fails as what it is.
+    the first or last, by `pick`. An answer without a fence is code, or code within prose: then the longest run of
+    lines that parses and starts with an import, a decorator or a definition is taken, else the whole text, which then
+    fails.
     """
     text = strip_thinking(text)
     blocks = find_blocks(text)
@@ -52,11 +52,11 @@ def defines(code: str, name: str) -> bool:
 
 
 def complete(prompt: str, code: str) -> str:
-    """A whole solution from a prompt (imports, helpers, a signature with its docstring) and the code of an answer.
+    """Join a prompt (imports, helpers, a signature with its docstring) and the code of an answer to a whole solution.
 
-    Code that continues the prompt or defines everything anew is put behind it, which is what the field's tools do
-    with a `completion`: the definition in the answer replaces the prompt's empty one, and the imports and helpers that
-    answers tend to leave out are there. Code that repeats the prompt is taken as it is.
+    Code that continues the prompt or redefines its function is appended to it, as other tools do with a `completion`:
+    the definition in the answer replaces the prompt's empty one, and the imports and helpers that answers often omit
+    are present. Code that repeats the prompt is returned unchanged.
     """
     if code.lstrip("\n").startswith(prompt.strip("\n")):
         return code
@@ -75,7 +75,7 @@ def _parses(code: str) -> bool:
 def _find_code(text: str) -> str:
     lines = text.split("\n")
     for start in _starts(lines):
-        # From the end backwards: prose after the code is cut off, never code.
+        # From the end backwards, so that only prose after the code is cut off.
         for end in range(len(lines), start, -1):
             candidate = "\n".join(lines[start:end])
             if candidate.strip() and _parses(candidate):

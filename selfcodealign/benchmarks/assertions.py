@@ -1,4 +1,4 @@
-"""Benchmarks whose tests are assertions in Python: run behind the solution, all have to hold."""
+"""Benchmarks whose tests are Python assertions: they run after the solution, and all must hold."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from selfcodealign.benchmarks import Outcome, Problem, not_judged
 if TYPE_CHECKING:
     from selfcodealign.sandbox import Program, Verdict
 
-#: What a solution and its tests may take together, where the benchmark does not say.
+#: Time limit of a solution with its tests, where the benchmark sets none.
 SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssertionProblem(Problem):
-    """A task judged by `tests`, code that runs behind the solution; `libraries` are modules it cannot do without."""
+    """A task judged by `tests`, code that runs after the solution; `libraries` are the modules that it requires."""
 
     tests: str
     libraries: tuple[str, ...] = ()
 
 
 def assertion_program(problem: AssertionProblem, codes: Sequence[str], seconds: float = SECONDS) -> Program:
-    """The solution and the tests; only one solution at a time."""
+    """Return the program that runs the tests on a solution; `codes` holds one solution."""
     from selfcodealign.sandbox import Limits, Program
 
     (code,) = codes
-    # `inspect.getsource` finds an answer's text as if it were a file, which some tests look at.
+    # `inspect.getsource`, which some tests use, then finds an answer's text as if it were a file.
     tests = (
         f"import linecache as __linecache\n__lines = {code!r}.splitlines(True)\n"
         f"for __name in ('<response>', 'solution.py'): __linecache.cache[__name] = (1, None, __lines, __name)\n"
@@ -45,14 +45,14 @@ def assertion_program(problem: AssertionProblem, codes: Sequence[str], seconds: 
 
 
 def fence(code: str) -> str:
-    """Code as a Markdown block that stays whole, also where the code holds fences of its own (in a docstring)."""
+    """Return code as one Markdown block, also where the code contains fences (in a docstring)."""
     longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
     mark = "`" * (longest + 1)
     return f"{mark}python\n{code}\n{mark}\n"
 
 
 def assertion_outcome(score: str, verdict: Verdict, problem: AssertionProblem) -> list[Outcome]:
-    """Pass or fail in one score; what the machine lacks or forbids is not the answer's fault."""
+    """Return pass or fail in one score; what the machine lacks or forbids is not the answer's fault."""
     if not verdict.passed:
         reason = missing_library(problem.libraries)
         if "inspect.stack" in problem.tests + problem.reference and "not available in the sandbox" in verdict.message:
@@ -67,7 +67,7 @@ def assertion_outcome(score: str, verdict: Verdict, problem: AssertionProblem) -
 
 
 def missing_library(libraries: Sequence[str]) -> str:
-    """Says which library a benchmark needs and this interpreter lacks; "" when all are there."""
+    """Name a library that the benchmark requires and this interpreter lacks; "" when all are installed."""
     for name in libraries:
         if name not in sys.modules and find_spec(name) is None:
             return f"the benchmark needs the library {name}, which is not installed here"
@@ -75,7 +75,7 @@ def missing_library(libraries: Sequence[str]) -> str:
 
 
 def imported_modules(code: str) -> tuple[str, ...]:
-    """The top-level names of all modules that a text of code imports, also in the texts of code inside it."""
+    """Return the top-level names of all modules that code imports, also in code inside its string constants."""
     names: set[str] = set()
     try:
         tree = ast.parse(code)

@@ -1,7 +1,7 @@
 """CanItEdit (Cassano et al. 2023, arXiv 2312.12450): change a program as an instruction says.
 
-Every problem is asked twice, with a descriptive and with a lazy instruction, and each kind is a score of its own. An
-answer is the whole changed program; the hidden tests run behind it.
+Every problem is asked twice, with a descriptive and with a lazy instruction, and each kind has its own score. An
+answer is the whole changed program; the hidden tests run after it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECONDS = 30.0
 
 
 class CanItEdit(Benchmark[AssertionProblem]):
-    """Both kinds of instructions of one file; `group` is the kind."""
+    """Both kinds of instructions from one file; `group` is the kind."""
 
     name = "canitedit"
     source = Source(hub="nuprl/CanItEdit", versions={"1517f71207d8624ece2c56e2e4aba21d": "CanItEdit, 105 problems"})

@@ -33,7 +33,7 @@ BENCHMARKS: dict[str, Callable[[], Benchmark[Any]]] = {
 
 
 def find_benchmark(name: str) -> Benchmark[Any]:
-    """The benchmark of this name. Raises `BenchmarkError` naming the closest one."""
+    """Return the benchmark of this name. Raises `BenchmarkError` naming the closest one."""
     if name not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
         raise BenchmarkError(f'no benchmark "{name}"{did_you_mean(name, BENCHMARKS)} (known: {known})')

@@ -1,7 +1,7 @@
 """ClassEval (Du et al. 2023, arXiv 2308.01861): a whole class from its skeleton, judged by unit tests.
 
-Two scores: `classeval` wants every test class to pass ("class success"), `classeval-methods` is the share of test
-classes that pass (ClassEval reports the mean over all test classes of all tasks; here each task weighs the same).
+Two scores: `classeval` requires every test class to pass ("class success"), `classeval-methods` is the share of test
+classes that pass (ClassEval reports the mean over all test classes of all tasks; here each task has the same weight).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __judge__()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassProblem(Problem):
-    """A task judged by the `unittest` classes that `tests` defines; `imports` are what the skeleton imports."""
+    """A task judged by the `unittest` classes that `tests` defines; `imports` are the skeleton's imports."""
 
     tests: str
     imports: str

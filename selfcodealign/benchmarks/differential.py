@@ -1,7 +1,7 @@
-"""Benchmarks that judge by calling a function: their programs for the sandbox, and how to read what comes back.
+"""Benchmarks that judge by calling a function: their sandbox programs, and the reading of the reports.
 
-Expected values are not stored in these benchmarks: they come from running the reference solution on the same inputs,
-in the same program, only as far as an answer gets. The judge itself is `selfcodealign.benchmarks.inside`.
+These benchmarks do not store expected values: the reference solution computes them from the same inputs, in the same
+program, only as far as an answer gets. The judge is `selfcodealign.benchmarks.inside`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class CallProblem(Problem):
     """A task judged by calls of `entry_point`.
 
     `suites` holds the calls of each suite: lists of arguments, or texts of arguments where `written`. `expected` holds
-    the values where there is no `reference` to compute them. `floor` and `total` limit a call and a suite, in seconds.
-    `rule` and `oracle` name the comparison (`inside.oracles.find_check`); `shown` is the suites' calls as the problem
-    file has them, for reports.
+    the values where no `reference` computes them. `floor` and `total` limit a call and a suite, in seconds.
+    `rule` and `oracle` name the comparison (`inside.oracles.find_check`); `shown` holds the suites' calls as in the
+    problem file, for reports.
     """
 
     suites: Mapping[str, Sequence[Any]]
@@ -44,12 +44,12 @@ class CallProblem(Problem):
 
 
 def pack_task(problem: CallProblem) -> bytes:
-    """A task as `inside.calls.Task` reads it: a pickle of plain builtins, the suites pickled once more."""
+    """Pack a task for `inside.task.Task`: a pickle of plain builtins, with the suites pickled inside it."""
     return pickle.dumps(
         {
             "entry_point": problem.entry_point,
             "reference": problem.reference,
-            # Bytes, because every process that needs the arguments unpickles a copy of its own.
+            # Bytes, because every process that uses the arguments unpickles its own copy.
             "suites": pickle.dumps({name: list(calls) for name, calls in problem.suites.items()}),
             "expected": {name: list(values) for name, values in (problem.expected or {}).items()},
             "rule": problem.rule,
@@ -64,9 +64,9 @@ def pack_task(problem: CallProblem) -> bytes:
 
 
 class DifferentialBenchmark(Benchmark[P]):
-    """Judges by calls; subclasses say what their scores are made of.
+    """Judges by calls; subclasses compute their scores from the suites.
 
-    Tasks that come with assertions instead (the original files of HumanEval and MBPP) are judged by those.
+    Tasks that have assertions instead (the original files of HumanEval and MBPP) are judged by those.
     """
 
     answers_per_program = 8
@@ -75,7 +75,7 @@ class DifferentialBenchmark(Benchmark[P]):
         return 1 if isinstance(problem, AssertionProblem) else self.answers_per_program
 
     def weight(self, problem: P) -> float:
-        """The largest whole number among the arguments: what takes long here mostly counts up to one."""
+        """Return the largest integer argument: slow tasks mostly count up to one."""
         if not isinstance(problem, CallProblem):
             return 0.0
         arguments = (one for calls in problem.suites.values() for call in calls for one in call)
@@ -85,7 +85,7 @@ class DifferentialBenchmark(Benchmark[P]):
         if isinstance(problem, AssertionProblem):
             return assertion_program(problem, codes)
         assert isinstance(problem, CallProblem)
-        # The judge keeps the time itself; this is for the case that it cannot. The reference runs once more.
+        # The judge enforces the limits; this one is for the case that it cannot. `+ 1` is the reference's run.
         seconds = 3 * problem.total * len(problem.suites) * (len(codes) + 1) + 30
         return judge_program("calls", {"task": pack_task(problem), "answers": list(codes)}, seconds)
 
@@ -94,16 +94,16 @@ class DifferentialBenchmark(Benchmark[P]):
             return assertion_outcome(self.scores[0], verdict, problem)
         report = read_report(verdict)
         if report is None:
-            return self._brought_down(problem, verdict) if count == 1 else [not_judged(str(verdict.status))] * count
+            return self._failed_judge(problem, verdict) if count == 1 else [not_judged(str(verdict.status))] * count
         if "broken" in report:
             return [not_judged(f"the benchmark's own solution does not run here: {report['broken']}")] * count
         return [self._outcome(suites) for suites in report["answers"]]
 
-    def _brought_down(self, problem: P, verdict: Verdict) -> list[Outcome]:
-        """What to make of a judge that could not finish with a single answer.
+    def _failed_judge(self, problem: P, verdict: Verdict) -> list[Outcome]:
+        """Return the outcome when a judge of a single answer could not finish.
 
-        Beyond the limits of all processes together, or caught at the sandbox's own report: that was the answer (the
-        reference stays far below). Anything else is the machine's fault or ours.
+        When the program exceeded its limits or tampered with the sandbox's report, the answer caused it (the reference
+        stays far below the limits). Anything else is a fault of the machine or of this package.
         """
         detail = f"{verdict.error_type} {verdict.message}".strip()
         if verdict.status not in ("memory", "blocked", "timeout"):
@@ -132,5 +132,5 @@ class DifferentialBenchmark(Benchmark[P]):
         return Outcome(status=status, values=values, detail=detail, suites=suites, seconds=seconds)
 
     def values(self, passed: Mapping[str, bool]) -> Mapping[str, bool]:
-        """The scores of an answer from which suites it passed: by default the one score wants all of them."""
+        """Return the scores of an answer from the suites it passed; by default the one score requires all suites."""
         return {self.scores[0]: all(passed.values())}

@@ -1,7 +1,7 @@
 """DS-1000 (Lai et al. 2022, arXiv 2211.11501), in the simplified format of its authors.
 
 A row's `code_context` defines `test_execution(code)`, which runs the answer in the problem's context and compares the
-results, and for some problems `test_string(code)`, which wants or forbids certain words. Both have to hold.
+results, and for some problems `test_string(code)`, which requires or forbids certain words. Both must hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 if TYPE_CHECKING:
     from selfcodealign.sandbox import Program, Verdict
 
-#: Libraries are imported anew in every test; the authors allow two minutes.
+#: Every test imports its libraries again; the authors allow two minutes.
 SECONDS = 120.0
 _ENDINGS = ("</code>", "# SOLUTION END", "\nEND SOLUTION", "\n### END SOLUTION")
 
@@ -56,7 +56,7 @@ class Ds1000(Benchmark[AssertionProblem]):
         return super().prompt(problem, mode)
 
     def join(self, problem: AssertionProblem, code: str) -> str:
-        """The part that replaces `[insert]`: without the begin marker's echo and whatever follows an end marker."""
+        """Return the part that replaces `[insert]`: without a repeated begin marker or text after an end marker."""
         for ending in _ENDINGS:
             code = code.partition(ending)[0]
         return code.rpartition("# Solution\n")[2]
@@ -65,7 +65,7 @@ class Ds1000(Benchmark[AssertionProblem]):
         from selfcodealign.sandbox import Limits, Program
 
         (code,) = codes
-        # The context executes the answer itself, so the answer goes in as a text.
+        # The context executes the answer, so the program contains the answer as a string.
         response = fence(f"__answer__ = {code!r}\n")
         limits = Limits(seconds=SECONDS)
         return Program(
@@ -77,9 +77,9 @@ class Ds1000(Benchmark[AssertionProblem]):
 
 
 def ask(prompt: str) -> tuple[str, str]:
-    """A problem's text as an instruction and the beginning of the answer, as the paper's evaluation splits it.
+    """Split a problem's text into an instruction and the beginning of the answer, like the paper's evaluation.
 
-    The problem ends with an open answer: code the solution continues. That code begins the model's answer.
+    The problem ends with code that the solution continues. That code begins the model's answer.
     """
     if "# SOLUTION START" in prompt:
         code = prompt.rpartition("# SOLUTION START")[0].strip()

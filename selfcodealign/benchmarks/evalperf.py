@@ -1,11 +1,10 @@
-"""EvalPerf (Liu et al. 2024, arXiv 2408.06450): how fast right answers are.
+"""EvalPerf (Liu et al. 2024, arXiv 2408.06450): the efficiency of correct answers.
 
 A task has a performance-exercising input and reference solutions from slow to fast, each with the share of answers it
-beats. A right answer gets the score of the fastest reference that it is at least as fast as (DPS), and the place of
+beats. A correct answer gets the score of the fastest reference that it is at least as fast as (DPS), and the rank of
 that reference among them (DPS_norm). Two things differ from EvalPerf's own tool: it counts processor instructions,
-which the walls do not let a program do, and here the median processor time of three runs in turn with the references
-is taken; and an answer is right when it gives the fastest reference's value on that input, because the data hold no
-other tests.
+which the walls forbid, so here the median CPU time of three runs, alternating with the references, is taken; and an
+answer is correct when it returns the fastest reference's value on that input, because the data has no other tests.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SUITES = ("performance",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerformanceProblem(CallProblem):
-    """`references` are complete solutions from slow to fast, `ranks` what each is worth (0..100)."""
+    """`references` are complete solutions from slow to fast, `ranks` their scores (0..100)."""
 
     references: tuple[str, ...]
     ranks: tuple[float, ...]
@@ -63,7 +62,7 @@ class EvalPerf(DifferentialBenchmark[PerformanceProblem]):
             shown={"performance": calls[:1]},
             rule="mbpp" if mbpp else "humaneval",
             oracle=row["entry_point"],
-            # A right but slow answer is right; the timing has its own limit.
+            # A slow answer can be correct; the timing has its own limit.
             floor=SECONDS,
             references=tuple(row["reference"]),
             ranks=tuple(row["scores"]),
@@ -91,11 +90,11 @@ class EvalPerf(DifferentialBenchmark[PerformanceProblem]):
 
 
 def rank(problem: PerformanceProblem, measured: Mapping[str, Any]) -> dict[str, float]:
-    """DPS and DPS_norm (0..1) of a right answer from its cost and the references' costs; nothing for a wrong one."""
+    """Return DPS and DPS_norm (0..1) of a correct answer from the costs; nothing for a wrong one."""
     if "cost" not in measured:
         return {}
     count = len(problem.ranks)
-    # From the fastest reference back: the first one that the answer is at least as fast as.
+    # From the fastest reference on: the first one that the answer is at least as fast as.
     for place in reversed(range(count)):
         if measured["cost"] <= measured["costs"][place]:
             return {"evalperf-dps": problem.ranks[place] / 100, "evalperf-dps-norm": (place + 1) / count}

@@ -1,7 +1,7 @@
-"""EvoEval (Xia et al. 2024, arXiv 2403.19114): seven sets grown from HumanEval.
+"""EvoEval (Xia et al. 2024, arXiv 2403.19114): seven sets derived from HumanEval.
 
-Five sets give their calls as texts of arguments; `verbose` and `concise` reword HumanEval+ and have its inputs. The
-reference is `prompt + "\\n" + canonical_solution`.
+Five sets store their calls as source text of arguments; `verbose` and `concise` reword HumanEval+ and use its inputs.
+The reference is `prompt + "\\n" + canonical_solution`.
 """
 
 from __future__ import annotations

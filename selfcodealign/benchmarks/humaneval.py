@@ -1,8 +1,8 @@
 """HumanEval (Chen et al. 2021, arXiv 2107.03374) and HumanEval+ (Liu et al. 2023, arXiv 2305.01210).
 
 Two formats are read: EvalPlus's release file (inputs, compared with the reference's values) and OpenAI's own (a `test`
-that defines `check(candidate)`). HumanEval+ is reported as EvalPlus does: `humaneval` is the base inputs,
-`humaneval+` wants the base inputs and the extra ones.
+that defines `check(candidate)`). HumanEval+ is reported as EvalPlus does: `humaneval` uses the base
+inputs, `humaneval+` requires the base inputs and the extra ones.
 """
 
 from __future__ import annotations
@@ -66,5 +66,5 @@ class HumanEval(DifferentialBenchmark[Problem]):
 
 
 def ask(prompt: str) -> str:
-    """The task as the paper's evaluation puts it to a tuned model."""
+    """Return the instruction for a tuned model, in the wording of the paper's evaluation."""
     return f"Write a Python function to solve the following task:\n```python\n{prompt.strip()}\n```"

@@ -2,7 +2,7 @@
 
 Two formats are read: the hub's `code_generation_lite` (`public_test_cases`, `private_test_cases`, the latter packed),
 and the one-field packing (`test`) of SandboxFusion's samples. Packed tests are pickles; only texts and containers are
-taken from them, never objects. Every test has to be right, within six seconds each, as in LiveCodeBench's runner.
+read from them, never objects. Every test must pass within six seconds, as in LiveCodeBench's runner.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ScriptProblem(Problem):
 
 
 class LiveCodeBench(DifferentialBenchmark[Problem]):
-    """Both kinds of problems of one file; `group` is the difficulty."""
+    """Both kinds of problems from one file; `group` is the difficulty."""
 
     name = "livecodebench"
     source = Source(
@@ -116,7 +116,7 @@ def _make(task_id: str, question: str, starter: str, difficulty: str, tests: dic
 
 
 def _ask(question: str, starter: str) -> str:
-    """The question in LiveCodeBench's own words for chat models."""
+    """Return the question in LiveCodeBench's wording for chat models."""
     words, code = (_WITH_STARTER, starter) if starter else (_WITHOUT_STARTER, "# YOUR CODE HERE")
     form = f"{words}\n```python\n{code}\n```"
     return (
@@ -125,7 +125,7 @@ def _ask(question: str, starter: str) -> str:
 
 
 class _Texts(pickle.Unpickler):
-    """Unpickles texts, numbers and containers; whatever names a class or function is refused."""
+    """Unpickles texts, numbers and containers; refuses every class and function."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it names {module}.{name}")

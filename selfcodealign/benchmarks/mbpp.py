@@ -1,9 +1,9 @@
 """MBPP (Austin et al. 2021, arXiv 2108.07732) and MBPP+ (Liu et al. 2023, arXiv 2305.01210).
 
 Three formats are read: EvalPlus's release file (inputs, compared with the reference's values), and Google's full and
-sanitized files (`test_list` of assertions). MBPP+ is reported as EvalPlus does: `mbpp` is the base inputs, `mbpp+`
-wants the base inputs and the extra ones. The assertions of the original files are another check than EvalPlus's base
-inputs and disagree with it on some answers.
+sanitized files (`test_list` of assertions). MBPP+ is reported as EvalPlus does: `mbpp` uses the base inputs, `mbpp+`
+requires the base inputs and the extra ones. The assertions of the original files differ from EvalPlus's base inputs,
+and so do their verdicts on some answers.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _set_or_empty(item: Any) -> Any:
     return set(item) if isinstance(item, list) and item else {}
 
 
-# JSON has no tuples, sets or complex numbers: how the arguments of these tasks have to look (facts of EvalPlus's
+# JSON has no tuples, sets or complex numbers: these conversions give the arguments their types (facts of EvalPlus's
 # loader, evalplus/data/mbpp.py; checked by running every reference).
 _SHAPES: list[tuple[tuple[int, ...], Callable[[Arguments], Arguments]]] = [
     (
@@ -82,7 +82,7 @@ _SHAPE_OF = {number: shape for numbers, shape in _SHAPES for number in numbers}
 
 
 def shape_calls(task_id: str, calls: Sequence[Arguments]) -> list[Arguments]:
-    """The calls of an MBPP+ task with their arguments' true types, from what its JSON holds."""
+    """Return the calls of an MBPP+ task with their arguments' original types, from its JSON."""
     shape = _SHAPE_OF.get(int(task_id.rpartition("/")[2]))
     return [list(call) if shape is None else shape(list(call)) for call in calls]
 
@@ -131,7 +131,7 @@ class Mbpp(DifferentialBenchmark[Problem]):
             prompt=f'"""\n{wording}\n{first}\n"""\n',
             instruction=ask(wording, first),
             reference=row["code"].replace("\r\n", "\n"),
-            # The set-up of two tasks needs classes that only the solution defines, so it comes after it.
+            # The set-up of two tasks uses classes that only the solution defines, so it runs after the solution.
             tests="\n".join([*setup, *row["test_list"]]).replace("\r\n", "\n") + "\n",
         )
 
@@ -144,7 +144,7 @@ class Mbpp(DifferentialBenchmark[Problem]):
 
 
 def ask(wording: str, assertion: str) -> str:
-    """The task as the paper's evaluation puts it to a tuned model: the wording and one assertion."""
+    """Return the instruction for a tuned model, as in the paper's evaluation: the wording and one assertion."""
     wording = wording.strip()
     stop = "" if wording.endswith(".") else "."
     return f"{wording}{stop}\n\nYour code should pass the following assertion:\n```python\n{assertion.strip()}\n```"

@@ -1,4 +1,4 @@
-"""Where problems come from: a local file, a release page or the hub; which version it is, told by its hash."""
+"""Reads problems from a local file, a release page or the hub; identifies their version by hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from selfcodealign.errors import BenchmarkError, SourceError, reason_of
 from selfcodealign.files import decode, parse_json, parse_json_lines, read_bytes
 
-#: One problem as the benchmark's authors wrote it: their field names, JSON values.
+#: One problem in the format of the benchmark's authors: their field names, JSON values.
 Row = dict[str, Any]
 
 _ONE_PER_PROBLEM = "it should hold one JSON object per problem"
@@ -22,11 +22,11 @@ _ONE_PER_PROBLEM = "it should hold one JSON object per problem"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a benchmark's problems are published.
+    """The place where a benchmark's problems are published.
 
     One of `packaged` (a file in this package), `url` (a release file) or `hub` (a data set's name, with `config`,
-    `split` and, where the data are plain files, their `files`). `versions` maps the md5 of the
-    unpacked file to the version's name.
+    `split` and, where the data is in plain files, their `files`). `versions` maps the md5 of the unpacked file to the
+    version's name.
     """
 
     packaged: str = ""
@@ -48,9 +48,9 @@ class ProblemFile:
 
 
 def load_rows(name: str, source: Source, path: Path | None) -> ProblemFile:
-    """Read the problems of benchmark `name` from `path`, or from where they are published.
+    """Read the problems of benchmark `name` from `path`, or from their published place.
 
-    Raises `BenchmarkError` when the file cannot be read, or nothing can be fetched: the message then names --problems.
+    Raises `BenchmarkError` when the file cannot be read or fetched; the message names --problems.
     """
     if path is not None:
         return _read_local(source, path)
@@ -96,12 +96,12 @@ def _read_parquet(path: Path) -> ProblemFile:
 
 
 def cache_folder() -> Path:
-    """Where fetched problem files are kept: $XDG_CACHE_HOME/selfcodealign/benchmarks, by default below ~/.cache."""
+    """Return the folder of fetched problem files: $XDG_CACHE_HOME/selfcodealign/benchmarks, or below ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfcodealign" / "benchmarks"
 
 
 def _download(name: str, url: str) -> Path:
-    """Fetch a release file once; it is named by its address, so a new release is a new file."""
+    """Fetch a release file once; its name comes from its address, so a new release is a new file."""
     parts = url.rsplit("/", 2)
     path = cache_folder() / f"{parts[1]}-{parts[2]}"
     if path.exists():
@@ -115,7 +115,7 @@ def _download(name: str, url: str) -> Path:
             response.raise_for_status()
             for piece in response.iter_bytes():
                 file.write(piece)
-        # Renamed only when whole, so an interrupted download is never taken for the data.
+        # Renamed only when complete, so an interrupted download is never used.
         part.rename(path)
     except (httpx.HTTPError, OSError) as error:
         raise BenchmarkError(_unreachable(name, url, reason_of(error))) from None
@@ -148,7 +148,7 @@ def _unreachable(name: str, place: str, reason: str) -> str:
 
 
 def check_fields(name: str, row: Row, fields: tuple[str, ...]) -> None:
-    """Raise `BenchmarkError` when a row lacks one of these fields: it is another benchmark's file."""
+    """Raise `BenchmarkError` when a row lacks one of these fields: the file belongs to another benchmark."""
     missing = [field for field in fields if field not in row]
     if missing:
         shown = ", ".join(sorted(row)[:8])

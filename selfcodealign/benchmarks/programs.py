@@ -1,4 +1,4 @@
-"""The sandbox program that carries the judge: its data come on standard input, its report goes out as a record."""
+"""The sandbox program that runs the judge: its data arrives on standard input, its report leaves as a record."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from selfcodealign.sandbox import Limits, Program
 if TYPE_CHECKING:
     from selfcodealign.sandbox import Verdict
 
-#: What the sandbox's servers load beforehand. Programs know it as `benchmark_judge`, because the sandbox hides the
-#: project's own modules from them; naming it all the same sends a program to a server that has loaded it.
+#: The module that the sandbox's servers load in advance. Programs import it as `benchmark_judge`, because the sandbox
+#: hides the project's modules from them; mentioning its name sends a program to a server that has loaded it.
 JUDGE_MODULE = "selfcodealign.benchmarks.inside.session"
-#: What those servers must be able to read: the judge and what it imports.
+#: The folder that those servers must be able to read: the judge and its imports.
 JUDGE_FOLDER = str(Path(__file__).resolve().parent)
 _RESPONSE = f"""
 if False:
@@ -27,14 +27,14 @@ _TESTS = "run_session(__record__)\n"
 
 
 def judge_program(kind: str, data: Mapping[str, Any], seconds: float) -> Program:
-    """A program whose judge does `kind` of work on `data` (plain builtins) within `seconds`."""
+    """Return a program whose judge does work of this `kind` on `data` (plain builtins) within `seconds`."""
     packed = base64.b64encode(pickle.dumps((kind, dict(data)))).decode("ascii")
     limits = Limits(seconds=seconds)
     return Program(response=_RESPONSE, tests=_TESTS, kind="check", stdin=packed, limits=limits, mutation_testing=False)
 
 
 def read_report(verdict: Verdict) -> dict[str, Any] | None:
-    """What the judge reported, or None when it could not: then the verdict says why, and nobody's answer is judged."""
+    """Return the judge's report; None when there is none: then the verdict has the reason, and no answer is judged."""
     if not verdict.passed or not verdict.records or not isinstance(verdict.records[-1], dict):
         return None
     return verdict.records[-1]

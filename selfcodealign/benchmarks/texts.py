@@ -1,14 +1,14 @@
-"""The texts of a benchmark that must not occur in training data: what its tasks ask, and its reference solutions.
+"""The texts of a benchmark that must not occur in training data: its task descriptions and reference solutions.
 
-A task gives several texts, each of which alone is evidence of a copy:
+A task has several texts, each of which alone is evidence of a copy:
 
-- of a field that asks in words, the whole text, and each paragraph of it long enough to be recognised;
-- of a field with code to complete, each docstring up to its examples (with them, where that is too short), or the
-  whole field where no docstring is long enough;
+- from a field with a description in prose, the whole text, and each paragraph long enough to be recognised;
+- from a field with code to complete, each docstring up to its examples (including them where it is too short
+  otherwise), or the whole field where no docstring is long enough;
 - the reference solution.
 
-Texts that are too short to be evidence are left out (`return x + y` solves a HumanEval task), and so are paragraphs
-that several tasks share (the wording around the task). The fields are those of HumanEval(+), MBPP(+), EvoEval,
+Texts too short to be evidence are left out (`return x + y` solves a HumanEval task), and so are paragraphs that several
+tasks share (the wording around the task). The fields are those of HumanEval(+), MBPP(+), EvoEval,
 ClassEval, CanItEdit, LiveCodeBench, BigCodeBench, DS-1000 and APPS.
 """
 
@@ -27,9 +27,9 @@ from selfcodealign.errors import BenchmarkError, did_you_mean
 from selfcodealign.sources.hub import stream_hub
 from selfcodealign.sources.trees import list_names
 
-#: Fewest words of an asking text: "Write a function to swap two numbers." (MBPP 203) is the shortest of its kind.
+#: Fewest words of a description: "Write a function to swap two numbers." (MBPP 203) is the shortest.
 MIN_WORDS = 7
-#: Fewest words of a paragraph that stands for its task.
+#: Fewest words of a paragraph that identifies its task.
 MIN_PARAGRAPH_WORDS = 20
 #: Fewest words, and characters other than white space, of a solution.
 MIN_CODE_WORDS = 10
@@ -61,7 +61,7 @@ _EXAMPLES = re.compile(r">>>|(\bfor\s+)?\bexamples?\s*\d*\s*:|^\s*assert\b|^\s*:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkTexts:
-    """A benchmark's name, which version of it was read, and (task id, texts) for each task."""
+    """A benchmark's name, the version that was read, and (task id, texts) for each task."""
 
     name: str
     version: str
@@ -108,7 +108,7 @@ def _task_id(row: dict[str, Any], number: int) -> str:
 
 
 def _asking(row: dict[str, Any]) -> list[str]:
-    """The texts of a row that ask in words, docstrings included."""
+    """Return the descriptions in prose of a row, docstrings included."""
     plain = [_without_quotes(text) for text in _strings(row, _ASKING_FIELDS)]
     quoted = [asked for text in _strings(row, _PROMPT_FIELDS) for asked in _docstrings(text) or [text]]
     return plain + quoted
@@ -127,7 +127,7 @@ def _asked_texts(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _long_enough(text: str) -> list[str]:
-    """The text up to its examples, or with them where that is too short; nothing where both are."""
+    """Return the text up to its examples, or with them where that is too short; nothing where both are too short."""
     for candidate in (_EXAMPLES.split(text, maxsplit=1)[0], text):
         if count_words(candidate) >= MIN_WORDS:
             return [candidate.strip()]
@@ -155,5 +155,5 @@ def _without_quotes(text: str) -> str:
 
 
 def count_words(text: str) -> int:
-    """How many words (`\\w+`) a text has."""
+    """Count the words (`\\w+`) of a text."""
     return sum(1 for _ in _WORD.finditer(text))

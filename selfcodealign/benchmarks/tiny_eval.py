@@ -1,4 +1,4 @@
-"""Our own small benchmark in HumanEval's manner; it is in the package and needs no download."""
+"""tiny-eval, a small benchmark in HumanEval's format; it is part of the package and needs no download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TinyEval(Benchmark[AssertionProblem]):
-    """Tasks that a model of a few million parameters can solve some of."""
+    """Tasks of which a model with a few million parameters can solve some."""
 
     name = "tiny-eval"
     source = Source(packaged="tiny_eval.jsonl")
@@ -34,7 +34,7 @@ class TinyEval(Benchmark[AssertionProblem]):
             entry_point=row["entry_point"],
             reference=row["prompt"] + row["canonical_solution"],
             tests=f"{row['test'].rstrip()}\n\ncheck({row['entry_point']})\n",
-            # The embedded model's token for the fence holds the line end too; it begins its answers itself.
+            # The embedded model's fence token includes the line end, so the model writes the fence itself.
             response_prefix="",
         )
 

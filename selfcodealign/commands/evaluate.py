@@ -40,25 +40,25 @@ def evaluate(
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 1024,
     few_shot: Annotated[str, typer.Option(help="Few-shot file whose worked example --mode few-shot shows.")] = "python",
-    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Evaluate only this many tasks of each benchmark.", min=1)] = None,
     sandbox: Annotated[str, typer.Option(help="auto, namespaces, landlock or unsafe.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Programs run at once; default: one per core.", min=1)] = None,
 ) -> None:
-    """Ask models the tasks of benchmarks, judge every answer in the sandbox, and compare.
+    """Sample answers to benchmarks, judge every answer in the sandbox, and compare models.
 
-    Prints one table for all models and benchmarks, with 95 % intervals, and says in words where a difference is inside
-    the noise. A second call with the same --out goes on where the first one was stopped.
+    Prints one table for all models and benchmarks, with 95 % intervals, and states where a difference is inside the
+    noise. A second call with the same --out resumes the evaluation.
 
     [bold]A tuned model and its base on our own small benchmark:[/]
 
       selfcodealign evaluate -b tiny-eval --model base=embedded --model tuned=runs/tuned -o scores
 
-    [bold]A base model behind a server, as the field asks base models:[/]
+    [bold]A base model behind a server, asked by completion:[/]
 
       selfcodealign evaluate -b humaneval+ -b mbpp+ --model Qwen/Qwen2.5-Coder-7B --url http://localhost:8000
       --mode completion -o scores
 
-    [bold]Answers that are there already:[/]
+    [bold]Existing answers:[/]
 
       selfcodealign evaluate -b humaneval+ --samples answers.jsonl --problems HumanEvalPlus.jsonl.gz -o scores
 

@@ -1,4 +1,4 @@
-"""Models meet benchmarks: asked, graded in the sandbox, counted, compared. `evaluate` in `run` is the whole of it."""
+"""Evaluates models on benchmarks: samples answers, judges them in the sandbox, scores, compares. See `run.evaluate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers from a model: the benchmark's prompt in the model's own form, greedy or sampled, a file that grows."""
+"""Samples answers from a model: benchmark prompts in the model's format, greedy or sampled, appended to a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from selfcodealign.progress import Progress
 from selfcodealign.rows import digest, seed_of
 from selfcodealign.settings import EvaluateSettings
 
-#: Renders (instruction, beginning of the answer) as the text a chat model continues.
+#: Renders (instruction, beginning of the answer) as the text that a chat model continues.
 ChatFormat = Callable[[str, str], str]
 _STAGE, _WANTED = "responses", ("response", "tests")
 
@@ -30,10 +30,10 @@ def plain_chat(instruction: str, response_prefix: str) -> str:
 
 
 def open_chat_format(name: str, revision: str | None = None) -> tuple[ChatFormat, str]:
-    """The chat format of a model: the template of its tokenizer, or the plain one; and a word on which it is.
+    """Return the chat format of a model (its tokenizer's template, or the plain format) and a description of it.
 
-    `name` is "embedded", a folder or a hub name. For a server whose model's tokenizer is not to be had here, the plain
-    format is what remains.
+    `name` is "embedded", a folder or a hub name. The plain format is used for a server whose model's tokenizer is not
+    available here.
     """
     from selfcodealign.models.revisions import locate_folder
 
@@ -53,7 +53,7 @@ def open_chat_format(name: str, revision: str | None = None) -> tuple[ChatFormat
     def render(instruction: str, response_prefix: str) -> str:
         messages = [{"role": "user", "content": instruction}]
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        # The engine puts the begin token in front of every prompt; twice it is another prompt.
+        # The engine prepends the begin token to every prompt; a second one would change the prompt.
         return (text.removeprefix(begins) if begins else text) + response_prefix
 
     return render, "chat template of its tokenizer"
@@ -61,7 +61,7 @@ def open_chat_format(name: str, revision: str | None = None) -> tuple[ChatFormat
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """How one model is asked: its mode, its chat format, the worked example, the sampling."""
+    """The prompting of one model: its mode, chat format, worked example and sampling."""
 
     model: Model
     mode: Mode
@@ -70,13 +70,13 @@ class Asking:
     settings: EvaluateSettings
 
     def lay_out(self, benchmark: Benchmark[Any], problem: Problem) -> Prompt:
-        """The whole text the model continues, what begins its answer, and where it stops."""
+        """Return the whole text that the model continues, the beginning of its answer, and the stop strings."""
         prompt = benchmark.prompt(problem, self.mode)
         if self.mode == "chat":
             return Prompt(self.chat(prompt.text, prompt.response_prefix), prompt.response_prefix, prompt.stop)
         if self.mode == "few-shot":
             assert self.few_shot is not None
-            # The layout of the pipeline's own question for responses, which ends where the tests would begin.
+            # The layout of the pipeline's prompt for responses; the answer stops where the tests would begin.
             pool = self.few_shot.pool(_STAGE, 1)
             examples = draw_examples(pool, 1, _STAGE, digest("evaluate", problem.task_id), 64)
             introduction = self.few_shot.introductions[_STAGE]
@@ -85,7 +85,7 @@ class Asking:
         return prompt
 
     def header(self, benchmark: Benchmark[Any], problems: Sequence[Problem]) -> dict[str, Any]:
-        """What decides the answers, for the file that holds them."""
+        """Return the settings that decide the answers, for the header of their file."""
         identity = self.model.identity()
         settings = self.settings
         prompts = digest(*(self.lay_out(benchmark, problem) for problem in problems[:3]))
@@ -101,7 +101,7 @@ class Asking:
         }
 
     async def answer(self, benchmark: Benchmark[Any], problem: Problem, number: int) -> Sample:
-        """The `number`-th answer to a task. Raises `ModelError`; a prompt that is too long is an empty answer."""
+        """Sample answer `number` to a task. Raises `ModelError`; a prompt that is too long gives an empty answer."""
         prompt = self.lay_out(benchmark, problem)
         settings = self.settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, prompt.stop)
@@ -129,13 +129,13 @@ async def sample_answers(
     progress: Progress,
     task: str,
 ) -> list[Sample]:
-    """All answers of one model to one benchmark, going on from what `file` holds; told as `task` of `progress`.
+    """Return all answers of one model to one benchmark; sample only those that `file` does not hold; told as `task` of `progress`.
 
-    Raises `ModelError` when the engine is gone; what was answered until then is in the file.
+    Raises `ModelError` when the engine fails; the answers sampled before are in the file.
     """
     settings = asking.settings
     if settings.samples > 1 and settings.temperature == 0:
-        raise BenchmarkError("greedy answers are all alike: give a --temperature with --samples above 1")
+        raise BenchmarkError("greedy answers are all equal: give a --temperature with --samples above 1")
     wanted = [(problem, number) for problem in problems for number in range(settings.samples)]
     todo = iter([(problem, number) for problem, number in wanted if (problem.task_id, number) not in file.done])
     progress.start(task, len(wanted), "answers")

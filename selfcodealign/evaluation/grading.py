@@ -1,4 +1,4 @@
-"""Answers in, outcomes out: every program in the sandbox, each distinct answer of a task once."""
+"""Judges answers: every program runs in the sandbox, each distinct answer to a task once."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _SCIENTIFIC = re.compile(r"^[ \t]*(?:import|from)[ \t]+(?:numpy|pandas|scipy|skl
 
 
 class Judging:
-    """The sandboxes of an evaluation, each started when the first answer needs it.
+    """The sandboxes of an evaluation, each started on first use.
 
-    Judges run in servers that hold nothing but the judge; where an answer imports the scientific libraries, in servers
-    that hold those too, because a small server forks faster and a warm one imports faster. Raises `SandboxError` when
-    the walls cannot be had.
+    Judges run in servers that have loaded only the judge, or also the scientific libraries where an answer imports
+    them: a small server forks faster, and a warm one imports faster. Raises `SandboxError` when a wall is missing.
     """
 
     def __init__(self, execution: ExecutionSettings) -> None:
@@ -40,7 +39,7 @@ class Judging:
         self._scientific = on_demand(JUDGE_MODULE, *execution.warm)
         self._plain = on_demand(*execution.warm)
         self._memory_mib = execution.memory_mib
-        #: Programs worth having under way at once.
+        #: Useful number of concurrent programs.
         self.concurrency = 2 * workers
         self._slots = asyncio.Semaphore(workers)
 
@@ -52,7 +51,7 @@ class Judging:
             await sandbox.__aexit__(*exc_info)
 
     async def judge(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Outcome]:
-        """The outcome of each solution of one task, in order. Raises `SandboxError` when the machine fails."""
+        """Return the outcome of each solution of one task, in order. Raises `SandboxError` when the machine fails."""
         distinct = list(dict.fromkeys(codes))
         size = benchmark.answers_at_once(problem)
         batches = iter([distinct[start : start + size] for start in range(0, len(distinct), size)])
@@ -63,7 +62,7 @@ class Judging:
                 found.update(zip(batch, await self._run(benchmark, problem, batch), strict=True))
 
         await run_workers(min(self.concurrency, -(-len(distinct) // size)), take)
-        # An answer that kills what it can reach must not take others with it, and a machine may stumble once.
+        # Retry alone: an answer that crashed the judge must not fail the others, and a machine may fail once.
         again = ("not_judged", "crashed") if size > 1 else ("not_judged",)
         for code in [code for code, outcome in found.items() if outcome.status in again]:
             (found[code],) = await self._run(benchmark, problem, [code])
@@ -90,9 +89,9 @@ Work = tuple[Benchmark[Any], Problem, Sequence[str]]
 async def judge_all(
     judging: Judging, work: Sequence[Work], advance: Callable[[int, int], object] = lambda done, answers: None
 ) -> list[list[Outcome]]:
-    """Judge many tasks at once; `advance(number, answers)` is called as each task is through.
+    """Judge many tasks concurrently; call `advance(number, answers)` after each task.
 
-    The first failure of the machine ends all of it: nothing half-judged is ever reported.
+    The first failure of the machine stops the evaluation, so no partial result is reported.
     """
     outcomes: list[list[Outcome]] = [[] for _ in work]
     weights = [benchmark.weight(problem) for benchmark, problem, _ in work]
@@ -109,7 +108,7 @@ async def judge_all(
 
 
 async def run_workers(count: int, worker: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `count` workers until all are done; the first error cancels the others and is raised as it is."""
+    """Run `count` workers until all are done; the first error cancels the others and is raised."""
     tasks = [asyncio.create_task(worker()) for _ in range(max(1, count))]
     try:
         await asyncio.gather(*tasks)

@@ -1,7 +1,7 @@
-"""What a benchmark's verdicts say: pass@k, its confidence interval, and whether two models differ.
+"""Statistics of a benchmark's verdicts: pass@k, its confidence interval, and the comparison of two models.
 
-All of it works on one number per task: the task's own pass@k. Tasks are what a benchmark samples from the world, so
-intervals and tests resample tasks, never single answers.
+All functions work on one number per task, the task's pass@k. A benchmark is a sample of tasks, so intervals and tests
+resample tasks, never single answers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
-#: Resamples behind an interval, and sign patterns behind a p-value that cannot be counted out.
+#: Resamples of an interval, and random sign patterns of a p-value that is not computed exactly.
 RESAMPLES = 10_000
 SIGN_PATTERNS = 100_000
 #: Up to this many differing tasks every sign pattern is tried (2**16 of them).
@@ -44,11 +44,11 @@ class Comparison:
 
     @property
     def inside_noise(self) -> bool:
-        """True when a difference of this size is what chance alone often makes."""
+        """True when the difference is not significant."""
         return self.p_value > SIGNIFICANT
 
     def sentence(self) -> str:
-        """The comparison in plain words."""
+        """Return the comparison as a sentence."""
         points = f"{abs(self.difference) * 100:.1f} points"
         figures = f"95 % interval {self.low * 100:+.1f} to {self.high * 100:+.1f}, {format_p(self.p_value)}"
         if self.difference == 0:
@@ -63,7 +63,7 @@ class Comparison:
 
 
 def format_p(p_value: float) -> str:
-    """A p-value as people write it: three digits after the point, never a false zero."""
+    """Format a p-value with three decimals, never as zero."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
@@ -71,7 +71,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
     """Probability that at least one of k answers drawn from `samples` is right, when `passed` of them are.
 
     1 − C(n−c, k) / C(n, k): the unbiased estimate of Chen et al., "Evaluating Large Language Models Trained on Code"
-    (arXiv 2107.03374), equation 1; counted in whole numbers, so nothing is rounded before the division.
+    (arXiv 2107.03374), equation 1; computed in integers, so nothing is rounded before the division.
     Raises `ValueError` when k answers cannot be drawn.
 
     >>> pass_at_k(10, 3, 1), pass_at_k(4, 2, 2)
@@ -85,7 +85,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 
 
 def estimate_interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """Mean of one value per task with a 95 % interval: percentile bootstrap over tasks.
+    """Return the mean of one value per task with a 95 % interval: percentile bootstrap over tasks.
 
     Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. The same values
     and seed give the same interval. Raises `ValueError` when there is no task.
@@ -95,8 +95,8 @@ def estimate_interval(values: Sequence[float], seed: int = 0) -> Interval:
     if not values:
         raise ValueError("no task to average over")
     array = np.asarray(values, dtype=float)
-    dice = np.random.default_rng(seed)
-    means = np.concatenate([_draw_means(array, dice, share) for share in _shares(RESAMPLES, len(array))])
+    generator = np.random.default_rng(seed)
+    means = np.concatenate([_draw_means(array, generator, share) for share in _shares(RESAMPLES, len(array))])
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(array.mean()), float(low), float(high))
 
@@ -107,8 +107,8 @@ def _shares(total: int, width: int, cells: int = 2_000_000) -> list[int]:
     return [min(size, total - start) for start in range(0, total, size)]
 
 
-def _draw_means(array, dice, rows: int):
-    return array[dice.integers(0, len(array), (rows, len(array)))].mean(axis=1)
+def _draw_means(array, generator, rows: int):
+    return array[generator.integers(0, len(array), (rows, len(array)))].mean(axis=1)
 
 
 def compare(
@@ -122,9 +122,9 @@ def compare(
     """Compare two models task by task (the same tasks in the same order).
 
     The p-value is that of a two-sided sign-flip permutation test of the mean difference (Fisher 1935; for single
-    answers per task it is the exact McNemar test): if the models were equally good, each task's difference could as
-    well have had the other sign. Counted exactly where all differences are equally large or few tasks differ, else
-    from 100 000 random sign patterns. Raises `ValueError` when the tasks do not match.
+    answers per task it is the exact McNemar test): if the models were equally good, each task's difference would have
+    either sign with equal probability. It is exact where all differences are equally large or few tasks differ, else
+    estimated from 100 000 random sign patterns. Raises `ValueError` when the tasks do not match.
     """
     if len(first_values) != len(second_values):
         raise ValueError(f"{first} has {len(first_values)} tasks, {second} has {len(second_values)}")
@@ -145,7 +145,7 @@ def compare(
 
 
 def flip_signs(differences: Sequence[float], seed: int = 0) -> tuple[float, bool]:
-    """Two-sided p-value of the sum of paired differences under random signs, and whether it is exact.
+    """Return the two-sided p-value of the sum of paired differences under random signs, and whether it is exact.
 
     >>> flip_signs([1, 1, 1, 1, 1, 0, 0])
     (0.0625, True)
@@ -162,15 +162,15 @@ def flip_signs(differences: Sequence[float], seed: int = 0) -> tuple[float, bool
     import numpy as np
 
     array = np.asarray(sizes)
-    # Sums of the same numbers in another order differ in the last bits; they are the same outcome.
+    # Sums of the same numbers in another order differ in the last bits and must count as equal.
     reached = observed - 1e-9
     if len(sizes) <= EXACT_TASKS:
         patterns = np.arange(2 ** len(sizes))[:, None] >> np.arange(len(sizes)) & 1
         return float((np.abs((1 - 2 * patterns) @ array) >= reached).mean()), True
-    dice = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     hits = sum(
-        int((np.abs((1 - 2 * dice.integers(0, 2, (share, len(sizes)))) @ array) >= reached).sum())
+        int((np.abs((1 - 2 * generator.integers(0, 2, (share, len(sizes)))) @ array) >= reached).sum())
         for share in _shares(SIGN_PATTERNS, len(sizes))
     )
-    # The observed pattern counts as one of them, so that a finite draw never claims p = 0.
+    # The observed pattern counts as one draw, so that p is never 0.
     return (hits + 1) / (SIGN_PATTERNS + 1), False

@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk: our rows, and EvalPlus's result file for tools that read it."""
+"""Writes the results of an evaluation: rows per answer, and EvalPlus's result file for tools that read it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation.samples import Sample
 from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
 
-#: A judged answer: the task, the answer, what is known of it.
+#: A judged answer: task, answer, outcome.
 Judged = tuple[Problem, Sample, Outcome]
 
 
 def result_row(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, Any]:
-    """One answer as a row of results.jsonl and results.parquet; score values are columns named "value:SCORE"."""
+    """Return one answer as a row of results.jsonl and results.parquet; score values are columns named "value:SCORE"."""
     row: dict[str, Any] = {
         "task_id": problem.task_id,
         "sample": sample.sample,
@@ -37,7 +37,7 @@ def result_row(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, 
 
 
 def write_results(folder: Path, judged: Sequence[Judged]) -> None:
-    """results.jsonl (one row per answer) and results.parquet (the same) in `folder`, which is made."""
+    """Write results.jsonl and results.parquet, one row per answer."""
     import pyarrow
     import pyarrow.parquet
 
@@ -51,10 +51,10 @@ def write_results(folder: Path, judged: Sequence[Judged]) -> None:
 
 
 def write_evalplus(path: Path, judged: Sequence[Judged], md5: str) -> None:
-    """EvalPlus's result file: {"date", "hash", "eval": {task_id: [{task_id, solution, base_status, …}]}}.
+    """Write EvalPlus's result file: {"date", "hash", "eval": {task_id: [{task_id, solution, base_status, …}]}}.
 
     `base_fail_tests` and `plus_fail_tests` hold the first failing call, as EvalPlus does without --test-details.
-    Answers that could not be judged have the status null there.
+    Answers that could not be judged have the status null.
     """
     tasks: dict[str, list[dict[str, Any]]] = {}
     for problem, sample, outcome in judged:
@@ -67,7 +67,7 @@ def _evalplus_entry(problem: Problem, sample: Sample, outcome: Outcome) -> dict[
     entry: dict[str, Any] = {"task_id": problem.task_id, "solution": sample.solution}
     statuses: dict[str, str | None] = {name: suite.status for name, suite in outcome.suites.items()}
     if not statuses and outcome.status != "not_judged":
-        # One suite of assertions: its own words are EvalPlus's but for the finer kinds of failure.
+        # One suite of assertions: EvalPlus has a single status for all kinds of failure except time-outs.
         statuses["base"] = {"passed": "pass", "timeout": "timeout"}.get(outcome.status, "fail")
     first, second = ([*statuses, "base", "plus"][:2] if len(statuses) < 2 else list(statuses))[:2]
     for field, suite in (("base", first), ("plus", second)):

@@ -1,9 +1,10 @@
-"""Models meet benchmarks: ask, judge, count, compare.
+"""Evaluates models on benchmarks: ask, judge, score, compare.
 
     problems ─┬─ ask the model (or read its answers from a file) ─ judge in the sandbox ─┬─ scores with intervals
               └───────────────── the same tasks for every model ─────────────────────────┴─ paired comparisons
 
-A failing answer is data; a benchmark or a machine that cannot judge is reported as such and never counted as failed.
+A failing answer is data; when the benchmark or the machine cannot judge, the answer is reported as not judged and never
+counted as failed.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSet
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One line of the table: a model and how it is asked, or files of its answers.
+    """One line of the table: a model and its mode, or files of its answers.
 
-    Exactly one of `settings` (a model to open), `model` (one that is not entered yet) and `samples` (benchmark name →
-    file of answers). `chat` overrides the chat format, which otherwise is that of the model's tokenizer.
+    Give exactly one of `settings` (a model to open), `model` (not entered yet) and `samples` (benchmark name → file of
+    answers). `chat` overrides the chat format of the model's tokenizer.
     """
 
     label: str
@@ -69,9 +70,9 @@ async def evaluate(
 ) -> Evaluation:
     """Evaluate every candidate on every benchmark, into the folder `out`.
 
-    Leaves OUT/LABEL/BENCHMARK/{samples.jsonl, results.jsonl, results.parquet, eval_results.json} and
-    OUT/{scores.json, scores.md, scores.html}. Called again it goes on where it was stopped: answers that are there
-    are not asked for again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for whatever a person has to fix.
+    Writes OUT/LABEL/BENCHMARK/{samples.jsonl, results.jsonl, results.parquet, eval_results.json} and
+    OUT/{scores.json, scores.md, scores.html}. A second call resumes: existing answers are not
+    sampled again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for problems that the user must fix.
     """
     progress = progress or Progress()
     _check_labels(candidates)
@@ -112,11 +113,11 @@ def _check_labels(candidates: Sequence[Candidate]) -> None:
     names = [_folder_name(candidate.label) for candidate in candidates]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
-        raise BenchmarkError(f'two models are called "{twice}": give each a name of its own')
+        raise BenchmarkError(f'two models are called "{twice}": give each a different name')
 
 
 def _without_parts(names: Sequence[str]) -> list[str]:
-    """Leave out what another named benchmark yields anyway: `humaneval` beside `humaneval+`."""
+    """Remove benchmarks whose score another one includes: `humaneval` beside `humaneval+`."""
     unique = list(dict.fromkeys(names))
     return [name for name in unique if f"{name}+" not in unique]
 
@@ -141,7 +142,7 @@ async def _answers(
     progress: Progress,
     notes: list[str],
 ) -> dict[str, list[Sample]]:
-    """The candidate's answers by benchmark: read from its files, or asked of its model."""
+    """Return the candidate's answers by benchmark: read from its files, or sampled from its model."""
     if candidate.samples:
         return {one.benchmark.name: _read_given(candidate, one) for one in sets}
     if candidate.model is not None:
@@ -181,7 +182,7 @@ async def _judge(
     judging: Judging,
     progress: Progress,
 ) -> list[list[Judged]]:
-    """The outcomes by set. All tasks of all sets stand in one queue, so that no core waits for the last of a set."""
+    """Return the outcomes by set. All tasks share one queue, so that no core waits for the last task of a set."""
     tasks: list[tuple[int, Problem, list[Sample]]] = []
     for number, one in enumerate(sets):
         by_task: dict[str, list[Sample]] = defaultdict(list)

@@ -1,10 +1,10 @@
-"""Answers on disk: the field's JSON Lines in, our own growing file out.
+"""Answers on disk: reads JSON Lines of other tools, appends sampled answers to a file.
 
 One row per answer with `task_id` and one of
 
-- `solution`: a whole program; taken as it is;
-- `completion`: continues the benchmark's prompt, as in HumanEval's and EvalPlus's files; the prompt is put in front;
-- `text` (or `response`, `raw`, `output`, `generation`): what a model wrote, from which the code is extracted.
+- `solution`: a whole program, used unchanged;
+- `completion`: continues the benchmark's prompt, as in HumanEval's and EvalPlus's files; the prompt is prepended;
+- `text` (or `response`, `raw`, `output`, `generation`): a model's output, from which the code is extracted.
 
 Several rows with one `task_id` are several answers.
 """
@@ -27,7 +27,7 @@ RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One answer: `text` as the model wrote it ("" where only code is known), `solution` the whole program from it."""
+    """One answer: `text` is the model's output ("" where only code is known), `solution` the whole program."""
 
     task_id: str
     sample: int
@@ -37,10 +37,10 @@ class Sample:
 
 
 def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Problem], wanted: int) -> list[Sample]:
-    """Read the answers to the first `wanted` of `problems` in any of the field's forms.
+    """Read the answers to the first `wanted` of `problems` in any of these formats.
 
-    Rows of no task are refused, and so are wanted tasks without any answer: a mean over part of a benchmark is not its
-    score. Raises `BenchmarkError` naming file, line and what to do.
+    Rows of unknown tasks and wanted tasks without an answer are refused: a mean over part of a benchmark is not its
+    score. Raises `BenchmarkError` with file, line and fix.
     """
     known = {problem.task_id: problem for problem in problems}
     counts: dict[str, int] = defaultdict(int)
@@ -67,7 +67,7 @@ def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Probl
 
 def _task_id(row: dict[str, Any], known: dict[str, Problem]) -> str:
     task_id = str(row.get("task_id", ""))
-    # Some tools number MBPP's tasks without the set's name.
+    # Some tools omit the set's name from MBPP's task ids.
     return task_id if task_id in known else next((name for name in (f"Mbpp/{task_id}",) if name in known), task_id)
 
 
@@ -88,10 +88,10 @@ def _read_answer(
 
 
 class SampleFile:
-    """The answers of one model to one benchmark: a file that only grows, so that an interrupted run goes on.
+    """The answers of one model to one benchmark: an append-only file, so that an interrupted run can resume.
 
-    `header` names everything that decides the answers (model, prompt, sampling); it is the file's first row, and a file
-    begun with another one is refused (`BenchmarkError`).
+    `header` names everything that decides the answers (model, prompt, sampling). It is the file's first row; a file
+    with another header is refused (`BenchmarkError`).
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ class SampleFile:
 
     def _read(self) -> None:
         data = self.path.read_bytes()
-        # A row that was being written when the process died is cut off; it is sampled again.
+        # A partial last row (the process died while writing) is cut off and sampled again.
         whole, _, torn = data.rpartition(b"\n")
         rows = [row for _, row in parse_json_lines(whole.split(b"\n"), self.path, error=BenchmarkError)]
         if torn:
@@ -117,7 +117,7 @@ class SampleFile:
             self.done[sample.task_id, sample.sample] = sample
 
     def append(self, samples: Sequence[Sample]) -> None:
-        """Add answers; they outlive this process from here on."""
+        """Append answers to the file."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, Any]] = [self.header] if new else []

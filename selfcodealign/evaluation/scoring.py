@@ -1,4 +1,4 @@
-"""From judged answers to scores: pass@k per task, means with intervals, models compared task by task."""
+"""Scores judged answers: pass@k per task, means with intervals, models compared task by task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from selfcodealign.evaluation.results import Judged
 class Score:
     """One cell of the table. `interval` is pass@k in 0..1 with its 95 % interval; `values` is one number per task.
 
-    `not_judged` tasks are left out of it, and say so. `version` names the problems, `md5` their file.
+    `not_judged` counts the tasks left out of it. `version` names the problems, `md5` their file.
     """
 
     label: str
@@ -35,7 +35,7 @@ class Score:
 
     @property
     def percent(self) -> float:
-        """The score as it is usually written."""
+        """The score in percent."""
         return 100 * self.interval.mean
 
 
@@ -48,9 +48,9 @@ def score_answers(
     ks: Sequence[int],
     notes: list[str],
 ) -> list[Score]:
-    """The scores of one model on one benchmark; what a reader must know about them is added to `notes`.
+    """Return the scores of one model on one benchmark; add notes for the reader to `notes`.
 
-    Tasks of which an answer could not be judged are left out. Raises `BenchmarkError` when that leaves none.
+    Tasks with an answer that could not be judged are left out. Raises `BenchmarkError` when that leaves none.
     """
     tasks = len({problem.task_id for problem, _, _ in judged})
     unjudged = {problem.task_id: outcome for problem, _, outcome in judged if outcome.status == "not_judged"}
@@ -83,7 +83,7 @@ def score_answers(
 
 
 def _per_task(values: Mapping[str, list[float]], k: int) -> dict[str, float]:
-    """pass@k of every task; a mean for k = 1, where values need not be 0 or 1; nothing where a task has too few."""
+    """Return pass@k of every task; for k = 1 a mean, for any values in 0..1; nothing if a task has too few answers."""
     if k == 1:
         return {task: sum(found) / len(found) for task, found in values.items()}
     if any(len(found) < k or not set(found) <= {0.0, 1.0} for found in values.values()):
@@ -117,7 +117,7 @@ def _make_score(
 
 
 def compare_all(scores: Sequence[Score]) -> list[Comparison]:
-    """Every later model with every earlier one, on the tasks that both have, at k = 1."""
+    """Compare every model with every earlier one, on the tasks that both have, at k = 1."""
     found = []
     for number, second in enumerate(scores):
         for first in scores[:number]:
@@ -132,7 +132,7 @@ def compare_all(scores: Sequence[Score]) -> list[Comparison]:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """All scores, the paired comparisons of k = 1, and notes a reader must see."""
+    """All scores, the paired comparisons of k = 1, and notes for the reader."""
 
     scores: list[Score]
     comparisons: list[Comparison]

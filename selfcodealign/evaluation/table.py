@@ -1,4 +1,4 @@
-"""The table of an evaluation: for the terminal, as Markdown, as a page that needs nothing else."""
+"""The table of an evaluation: for the terminal, as Markdown, as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ TITLE = "Scores (percent, 95 % interval over tasks)"
 
 
 def columns_of(scores: Sequence[Score]) -> list[tuple[str, int]]:
-    """The table's columns: benchmark and k, in the order of the scores."""
+    """Return the table's columns: benchmark and k, in the order of the scores."""
     return list(dict.fromkeys((score.benchmark, score.k) for score in scores))
 
 
 def heading(column: tuple[str, int]) -> str:
-    """A column's heading; k only where it is not 1."""
+    """Return a column's heading; with k where it is not 1."""
     benchmark, k = column
     return benchmark if k == 1 else f"{benchmark} pass@{k}"
 
 
 def cell(score: Score | None) -> str:
-    """56.1 [48.8–63.4]; a dagger where tasks could not be judged."""
+    """Format a score: 56.1 [48.8–63.4], with a dagger where tasks could not be judged."""
     if score is None:
         return "–"
     interval = score.interval
@@ -35,7 +35,7 @@ def cell(score: Score | None) -> str:
 
 
 def rows_of(scores: Sequence[Score]) -> list[list[str]]:
-    """One row per model: label, how it was asked, a cell per column."""
+    """Return one row per model: label, mode, a cell per column."""
     found = {(score.label, score.benchmark, score.k): score for score in scores}
     labels = dict.fromkeys((score.label, score.mode) for score in scores)
     return [
@@ -44,7 +44,7 @@ def rows_of(scores: Sequence[Score]) -> list[list[str]]:
 
 
 def footnotes(evaluation: Evaluation) -> list[str]:
-    """Comparisons in plain words, what the problems were, and what a reader must know."""
+    """Return the comparisons as sentences, the notes, and the versions of the problems."""
     versions = dict.fromkeys(
         f"{score.benchmark}: {score.tasks} tasks, {_count(score.samples)} each; {score.version}."
         for score in evaluation.scores
@@ -57,7 +57,7 @@ def _count(answers: int) -> str:
 
 
 def terminal_table(evaluation: Evaluation) -> Table:
-    """For rich's console."""
+    """Return the table for rich's console."""
     from rich.markup import escape as plain
     from rich.table import Table
 
@@ -79,7 +79,7 @@ def markdown_table(evaluation: Evaluation) -> str:
 
 
 def markdown_page(evaluation: Evaluation) -> str:
-    """The table and its footnotes."""
+    """Return the table and its footnotes as Markdown."""
     notes = "".join(f"- {text}\n" for text in footnotes(evaluation))
     return f"# {TITLE}\n\n{markdown_table(evaluation)}\n{notes}"
 
@@ -96,7 +96,7 @@ th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
 
 
 def html_page(evaluation: Evaluation) -> str:
-    """A page on its own: the table with the intervals drawn, and the footnotes."""
+    """Return a self-contained page: the table with drawn intervals, and the footnotes."""
     columns = columns_of(evaluation.scores)
     found = {(score.label, score.benchmark, score.k): score for score in evaluation.scores}
     heads = "".join(f"<th>{escape(text)}</th>" for text in ["model", "asked by", *map(heading, columns)])

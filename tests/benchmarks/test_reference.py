@@ -1,4 +1,4 @@
-"""Expected values: the same from one process and from several, and none that nobody needs."""
+"""Expected values: the same from one process and from several, and none that no answer needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from selfcodealign.benchmarks.differential import CallProblem, pack_task
 from selfcodealign.benchmarks.inside import reference
-from selfcodealign.benchmarks.inside.reference import BrokenReference, Crew, Expected, Reference
+from selfcodealign.benchmarks.inside.reference import BrokenReference, Expected, Reference, Workers
 from selfcodealign.benchmarks.inside.task import Task
 
 SQUARES = "def f(n):\n    return [(n * n, str(n))] if n % 2 else {n: {n * n}}\n"
@@ -45,8 +45,8 @@ def compute_all(task: Task, slow: float) -> Expected:
 
 
 @pytest.mark.parametrize("rule", ["humaneval", "evoeval"])
-def test_values_of_a_crew_are_those_of_one_process(rule: str) -> None:
-    """A slow reference's calls, cut up among processes, give the same values in the same order, each with its time."""
+def test_values_of_workers_are_those_of_one_process(rule: str) -> None:
+    """A slow reference's calls, split among processes, give the same values in the same order, each with its time."""
     task = make_task(SQUARES, [[number] for number in range(40)], rule=rule)
     alone, together = compute_all(task, slow=1e9), compute_all(task, slow=0.0)
     assert [value for value, _ in together] == [value for value, _ in alone]
@@ -54,29 +54,29 @@ def test_values_of_a_crew_are_those_of_one_process(rule: str) -> None:
     assert all(seconds >= 0 for _, seconds in together)
 
 
-def test_a_crew_leaves_to_the_judge_what_it_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that needs more memory than a process of the crew may have is computed all the same, and so are others."""
+def test_workers_leave_to_the_judge_what_they_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge computes a call that needs more memory than a worker may use."""
     monkeypatch.setattr(reference, "_share", lambda: 300 << 20)
-    monkeypatch.setattr(reference, "_count_hands", lambda: 2)
+    monkeypatch.setattr(reference, "_count_workers", lambda: 2)
     code = "def f(n):\n    return len(bytearray(n))\n"
     sizes = [1, 400 << 20, 2, 3, 400 << 20, 4]
     found = compute_all(make_task(code, [[size] for size in sizes]), slow=0.0)
     assert [value for value, _ in found] == sizes
 
 
-def test_a_reference_that_breaks_in_a_crew_is_reported_as_such() -> None:
-    """What the call raised is told, as when one process computes it."""
+def test_a_reference_that_breaks_in_a_worker_is_reported_as_such() -> None:
+    """The message names the exception, as when one process computes the call."""
     task = make_task("def f(n):\n    return 1 // (3 - n)\n", [[0], [1], [2], [3], [4]])
     with pytest.raises(BrokenReference, match="base call 3: ZeroDivisionError"):
         compute_all(task, slow=0.0)
 
 
-def test_no_crew_where_the_judge_holds_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each process of a crew begins with all that the judge holds, which together would be over the limit."""
+def test_no_workers_where_the_judge_holds_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker starts with the judge's memory; together they would exceed the limit."""
     monkeypatch.setattr(reference, "_share", lambda: 1 << 20)
     task = make_task(SQUARES, [[1], [2]])
-    crew = Crew(task, task.calls()["base"])
-    assert [crew.take(0), crew.take(1)] == [None, None]
+    workers = Workers(task, task.calls()["base"])
+    assert [workers.take(0), workers.take(1)] == [None, None]
 
 
 def test_nothing_is_computed_ahead_of_an_answer_that_is_through() -> None:

@@ -87,7 +87,7 @@ def test_an_object_that_equals_everything_arrives_as_nothing_special() -> None:
 
         __hash__ = None  # type: ignore[assignment]
 
-    class Liar(int):
+    class AlwaysEqual(int):
         def __eq__(self, other: object) -> bool:
             return True
 
@@ -95,8 +95,8 @@ def test_an_object_that_equals_everything_arrives_as_nothing_special() -> None:
 
     assert unpack(pack(Anything())[1]) is OPAQUE
     assert unpack(pack([Anything()])[1]) == [OPAQUE]
-    assert unpack(pack(Liar(3))[1]) == 3
-    assert unpack(pack(Liar(3))[1]) != 4
+    assert unpack(pack(AlwaysEqual(3))[1]) == 3
+    assert unpack(pack(AlwaysEqual(3))[1]) != 4
 
 
 def test_bottomless_values_are_opaque() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import selfcodealign
@@ -81,6 +83,15 @@ async def test_show_tells_the_funnel_and_a_rows_story(tmp_path: Path) -> None:
         assert story.returncode == 0, story.stderr
         for fact in (row["seed_id"], ", ".join(row["concepts"]), row["instruction"][:30], "in the data set"):
             assert fact in story.stdout
+    for path in [
+        *run.glob("responses/*.parquet"),
+        *run.glob("selection/*.parquet"),
+    ]:  # the earlier name
+        table = pq.read_table(path)
+        names = [name.replace("mutation_score", "test_strength") for name in table.schema.names]
+        pq.write_table(table.rename_columns(names), path)
+    for row_id in (row["seed_id"], row["response_id"]):
+        assert re.search(r"tests kill\s+\d+% of\s+mutants", call("show", str(run), row_id).stdout)
     dropped = rows_of(run, "responses", "dropped")[0]
     story = call("show", str(run), dropped["response_id"])
     assert f"dropped by responses: {dropped['reason']}" in story.stdout

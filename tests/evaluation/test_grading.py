@@ -84,7 +84,7 @@ def test_a_failure_names_the_first_failing_call_and_what_was_seen(outcomes: dict
     assert "NameError: name 'List'" in outcomes["lacks an import"].detail
 
 
-def test_a_broken_reference_is_nobodys_failure() -> None:
+def test_a_broken_reference_fails_no_answer() -> None:
     """When the benchmark's own solution does not run, answers are not judged."""
     benchmark, (problem,) = read("humaneval+", evalplus_row(canonical_solution="    return missing\n"))
     ((outcome,),) = judge((benchmark, problem, [HEAD + "    return sum(numbers)\n"]))
@@ -121,9 +121,9 @@ def test_answers_to_a_slow_reference_are_judged_alike_in_pieces() -> None:
     row = evalplus_row(canonical_solution=slow, base_input=[[[number]] for number in range(16)], plus_input=[[[3]]])
     benchmark, (problem,) = read("humaneval+", row)
     wrong = "    return sum(numbers) if numbers != [13] else 12\n"
-    ((right, late),) = judge((benchmark, problem, [HEAD + "    return sum(numbers)\n", HEAD + wrong]))
-    assert (right.status, late.status) == ("passed", "failed")
-    assert late.detail == "base test 13: gave 12, expected 13"
+    ((right, wrong_at_the_end),) = judge((benchmark, problem, [HEAD + "    return sum(numbers)\n", HEAD + wrong]))
+    assert (right.status, wrong_at_the_end.status) == ("passed", "failed")
+    assert wrong_at_the_end.detail == "base test 13: gave 12, expected 13"
 
 
 def test_mbpp_inputs_have_their_true_types_and_oracles() -> None:
@@ -195,7 +195,7 @@ def test_evoeval_reads_arguments_written_as_text() -> None:
 
 
 def test_classeval_scores_whole_classes_and_methods() -> None:
-    """The class passes when every test class does; the share of test classes is a score of its own."""
+    """The class passes when every test class does; the share of test classes is a separate score."""
     test = (
         "import unittest\nclass CounterTestAdd(unittest.TestCase):\n    def test_add(self):\n"
         "        c = Counter()\n        c.add()\n        self.assertEqual(c.n, 1)\n"
@@ -228,7 +228,7 @@ def test_classeval_scores_whole_classes_and_methods() -> None:
 
 
 def test_canitedit_asks_twice_and_notices_missing_libraries() -> None:
-    """Descriptive and lazy instructions are tasks of their own; a library that is not there is nobody's failure."""
+    """Descriptive and lazy instructions are separate tasks; a missing library fails no answer."""
     row = {
         "id": 1,
         "full_name": "1_double",

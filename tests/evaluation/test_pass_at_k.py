@@ -51,10 +51,10 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     """Of 200 intervals around samples of a known rate, about 95 % hold the rate."""
     import numpy as np
 
-    dice = np.random.default_rng(1)
+    generator = np.random.default_rng(1)
     hits = 0
     for number in range(200):
-        interval = estimate_interval((dice.random(100) < 0.4).astype(float).tolist(), seed=number)
+        interval = estimate_interval((generator.random(100) < 0.4).astype(float).tolist(), seed=number)
         hits += interval.low <= 0.4 <= interval.high
     assert 180 <= hits <= 199
 

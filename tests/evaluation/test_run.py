@@ -199,7 +199,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, prob
 
 
 def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Path) -> None:
-    """A task whose reference does not run lowers nobody's score; when all are so, the evaluation stops."""
+    """A task whose reference does not run lowers no score; when all are so, the evaluation stops."""
     rows = read_lines(problems)
     rows[1]["canonical_solution"] = "    return missing\n"
     evaluation = run(

@@ -169,7 +169,7 @@ def test_many_programs_at_once(judge: Judge) -> None:
 
 
 def test_cancelling_a_run_frees_its_worker(judge: Judge) -> None:
-    """A cancelled call ends its program; the answer goes to nobody, least of all to the next program."""
+    """A cancelled call ends its program; its answer does not reach the next program."""
 
     async def cancel_one() -> None:
         endless = asyncio.create_task(judge.sandbox.run(Program("while True: pass", kind="script")))

@@ -173,7 +173,7 @@ def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str) -> 
 
 
 def is_alive(pid: int) -> bool:
-    """A process that nobody has reaped yet is dead all the same."""
+    """A zombie counts as dead."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:

@@ -1,5 +1,5 @@
-"""The part of a benchmark that runs inside the sandbox: standard library only, nothing of the project imported.
+"""The part of a benchmark that runs inside the sandbox: it imports only the standard library and itself.
 
-A judge process forks one process per answer and suite before it learns any expected value, so an answer can neither
-look up nor forge what it is compared with: it only ever hands back plain values through a pipe.
+A judge process forks one process per answer and suite before it computes any expected value, so an answer can neither
+read nor forge the expected values: it only returns plain values through a pipe.
 """

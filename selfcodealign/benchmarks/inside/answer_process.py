@@ -1,4 +1,4 @@
-"""One process per answer and suite: it defines the answer's function, is asked for calls, hands back plain values."""
+"""One process per answer and suite: it defines the answer's function, makes calls, returns plain values."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from typing import Any, NoReturn
 from selfcodealign.benchmarks.inside.time_limit import OutOfTime, TimeLimit, by_clock, is_waiting
 from selfcodealign.benchmarks.inside.values import digest, pack
 
-#: The name an answer's code sees as its module: not "__main__", so that blocks meant for a script stay quiet.
+#: The module name that an answer's code sees: not "__main__", so that blocks meant for a script do not run.
 MODULE = "answer"
 _HEADER = struct.Struct("<I")
-#: No value is larger than this many bytes; a frame that says so was never sent by us.
+#: No value is larger than this many bytes; a larger frame is not from this module.
 LARGEST = 1_500_000_000
-#: A reply is sent after this many seconds at the latest (plus one call), so that a wrong value ends the work soon.
+#: A reply is sent after at most this many seconds (plus one call), so that a wrong value ends the work early.
 TURN = 0.05
-#: So many new containers before Python looks for cycles among them: some tasks make millions of tuples, and looking
-#: through those takes longer than making them.
+#: New containers per garbage collection: some tasks make millions of tuples, and collecting takes longer than making
+#: them.
 GARBAGE = 2_000_000
 
 
 class Sink(io.RawIOBase):
-    """Takes everything, keeps nothing: what answers print must not cost memory nor reach the judge's output."""
+    """Discards all output: what answers print must not use memory or reach the judge's output."""
 
     def writable(self) -> bool:
         return True
@@ -44,18 +44,18 @@ class Sink(io.RawIOBase):
 
 
 def silence() -> None:
-    """Point the streams of this interpreter at a sink, and standard input at nothing."""
+    """Redirect the output streams of this interpreter to a sink, and make standard input empty."""
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(Sink()), write_through=False)
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(Sink()), write_through=False)
     sys.stdin = io.StringIO("")
 
 
 def define(source: str, name: str = MODULE) -> dict[str, Any]:
-    """Execute an answer's code in a fresh module and return its names; raises whatever the code raises."""
+    """Execute an answer's code in a fresh module and return its names; raises what the code raises."""
     module = types.ModuleType(name)
     sys.modules[name] = module
-    # Without `dont_inherit` the code would get this module's own `annotations` future, and a missing import of a type
-    # would go unnoticed.
+    # Without `dont_inherit` the code would inherit this module's `annotations` future, which hides a missing import of
+    # a type.
     exec(compile(source, f"<{name}>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
@@ -71,11 +71,11 @@ def serve_calls(
 ) -> NoReturn:
     """Answer the judge's requests until it closes the pipe; never returns.
 
-    A request is `(first, limits)`: calls from number `first` on, a processor-time limit in seconds for each; first −1
-    asks to define the function instead. The reply is a list with one tuple for each call made:
+    A request is `(first, limits)`: calls from number `first` on, a CPU time limit in seconds for each; first −1 asks to
+    define the function instead. The reply is a list with one tuple for each call made:
     ("value", seconds, foreign, packed), ("digest", seconds, type name, hash), ("error", seconds, type name, message) or
-    ("time", seconds, "", ""). It ends early after a call that gave no value, and when `TURN` seconds are over.
-    `gather` turns a lazy answer (map, generator) into a list, where only its members count; `whole` forbids digests.
+    ("time", seconds, "", ""). It ends early after a call that returned no value, and after `TURN` seconds.
+    `gather` turns a lazy result (map, generator) into a list, where only its members count; `whole` forbids digests.
     """
     gc.freeze()
     gc.set_threshold(GARBAGE)
@@ -111,12 +111,12 @@ def serve_calls(
             replies_made.append(reply)
             if reply[0] not in ("value", "digest") or time.monotonic() > turn:
                 break
-        _send_in_peace(limit, replies, replies_made)
+        _send_without_limit(limit, replies, replies_made)
     os._exit(0)
 
 
-def _send_in_peace(limit: TimeLimit, pipe: int, message: list) -> None:
-    # A limit may run out just while it is taken back.
+def _send_without_limit(limit: TimeLimit, pipe: int, message: list) -> None:
+    # The limit may expire while it is being cancelled.
     for _ in range(2):
         try:
             limit.stop()
@@ -127,7 +127,7 @@ def _send_in_peace(limit: TimeLimit, pipe: int, message: list) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """The error's message, cut to 300 characters; "" when even that cannot be had."""
+    """Return the error's message, cut to 300 characters; "" when it cannot be computed."""
     try:
         return str(error)[:300]
     except BaseException:
@@ -136,7 +136,7 @@ def describe(error: BaseException) -> str:
 
 
 def send(pipe: int, message: tuple | list) -> None:
-    """Write one message; raises `BrokenPipeError` when the other side is gone."""
+    """Write one message; raises `BrokenPipeError` when the other side has closed."""
     data = marshal.dumps(message)
     view = memoryview(_HEADER.pack(len(data)) + data)
     while view:
@@ -144,15 +144,15 @@ def send(pipe: int, message: tuple | list) -> None:
 
 
 def receive(pipe: int) -> Any:
-    """Read one message of the judge's, or None when it has closed the pipe."""
+    """Read one message from the judge; None when it has closed the pipe."""
     data = _read_frame(pipe, lambda: True)
     return None if data is None else marshal.loads(data)
 
 
 def _read_frame(pipe: int, in_time: Callable[[], bool]) -> bytes | None:
-    """One frame; None when the pipe is closed before its end.
+    """Read one frame; None when the pipe is closed before its end.
 
-    Raises `TimeoutError` when `in_time` says so, and `ValueError` for what is no frame.
+    Raises `TimeoutError` when `in_time` returns false, and `ValueError` for invalid data.
     """
     header = _read(pipe, _HEADER.size, in_time)
     size = _HEADER.unpack(header)[0] if header else 0
@@ -199,18 +199,18 @@ class AnswerProcess:
         os.close(replies)
 
     def request(self, first: int, limits: list[float]) -> None:
-        """Ask for calls (−1: define the function); the answer works on them while the judge does other things."""
-        # A process that died is noticed by `reply`.
+        """Ask for calls (−1: define the function); the answer runs them while the judge continues."""
+        # `reply` reports a process that died.
         with contextlib.suppress(BrokenPipeError):
             send(self._requests, (first, limits))
 
     def reply(self, longest: float) -> list[tuple]:
         """Wait for the reply to a request whose largest limit is `longest` seconds; never empty.
 
-        A process stuck where no Python code runs is killed and counts as out of time; one that died is
-        ("crashed", 0, "", why).
+        A process that hangs outside Python code is killed and counts as out of time; a dead process gives
+        ("crashed", 0, "", message).
         """
-        clock = ((~self._pid) << 3) | 2  # the kernel's name for another process's processor clock (clock_getres(2))
+        clock = ((~self._pid) << 3) | 2  # the id of another process's CPU clock (clock_getres(2))
         started, used = time.monotonic(), _clock(clock)
 
         def in_time() -> bool:
@@ -225,18 +225,18 @@ class AnswerProcess:
             self.end()
             return [("time", longest, "", "")]
         except (ValueError, EOFError, TypeError):
-            # It wrote something of its own into the pipe.
+            # The answer wrote its own data into the pipe.
             message = None
         if not isinstance(message, list) or not message:
             return [("crashed", 0.0, "", "the answer ended its process in the middle of a call")]
         return message
 
     def replied(self, seconds: float) -> bool:
-        """Whether there is a reply, or comes one within `seconds`."""
+        """Whether a reply is available or arrives within `seconds`."""
         return bool(select.select([self._replies], [], [], seconds)[0])
 
     def end(self) -> None:
-        """Kill the process and take its remains away."""
+        """Kill and reap the process."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)

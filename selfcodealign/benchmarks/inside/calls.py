@@ -1,4 +1,4 @@
-"""Judge answers by calling their function: against a reference solution, or against values known beforehand."""
+"""Judges answers by calling their function: against a reference solution, or against given values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from selfcodealign.benchmarks.inside.values import OPAQUE, digest, unpack
 
 
 def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
-    """The verdict on each answer, by suite: status "pass", "fail" or "timeout", `index` of the first failing call.
+    """Return the verdict on each answer, by suite: status "pass", "fail" or "timeout", `index` of the first failure.
 
-    All processes are forked before the first expected value exists. Raises `BrokenReference`.
+    All processes are forked before the first expected value is computed. Raises `BrokenReference`.
     """
-    # References build large lists and no cycles worth collecting; looking for some only takes time.
+    # References build large lists and few cycles; collecting garbage only takes time.
     gc.disable()
     calls = task.calls()
     whole = has_oracle(task.rule, task.oracle)
@@ -42,9 +42,9 @@ def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
 
 
 def _judge_suite(task: Task, suite: str, calls: list, process: AnswerProcess, reference: Reference) -> dict[str, Any]:
-    """Ask for some calls at a time; while the answer computes their values the reference computes the next ones.
+    """Ask for a few calls at a time; meanwhile the reference computes the expected values of the next calls.
 
-    Few calls at first, because most wrong answers are wrong at once, and may take long where they need not be asked.
+    The first requests are small, because most wrong answers fail at once and may be slow on later calls.
     """
     check = find_check(task.rule, task.oracle, task.atol)
     left = min(task.total, task.floor * max(1, len(calls))) + 1
@@ -86,7 +86,7 @@ def _accepts(check: Callable, data: bytes, foreign: bool, expected: Any, argumen
     try:
         return bool(check(unpack(data), foreign, expected, arguments))
     except Exception:
-        # An oracle that cannot even look at the value (a text where a number should be) has seen a wrong answer.
+        # An oracle that raises on a value (a text instead of a number) has found a wrong answer.
         return False
 
 
@@ -106,6 +106,6 @@ def _show(value: Any) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):
-        # Numbers of more than 4300 digits have no text by default.
+        # By default Python refuses to convert numbers of more than 4300 digits.
         return f"a {type(value).__name__} too large to show"
     return text if len(text) <= 200 else text[:120] + " … " + text[-60:]

@@ -1,8 +1,8 @@
-"""Tasks whose answers may differ from the reference's and be right: what counts as right for each of them.
+"""Oracles for tasks whose correct answers may differ from the reference's.
 
-Which tasks these are, and what is accepted, are the facts of EvalPlus (`eval/_special_oracle.py`) and EvoEval
-(`eval_test/`); the checks are our own. An oracle takes the answer's value, whether its type was not a plain one, the
-reference's value and the call's arguments.
+The tasks and the accepted values are those of EvalPlus (`eval/_special_oracle.py`) and EvoEval
+(`eval_test/`); the checks are written for this package. An oracle takes the answer's value, whether its type was not
+a plain one, the reference's value and the call's arguments.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ UNORDERED = frozenset(
     {"similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum"}
     | {"intersection_array", "find_dissimilar", "Diff"}
 )
-# MBPP tasks that return a match object or a text: only whether there is one counts.
+# MBPP tasks that return a match object or a text: only its presence counts.
 PRESENCE = frozenset({"check_str", "text_match_three", "text_starta_endb"})
-# HumanEval/32, also as reworded by EvoEval, whose own check of it raises for every answer.
+# HumanEval/32, also in EvoEval's rewording; EvoEval's own check of it raises for every answer.
 _ROOTS = frozenset({("humaneval", "find_zero"), ("evoeval", "verbose/32"), ("evoeval", "concise/32")})
 
 
 def find_check(rule: str, name: str, atol: float) -> Check:
-    """The check of one suite of calls.
+    """Return the check for one suite of calls.
 
     `rule` is "mbpp", "humaneval" or "evoeval" ("equal": plain equality, lists and tuples alike); `name` is the
     function for the first two and "set/number" for EvoEval.
@@ -43,7 +43,7 @@ def find_check(rule: str, name: str, atol: float) -> Check:
 
 
 def has_oracle(rule: str, name: str) -> bool:
-    """Whether other values than the reference's may be right, so that the value itself is needed."""
+    """Whether values other than the reference's may be correct, so that a hash does not suffice."""
     if rule == "mbpp":
         return name in UNORDERED or name in PRESENCE or name in _MBPP
     return (rule, name) in _ROOTS or (rule == "evoeval" and name in _EVOEVAL)
@@ -64,12 +64,12 @@ def _mbpp_check(name: str, tolerance: Tolerance) -> Check:
 
 
 def _polynomial(coefficients: list, x: float) -> float:
-    """c0 + c1·x + c2·x² + … as a sum of powers, not by Horner: the tolerance is that of this sum."""
+    """c0 + c1·x + c2·x² + … as a sum of powers, not by Horner's method: the tolerance applies to this sum."""
     return sum(coefficient * float(x) ** power for power, coefficient in enumerate(coefficients))
 
 
 def _pyramid_surface(base_edge: float, height: float) -> int:
-    """Surface of a square pyramid when `height` is taken as the perpendicular one (the statement is ambiguous)."""
+    """Surface of a square pyramid with `height` as the perpendicular height (the statement is ambiguous)."""
     slant = ((base_edge / 2) ** 2 + height**2) ** 0.5
     return round(base_edge**2 + 2 * base_edge * slant)
 
@@ -82,9 +82,9 @@ def _digit_distance(first: int, second: int) -> int:
 
 
 _MBPP = {
-    # The statement does not say what is compared: any answer is taken.
+    # The statement does not define the comparison: any answer is accepted.
     "are_equivalent": lambda out, arguments, atol: True,
-    # The sum of the proper divisors of a prime or of 1: 0 and 1 are both defended.
+    # The sum of the proper divisors of a prime or of 1: both 0 and 1 are accepted.
     "sum_div": lambda out, arguments, atol: out == 0,
     "surface_Area": lambda out, arguments, atol: out is not OPAQUE and abs(out - _pyramid_surface(*arguments)) <= atol,
     "digit_distance_nums": lambda out, arguments, atol: out == _digit_distance(*arguments),

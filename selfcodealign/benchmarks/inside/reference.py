@@ -1,6 +1,6 @@
-"""Expected values: a reference solution's, computed no further than answers get, by several processes where it is slow.
+"""Expected values: computed by the reference solution as far as answers get, by several processes where it is slow.
 
-Sometimes nearly all of a benchmark's time goes into the references of a few tasks.
+The references of a few tasks can take nearly all of a benchmark's time.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from selfcodealign.benchmarks.inside.oracles import PRESENCE
 from selfcodealign.benchmarks.inside.task import Task
 from selfcodealign.benchmarks.inside.values import pack, unpack
 
-#: Most calls looked ahead.
+#: Most calls computed ahead.
 CALLS = 256
-#: Working ahead, the reference looks this often (in seconds) whether the answer still works, too.
+#: Seconds between two checks, while computing ahead, whether the answer is still running.
 LOOK = 0.001
-#: Before a call as slow as this it waits a moment: an answer that turns out wrong makes the call unnecessary.
+#: Longest wait (seconds) for the answer before a slow call: a wrong answer makes the call unnecessary.
 PATIENCE = 0.01
-#: A reference that has taken so many seconds gets help by other processes, at most so many.
-SLOW, MOST_HANDS = 1.0, 4
+#: After `SLOW` seconds, up to `MOST_WORKERS` other processes compute the reference as well.
+SLOW, MOST_WORKERS = 1.0, 4
 _PLAIN = (bool, int, float, complex, str, list, tuple, dict, set, type(None))
 
-#: Values with the seconds that each took the reference.
+#: Values, each with the seconds that the reference took.
 Expected = list[tuple[Any, float]]
 
 
 class BrokenReference(Exception):
-    """The benchmark's own solution does not run here: nobody's answer can be judged."""
+    """The reference solution does not run on this machine: no answer can be judged."""
 
 
 class Reference:
-    """Expected values, computed call by call and kept for the next answer."""
+    """Expected values, computed call by call and cached for the next answer."""
 
     def __init__(self, task: Task, calls: dict[str, list], slow: float = SLOW) -> None:
         self._task = task
@@ -44,12 +44,12 @@ class Reference:
         self._slow = slow
         self._spent = 0.0
         self._known: dict[str, Expected] = {name: [] for name in calls}
-        self._crews: dict[str, Crew] = {}
+        self._workers: dict[str, Workers] = {}
         self._function: Callable | None = None
         self._presence = task.rule == "mbpp" and task.entry_point in PRESENCE
 
     def some(self, suite: str, first: int) -> Expected:
-        """Values from call `first` on: what is known, at least one. Raises `BrokenReference`."""
+        """Return the known values from call `first` on, at least one. Raises `BrokenReference`."""
         if not self._task.reference:
             return [(value, 0.0) for value in self._task.expected[suite][first : first + CALLS]]
         known = self._known[suite]
@@ -58,10 +58,10 @@ class Reference:
         return known[first : first + CALLS]
 
     def ahead(self, suite: str, first: int, replied: Callable[[float], bool]) -> Expected:
-        """Values from call `first` on, possibly none, computed while an answer works on earlier calls.
+        """Return values from call `first` on, possibly none, computed while an answer runs earlier calls.
 
-        `replied(seconds)` says whether it has done so, waiting so long for it. A reference that breaks is not noticed
-        here: perhaps no answer gets that far.
+        `replied(seconds)` waits up to `seconds` and says whether the answer has replied. Errors of the reference are
+        ignored here: no answer may get that far.
         """
         if not self._task.reference:
             return []
@@ -81,14 +81,14 @@ class Reference:
         return known[first:end]
 
     def end(self) -> None:
-        """End the processes that help."""
-        for crew in self._crews.values():
-            crew.end()
+        """End the worker processes."""
+        for workers in self._workers.values():
+            workers.end()
 
     def _compute(self, suite: str, number: int) -> tuple[Any, float]:
-        if self._spent >= self._slow and suite not in self._crews:
-            self._crews[suite] = Crew(self._task, self._calls[suite])
-        found = self._crews[suite].take(number) if suite in self._crews else None
+        if self._spent >= self._slow and suite not in self._workers:
+            self._workers[suite] = Workers(self._task, self._calls[suite])
+        found = self._workers[suite].take(number) if suite in self._workers else None
         value, seconds = self._call(suite, number) if found is None else found
         self._spent += seconds
         if self._presence:
@@ -107,29 +107,29 @@ class Reference:
             raise BrokenReference(f"{suite} call {number}: {type(error).__name__}: {describe(error)}") from None
 
 
-class Crew:
-    """Processes that compute the calls of one suite side by side, each a call at a time, in order."""
+class Workers:
+    """Processes that compute the calls of one suite in parallel, each one call at a time, in order."""
 
     def __init__(self, task: Task, calls: list) -> None:
         self._calls = len(calls)
         self._longest = task.total
         self._next = 0
         self._busy: dict[int, AnswerProcess] = {}
-        find = _thrifty(task.find)
-        self._idle = [AnswerProcess(task.reference, find, calls, whole=True) for _ in range(_count_hands())]
+        find = _with_memory_limit(task.find)
+        self._idle = [AnswerProcess(task.reference, find, calls, whole=True) for _ in range(_count_workers())]
         for process in self._idle:
             process.request(-1, [self._longest])
         self._idle = [process for process in self._idle if process.reply(self._longest)[0][0] == "value"]
 
     def take(self, number: int) -> tuple[Any, float] | None:
-        """The value of call `number` and its seconds; None leaves it to the caller. The crew goes on behind it."""
+        """Return the value of call `number` and its seconds, and start later calls; None: the caller computes it."""
         process, reply = self._busy.pop(number, None), None
         if process is not None:
             reply = process.reply(self._longest)[0]
             if reply[0] == "value":
                 self._idle.append(process)
             else:
-                process.end()  # it lacks memory, or the reference breaks: the caller sees
+                process.end()  # out of memory, or a broken reference: the caller finds out
         self._next = max(self._next, number + 1)
         while self._idle and self._next < self._calls:
             process = self._idle.pop()
@@ -144,21 +144,21 @@ class Crew:
 
 
 def _share() -> int:
-    """How many bytes a process of a crew may hold. The memory limit is one for all processes of a program together,
-    so all of a crew get half of it."""
+    """Return the memory limit of one worker in bytes. The program's limit holds for all its processes together, so the
+    workers get half of it."""
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return sys.maxsize if most == resource.RLIM_INFINITY else most // (2 * MOST_HANDS)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most // (2 * MOST_WORKERS)
 
 
-def _count_hands() -> int:
-    """One per core; none where that is one, or where each would begin with too much memory of this process's."""
+def _count_workers() -> int:
+    """Return one worker per core; none on one core, or where this process's memory exceeds a worker's share."""
     cores = len(os.sched_getaffinity(0))
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return min(cores, MOST_HANDS) if cores > 1 and held < _share() else 0
+    return min(cores, MOST_WORKERS) if cores > 1 and held < _share() else 0
 
 
-def _thrifty(find: Callable[[dict[str, Any]], Callable]) -> Callable[[dict[str, Any]], Callable]:
-    """`find`, in a process that keeps to its share from then on; a call that needs more fails there."""
+def _with_memory_limit(find: Callable[[dict[str, Any]], Callable]) -> Callable[[dict[str, Any]], Callable]:
+    """Wrap `find` to limit the memory of its process to a worker's share; a call that needs more fails there."""
 
     def find_with_less(names: dict[str, Any]) -> Callable:
         resource.setrlimit(resource.RLIMIT_DATA, (_share(), _share()))

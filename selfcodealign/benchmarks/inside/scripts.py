@@ -1,4 +1,4 @@
-"""Judge programs that read standard input and write standard output, test by test."""
+"""Judges programs that read standard input and write standard output, test by test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
-#: What competition answers take for granted, as LiveCodeBench's runner gives it to them.
+#: Imports that competition answers assume, as in LiveCodeBench's runner.
 PRELUDE = """
 from string import *; from re import *; from datetime import *; from collections import *; from heapq import *
 from bisect import *; from copy import *; from math import *; from random import *; from statistics import *
@@ -23,14 +23,14 @@ import string, re, datetime, collections, heapq, bisect, copy, math, random, sta
 import functools, operator, io, sys, json
 sys.setrecursionlimit(50000)
 """
-#: Output beyond this is cut, and so compared unequal.
+#: Output beyond this is cut, and then compares unequal.
 OUTPUT_BYTES = 64 << 20
 
 
 def judge(tests: list[tuple[str, str]], answers: list[str], seconds: float) -> list[dict[str, dict]]:
-    """The verdict on each answer: every (input, expected output) in turn until one fails.
+    """Return the verdict on each answer: run each (input, expected output) in turn until one fails.
 
-    `seconds` is the time limit of one test. Verdicts are as those of `calls.judge`, in one suite named "tests".
+    `seconds` is the time limit of one test. Verdicts are like those of `calls.judge`, in one suite named "tests".
     """
     return [{"tests": _judge_answer(tests, answer, seconds)} for answer in answers]
 
@@ -52,9 +52,9 @@ def _judge_answer(tests: list[tuple[str, str]], answer: str, seconds: float) -> 
 
 
 def run_script(source: str, given: str, seconds: float) -> tuple[str, str, str]:
-    """Run a program in a process of its own; returns (kind, output, message), kind as in `calls`.
+    """Run a program in a new process; return (kind, output, message), kind as in `calls`.
 
-    `seconds` of processor time, three times that and 2 s by the clock. Ending by `exit()` is fine with status 0.
+    The limits are `seconds` of CPU time, and three times that plus 2 s of wall time. `exit()` with status 0 is success.
     """
     output, output_in = os.pipe()
     with tempfile.TemporaryFile() as errors:
@@ -85,7 +85,7 @@ def _become_script(source: str, given: str, output: int, errors: int, seconds: f
     os.dup2(errors, 2)
     limit = int(resource.getrusage(resource.RUSAGE_SELF).ru_utime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-    # The inherited stream objects may hold text of the judge's.
+    # The inherited stream objects may hold buffered text of the judge.
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r")), encoding="utf-8")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), encoding="utf-8")
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), encoding="utf-8", line_buffering=True)
@@ -106,7 +106,7 @@ def _become_script(source: str, given: str, output: int, errors: int, seconds: f
 
 
 def _collect(pid: int, output: int, seconds: float) -> tuple[str, int | None, float]:
-    """Output, exit status (None: killed for taking too long) and processor seconds of a program, which is then gone."""
+    """Wait for a program and return its output, exit status (None: killed at the time limit) and CPU seconds."""
     parts: list[bytes] = []
     size = 0
     deadline = time.monotonic() + 3 * seconds + 2
@@ -119,12 +119,12 @@ def _collect(pid: int, output: int, seconds: float) -> tuple[str, int | None, fl
                 parts.append(part)
                 size += len(part)
     os.close(output)
-    # Closing its output is not ending: a program may compute on after that.
+    # A program may continue after it has closed its output.
     status: int | None = None
     while time.monotonic() < deadline:
         found, code, usage = os.wait4(pid, os.WNOHANG)
         if found:
-            # Killed by the processor limit counts as time, by any other signal as an error.
+            # A kill by the CPU limit counts as a time-out, any other signal as an error.
             status = None if code in (signal.SIGKILL, signal.SIGXCPU) else os.waitstatus_to_exitcode(code)
             return b"".join(parts).decode("utf-8", "replace"), status, usage.ru_utime + usage.ru_stime
         time.sleep(0.0005)
@@ -134,7 +134,7 @@ def _collect(pid: int, output: int, seconds: float) -> tuple[str, int | None, fl
 
 
 def same_output(output: str, expected: str) -> bool:
-    """Line by line without outer white space; lines that differ as text may agree as numbers (LiveCodeBench's rule)."""
+    """Compare stripped lines; lines that differ as text may be equal as numbers (LiveCodeBench's rule)."""
     lines, wanted = ([line.strip() for line in text.strip().split("\n")] for text in (output, expected))
     return len(lines) == len(wanted) and all(map(_same_line, lines, wanted))
 

@@ -1,4 +1,4 @@
-"""Where a judge starts: read the work from standard input, do it, report it as one record."""
+"""The entry point of a judge: read the work from standard input, do it, report it as one record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selfcodealign.benchmarks.inside import calls, scripts, timing
 from selfcodealign.benchmarks.inside.reference import BrokenReference
 from selfcodealign.benchmarks.inside.task import Task
 
-# The sandbox forgets modules named after the project before a program starts, so that none leads to its harness.
+# The sandbox removes the project's modules from `sys.modules`, so that no program finds its harness through them.
 sys.modules["benchmark_judge"] = sys.modules[__name__]
 
 _WORK: dict[str, Callable[[dict[str, Any]], list]] = {
@@ -23,9 +23,9 @@ _WORK: dict[str, Callable[[dict[str, Any]], list]] = {
 
 
 def run_session(record: Callable[[Any], None]) -> None:
-    """Judge what standard input holds: `(kind, data)` as `programs.judge_program` packed it.
+    """Judge the work on standard input: `(kind, data)`, packed by `programs.judge_program`.
 
-    Records {"answers": […]}, one entry per answer, or {"broken": why} when the benchmark's own code does not run.
+    Records {"answers": […]}, one entry per answer, or {"broken": message} when the reference does not run.
     """
     kind, data = pickle.loads(base64.b64decode(sys.stdin.buffer.read()))
     try:

@@ -1,4 +1,4 @@
-"""A task that is judged by calls, as it arrives inside the sandbox."""
+"""A task judged by calls, inside the sandbox."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Task:
-    """One task's calls, as `differential.pack_task` wrote them (a pickle of plain builtins).
+    """One task's calls, packed by `differential.pack_task` (a pickle of plain builtins).
 
     `suites` maps a suite's name to its calls: lists of arguments, or texts of arguments where `written`.
-    `reference` is the code that gives the expected values; `expected` holds them where there is no such code.
+    `reference` is the code that computes the expected values; `expected` holds them where there is no reference.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -29,14 +29,14 @@ class Task:
         self._suites: bytes = fields["suites"]
 
     def calls(self) -> dict[str, list]:
-        """A fresh copy of every suite's arguments, because functions change what they are given."""
+        """Return a fresh copy of every suite's arguments, because functions may change their arguments."""
         suites = pickle.loads(self._suites)
         if self._written:
             return {name: [eval(f"[{text}]", {}) for text in texts] for name, texts in suites.items()}
         return suites
 
     def find(self, names: dict[str, Any]) -> Callable:
-        """The function under test among an answer's names; LeetCode answers have it as a method of `Solution`."""
+        """Return the function under test from an answer's names; in LeetCode answers it is a method of `Solution`."""
         if self.entry_point not in names and "Solution" in names:
             return getattr(names["Solution"](), self.entry_point)
         return names[self.entry_point]

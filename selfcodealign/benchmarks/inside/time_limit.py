@@ -1,7 +1,7 @@
-"""A limit on what the code run next may take, in processor time and by the clock.
+"""A limit on CPU time and wall time of the code that runs next.
 
-The kernel's own time counts no more than the code's: giving a program a gigabyte of memory can take ten times as long
-on one occasion as on another, and that is the machine's doing.
+System time counts at most as much as user time: the kernel's time to allocate a gigabyte of memory can vary tenfold,
+which is not the program's fault.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ import resource
 import signal
 import time
 
-#: Wall time allowed per second of processor time, because other programs share the machine; and a little to start.
+#: Wall time per second of CPU time, because other programs share the machine, and a constant for the start.
 _WALL_FACTOR, _WALL_START = 8.0, 4.0
-#: Code that got less than this share of a core waits for nothing; with more it is held up by others, and goes on.
+#: Code that used less than this share of a core is waiting; with more it is slowed by others, and continues.
 _SHARE = 0.02
 
 
 def by_clock(seconds: float) -> float:
-    """How long code may take by the clock that has `seconds` of processor time."""
+    """Return the wall-clock allowance for `seconds` of CPU time."""
     return seconds * _WALL_FACTOR + _WALL_START
 
 
 def is_waiting(worked: float, elapsed: float) -> bool:
-    """Whether code that used `worked` seconds of a processor in `elapsed` seconds by the clock waits for something."""
+    """Whether code that used `worked` seconds of CPU time in `elapsed` seconds of wall time is waiting."""
     return worked < _SHARE * elapsed
 
 
 def time_used() -> float:
-    """Seconds that processors have spent on this process: in its code, and at most as many again in the kernel."""
+    """Return the CPU time of this process in seconds: user time, plus system time up to as much."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + min(used.ru_stime, used.ru_utime)
 
 
 class OutOfTime(BaseException):
-    """Raised inside the answer's own code when its time is over; not an Exception, so it is seldom swallowed."""
+    """Raised inside the answer's code at its time limit; not an Exception, so that code seldom catches it."""
 
 
 class TimeLimit:
-    """A limit on what the code run next may take; raises `OutOfTime` inside it.
+    """A time limit on the code that runs next; raises `OutOfTime` inside it.
 
-    The timers are not set for every call: one that rings while there is time left is set again for the rest.
+    The timers are not set for every call: a timer that fires with time left is set again for the rest.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class TimeLimit:
         signal.signal(signal.SIGALRM, self._on_wall_time)
 
     def set(self, seconds: float) -> None:
-        """`seconds` of `time_used` from now, or `by_clock` of that by the clock."""
+        """Limit the code from now on to `seconds` of `time_used`, or `by_clock(seconds)` of wall time."""
         self._began = used, now = time_used(), time.monotonic()
         self._until, self._until_by_clock = used + seconds, now + by_clock(seconds)
         if self._until < self._rings:
@@ -59,11 +59,11 @@ class TimeLimit:
             signal.setitimer(signal.ITIMER_REAL, by_clock(seconds))
 
     def lift(self) -> None:
-        """No limit from now on; the timers run on for the next one."""
+        """Remove the limit; the timers keep running for the next one."""
         self._until = self._until_by_clock = math.inf
 
     def stop(self) -> None:
-        """No limit, no timer."""
+        """Remove the limit and stop the timers."""
         self.lift()
         self._rings = math.inf
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -71,7 +71,7 @@ class TimeLimit:
 
     def _on_processor_time(self, signum: int, frame: object) -> None:
         self._rings = self._until
-        # The kernel counts for this timer in whole ticks, which is far off when many processes share a core.
+        # The kernel counts this timer in whole ticks, which is inaccurate when many processes share a core.
         self._ring_again(signal.ITIMER_PROF, self._until - time_used())
 
     def _on_wall_time(self, signum: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""EvalPerf: how much processor time an answer takes on a hard input, beside reference solutions of known rank."""
+"""EvalPerf: the CPU time of an answer on a performance-exercising input, compared with ranked references."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from selfcodealign.benchmarks.inside.calls import judge
 from selfcodealign.benchmarks.inside.reference import BrokenReference
 from selfcodealign.benchmarks.inside.task import Task
 
-#: An answer that takes longer than this is beyond the slowest reference (EvalPerf's limit, in seconds).
+#: Time limit of an answer in seconds (EvalPerf's); beyond it an answer ranks below the slowest reference.
 SECONDS = 45.0
-#: Each code is run this often, in turn with the others; the median is what counts.
+#: Runs of each solution, alternating with the others; the median counts.
 ROUNDS = 3
 
 
 def measure(task: Task, references: list[str], answers: list[str]) -> list[dict[str, Any]]:
-    """For each answer: the verdict of `calls.judge`, and for a right one `cost` and the references' `costs` in seconds.
+    """Return for each answer the verdict of `calls.judge`; for correct ones `cost` and the references' `costs` (s).
 
-    References are ordered from slow to fast, as in EvalPerf's data. Codes take turns, so that a change of the
-    machine's speed meets all of them. Raises `BrokenReference` when a reference does not run.
+    References are ordered from slow to fast, as in EvalPerf's data. Solutions run in turn, so that a change of the
+    machine's speed affects all of them. Raises `BrokenReference` when a reference does not run.
     """
     verdicts: list[dict[str, Any]] = list(judge(task, answers))
     right = [number for number, verdict in enumerate(verdicts) if all(s["status"] == "pass" for s in verdict.values())]
@@ -41,7 +41,7 @@ def measure(task: Task, references: list[str], answers: list[str]) -> list[dict[
 
 
 def _time(task: Task, code: str) -> float | None:
-    """Processor seconds of one run of the task's calls in a process of its own; None when it fails."""
+    """Return the CPU seconds of one run of the task's calls in a new process; None when it fails."""
     (calls,) = task.calls().values()
     process = AnswerProcess(code, task.find, calls)
     try:

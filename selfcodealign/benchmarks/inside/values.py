@@ -1,4 +1,4 @@
-"""Values that cross from an answer's process to the judge, and when two of them count as equal."""
+"""Values sent from an answer's process to the judge, and their comparison."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import sys
 from collections.abc import Callable, Mapping, Set
 from typing import Any
 
-#: Stands for whatever has no plain form (a match object, an array, an instance of the answer's own class).
+#: Replaces a value without a plain form (a match object, an array, an instance of the answer's own class).
 OPAQUE = ...
 #: Longer lists may be compared by their hash.
 LARGE = 20_000
-#: `numpy.allclose` as EvalPlus calls it.
+#: EvalPlus's relative tolerance in `numpy.allclose`.
 RELATIVE_TOLERANCE = 1e-7
-#: What EvalPlus and EvoEval allow floats where a task names no tolerance.
+#: Tolerance of EvalPlus and EvoEval for floats where a task sets none.
 FLOAT_TOLERANCE = 1e-6
 
 _PLAIN = (int, float, complex, str, bytes)
 _BUILTIN = frozenset({*_PLAIN, bool, list, tuple, dict, set, frozenset, type(None)})
 _NUMBERS = (int, float, complex)
 
-# What a subclass's instance is underneath, asked without any method of the subclass.
+# The builtin value of a subclass's instance, computed without methods of the subclass.
 _TAKE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, lambda value: int.__add__(value, 0)),
     (float, lambda value: float.__add__(value, 0.0)),
@@ -32,11 +32,11 @@ _dumps, _loads, _type, _isinstance = marshal.dumps, marshal.loads, type, isinsta
 
 
 def pack(value: Any) -> tuple[bool, bytes]:
-    """A value as bytes that hold plain builtins only, and whether its own type was another one.
+    """Serialise a value as plain builtins; return whether its own type was another one, and the bytes.
 
-    Instances of subclasses lose their class, so an object that claims to equal everything arrives as what it is.
+    Instances of subclasses lose their class, so an object that equals everything loses that behaviour.
     """
-    # Marshal writes whatever has a buffer as bytes, numpy's numbers too; without numpy nothing of that kind matters.
+    # Marshal writes any object with a buffer as bytes, including numpy's numbers; without numpy this does not matter.
     if "numpy" not in sys.modules:
         try:
             return False, _dumps(value)
@@ -49,15 +49,15 @@ def pack(value: Any) -> tuple[bool, bytes]:
 
 
 def unpack(data: bytes) -> Any:
-    """The plain value that `pack` made. Raises `ValueError`, `EOFError` or `TypeError` on other bytes."""
+    """Return the plain value that `pack` serialised. Raises `ValueError`, `EOFError` or `TypeError` on other bytes."""
     return _loads(data)
 
 
 def digest(value: Any) -> int | None:
-    """The hash of a large list or tuple of hashable things; None for every other value.
+    """Return the hash of a large list or tuple of hashable values; None for any other value.
 
-    Some tasks answer with millions of tuples: comparing hashes (equal in all processes forked from one) saves moving
-    them. Lists of floats are never hashed, because they may differ a little and be right.
+    Some tasks return millions of tuples: comparing hashes (equal in all processes forked from one) avoids sending them.
+    Lists of floats are never hashed, because slightly different values can be correct.
     """
     if type(value) not in (list, tuple) or len(value) < LARGE or isinstance(value[0], float):
         return None
@@ -94,23 +94,23 @@ def _simplify(value: Any, depth: int) -> Any:
 
 
 def equal(out: Any, expected: Any) -> bool:
-    """`out == expected`; a comparison that raises or does not say yes or no means no."""
+    """Return `out == expected`; false when the comparison raises or has no truth value."""
     try:
         return bool(out == expected)
     except Exception:
-        # The reference's own values may refuse (an array has no single truth value): not equal, as in EvalPlus.
+        # The reference's value may raise (an array has no single truth value): not equal, as in EvalPlus.
         return False
 
 
 def all_floats(value: Any) -> bool:
-    """Whether EvalPlus would allow this expected value a tolerance: a float or a flat, non-empty list of floats."""
+    """Whether EvalPlus applies a tolerance to this expected value: a float or a flat, non-empty list of floats."""
     if isinstance(value, float):
         return True
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, float) for item in value)
 
 
 def close(out: Any, expected: Any, absolute: float, relative: float = RELATIVE_TOLERANCE, nan: bool = False) -> bool:
-    """|out − expected| ≤ absolute + relative·|expected| in every place of two numbers or equally shaped lists."""
+    """|out − expected| ≤ absolute + relative·|expected| for two numbers, or at all places of lists of one shape."""
     if isinstance(expected, (list, tuple)) and isinstance(out, (list, tuple)):
         pairs = zip(out, expected, strict=False)
         return len(out) == len(expected) and all(close(a, b, absolute, relative, nan) for a, b in pairs)
@@ -130,8 +130,8 @@ def close(out: Any, expected: Any, absolute: float, relative: float = RELATIVE_T
 class Tolerance:
     """EvalPlus's comparison of one suite of calls.
 
-    Exact equality first. A task's `atol`, or 1e-6 from the first expected value on that is all floats (it stays for
-    the rest of the suite, as there), allows numbers of the same type to differ.
+    Exact equality is checked first. Numbers of the same type may differ by the task's `atol`, or by 1e-6 from the first
+    expected value on that is all floats (for the rest of the suite, as in EvalPlus).
     """
 
     def __init__(self, atol: float) -> None:
@@ -151,7 +151,7 @@ class Tolerance:
 
 
 def alike(out: Any, expected: Any) -> bool:
-    """EvoEval's comparison: types must agree all the way down, floats may differ by 1e-6 (and 1e-5 of their size)."""
+    """EvoEval's comparison: types must be equal at all levels, floats may differ by 1e-6 (plus 1e-5 of their size)."""
     if expected is None or isinstance(expected, (bool, str)):
         return type(out) is type(expected) and out == expected
     if isinstance(expected, int):
@@ -169,7 +169,7 @@ def alike(out: Any, expected: Any) -> bool:
 
 
 def _float_like(value: Any) -> bool:
-    # An empty list counts as floats there, so [] and () agree.
+    # In EvoEval an empty list counts as floats, so [] and () are equal.
     if isinstance(value, float):
         return True
     return isinstance(value, (list, tuple)) and all(isinstance(item, float) for item in value)

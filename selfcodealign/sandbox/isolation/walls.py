@@ -228,7 +228,7 @@ def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, i
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
-        # Server and forker count too, and so do the user's other processes where the server has no user of its own.
+        # Server and forker count too, and so do the user's other processes where it does not have its own.
         resource.RLIMIT_NPROC: int(limits["processes"]) + 2 + _count_others(walls),
     }
     capped = []

@@ -122,14 +122,14 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
             found.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             wall = "private root folder"
             walls.enter_root(readable)
-            wall = "user of its own"
+            wall = "separate user"
             walls.become_powerless(become)
             walls.hide_network_and_name()
             found.scratch = walls.SCRATCH
         elif landlock.landlock_abi() < landlock.FIRST_WITH_TRUNCATE:
             raise WallRefused("Landlock", f"its version is {landlock.landlock_abi()}, and below 3 files can be emptied")
         else:
-            wall = "user of its own"
+            wall = "separate user"
             found.own_user = walls.leave_root_behind(found.scratch)
         wall = "scratch folder"
         walls.fresh_scratch(found, renew=False)
