@@ -129,7 +129,9 @@ async def sample_answers(
     progress: Progress,
     task: str,
 ) -> list[Sample]:
-    """Return all answers of one model to one benchmark; sample only those that `file` does not hold; told as `task` of `progress`.
+    """Return all answers of one model to one benchmark; sample only those that `file` does not hold.
+
+    `progress` is told of them as `task`.
 
     Raises `ModelError` when the engine fails; the answers sampled before are in the file.
     """

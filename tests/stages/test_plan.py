@@ -1,0 +1,322 @@
+"""A dry run is true: for every setting of the recipe it announces what the run then does, in the run's own words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+
+from selfcodealign import run_recipe
+from selfcodealign.errors import RunFolderError, UserError
+from selfcodealign.pipeline import plan_recipe
+from selfcodealign.settings import Recipe, Section
+from selfcodealign.stages.plan import Action, Decision, explain_changes
+from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.support.places import ROOT
+from tests.support.told import Told
+
+ROW_STAGES = ("seeds", "near_dedup", "judge", "concepts", "instructions", "distinct", "responses", "selection")
+JOURNEY = [*ROW_STAGES, "dataset", "train", "evaluate"]
+
+#: Another value for each setting whose type does not offer one.
+OTHER: dict[str, Any] = {
+    "journey": JOURNEY[:-1],
+    "own": {"nothing": {}},
+    "model.name": "other",
+    "model.revision": "abc",
+    "model.urls": ["http://localhost:1"],
+    "model.serve_args": ["--seed", "1"],
+    "model.api_key_env": "OTHER_KEY",
+    "model.device": "cuda",
+    "seeds.sources": ["SOURCES/.."],
+    "seeds.code_column": "code",
+    "seeds.path_column": "path",
+    "seeds.licence_column": "licence",
+    "seeds.split": "test",
+    "seeds.licence": "MIT",
+    "few_shot.file": "tiny",
+    "instructions.categories": ["function"],
+    "instructions.difficulties": ["easy"],
+    "execution.warm": ["json"],
+    "selection.unfinished_words": ["later"],
+    "selection.near_dedup": ["code"],
+    "selection.decontaminate": ["BENCHMARK"],
+    "train.model": f"{ROOT}/selfcodealign/embedded",
+    "train.attention": "eager",
+    "train.report_to": ["tensorboard"],
+    "evaluate.benchmarks": ["tiny-eval", "tiny-eval"],
+    "evaluate.problems": {"tiny-eval": f"{ROOT}/selfcodealign/embedded/tiny_eval.jsonl"},
+    "evaluate.base_modes": ["chat"],
+    "evaluate.k": [1, 2],
+    "evaluate.few_shot": "tiny",
+}
+
+
+def every_setting() -> Iterator[str]:
+    """The dotted names of all settings of a recipe."""
+    for name, field in Recipe.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from (f"{name}.{inner}" for inner in field.annotation.model_fields)
+        else:
+            yield name
+
+
+def read(recipe: Recipe, setting: str) -> Any:
+    value: Any = recipe
+    for part in setting.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def another_value(recipe: Recipe, setting: str) -> Any:
+    """A valid value that the setting does not have."""
+    if setting in OTHER:
+        return OTHER[setting]
+    value = read(recipe, setting)
+    section: Any = Recipe
+    for part in setting.split(".")[:-1]:
+        section = section.model_fields[part].annotation
+    annotation = section.model_fields[setting.split(".")[-1]].annotation
+    options = [one for one in (annotation, *get_args(annotation)) if get_origin(one) is Literal]
+    if options:
+        return next(one for one in get_args(options[0]) if one != value)
+    if isinstance(value, bool) or annotation in (bool, bool | None):
+        return not value
+    if isinstance(value, float):
+        return value * 0.5 if value else 0.25
+    if isinstance(value, int) or int in get_args(annotation):
+        return (value or 1) + 1 if setting != "concepts.snippet_characters" else 50
+    raise AssertionError(f"name another value for {setting} in OTHER")
+
+
+def change(recipe: Recipe, setting: str, value: Any) -> Recipe:
+    section, dot, name = setting.rpartition(".")
+    values = recipe.model_dump(mode="json")
+    (values[section] if dot else values)[name] = value
+    return Recipe.model_validate(values)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("plan")
+
+
+def pretend_to_train(*arguments: Any, **options: Any) -> None:
+    """Leaves what a complete training leaves; the decisions about it are what is tested here."""
+    out: Path = arguments[2]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "train_report.json").write_text("{}")
+
+
+async def pretend_to_evaluate(*arguments: Any, **options: Any) -> None:
+    out: Path = arguments[2]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "scores.json").write_text("{}")
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selfcodealign.training.train", pretend_to_train)
+    monkeypatch.setattr("selfcodealign.evaluation.evaluate", pretend_to_evaluate, raising=False)
+
+
+@pytest.fixture
+def finished(places: Path, no_training: None) -> tuple[Recipe, Path]:
+    """A recipe and a finished run of it, made once."""
+    sources = places / "source"
+    if not sources.exists():
+        write_sources(sources, 3)
+        (places / "benchmark.jsonl").write_text(
+            json.dumps({"task_id": "Own/0", "text": "Write a function that reads a road map and names every lake."})
+        )
+    recipe = small_recipe(
+        sources,
+        "model.name=scripted",
+        "train.model=embedded",
+        "responses.samples=2",
+        "execution.workers=1",
+        "execution.mutation_testing=false",
+    )
+    recipe = change(recipe, "journey", JOURNEY)
+    run = places / "finished"
+    if not run.exists():
+        asyncio.run(run_recipe(recipe, run, model=scripted_model()))
+    return recipe, run
+
+
+def look_at(run: Path) -> dict[str, dict[str, int]]:
+    """The files of every stage, with the time of their last change."""
+    folders = [*ROW_STAGES, "dataset", "tuned", "evaluation", "superseded"]
+    return {
+        name: {
+            str(path.relative_to(run)): path.stat().st_mtime_ns for path in (run / name).rglob("*") if path.is_file()
+        }
+        for name in folders
+    }
+
+
+def outcome_of(work: Any) -> Any:
+    try:
+        return asyncio.run(work)
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("setting", list(every_setting()))
+def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
+    setting: str, finished: tuple[Recipe, Path], tmp_path: Path, places: Path
+) -> None:
+    """The same sentences, the same stages started again, nothing touched that is said to be finished."""
+    recipe, original = finished
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    value = json.loads(
+        json.dumps(another_value(recipe, setting))
+        .replace("SOURCES", str(places / "source"))
+        .replace("BENCHMARK", str(places / "benchmark.jsonl"))
+    )
+    assert value != read(recipe, setting)
+    changed = change(recipe, setting, value)
+    before = look_at(run)
+    planned = outcome_of(plan_recipe(changed, run, model=scripted_model()))
+    assert look_at(run) == before, "a dry run changes nothing"
+    told, model = Told(), scripted_model()
+    ran = outcome_of(run_recipe(changed, run, progress=told, model=model))
+    if isinstance(planned, str):
+        assert ran == planned
+        assert look_at(run) == before
+        return
+    assert ran is None
+    decisions: dict[str, Decision] = {one.step.name: one for one in planned}
+    announced = [one.sentence for one in planned if one.action is not Action.BEGIN]
+    assert told.lines[: len(announced)] == announced
+    check_what_was_done(decisions, before, look_at(run), model.calls, told)
+    free = setting == "flush_seconds" or is_free(setting)
+    started = [one for one in planned if one.action is Action.START_AGAIN]
+    if free or setting == "journey":
+        assert {one.action for one in planned} <= {Action.REST, Action.UPDATE}
+        assert not started
+    else:
+        assert any(f"{setting} changed from" in one.sentence for one in started), announced
+
+
+def is_free(setting: str) -> bool:
+    section, _, name = setting.rpartition(".")
+    return bool(section) and name not in read(Recipe(), section).deciding()
+
+
+def check_what_was_done(
+    decisions: Mapping[str, Decision],
+    before: Mapping[str, Mapping[str, int]],
+    after: Mapping[str, Mapping[str, int]],
+    calls: int,
+    told: Told,
+) -> None:
+    """Each decision against the files that the run left."""
+    moved = {Path(name).parts[1].rsplit("-", 1)[0] for name in after["superseded"]}
+    outputs = {"train": "tuned", "evaluate": "evaluation"}
+    worked = {str(call[1]) for call in told.calls if call[0] == "start"}
+    for name, decision in decisions.items():
+        folder = outputs.get(name, name)
+        match decision.action:
+            case Action.REST:
+                assert after[folder] == before[folder], f"{name} was touched"
+                assert folder not in moved
+                assert name not in worked
+            case Action.START_AGAIN:
+                assert folder in moved, f"{name} was not moved away"
+                assert after[folder] != before[folder]
+            case Action.UPDATE | Action.BEGIN:
+                assert name in worked or name in {*outputs, "dataset"}
+            case Action.RESUME:
+                raise AssertionError("everything was finished")
+    asked = any(decisions[name].action is not Action.REST for name in ROW_STAGES if name in decisions)
+    assert asked or calls == 0
+
+
+def test_the_first_run_begins_and_a_second_one_rests(finished: tuple[Recipe, Path], tmp_path: Path) -> None:
+    """All stages from the beginning; then all of them finished but for the data set, which is written again."""
+    recipe, run = finished
+    first = asyncio.run(plan_recipe(recipe, tmp_path / "new", model=scripted_model()))
+    assert {one.action for one in first} == {Action.BEGIN}
+    assert not (tmp_path / "new").exists()
+    again = {one.step.name: one for one in asyncio.run(plan_recipe(recipe, run, model=scripted_model()))}
+    assert {name for name, one in again.items() if one.action is not Action.REST} == {"dataset"}
+    assert again["seeds"].sentence == "seeds: finished (3 in, 3 kept); its sources are not read again"
+
+
+def test_an_unfinished_stage_resumes_and_a_missing_file_is_noticed(
+    finished: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    """A stage without books, and one that lacks a shard of its books, are worked on again, and end with all rows."""
+    recipe, original = finished
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    (next((run / "concepts").glob("kept-*"))).unlink()
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(recipe, run, model=scripted_model()))}
+    assert planned["concepts"].sentence == "concepts: resumes, because files of it are missing"
+    assert planned["instructions"].action is Action.UPDATE
+    asyncio.run(run_recipe(recipe, run, model=scripted_model()))
+    state = json.loads((run / "instructions" / "stage.json").read_text())
+    assert state["books"] == json.loads((original / "instructions" / "stage.json").read_text())["books"]
+    state["books"] = None
+    (run / "instructions" / "stage.json").write_text(json.dumps(state))
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(recipe, run, model=scripted_model()))}
+    assert planned["instructions"].sentence.startswith("instructions: resumes; so far 3 in, 3 kept")
+
+
+def test_a_run_of_another_journey_is_refused(finished: tuple[Recipe, Path], tmp_path: Path) -> None:
+    """A journey may add stages to a run, and not leave out one that has rows, or change their order."""
+    recipe, original = finished
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    for journey, why in (
+        ([name for name in JOURNEY if name != "judge"], '"judge", which this journey leaves out'),
+        ([name for name in JOURNEY if name != "concepts"], '"concepts", which this journey leaves out'),
+        (["seeds", "judge", "near_dedup", *JOURNEY[3:]], '"judge", which this journey has at another place'),
+    ):
+        with pytest.raises(RunFolderError) as error:
+            asyncio.run(run_recipe(change(recipe, "journey", journey), run, model=scripted_model()))
+        assert why in str(error.value)
+        assert "choose another --out" in str(error.value)
+
+
+def test_a_journey_may_add_a_stage_to_a_run(tmp_path: Path) -> None:
+    """The judge comes later: rows of the seeds that it keeps are kept, the others are retired."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 12), "responses.samples=2")
+    asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
+    judged = small_recipe(tmp_path / "source", "responses.samples=2", added=["judge"])
+    asyncio.run(run_recipe(judged, tmp_path / "fresh", model=scripted_model()))
+    model = scripted_model()
+    asyncio.run(run_recipe(judged, tmp_path / "run", model=model))
+    assert model.calls == 12, "only the judge was asked"
+    for name in ("judge", "concepts", "instructions", "responses", "selection"):
+        books = [json.loads((tmp_path / run / name / "stage.json").read_text())["books"] for run in ("run", "fresh")]
+        assert books[0] == books[1]
+
+
+def test_a_folder_in_the_earlier_form_is_refused(tmp_path: Path) -> None:
+    """One line that says what to do; nothing is touched."""
+    run = tmp_path / "run"
+    (run / "seeds").mkdir(parents=True)
+    (run / "run.json").write_text('{"selfcodealign": "0.1.0"}')
+    (run / "seeds" / "stage.json").write_text('{"digest": "d", "settings": {}, "books": null}')
+    recipe = small_recipe(write_sources(tmp_path / "source", 1))
+    with pytest.raises(RunFolderError, match=r"in the form of an earlier version.*choose another --out"):
+        asyncio.run(run_recipe(recipe, run, model=scripted_model()))
+    assert json.loads((run / "run.json").read_text()) == {"selfcodealign": "0.1.0"}
+
+
+def test_long_changes_are_told_short() -> None:
+    """Three changes are spelt out, long values are cut, unset values are called so."""
+    before: dict[str, Any] = {"a": 1, "b": None, "c": "x" * 100, "d": True, "e": 1}
+    now: dict[str, Any] = {"a": 2, "b": "y", "c": "z", "d": False, "e": 2}
+    told = explain_changes(before, now)
+    assert told.startswith('a changed from 1 to 2, b changed from unset to "y", c changed from "xxx')
+    assert told.endswith('to "z", 2 more changed')
+    assert len(told) < 200
