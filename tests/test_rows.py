@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import dataclass
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfcodealign.rows import Concepts, Dropped, Example, Instruction, Response, Seed, digest, seed_of
+from selfcodealign.rows import (
+    Concepts,
+    Dropped,
+    Example,
+    Instruction,
+    Response,
+    Seed,
+    digest,
+    extended,
+    grow,
+    holds,
+    seed_of,
+)
+from tests.support.rows import make_seed
 
 JOURNEY = (Seed, Concepts, Instruction, Response, Example)
 
@@ -44,3 +59,30 @@ def test_dice_are_31_bit_numbers_that_differ_by_purpose(row_id: str) -> None:
     """Seeds fit every engine's integer, and two purposes of one row do not share them."""
     assert 0 <= seed_of(row_id, "a") < 2**31
     assert seed_of(row_id, "a") == seed_of(row_id, "a") != seed_of(row_id, "b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rated(Seed):
+    """A seed with a field of somebody's own."""
+
+    rating: float
+
+
+def test_later_rows_carry_the_fields_of_earlier_ones_on() -> None:
+    """A row grows by all that it was, whatever its type; without further fields the plain type is used."""
+    seed = make_seed(1)
+    concepts = grow(seed, Concepts, concepts_id="c", concepts=["a"])
+    assert type(concepts) is Concepts
+    rated = Rated(**seed.fields(), rating=0.5)
+    grown = grow(rated, Concepts, concepts_id="c", concepts=["a"])
+    assert isinstance(grown, Concepts)
+    assert (grown.fields()["rating"], grown.id) == (0.5, "c")
+    assert type(grown) is extended(Concepts, Rated)
+    assert holds(type(grown), Rated)
+    assert not holds(Concepts, Rated)
+
+
+def test_a_row_of_an_extended_type_survives_another_process() -> None:
+    """Pickled and back it is equal, further fields included."""
+    grown = grow(Rated(**make_seed(1).fields(), rating=0.5), Concepts, concepts_id="c", concepts=[])
+    assert pickle.loads(pickle.dumps(grown)) == grown

@@ -1,0 +1,145 @@
+"""What a person has to fix is found before any work, and told together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfcodealign import run_recipe
+from selfcodealign.errors import ModelError, RecipeError, RunFolderError, UserError
+from selfcodealign.pipeline import plan_recipe
+from selfcodealign.run_folder import folder as run_folder
+from selfcodealign.run_folder.folder import RunFolder
+from selfcodealign.settings import DATA_JOURNEY
+from selfcodealign.stages import checks, train
+from tests.support.journey import scripted_model, small_recipe, write_sources
+
+WHOLE = [*DATA_JOURNEY, "train", "evaluate"]
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Callable[..., str]:
+    """What is said of a recipe with these settings; the run must not have begun, and the dry run must say the same."""
+    sources = write_sources(tmp_path / "source", 2)
+
+    def try_it(*settings: str, added: list[str] | None = None, **options: Any) -> str:
+        recipe = small_recipe(sources, *settings, added=added or [])
+        said = []
+        for call in (plan_recipe, run_recipe):
+            with pytest.raises(UserError) as error:
+                asyncio.run(call(recipe, tmp_path / "run", **options))
+            said.append(str(error.value))
+        assert said[0] == said[1]
+        assert not (tmp_path / "run" / "seeds").exists()
+        return said[0]
+
+    return try_it
+
+
+def test_all_problems_are_told_together(refused: Callable[..., str], tmp_path: Path) -> None:
+    """One run with six mistakes needs one attempt to learn of all of them."""
+    said = refused(
+        'seeds.sources=["no/such/folder"]',
+        "model.name=./no/model",
+        "responses.examples=1000",
+        'selection.decontaminate=["no_such_benchmark.jsonl"]',
+        'evaluate.benchmarks=["humanevil"]',
+        f'evaluate.problems={{tiny-eval="{tmp_path}/nothing.jsonl"}}',
+        added=["train", "evaluate"],
+    )
+    lines = said.splitlines()
+    assert lines[0] == f"{len(lines) - 1} things to fix before this can run:"
+    for part in (
+        "source no/such/folder does not exist",
+        "there is no folder ./no/model",
+        'stage "responses" needs more examples (1000)',
+        "no_such_benchmark.jsonl",
+        'no benchmark "humanevil"; did you mean "humaneval"?',
+        'evaluate.problems names "tiny-eval", which is none of evaluate.benchmarks',
+    ):
+        assert sum(part in line for line in lines) == 1, said
+    assert len(lines) == 7
+
+
+def test_a_single_problem_is_one_line_of_its_own_kind(refused: Callable[..., str]) -> None:
+    """The error is the one that the part itself raises."""
+    assert refused("few_shot.file=pyton").endswith('did you mean "python"?')
+
+
+def test_a_server_that_does_not_answer_is_found_before_the_sources_are_read(refused: Callable[..., str]) -> None:
+    """Hours of seeds are not read for a server that is not there."""
+    said = refused('model.urls=["http://127.0.0.1:9"]', "model.name=some/model", "model.retry_seconds=0")
+    assert "127.0.0.1:9" in said
+
+
+def test_missing_extras_are_named_with_the_command(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training without its packages is refused before anything is generated."""
+    monkeypatch.setattr(train, "find_spec", lambda name: None if name in ("trl", "peft", "bitsandbytes") else name)
+    said = refused("train.method=qlora", added=["train"], model=scripted_model())
+    assert "training needs trl, peft: pip install 'selfcodealign[train]'" in said
+    assert "train.method = qlora needs bitsandbytes: pip install bitsandbytes" in said
+
+
+def test_training_needs_weights_that_servers_do_not_give(refused: Callable[..., str]) -> None:
+    """A model behind URLs cannot be tuned here; `train.model` names the weights."""
+    said = refused('model.urls=["http://127.0.0.1:9"]', "model.name=m", "model.retry_seconds=0", added=["train"])
+    assert "training needs the weights of m" in said
+    assert "train.model" in said
+
+
+def test_a_sandbox_that_cannot_start_is_found_before_work(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken machine is an error before the first row."""
+
+    async def broken(self: object) -> None:
+        raise checks.UserError("no wall can be had here")
+
+    monkeypatch.setattr("selfcodealign.sandbox.on_demand.OnDemandSandbox.open", broken)
+    assert refused(model=scripted_model()) == "no wall can be had here"
+
+
+def test_a_full_disk_is_found_before_work(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little room is said with how much there is."""
+    monkeypatch.setattr(run_folder, "LEAST_FREE", 2**62)
+    assert "MiB are free at" in refused(model=scripted_model())
+
+
+def test_an_output_that_is_no_folder_is_found_before_work(tmp_path: Path) -> None:
+    """A file in the way of the run folder, and a folder that another run uses."""
+    (tmp_path / "file").write_text("")
+    recipe = small_recipe(write_sources(tmp_path / "source", 1))
+    with pytest.raises(RecipeError, match="is no folder; choose another --out"):
+        asyncio.run(run_recipe(recipe, tmp_path / "file" / "run", model=scripted_model()))
+    with RunFolder(tmp_path / "run"), pytest.raises(RecipeError, match="in use by another run"):
+        asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
+    with RunFolder(tmp_path / "run"), pytest.raises(RunFolderError, match="in use by another run"):
+        RunFolder(tmp_path / "run").__enter__()
+
+
+def test_a_finished_run_opens_neither_model_nor_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of which everything is there needs no server to say so."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 3), "responses.samples=1")
+    asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
+
+    async def never(self: object) -> None:
+        raise ModelError("opened")
+
+    monkeypatch.setattr("selfcodealign.sandbox.on_demand.OnDemandSandbox.open", never)
+    monkeypatch.setattr("selfcodealign.models.on_demand.OnDemandModel.open", never)
+    asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
+
+
+def test_a_run_until_a_stage_needs_only_what_the_stages_before_it_need(tmp_path: Path) -> None:
+    """Seeds can be taken on a machine without the model."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 2), "model.name=./no/model", added=["train"])
+    asyncio.run(run_recipe(recipe, tmp_path / "run", until="near_dedup"))
+    assert (tmp_path / "run" / "near_dedup" / "stage.json").exists()
+    with pytest.raises(ModelError, match="there is no folder"):
+        asyncio.run(run_recipe(recipe, tmp_path / "run", until="concepts"))
