@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,3 +91,23 @@ def test_the_code_of_the_readme_works() -> None:
         names["reward"]("def add(a, b):\n    return a - b\n", "assert add(1, 2) == 3\nassert add(0, 5) == 5")
     )
     assert (right, wrong) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["architecture.md", "extending.md", "testing.md"])
+def test_the_code_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that begin with a file name are files of one folder, whose tests pass; the others run one by one."""
+    page = ROOT / "docs" / name
+    found = [block for language in ("python", "toml") for block in blocks(page, language)]
+    monkeypatch.chdir(tmp_path)
+    for number, block in enumerate(found):
+        if named := re.match(r"# ([\w/]+\.(?:py|toml))\n", block):
+            Path(named[1]).write_text(block, "utf-8")
+        else:
+            exec(compile(block, f"{name}, block {number}", "exec"), {"__name__": "block"})
+    if not list(tmp_path.glob("test_*.py")):
+        return
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", ".", "."]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
