@@ -43,18 +43,18 @@ selfcodealign run paper --set seeds.limit=1000 --set 'seeds.sources=["git:.", "s
 selfcodealign run paper --with train --dry-run
 ```
 
-- `--with STAGE` adds a stage at its place, `--without STAGE` removes one; `--until STAGE` is the last stage to run. All but
-  `--until` may be repeated.
+- `--with STAGE` adds a stage at its place, `--without STAGE` removes one; both may be repeated.
+- `--until STAGE` names the last stage to run.
 - `--set section.key=value` wins over the recipe. Values are TOML; a bare word is taken as a string.
 - `--dry-run` checks everything, prints all settings in force and what the run would do in each stage, and does nothing.
 
-Stages that do not fit together, unknown stages and unknown settings are refused before any work, with the stages that are
-missing or the name that was probably meant. Sources, worked examples, packages, benchmarks, the model, the sandbox, the
-run folder and the free disk are checked before any work, too; all problems are reported together.
+Stages that do not fit together, unknown stages and unknown settings are refused before any work; the error names the
+missing stages, or the name that was probably meant. Sources, worked examples, packages, benchmarks, the model, the
+sandbox, the run folder and the free disk are checked before any work, too, and all problems are reported together.
 
-Settings marked *free* do not change the rows (speed, paths, keys): changing them keeps all finished work. Any other change
-starts the affected stages again and moves their earlier rows to `superseded/`. [extending.md](extending.md) shows how to
-write a stage; [run-folder.md](run-folder.md) says what a run leaves on disk.
+Settings marked *free* do not change the rows (speed, paths, keys): changing them keeps all finished work. Any other
+change starts the affected stages again and moves their earlier rows to `superseded/`. See [extending.md](extending.md)
+for how to write a stage and [run-folder.md](run-folder.md) for what a run leaves on disk.
 """
 
 
