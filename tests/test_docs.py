@@ -55,7 +55,7 @@ def test_every_command_in_the_documentation_parses(page: str, words: list[str]) 
     assert command is not None, f"{page}: no command {words[0]}"
     context = command.make_context(words[0], [word for word in words[1:] if word != "&"], resilient_parsing=False)
     if words[0] == "run":
-        recipe = load_recipe(context.params["recipe"] or "quickstart", context.params["settings"] or [])
+        recipe = load_recipe(context.params["recipe"] or "paper", context.params["settings"] or [])
         added = [name for name in context.params["added"] or [] if ":" not in name]  # others are in files of a page
         edit_journey(recipe.journey, added, context.params["removed"] or [], CATALOGUE)
 
