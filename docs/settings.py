@@ -15,13 +15,46 @@ PAGE = Path(__file__).parent / "recipes.md"
 
 HEAD = f"""# Recipes
 
-A recipe is a short TOML file; what it does not say has the default below. `selfcodealign run` takes a file or the name
-of a recipe that comes with the package ({", ".join(shipped_recipes())}), and `--set section.key=value` wins over both.
-Values are TOML: write `--set 'seeds.sources=["git:.", "stdlib"]'`; a bare word is taken as a string. Unknown settings
-are refused with the one that was probably meant, and `--dry-run` prints all settings in force.
+A recipe is a short TOML file. It begins with its journey, the stages of the run in order; a section for each stage may
+follow. Settings that it leaves out have the defaults below.
 
-Settings marked *free* do not change which rows come out (speed, paths, keys): changing them keeps all finished work.
-Any other change restarts the stages it affects and moves their earlier rows to `superseded/`.
+```toml
+journey = [
+    "seeds", "near_dedup", "judge",        # source code → seeds
+    "concepts", "instructions",            # → new tasks
+    "filters.py:NO_GAMES",                 # a stage of your own: file.py:NAME or module:NAME
+    "responses", "selection", "dataset",   # → verified answers → data set
+    "train", "evaluate",                   # → tuned model, and its scores beside the base model's
+]
+
+[seeds]
+sources = ["git:.", "stdlib"]
+
+[own.no_games]                             # the section of your own stage "no_games"
+words = ["chess", "poker"]
+```
+
+`selfcodealign run` takes a file or the name of a recipe that comes with the package
+({", ".join(shipped_recipes())}). Options change it for one run:
+
+```sh
+selfcodealign run paper --with distinct --with train --with evaluate --without judge
+selfcodealign run paper --set seeds.limit=1000 --set 'seeds.sources=["git:.", "stdlib"]' --until responses
+selfcodealign run paper --with train --dry-run
+```
+
+- `--with STAGE` adds a stage at its place, `--without STAGE` removes one; both may be repeated.
+- `--until STAGE` names the last stage to run.
+- `--set section.key=value` wins over the recipe. Values are TOML; a bare word is taken as a string.
+- `--dry-run` checks everything, prints all settings in force and what the run would do in each stage, and does nothing.
+
+Stages that do not fit together, unknown stages and unknown settings are refused before any work; the error names the
+missing stages, or the name that was probably meant. Sources, worked examples, packages, benchmarks, the model, the
+sandbox, the run folder and the free disk are checked before any work, too, and all problems are reported together.
+
+Settings marked *free* do not change the rows (speed, paths, keys): changing them keeps all finished work. Any other
+change starts the affected stages again and moves their earlier rows to `superseded/`. See [extending.md](extending.md)
+for how to write a stage and [run-folder.md](run-folder.md) for what a run leaves on disk.
 """
 
 
@@ -44,7 +77,10 @@ def _table(fields: dict[str, Any]) -> str:
         default = field.default_factory() if field.default is PydanticUndefined else field.default
         extra = field.json_schema_extra
         free = "*free*. " if isinstance(extra, dict) and extra.get("free") else ""
-        text = (free + (field.description or "")).replace("|", "\\|").strip()
+        earlier = (
+            f" (earlier name: {extra['earlier_name']})" if isinstance(extra, dict) and "earlier_name" in extra else ""
+        )
+        text = (free + (field.description or "") + earlier).replace("|", "\\|").strip()
         lines.append(f"| {name} | `{_toml(default)}` | {text} |")
     return "\n".join(lines) + "\n"
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,9 @@ import pytest
 import typer
 
 from selfcodealign.cli import COMMANDS, app
+from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.recipe import load_recipe
+from selfcodealign.stages.journey import edit_journey
 from tests.support.places import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -49,7 +55,9 @@ def test_every_command_in_the_documentation_parses(page: str, words: list[str]) 
     assert command is not None, f"{page}: no command {words[0]}"
     context = command.make_context(words[0], [word for word in words[1:] if word != "&"], resilient_parsing=False)
     if words[0] == "run":
-        load_recipe(context.params["recipe"] or "quickstart", context.params["settings"] or [])
+        recipe = load_recipe(context.params["recipe"] or "paper", context.params["settings"] or [])
+        added = [name for name in context.params["added"] or [] if ":" not in name]  # others are in files of a page
+        edit_journey(recipe.journey, added, context.params["removed"] or [], CATALOGUE)
 
 
 def test_every_command_is_documented() -> None:
@@ -88,3 +96,49 @@ def test_the_code_of_the_readme_works() -> None:
         names["reward"]("def add(a, b):\n    return a - b\n", "assert add(1, 2) == 3\nassert add(0, 5) == 5")
     )
     assert (right, wrong) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["architecture.md", "extending.md", "testing.md"])
+def test_the_code_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that begin with a file name are files of one folder, whose tests pass; the others run one by one."""
+    page = ROOT / "docs" / name
+    found = [block for language in ("python", "toml") for block in blocks(page, language)]
+    monkeypatch.chdir(tmp_path)
+    for number, block in enumerate(found):
+        if named := re.match(r"# ([\w/]+\.(?:py|toml))\n", block):
+            Path(named[1]).write_text(block, "utf-8")
+        else:
+            exec(compile(block, f"{name}, block {number}", "exec"), {"__name__": "block"})
+    if not list(tmp_path.glob("test_*.py")):
+        return
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", ".", "."]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_changes_that_the_documentation_shows_fit_the_files() -> None:
+    """In a block of changes, each line that stays is a line of the file that it names."""
+    found = [line for block in blocks(ROOT / "docs" / "extending.md", "diff") for line in block.splitlines()]
+    lines: list[str] = []
+    for line in found:
+        if line.startswith("--- "):
+            lines = (ROOT / line.removeprefix("--- ")).read_text("utf-8").splitlines()
+        elif not line.startswith("+"):
+            assert line[1:] in lines, line
+    assert found
+
+
+def test_the_architecture_names_the_rooms_in_their_order() -> None:
+    """The table of docs/architecture.md has the rooms of tests/test_layers.py, bottom first."""
+    tree = ast.parse((ROOT / "tests" / "test_layers.py").read_text("utf-8"))
+    (rooms,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ROOMS"
+    )
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## What each room may import")[2]
+    table = page.partition("| --- | --- |")[2].partition("\n\n")[0]
+    named = [name for line in table.strip().splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert named == list(rooms)
