@@ -60,6 +60,6 @@ SHORT_TASKS = Each(
     takes=Instruction,
     gives=CountedTask,
     settings=ShortTaskSettings,
-    decided_by=lambda context: {"own.short_tasks.max_words": context.section("short_tasks").max_words},
+    decided_by=lambda context: context.deciding("short_tasks"),
     build=KeepShortTasks,
 )

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,7 +79,8 @@ async def flow(
         found = list(_leaves(errors))
         raise next((one for one in found if isinstance(one, UserError)), found[0]) from None
     finally:
-        writer.write(writer.take())
+        writer.take()
+        writer.write()
 
 
 class _Lane:
@@ -215,6 +217,9 @@ class _Writer:
     def __init__(self, lanes: Sequence[_Lane], progress: Progress) -> None:
         self._lanes = lanes
         self._progress = progress
+        #: Outcomes that left their lanes and are not on disk. They stay here until they are: a cancelled flush may
+        #: never have begun to write.
+        self._taken: deque[tuple[_Lane, list[Outcome[Any]]]] = deque()
         self._one_writer = Lock()
         self._making_room = asyncio.Lock()
 
@@ -227,23 +232,25 @@ class _Writer:
 
     async def flush(self) -> None:
         """Write everything there is now."""
-        await asyncio.to_thread(self.write, self.take())
+        self.take()
+        await asyncio.to_thread(self.write)
 
-    def take(self) -> list[tuple[_Lane, list[Outcome[Any]]]]:
-        """All outcomes of all lanes so far, at one moment: called in the event loop only, as `add` is."""
-        taken = [(lane, lane.outcomes) for lane in self._lanes]
+    def take(self) -> None:
+        """Take all outcomes of all lanes, at one moment: called in the event loop only, as `add` is."""
+        self._taken.extend((lane, lane.outcomes) for lane in self._lanes)
         for lane in self._lanes:
             lane.outcomes, lane.waiting = [], 0
-        return taken
 
-    def write(self, taken: Sequence[tuple[_Lane, list[Outcome[Any]]]]) -> None:
-        """Put outcomes on disk; waits for a write in another thread that a cancelled task has left running."""
+    def write(self) -> None:
+        """Put what was taken on disk, in order; waits for a write in a thread that a cancelled task has left."""
         with self._one_writer:
-            for lane, outcomes in taken:
+            while self._taken:
+                lane, outcomes = self._taken[0]
                 rows = [row for outcome in outcomes for row in outcome]
                 kept = [row for row in rows if not isinstance(row, Dropped)]
                 if rows:
                     lane.folder.shards.write(kept, [row for row in rows if isinstance(row, Dropped)])
+                self._taken.popleft()
 
     async def keep_flushing(self, seconds: float) -> None:
         """Write every so often, and tell better estimates of how many rows will come to each lane."""

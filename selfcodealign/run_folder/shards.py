@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfcodealign.errors import RunFolderError
+from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.rows import Dropped, R, Row
 
 #: Rows turned into Python objects at once while reading: bounds the memory of any pass over a stage.
@@ -159,16 +159,16 @@ class Shards(Generic[R]):
                     reasons[reason] = reasons.get(reason, 0) + 1
         return kept, dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
-    def tally(self, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
-        """Of each parent: how many outcomes it had, how many of them were kept."""
+    def tally(self, connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, tuple[int, int]]:
+        """For each value of a field: how many outcomes there are with it, how many of them were kept."""
         kept = [str(path) for path in self._kept_files()]
         if not kept:
             return {}
         dropped = [str(_twin(path)) for path in self._kept_files()]
         query = f"""
             SELECT id, count(*), count(*) FILTER (kept) FROM (
-                SELECT "{self.parent_field}" AS id, true AS kept FROM read_parquet(?)
-                UNION ALL SELECT parent, false FROM read_parquet(?)
+                SELECT "{field}" AS id, true AS kept FROM read_parquet(?)
+                UNION ALL SELECT "{field}", false FROM read_parquet(?)
             ) GROUP BY id"""
         return {one: (drawn, good) for one, drawn, good in connection.execute(query, [kept, dropped]).fetchall()}
 
@@ -228,8 +228,12 @@ def _twin(path: Path) -> Path:
 
 
 def schema_of(row: type[Row]) -> pa.Schema:
-    """The Parquet schema of a row type, field by field."""
+    """The Parquet schema of a row type, field by field. Raises `RecipeError` for a field that has no column type."""
     hints = get_type_hints(row)
+    for name in row.field_names():
+        if hints[name] not in _ARROW:
+            kinds = ", ".join(getattr(kind, "__name__", str(kind)) for kind in (str, int, float)) + " and list[str]"
+            raise RecipeError(f"{row.__name__}.{name} is of a type that rows cannot hold: they hold {kinds}")
     return pa.schema([pa.field(name, _ARROW[hints[name]]) for name in row.field_names()])
 
 

@@ -23,7 +23,7 @@ class ConceptWriter:
         self._settings = settings = context.recipe.concepts
         sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
         self._question = context.question("concepts", ("concepts",), settings.examples, sampling)
-        self._digest = digest(settings.result_digest(enabled=True), self._question.digest)
+        self._digest = digest(digest(settings.result_digest(enabled=True)), self._question.digest)
 
     async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:
         concepts_id = digest(seed.id, self._digest)

@@ -120,11 +120,12 @@ class Context:
     # ------------------------------------------------------------------------------- what decides a stage's rows
 
     def deciding(self, *sections: str) -> dict[str, Any]:
-        """All settings of these sections that decide rows, as `section.setting`."""
+        """All settings of these sections that decide rows, as a recipe writes them: `section.setting`."""
         found: dict[str, Any] = {}
         for name in sections:
             settings: Section = self.section(name)
-            found |= {f"{name}.{setting}": value for setting, value in settings.deciding().items()}
+            where = name if name in type(self.recipe).model_fields else f"own.{name}"
+            found |= {f"{where}.{setting}": value for setting, value in settings.deciding().items()}
         return found
 
     def asking(self, stage: str) -> Mapping[str, Any]:

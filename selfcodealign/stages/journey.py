@@ -11,6 +11,7 @@ from pathlib import Path
 
 from selfcodealign.errors import RecipeError, did_you_mean
 from selfcodealign.rows import Row, extended, holds
+from selfcodealign.run_folder.shards import schema_of
 from selfcodealign.stages import Each, Last, Source, Stage, Whole
 from selfcodealign.stages.context import Place
 
@@ -161,6 +162,8 @@ def _place(stages: Sequence[Stage], catalogue: Mapping[str, Stage]) -> Iterator[
         given = current
         if stage.gives is not None and stage.gives is not stage.takes:
             current = extended(stage.gives, given) if given is not None else stage.gives
+        if current is not None:
+            schema_of(current)  # a field that cannot be stored is found before any work
         yield Step(stage, Place(before, given, current, stage.settings))
         before = stage.name
 

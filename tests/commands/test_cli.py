@@ -9,7 +9,6 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 import selfcodealign
@@ -50,6 +49,17 @@ def test_importing_is_silent_and_brings_no_heavy_library() -> None:
         (["run", "papr"], 'did you mean "paper"?'),
         (["run", "quickstart", "--set", "concept.examples=2"], 'unknown setting "concept"; did you mean "concepts"?'),
         (["run", "quickstart", "--until", "selektion"], 'did you mean "selection"?'),
+        (["run", "quickstart", "--with", "juge"], 'no stage "juge"; did you mean "judge"?'),
+        (["run", "quickstart", "--with", "train"], "--with train: this journey has that stage already"),
+        (["run", "quickstart", "--without", "judge"], "--without judge: this journey has no such stage"),
+        (
+            ["run", "quickstart", "--without", "instructions", "--without", "distinct"],
+            'stage "responses" takes Instruction rows and would be given Concepts; between them belong instructions',
+        ),
+        (["run", "quickstart", "--without", "dataset"], 'stage "train" needs the stage "dataset" before it'),
+        (["run", "quickstart", "--set", 'journey=["near_dedup"]'], "nothing comes before it; before it belong seeds"),
+        (["run", "quickstart", "--set", "judge.enabled=true"], "give --with judge"),
+        (["run", "quickstart", "--set", 'evaluate.benchmarks=["humanevil"]'], 'did you mean "humaneval"?'),
         (["run", "--out", "nowhere"], "nowhere holds no run to resume"),
         (["run", "quickstart", "--set", "model.name=./no/such/model"], "no/such/model"),
         (["run", "quickstart", "--set", 'seeds.sources=["no/such/folder"]'], "no/such/folder"),
@@ -83,13 +93,6 @@ async def test_show_tells_the_funnel_and_a_rows_story(tmp_path: Path) -> None:
         assert story.returncode == 0, story.stderr
         for fact in (row["seed_id"], ", ".join(row["concepts"]), row["instruction"][:30], "in the data set"):
             assert fact in story.stdout
-    for path in [
-        *run.glob("responses/*.parquet"),
-        *run.glob("selection/*.parquet"),
-    ]:  # the earlier name
-        table = pq.read_table(path)
-        names = [name.replace("mutation_score", "test_strength") for name in table.schema.names]
-        pq.write_table(table.rename_columns(names), path)
     for row_id in (row["seed_id"], row["response_id"]):
         assert re.search(r"tests kill\s+\d+% of\s+mutants", call("show", str(run), row_id).stdout)
     dropped = rows_of(run, "responses", "dropped")[0]

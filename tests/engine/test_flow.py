@@ -126,6 +126,24 @@ async def test_an_error_keeps_what_is_finished_and_a_second_run_completes_it(fol
     assert ids(instructions) == expected_instructions(SEEDS)
 
 
+async def test_a_flush_that_never_began_loses_nothing(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes that were taken for writing are written in the end, when the error comes before the write begins."""
+
+    async def never_begins(work: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def dies(seed: Seed) -> list[Concepts | Dropped]:
+        if seed.source_line == 40:
+            await asyncio.sleep(0.3)  # a flush has taken the others meanwhile
+            raise ModelError("the server is gone")
+        return await write_concepts(seed)
+
+    monkeypatch.setattr("selfcodealign.engine.flow.asyncio.to_thread", never_begins)
+    with pytest.raises(ModelError):
+        await run_flow(folder, SEEDS[:41], concepts=dies, stages=1, rows_at_once=41)
+    assert concepts_folder(folder).books().entered == 40
+
+
 async def test_cancelling_keeps_what_is_finished(folder: RunFolder) -> None:
     """Ctrl-C arrives as a cancelled task: everything finished is written, nothing twice after resuming."""
     seen = asyncio.Event()

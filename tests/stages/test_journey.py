@@ -129,6 +129,17 @@ def test_a_name_of_the_package_cannot_be_taken() -> None:
         make_journey(journey("seeds", "judge"), [own("judge")])
 
 
+def test_a_field_that_cannot_be_stored_is_refused() -> None:
+    """Parquet columns hold text, numbers and lists of texts."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Odd(Seed):
+        facts: dict[str, int]
+
+    with pytest.raises(RecipeError, match=r"Odd\.facts is of a type that rows cannot hold: they hold str, int, float"):
+        make_journey(journey("seeds", "odd"), [own("odd", gives=Odd)])
+
+
 @pytest.mark.parametrize(
     ("added", "removed", "expected"),
     [
