@@ -170,7 +170,8 @@ class _Lane:
         """Count a row that enters; whether there is work to do for it."""
         number = int(row.id, 16)
         self._entered.append(number)
-        place = int(np.searchsorted(self._done, np.uint64(number)))
+        # numpy gives the interpreter away while it searches, and has to wait for a thread that writes to get it back.
+        place = int(np.searchsorted(self._done, np.uint64(number))) if len(self._done) else 0
         if place < len(self._done) and self._done[place] == number:
             self._again.append(number)
             self._progress.skip(self.name)
