@@ -36,8 +36,8 @@ class LongTailed(ScriptedModel):
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         mean = next(seconds for tag, seconds in MEAN_SECONDS.items() if prompt.endswith(tag))
-        dice = random.Random(seed)
-        seconds = mean * 10 if dice.random() < 0.02 else mean * 0.82 * dice.lognormvariate(-0.125, 0.5)
+        rng = random.Random(seed)
+        seconds = mean * 10 if rng.random() < 0.02 else mean * 0.82 * rng.lognormvariate(-0.125, 0.5)
         self._count(+1)
         try:
             self.needed += seconds

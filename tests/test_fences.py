@@ -96,7 +96,7 @@ def test_all_readers_agree() -> None:
     text = "Text\n  ~~~Python3\nx = '''\n```\n'''\n  ~~~\nmore"
     code = "x = '''\n```\n'''\n"
     assert extract_python(text) == code.removesuffix("\n")
-    assert answers.extract_code(text) == code
+    assert answers.find_solution(text) == code
     Lines("few.md", text).check_fenced(0, "response", text, "python")
     with pytest.raises(FewShotError, match=r"few\.md:12: this Python code does not parse"):
         Lines("few.md", text).check_fenced(9, "response", text.replace("x = ", "x = = "), "python")

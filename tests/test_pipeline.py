@@ -223,11 +223,11 @@ async def test_killed_again_and_again_a_run_ends_with_the_same_rows(tmp_path: Pa
     """kill -9 at random moments, resumed each time: exactly the rows of an undisturbed run (more: bench/kills.py)."""
     sources = write_sources(tmp_path / "source", 16)
     await run_recipe(small_recipe(sources), tmp_path / "whole", model=scripted_model())
-    dice = random.Random(4)
+    rng = random.Random(4)
     command = [sys.executable, "-c", KILLED, str(sources), str(tmp_path / "killed")]
     for _ in range(4):
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-        time.sleep(dice.uniform(0.5, 2.0))
+        time.sleep(rng.uniform(0.5, 2.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     subprocess.run(command, check=True)

@@ -28,13 +28,13 @@ def in_split(key: Sequence[str], split: str) -> bool:
 
 def draw_tasks(split: str, count: int) -> list[tuple[Task, str]]:
     """`count` tasks of a split with their instructions: at most `PER_KEY` of one composition, no instruction twice."""
-    dice = random.Random(f"tiny-eval {split}")
+    rng = random.Random(f"tiny-eval {split}")
     drawn: list[tuple[Task, str]] = []
     keys: Counter[tuple[str, ...]] = Counter()
     asked: set[str] = set()
     while len(drawn) < count:
-        task = draw_task(dice, lambda key: in_split(key, split) and keys[tuple(key)] < PER_KEY)
-        instruction = write_instruction(task, dice)
+        task = draw_task(rng, lambda key: in_split(key, split) and keys[tuple(key)] < PER_KEY)
+        instruction = write_instruction(task, rng)
         if instruction in asked or task.category != "function" or not write_check(task):
             continue
         asked.add(instruction)

@@ -124,13 +124,13 @@ async def measure_concepts(model: Model, recipe: Recipe, seeds: list[Function]) 
 async def measure_instructions(model: Model, recipe: Recipe, concepts: list[list[str]]) -> Figures:
     """Concepts → instruction: how many differ."""
     question = ask_for(model, recipe, "instructions")
-    dice = random.Random("properties")
+    rng = random.Random("properties")
     shown = []
     for number, found in enumerate(concepts):
         if not found:
             continue
         settings = recipe.instructions
-        kind, difficulty = dice.choice(settings.categories), dice.choice(settings.difficulties)
+        kind, difficulty = rng.choice(settings.categories), rng.choice(settings.difficulties)
         properties = lay_out_properties(kind, "Python", difficulty, found)
         shown.append((str(number), {"properties": properties}))
     answers = await ask_all(question, shown)

@@ -35,10 +35,10 @@ def fill(template: str, constants: Constants, **values: str) -> str:
     return template
 
 
-def draw_constants(dice: random.Random, low: int = 2, high: int = 6, letters: str = "") -> Constants:
+def draw_constants(rng: random.Random, low: int = 2, high: int = 6, letters: str = "") -> Constants:
     """A digit `k`, a digit `j` beside it, and a letter or separator `c`."""
-    k = dice.randint(low, high)
-    return {"k": str(k), "j": str(k + dice.choice((1, -1))), "c": dice.choice(letters or "-+/:")}
+    k = rng.randint(low, high)
+    return {"k": str(k), "j": str(k + rng.choice((1, -1))), "c": rng.choice(letters or "-+/:")}
 
 
 def wrap(literal: str) -> str:
@@ -46,37 +46,37 @@ def wrap(literal: str) -> str:
     return f"({literal})" if isinstance(ast.parse(literal, mode="eval").body, ast.BinOp | ast.UnaryOp) else literal
 
 
-def make_list_task(dice: random.Random) -> Task:
+def make_list_task(rng: random.Random) -> Task:
     """A list task of a random composition with random constants, not checked yet."""
-    numeric = dice.random() < 0.55
-    keep = dice.choice((NOTHING, *(NUMBER_FILTERS if numeric else WORD_FILTERS)))
-    change = dice.choice((NOTHING, *(NUMBER_MAPS if numeric else WORD_MAPS)))
+    numeric = rng.random() < 0.55
+    keep = rng.choice((NOTHING, *(NUMBER_FILTERS if numeric else WORD_FILTERS)))
+    change = rng.choice((NOTHING, *(NUMBER_MAPS if numeric else WORD_MAPS)))
     if keep is NOTHING and change is NOTHING:
-        return make_list_task(dice)
+        return make_list_task(rng)
     makes_number = numeric if change.makes == "same" else change.makes == "number"
     ends = (*ANY_REDUCES, *(NUMBER_REDUCES if makes_number else WORD_REDUCES), *([COUNT] if change is NOTHING else []))
-    return ListTask(dice, numeric, keep, change, dice.choice(ends)).build()
+    return ListTask(rng, numeric, keep, change, rng.choice(ends)).build()
 
 
 class ListTask:
     """One composition with its constants; builds code, mistakes and asserts from the same parts."""
 
-    def __init__(self, dice: random.Random, numeric: bool, keep: Op, change: Op, end: Reduce) -> None:
-        self.dice, self.numeric, self.keep, self.change, self.end = dice, numeric, keep, change, end
-        self.argument = dice.choice(("numbers", "values") if numeric else ("words", "names"))
-        self.item = dice.choice(("x", "n") if numeric else ("word", "w"))
+    def __init__(self, rng: random.Random, numeric: bool, keep: Op, change: Op, end: Reduce) -> None:
+        self.rng, self.numeric, self.keep, self.change, self.end = rng, numeric, keep, change, end
+        self.argument = rng.choice(("numbers", "values") if numeric else ("words", "names"))
+        self.item = rng.choice(("x", "n") if numeric else ("word", "w"))
         initials = "".join(sorted({word[0] for word in WORDS}))
-        self.of_keep = draw_constants(dice, *((3, 6) if numeric else (3, 4)), letters=initials)
+        self.of_keep = draw_constants(rng, *((3, 6) if numeric else (3, 4)), letters=initials)
         if keep.name == "of_{k}":
-            self.of_keep["k"] = str(dice.randint(3, 5))
-        self.of_change = draw_constants(dice, *((2, 5) if numeric else (2, 3)))
-        self.of_end = draw_constants(dice)
-        self.loop = end.loop is not None and (not end.code or dice.random() < 0.4)
+            self.of_keep["k"] = str(rng.randint(3, 5))
+        self.of_change = draw_constants(rng, *((2, 5) if numeric else (2, 3)))
+        self.of_end = draw_constants(rng)
+        self.loop = end.loop is not None and (not end.code or rng.random() < 0.4)
 
     def build(self) -> Task:
         parts = [(self.keep, self.of_keep), (self.change, self.of_change), (self.end, self.of_end)]
         shown = [(part, constants) for part, constants in parts if part.name]
-        phrases = [fill(self.dice.choice(part.phrase), constants) for part, constants in shown]
+        phrases = [fill(self.rng.choice(part.phrase), constants) for part, constants in shown]
         kind = "number list" if self.numeric else "word list"
         return Task(
             key=("numbers" if self.numeric else "words", *(part.name for part, _ in shown)),
@@ -117,7 +117,7 @@ class ListTask:
         ]
         # Among traps the first part is the one that is fallen into; else any part may be wrong.
         if not any(trap for trap, _ in groups):
-            self.dice.shuffle(groups)
+            self.rng.shuffle(groups)
         groups.sort(key=lambda group: not group[0])
         forgotten = [self.code(change="{x}")] if self.change.name else []
         return [code for _, codes in groups for code in codes] + forgotten
@@ -131,15 +131,15 @@ class ListTask:
             stays = [item for item, stay in zip(pool, kept, strict=True) if stay]
             goes = [item for item, stay in zip(pool, kept, strict=True) if not stay]
         if self.end.name in ("sorted", "max", "min", "turned", "first", "last", "joined"):
-            chosen = self.dice.sample(stays, min(2, len(stays)))
+            chosen = self.rng.sample(stays, min(2, len(stays)))
         else:
-            chosen = self.dice.sample(stays, min(self.dice.randint(1, 2), len(stays)))
+            chosen = self.rng.sample(stays, min(self.rng.randint(1, 2), len(stays)))
         items = [(item, True) for item in chosen]
-        if goes and self.dice.random() < 0.8:
+        if goes and self.rng.random() < 0.8:
             # The constant itself is the element on which "above" and "from" differ.
             edge = self.of_keep["k"] if self.numeric and "{k}" in self.keep.name and self.of_keep["k"] in goes else None
-            gone = edge if edge and self.dice.random() < 0.6 else self.dice.choice(goes)
-            items.insert(self.dice.randint(0, len(items)), (gone, False))
+            gone = edge if edge and self.rng.random() < 0.6 else self.rng.choice(goes)
+            items.insert(self.rng.randint(0, len(items)), (gone, False))
         if not items:
             return self.draw_assert()
         argument = "[" + ", ".join(item for item, _ in items) + "]"

@@ -87,15 +87,15 @@ def name_shape(name: str) -> str:
 
 def write_subsets(pairs: Pairs, folder: Path, seed: int, limit: int) -> dict[str, Path]:
     """Three data sets with the same instructions in the same order; the seed draws instructions and answers."""
-    dice = random.Random(seed)
-    chosen = dice.sample(sorted(pairs), min(limit, len(pairs)))
+    rng = random.Random(seed)
+    chosen = rng.sample(sorted(pairs), min(limit, len(pairs)))
     rows: dict[str, list[dict[str, str]]] = {subset: [] for subset in SUBSETS}
     for instruction in chosen:
         found = pairs[instruction]
         drawn = {
-            "passing": dice.choice(found["passing"]),
-            "random": dice.choice(found["passing"] + found["failing"]),
-            "failing": dice.choice(found["failing"]),
+            "passing": rng.choice(found["passing"]),
+            "random": rng.choice(found["passing"] + found["failing"]),
+            "failing": rng.choice(found["failing"]),
         }
         for subset in SUBSETS:
             rows[subset].append({"instruction": instruction, "response": drawn[subset]})
@@ -148,11 +148,11 @@ def tabulate(evaluation: Evaluation, seeds: int) -> dict[str, tuple[float, float
     for subset in SUBSETS:
         kinds[subset] = numpy.array([[by_label[f"{subset} {seed}"][task] for task in tasks] for seed in range(seeds)])
     clusters = _group([keys[task] for task in tasks])
-    dice = numpy.random.default_rng(0)
+    rng = numpy.random.default_rng(0)
     draws: dict[str, list[float]] = defaultdict(list)
     for _ in range(4000):
-        chosen = numpy.concatenate([clusters[place] for place in dice.integers(len(clusters), size=len(clusters))])
-        of_seeds = dice.integers(seeds, size=seeds)
+        chosen = numpy.concatenate([clusters[place] for place in rng.integers(len(clusters), size=len(clusters))])
+        of_seeds = rng.integers(seeds, size=seeds)
         means = {
             name: float(values[of_seeds if len(values) > 1 else [0]][:, chosen].mean())
             for name, values in kinds.items()

@@ -46,11 +46,11 @@ def read_functions(packages: tuple[str, ...] = PACKAGES, limit_per_package: int 
     return list({function.text: function for function in found}.values())
 
 
-def _read_folder(folder: Path, dice: random.Random | None = None) -> Iterator[Function]:
-    """Functions file by file, in order of the paths or, with dice, shuffled."""
+def _read_folder(folder: Path, rng: random.Random | None = None) -> Iterator[Function]:
+    """Functions file by file, in order of the paths or, with rng, shuffled."""
     paths = sorted(folder.rglob("*.py"))
-    if dice:
-        dice.shuffle(paths)
+    if rng:
+        rng.shuffle(paths)
     for path in paths:
         parts = set(path.relative_to(folder).parts)
         if parts & {"site-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo", "encodings"}:
@@ -113,12 +113,12 @@ def cut(text: str, lines: int, characters: int) -> str:
     return "\n".join(kept)
 
 
-def draw_concepts(shown: str, labels: dict[str, int], dice: random.Random, weights: dict[str, float]) -> list[str]:
+def draw_concepts(shown: str, labels: dict[str, int], rng: random.Random, weights: dict[str, float]) -> list[str]:
     """Two to five of the concepts visible in the lines shown, rare ones preferred, in the order they show."""
     last = shown.count("\n") + 1
     visible = [label for label, line in labels.items() if line <= last]
-    wanted = min(len(visible), dice.randint(2, 5))
-    ranked = sorted(visible, key=lambda label: dice.random() ** (1 / weights.get(label, 1.0)), reverse=True)[:wanted]
+    wanted = min(len(visible), rng.randint(2, 5))
+    ranked = sorted(visible, key=lambda label: rng.random() ** (1 / weights.get(label, 1.0)), reverse=True)[:wanted]
     return [label for label in visible if label in ranked]
 
 

@@ -92,7 +92,7 @@ def call_of(task: Task, arguments: str) -> str:
     return task.extra.get("call", "{name}({arguments})").format(name=task.name, arguments=arguments)
 
 
-def choose_asserts(task: Task, dice: random.Random, tries: int = 6) -> list[str]:
+def choose_asserts(task: Task, rng: random.Random, tries: int = 6) -> list[str]:
     """Two asserts with different expected values, chosen among `tries` draws as those that most mistakes fail.
 
     Raises `AssertionError` when an expectation contradicts the reference: a fault of the world, not of the draw.
@@ -101,7 +101,7 @@ def choose_asserts(task: Task, dice: random.Random, tries: int = 6) -> list[str]
     broken = [run_code(code) for code in task.wrong]
     best: tuple[int, list[tuple[str, str]]] = (-1, [])
     for _ in range(tries):
-        pair = dice.sample(task.asserts, 2)
+        pair = rng.sample(task.asserts, 2)
         values = [evaluate({}, expected) for _, expected in pair]
         if same(*values):
             continue
@@ -129,12 +129,12 @@ def keep_wrong(task: Task) -> None:
     task.wrong = [code for code in dict.fromkeys(task.wrong) if code != task.code and not passes_hidden(task, code)]
 
 
-def draw_solution(task: Task, dice: random.Random) -> tuple[str, bool]:
+def draw_solution(task: Task, rng: random.Random) -> tuple[str, bool]:
     """A solution as the corpus shows it and whether it is right; mistakes follow the rate of the task's parts."""
     rate = TRAP_RATE if task.trap else PLAIN_RATE
-    if not task.wrong or dice.random() >= rate:
+    if not task.wrong or rng.random() >= rate:
         return task.code, True
-    usual = 0 if dice.random() < 0.9 else dice.randrange(len(task.wrong))
+    usual = 0 if rng.random() < 0.9 else rng.randrange(len(task.wrong))
     return task.wrong[usual], False
 
 

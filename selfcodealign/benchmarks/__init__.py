@@ -128,9 +128,9 @@ class Benchmark(ABC, Generic[P]):
 
     def solution(self, problem: P, text: str) -> str:
         """The whole solution from a model's raw answer (with the prompt's response prefix in front of it)."""
-        from selfcodealign.benchmarks.answers import extract_code
+        from selfcodealign.benchmarks.answers import find_solution
 
-        return self.join(problem, extract_code(text, problem.entry_point, self.pick))
+        return self.join(problem, find_solution(text, problem.entry_point, self.pick))
 
     def join(self, problem: P, code: str) -> str:
         """The whole solution from the code of an answer, which may lack the prompt's imports and helpers."""

@@ -24,7 +24,7 @@ OPENAI_FEWEST = 10
 
 _DATA = "train.jsonl"
 
-Row = dict[str, Any]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Format:
     """
 
     meaning: str
-    source: Callable[[Path], Iterator[Row]]
-    convert: Callable[[Row], Row]
+    source: Callable[[Path], Iterator[Record]]
+    convert: Callable[[Record], Record]
     companions: Callable[[str], dict[str, str]] = lambda data: {}
 
 
@@ -94,7 +94,7 @@ def _dataset_files(run: Path) -> list[Path]:
     return files
 
 
-def _examples(run: Path) -> Iterator[Row]:
+def _examples(run: Path) -> Iterator[Record]:
     """Rows of the data set, in its order."""
     import pyarrow.parquet as pq
 
@@ -108,7 +108,7 @@ def _examples(run: Path) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def _tasks(run: Path) -> Iterator[Row]:
+def _tasks(run: Path) -> Iterator[Record]:
     """Examples with the tests that verify an answer."""
     for row in _examples(run):
         if "tests" not in row or "pass_rate" not in row:
@@ -117,7 +117,7 @@ def _tasks(run: Path) -> Iterator[Row]:
             yield row
 
 
-def _pairs(run: Path) -> Iterator[Row]:
+def _pairs(run: Path) -> Iterator[Record]:
     """For each example one answer to the same instruction that failed its tests, where there is one.
 
     Only the data set's instructions: others were dropped for a reason, some because a benchmark holds them. Among
@@ -145,27 +145,27 @@ def _pairs(run: Path) -> Iterator[Row]:
             yield example | dict(zip(names, failures[example["instruction_id"]], strict=True))
 
 
-def _user(text: str) -> list[Row]:
+def _user(text: str) -> list[Record]:
     return [{"role": "user", "content": text}]
 
 
-def _assistant(text: str) -> list[Row]:
+def _assistant(text: str) -> list[Record]:
     return [{"role": "assistant", "content": text}]
 
 
-def _to_trl(row: Row) -> Row:
+def _to_trl(row: Record) -> Record:
     return {"prompt": _user(row["instruction"]), "completion": _assistant(row["response"])}
 
 
-def _to_messages(row: Row) -> Row:
+def _to_messages(row: Record) -> Record:
     return {"messages": _user(row["instruction"]) + _assistant(row["response"])}
 
 
-def _to_alpaca(row: Row) -> Row:
+def _to_alpaca(row: Record) -> Record:
     return {"instruction": row["instruction"], "input": "", "output": row["response"]}
 
 
-def _to_pair(row: Row) -> Row:
+def _to_pair(row: Record) -> Record:
     kept = ("rejected_id", "rejected_reason", "instruction_id", "category", "difficulty")
     return {
         "prompt": _user(row["instruction"]),
@@ -176,7 +176,7 @@ def _to_pair(row: Row) -> Row:
     }
 
 
-def _to_task(row: Row) -> Row:
+def _to_task(row: Record) -> Record:
     kept = ("tests", "pass_rate", "samples", "instruction_id", "category", "difficulty")
     return {
         "prompt": _user(row["instruction"]),
@@ -219,7 +219,7 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def _write(path: Path, rows: list[Row]) -> None:
+def _write(path: Path, rows: list[Record]) -> None:
     if path.suffix != ".parquet":
         write_json_lines(path, rows, error=ExportError)
         return

@@ -32,7 +32,7 @@ from typing import TypeVar
 
 from selfcodealign.errors import FewShotError, did_you_mean
 from selfcodealign.files import read_text
-from selfcodealign.generation.few_shot_parser import Lines, Section
+from selfcodealign.generation.few_shot_parser import FoundSection, Lines
 from selfcodealign.rows import digest, seed_of
 
 # What each stage's prompt is made of, in the prompt's order.
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class WorkedExample:
     """One worked example: a seed snippet, the task made from its concepts, and an answer with tests.
 
     `response` and `tests` are Markdown with fenced code.
@@ -97,7 +97,7 @@ class FewShotFile:
     """A few-shot file as read; `introductions` has every stage of `STAGE_TAGS`, "" where the file has none."""
 
     introductions: dict[str, str]
-    examples: tuple[Example, ...]
+    examples: tuple[WorkedExample, ...]
     judgements: tuple[Judgement, ...]
     path: str = field(default="", compare=False)
 
@@ -191,7 +191,7 @@ def parse_few_shot(text: str, path: str) -> FewShotFile:
     """Parse the text of a few-shot file; `path` is what errors (`FewShotError`) call it."""
     lines = Lines(path, text)
     introductions = dict.fromkeys(STAGE_TAGS, "")
-    examples: list[Example] = []
+    examples: list[WorkedExample] = []
     judgements: list[Judgement] = []
     taken: set[tuple[str, str]] = set()
     while lines.skip_blank():
@@ -210,14 +210,14 @@ def parse_few_shot(text: str, path: str) -> FewShotFile:
     return FewShotFile(introductions=introductions, examples=tuple(examples), judgements=tuple(judgements), path=path)
 
 
-def _read_example(lines: Lines, name: str, sections: dict[str, Section]) -> Example:
+def _read_example(lines: Lines, name: str, sections: dict[str, FoundSection]) -> WorkedExample:
     properties = _read_properties(lines, *sections["properties"])
     if properties["language"].lower() == "python":
         lines.check_python(*sections["snippet"])
     for tag in ("response", "tests"):
         opened, text = sections[tag]
         lines.check_fenced(opened, tag, text, properties["language"])
-    return Example(
+    return WorkedExample(
         name=name,
         snippet=sections["snippet"][1].strip("\n"),
         category=properties["category"],
@@ -230,7 +230,7 @@ def _read_example(lines: Lines, name: str, sections: dict[str, Section]) -> Exam
     )
 
 
-def _read_judgement(lines: Lines, name: str, sections: dict[str, Section]) -> Judgement:
+def _read_judgement(lines: Lines, name: str, sections: dict[str, FoundSection]) -> Judgement:
     opened, text = sections["judgement"]
     lines.check_choice(opened + 1, text.strip(), "judgement", JUDGEMENTS)
     return Judgement(name=name, snippet=sections["snippet"][1].strip("\n"), judgement=text.strip())

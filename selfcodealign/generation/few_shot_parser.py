@@ -26,7 +26,7 @@ _CLOSING_TAG = re.compile(rf"</({_TAGS})>")
 _HEADINGS = tuple(f"## {kind}:" for kind in KIND_TAGS)
 
 # A section as it was found: the line of its opening tag, and its text without outer empty lines.
-Section = tuple[int, str]
+FoundSection = tuple[int, str]
 
 
 class Lines:
@@ -84,11 +84,11 @@ class Lines:
             self._check_prompt_safe(kept[-1])
         return "\n".join(kept).strip()
 
-    def take_sections(self, line: int, kind: str, name: str) -> dict[str, Section]:
+    def take_sections(self, line: int, kind: str, name: str) -> dict[str, FoundSection]:
         """Read all sections of an example or judgement, whose heading stands on `line`, by tag."""
         tags = KIND_TAGS[kind]
         order = ", ".join(f"<{tag}>" for tag in tags)
-        found: dict[str, Section] = {}
+        found: dict[str, FoundSection] = {}
         while self.skip_blank() and not self.lines[self.read].startswith("## "):
             text = self._take().strip()
             if not (text.startswith("<") and text.endswith(">")):
@@ -148,7 +148,7 @@ class Lines:
                 return
         raise self.error(opened, 'this comment is never closed; end it with "-->"')
 
-    def _take_section(self, tag: str) -> Section:
+    def _take_section(self, tag: str) -> FoundSection:
         opened = self.read
         while self.read < len(self.lines):
             line = self._take().rstrip()

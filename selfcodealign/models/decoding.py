@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from selfcodealign.models import Completion, Sampling
+from selfcodealign.models.sampler import draw_uniforms, sample_tokens
 from selfcodealign.models.slots import SlotCache, count_shared
 from selfcodealign.models.stop_strings import Detokenizer, cut_at_stop
-from selfcodealign.models.token_draw import choose_tokens, draw_uniforms
 
 #: Prompt tokens computed in one forward pass, padding included.
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 16384}
@@ -28,7 +28,7 @@ _SHORTEST_PREFIX = 8
 
 
 @dataclass(eq=False)
-class Row:
+class BatchRow:
     """One continuation under way. `limit` is the number of tokens to write at most; `tag` is the caller's."""
 
     ids: list[int]
@@ -55,8 +55,8 @@ class Decoder:
     """
 
     def __init__(self, model: Any, detokenizer: Detokenizer, eos_ids: frozenset[int], slots: int) -> None:
-        self.waiting: deque[Row] = deque()
-        self.active: list[Row] = []
+        self.waiting: deque[BatchRow] = deque()
+        self.active: list[BatchRow] = []
         self._model = model
         self._detokenizer = detokenizer
         self._eos_ids = eos_ids
@@ -65,12 +65,12 @@ class Decoder:
         self._cache = SlotCache(slots, model.config.get_text_config().num_hidden_layers)
         self._prefill_tokens = _PREFILL_TOKENS.get(self._device.type, 4096)
 
-    def submit(self, row: Row) -> None:
+    def submit(self, row: BatchRow) -> None:
         """Let a row enter the batch as soon as there is a slot for it."""
         self.waiting.append(row)
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[Row, Completion]]:
+    def step(self) -> list[tuple[BatchRow, Completion]]:
         """Write one token for every active row; return the rows that ended, with what they wrote."""
         self._admit()
         count = len(self.active)
@@ -79,13 +79,13 @@ class Decoder:
         aim = self._cache.aim_at_tails(count, self._device)
         logits = self._forward([[row.ids[-1]] for row in self.active], aim.positions, aim.mask(None) == 0)
         self._cache.tail_length[:count] += 1
-        chosen = choose_tokens(
+        chosen = sample_tokens(
             logits,
             [row.sampling.temperature for row in self.active],
             [row.sampling.top_p for row in self.active],
             [row.uniforms[row.written] for row in self.active],
         )
-        ended: list[tuple[Row, Completion]] = []
+        ended: list[tuple[BatchRow, Completion]] = []
         for place in reversed(range(count)):  # from the end, because the last row takes a leaving row's place
             row, token = self.active[place], chosen[place]
             row.ids.append(token)
@@ -102,7 +102,7 @@ class Decoder:
             if unwanted(self.active[slot]):
                 self._release(slot)
 
-    def _finish(self, row: Row, token: int) -> Completion | None:
+    def _finish(self, row: BatchRow, token: int) -> Completion | None:
         """The completion when `token` ended the row, else None."""
         stop, end = row.sampling.stop, len(row.ids)
         if token in self._eos_ids:

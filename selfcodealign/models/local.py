@@ -160,7 +160,7 @@ class _Engine:
             _answer(row.tag, error)
 
     def _submit(self, prompt: str, sampling: Sampling, seed: int, answer: Future[Completion]) -> None:
-        from selfcodealign.models.decoding import Row
+        from selfcodealign.models.decoding import BatchRow
 
         ids: list[int] = self._checkpoint.tokenizer(prompt)["input_ids"]
         room = self._checkpoint.context - len(ids)
@@ -170,7 +170,7 @@ class _Engine:
         elif not ids:
             _answer(answer, ModelError("an empty prompt cannot be continued: the tokenizer adds no first token"))
         else:
-            self._decoder.submit(Row(ids, sampling, min(sampling.max_tokens, room), seed, tag=answer))
+            self._decoder.submit(BatchRow(ids, sampling, min(sampling.max_tokens, room), seed, tag=answer))
 
 
 def _answer(waiting: Future[Completion], result: Completion | Exception) -> None:

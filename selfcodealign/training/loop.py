@@ -168,13 +168,31 @@ def build_trainer(
     mixed: bool,
     adapters: Any = None,
 ) -> PlannedTrainer:
-    """Set up the trainer. `adapters` is a peft configuration, `mixed` asks for bfloat16 arithmetic."""
+    """Set up the trainer. `adapters` is a peft configuration; `mixed` requests bfloat16 arithmetic."""
     from datasets import Dataset
 
     blank = {"input_ids": [tokenizer.eos_token_id], "labels": [NO_LOSS]}
     dataset = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in rows] + [blank])
+    trainer = PlannedTrainer(
+        model=model,
+        args=_trainer_arguments(plan, settings, checkpoints, device, mixed),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=adapters,
+        optimizer_cls_and_kwargs=_choose_optimizer(settings),
+        plan=plan,
+        epochs=settings.epochs,
+    )
+    trainer.remove_callback(PrinterCallback)
+    _keep_tensorboard_files(trainer, checkpoints.parent / "tensorboard")
+    return trainer
+
+
+def _trainer_arguments(
+    plan: BatchPlan, settings: TrainSettings, checkpoints: Path, device: str, mixed: bool
+) -> SFTConfig:
     checkpointing = device != "cpu" if settings.gradient_checkpointing is None else settings.gradient_checkpointing
-    arguments = SFTConfig(
+    return SFTConfig(
         output_dir=str(checkpoints),
         num_train_epochs=1,
         max_steps=settings.max_steps or -1,
@@ -204,19 +222,6 @@ def build_trainer(
         disable_tqdm=True,
         dataloader_pin_memory=device != "cpu",
     )
-    trainer = PlannedTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        peft_config=adapters,
-        optimizer_cls_and_kwargs=_choose_optimizer(settings),
-        plan=plan,
-        epochs=settings.epochs,
-    )
-    trainer.remove_callback(PrinterCallback)
-    _keep_tensorboard_files(trainer, checkpoints.parent / "tensorboard")
-    return trainer
 
 
 def _keep_tensorboard_files(trainer: PlannedTrainer, folder: Path) -> None:

@@ -109,7 +109,6 @@ def _identify(
         if not (type(settings).model_fields[name].json_schema_extra or {}).get("free")  # type: ignore[union-attr]
     }
     split = {"processes": processes, "parallel": settings.parallel if processes > 1 else "none"}
-    deciding.pop("enabled")
     deciding.pop("model")
     return {
         "dataset": conversations.digest,

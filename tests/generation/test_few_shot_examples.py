@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.generation.few_shot_file import STAGE_TAGS, Example, draw_examples, load_few_shot
+from selfcodealign.generation.few_shot_file import STAGE_TAGS, WorkedExample, draw_examples, load_few_shot
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.sandbox import Program, Sandbox, Verdict
 from selfcodealign.settings import SelectionSettings
@@ -38,7 +38,7 @@ def verdicts() -> dict[str, Verdict]:
 
 
 @by_example
-def test_response_passes_its_own_tests(example: Example, verdicts: dict[str, Verdict]):
+def test_response_passes_its_own_tests(example: WorkedExample, verdicts: dict[str, Verdict]):
     """Every response passes in the sandbox, and its tests notice at least four of five mutants to it."""
     verdict = verdicts[example.name]
     assert verdict.passed, f"{verdict.status} in line {verdict.line}: {verdict.error_type} {verdict.message}"
@@ -52,7 +52,7 @@ def code_of(markdown: str) -> str:
 
 
 @by_example
-def test_example_is_what_its_stages_are_to_write(example: Example):
+def test_example_is_what_its_stages_are_to_write(example: WorkedExample):
     """Each example keeps the rules that the model's own texts are later selected by, with room to spare."""
     settings = SelectionSettings()
     assert 3 <= len(example.concepts) <= 6
@@ -77,7 +77,7 @@ def run_snippet(snippet: str) -> None:
 
 
 @by_example
-def test_snippet_is_a_documented_function_that_stands_alone(example: Example):
+def test_snippet_is_a_documented_function_that_stands_alone(example: WorkedExample):
     """Snippets look like seeds: imports, then one documented top-level function with arguments and a result."""
     *imports, function = ast.parse(example.snippet).body
     assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in imports)
@@ -89,7 +89,7 @@ def test_snippet_is_a_documented_function_that_stands_alone(example: Example):
 
 
 @by_example
-def test_task_is_not_the_snippet_again(example: Example):
+def test_task_is_not_the_snippet_again(example: WorkedExample):
     """The task takes up the concepts, not the function: what its answer defines has another name and other code."""
     function = ast.parse(example.snippet).body[-1]
     assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)

@@ -42,8 +42,8 @@ def merge(left, right):
 
 
 def draw(generator_place: int, count: int) -> list[Task]:
-    dice = random.Random(generator_place)
-    tasks = [GENERATORS[generator_place][0](dice) for _ in range(count)]
+    rng = random.Random(generator_place)
+    tasks = [GENERATORS[generator_place][0](rng) for _ in range(count)]
     for task in tasks:
         keep_wrong(task)
     return tasks
@@ -68,10 +68,10 @@ def test_references_are_right_and_mistakes_are_noticed(place: int) -> None:
 
 def test_two_asserts_tell_the_function_from_a_constant() -> None:
     """The asserts shown expect two different values, hold for the reference, and fail for most mistakes."""
-    dice = random.Random(5)
+    rng = random.Random(5)
     noticed = []
     for _ in range(150):
-        task = draw_task(dice, lambda key: True)
+        task = draw_task(rng, lambda key: True)
         asserts = task.extra["asserts"]
         assert len(asserts) == 2
         assert not same(*(evaluate({}, text.rpartition(" == ")[2]) for text in asserts))
@@ -101,8 +101,8 @@ def test_held_out_keys_never_reach_the_corpus() -> None:
     corpus = Corpus(3, FUNCTIONS, pool=200)
     for _ in range(400):
         assert not is_held_out(corpus.draw_task().key)
-    dice = random.Random(1)
-    keys = {GENERATORS[0][0](dice).key for _ in range(900)}
+    rng = random.Random(1)
+    keys = {GENERATORS[0][0](rng).key for _ in range(900)}
     held_out = {key for key in keys if is_held_out(key)}
     assert 0.5 < len(held_out) / len(keys) / (HELD_OUT_PERCENT / 100) < 1.5
     assert 0.15 < sum(map(is_development, held_out)) / len(held_out) < 0.6

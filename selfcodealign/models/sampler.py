@@ -11,7 +11,7 @@ def draw_uniforms(seed: int, count: int) -> list[float]:
     return torch.rand(count, generator=generator, dtype=torch.float64).tolist()
 
 
-def choose_tokens(
+def sample_tokens(
     logits: torch.Tensor, temperatures: list[float], top_ps: list[float], uniforms: list[float]
 ) -> list[int]:
     """The next token of every row of `logits` [rows, vocabulary].

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from selfcodealign.models.token_draw import choose_tokens, draw_uniforms  # noqa: E402
+from selfcodealign.models.sampler import draw_uniforms, sample_tokens  # noqa: E402
 
 LOGITS = torch.tensor([2.0, 0.0, 1.0, float("-inf"), 1.0])
 
@@ -15,7 +15,7 @@ def share(temperature: float, top_p: float, draws: int = 20_000) -> list[float]:
     """How often each token is drawn from `LOGITS`."""
     uniforms = draw_uniforms(1, draws)
     logits = LOGITS.expand(draws, -1)
-    tokens = choose_tokens(logits, [temperature] * draws, [top_p] * draws, uniforms)
+    tokens = sample_tokens(logits, [temperature] * draws, [top_p] * draws, uniforms)
     return [count / draws for count in torch.bincount(torch.tensor(tokens), minlength=5).tolist()]
 
 
@@ -38,8 +38,8 @@ def test_top_p_keeps_the_likeliest():
 def test_greedy_takes_the_likeliest():
     """Temperature 0 draws nothing, also beside rows that do, and takes the first of equals."""
     logits = torch.stack([LOGITS, LOGITS.flip(0), torch.zeros(5)])
-    assert choose_tokens(logits, [0.0] * 3, [1.0] * 3, [0.9] * 3) == [0, 4, 0]
-    assert choose_tokens(logits, [0.0, 0.0, 1.0], [1.0, 0.5, 1.0], [0.9] * 3) == [0, 4, 4]
+    assert sample_tokens(logits, [0.0] * 3, [1.0] * 3, [0.9] * 3) == [0, 4, 0]
+    assert sample_tokens(logits, [0.0, 0.0, 1.0], [1.0, 0.5, 1.0], [0.9] * 3) == [0, 4, 4]
 
 
 def test_rows_do_not_see_each_other():
@@ -49,8 +49,8 @@ def test_rows_do_not_see_each_other():
     heats = [(0.0, 0.5, 1.0)[row % 3] for row in range(50)]
     top_ps = [(1.0, 0.9, 0.3, 1.0)[row % 4] for row in range(50)]
     uniforms = draw_uniforms(9, 50)
-    alone = [choose_tokens(logits[i : i + 1], [heats[i]], [top_ps[i]], [uniforms[i]])[0] for i in range(50)]
-    assert choose_tokens(logits, heats, top_ps, uniforms) == alone
+    alone = [sample_tokens(logits[i : i + 1], [heats[i]], [top_ps[i]], [uniforms[i]])[0] for i in range(50)]
+    assert sample_tokens(logits, heats, top_ps, uniforms) == alone
 
 
 def test_dice_depend_on_the_seed_alone():
