@@ -127,7 +127,7 @@ async def test_a_server_that_dies_stops_the_run_and_loses_nothing(tmp_path: Path
     """The error is the model's own; the resumed run ends with the rows of an undisturbed one."""
     recipe = small_recipe(write_sources(tmp_path / "source", 8))
     await run_recipe(recipe, tmp_path / "whole", model=scripted_model())
-    with pytest.raises(ModelError, match="as it was told"):
+    with pytest.raises(ModelError, match="as told"):
         await run_recipe(recipe, tmp_path / "broken", model=scripted_model(fail_after=25, concurrency=3))
     assert books(tmp_path / "broken")["concepts"][1] == 8
     await run_recipe(recipe, tmp_path / "broken", model=scripted_model())

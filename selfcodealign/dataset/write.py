@@ -1,4 +1,4 @@
-"""Examples → the data set: Parquet files that `datasets.load_dataset` reads, with a card that tells how they came."""
+"""Write the data set: Parquet files that `datasets.load_dataset` reads, and a card that says how they were made."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FILE_ROWS = 50_000
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says besides the rows themselves."""
+    """The facts for the card that the rows do not hold."""
 
     recipe_toml: str
     run: Mapping[str, Any]
@@ -59,7 +59,7 @@ class CardFacts:
 
 
 def write_dataset(folder: Path, examples: Iterable[Example], count: int, facts: CardFacts) -> None:
-    """Write `folder` anew: data/train-*.parquet and README.md; a reader sees the old or the new one."""
+    """Replace `folder`: data/train-*.parquet and README.md; a reader sees either the old or the new data set."""
     fresh = folder.with_name(f".{folder.name}.new")
     try:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -153,7 +153,7 @@ def _provenance(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _decontamination(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the rows were compared with, and plainly, what they were not."""
+    """State which benchmarks the rows were compared with, and which not."""
     if not benchmarks:
         return [
             "These rows were **not** compared with any benchmark: the setting `selection.decontaminate` was empty. Do "

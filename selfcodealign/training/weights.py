@@ -1,4 +1,4 @@
-"""The base model: found, loaded for training, and saved again as a folder that anything can load."""
+"""Find the base model, load it for training, and save the tuned model as a plain transformers folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.attention import attend_rows_apart
 
-#: Larger weight files are known by size, head and tail instead of by all their bytes.
+#: Larger weight files are hashed by size, head and tail only.
 _WHOLE_BYTES = 64 << 20
 _PART_BYTES = 1 << 20
 
 
 def locate_model(name: str) -> str:
-    """A folder or hub name for `name`; "embedded" is the small model in the package. Raises `ModelError`."""
+    """Return the folder or hub name for `name`; "embedded" is the small model in the package. Raises `ModelError`."""
     if name == "embedded":
         folder = Path(str(resources.files("selfcodealign") / "embedded"))
         if not (folder / "config.json").is_file():
@@ -38,7 +38,7 @@ def locate_model(name: str) -> str:
 
 
 def identify_model(location: str) -> str:
-    """Names the content of a local model folder; a hub name stands for itself."""
+    """Digest the files of a local model folder; a hub name is its own identity."""
     folder = Path(location)
     if not folder.is_dir():
         return location
@@ -68,7 +68,7 @@ def load_tokenizer(location: str) -> Any:
 
 
 def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any, torch.dtype]:
-    """Load weights in the precision to train in and switch dropout off; also returns the precision they came in."""
+    """Load weights in the training precision, without dropout; also return the precision they are stored in."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
@@ -91,7 +91,7 @@ def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any
 
 
 def choose_adapters(settings: TrainSettings) -> Any:
-    """The peft configuration of LoRA and QLoRA (all linear layers, no dropout), or None for a full fine-tune."""
+    """Return the peft configuration of LoRA and QLoRA (all linear layers, no dropout); None for a full fine-tune."""
     if settings.method == "full":
         return None
     from peft import LoraConfig
@@ -121,10 +121,10 @@ def _four_bit() -> Any:
 
 
 def save_model(trainer: Any, chat: Any, location: str, out: Path, dtype: torch.dtype) -> None:
-    """Write the tuned model, whole, into `out`: weights as `dtype`, tokenizer with its chat template.
+    """Write the tuned model to `out`: weights as `dtype`, tokenizer with its chat template.
 
-    Adapters are kept in `out/adapter` and merged into weights loaded afresh, so that a base that was quantized for
-    training is not saved with its rounding. Every process has to call this: sharded weights are gathered.
+    Adapters are kept in `out/adapter` and merged into newly loaded base weights, so that the rounding of a base that
+    was quantized for training is not saved. Every process must call this function: sharded weights are gathered.
     """
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.accelerator.is_main_process:
@@ -154,7 +154,7 @@ def save_model(trainer: Any, chat: Any, location: str, out: Path, dtype: torch.d
 
 
 def _end_generation(model: Any, chat: Any) -> None:
-    """Generation stops at each token that ended an answer in training."""
+    """Set the tokens that end a response in training as the tokens that end generation."""
     known = model.generation_config.eos_token_id
     before = known if isinstance(known, list) else [] if known is None else [known]
     ends = [chat.tokenizer.eos_token_id, *sorted(chat.end_ids | set(before))]
@@ -166,7 +166,7 @@ def _end_generation(model: Any, chat: Any) -> None:
 
 
 def _cast(state: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Floating tensors as `dtype`; tensors that shared memory (tied embeddings) still share it."""
+    """Cast floating tensors to `dtype`; tensors that share memory (tied embeddings) still share it."""
     made: dict[int, torch.Tensor] = {}
     for tensor in state.values():
         if tensor.data_ptr() not in made:

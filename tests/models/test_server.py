@@ -190,7 +190,7 @@ def test_one_dead_server_among_several_is_said_once(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING, "selfcodealign"), FaultyServer() as alive:
         answers = asyncio.run(run(alive, FaultyServer().start()))
     assert [completion.text for completion in answers] == [f"p:{seed}" for seed in range(60)]
-    assert sum("going on with the other servers" in line for line in caplog.messages) == 1
+    assert sum("using the other servers" in line for line in caplog.messages) == 1
 
 
 def test_server_missing_at_start_is_left_out_until_it_comes(caplog: pytest.LogCaptureFixture):
@@ -198,7 +198,7 @@ def test_server_missing_at_start_is_left_out_until_it_comes(caplog: pytest.LogCa
     with refused_port() as port, FaultyServer() as server, caplog.at_level(logging.WARNING, "selfcodealign"):
         got = asyncio.run(ask_once(ServerModel(settings(f"127.0.0.1:{port}", server))))
     assert got.text == "hello:11"
-    assert sum("going on with the other servers" in line for line in caplog.messages) == 1
+    assert sum("using the other servers" in line for line in caplog.messages) == 1
 
 
 def test_servers_must_hold_the_same_model():

@@ -89,7 +89,7 @@ def test_the_same_command_again_returns_the_result(trained: tuple[TrainResult, l
     events: list = []
     again = train(result.out.parent / "rows.jsonl", str(tiny_base), result.out, FAST, events.append)
     assert again == result
-    assert [event.text for event in events] == [f"{result.out} is trained already; --fresh would train it anew"]
+    assert [event.text for event in events] == [f"{result.out} is already trained; --fresh trains it again"]
 
 
 @pytest.mark.parametrize(
