@@ -29,25 +29,25 @@ QUOTED = tuple(f"'{word}'" for word in WORDS)
 
 
 def fill(template: str, constants: Constants, **values: str) -> str:
-    """Put values for `{x}`-like places; other braces stay as they are."""
+    """Replace placeholders like `{x}` by values; other braces stay."""
     for name, value in {**constants, **values}.items():
         template = template.replace("{" + name + "}", value)
     return template
 
 
 def draw_constants(rng: random.Random, low: int = 2, high: int = 6, letters: str = "") -> Constants:
-    """A digit `k`, a digit `j` beside it, and a letter or separator `c`."""
+    """Draw a digit `k`, an adjacent digit `j`, and a letter or separator `c`."""
     k = rng.randint(low, high)
     return {"k": str(k), "j": str(k + rng.choice((1, -1))), "c": rng.choice(letters or "-+/:")}
 
 
 def wrap(literal: str) -> str:
-    """Parenthesise an expression that would otherwise bind wrongly in a product or before a method."""
+    """Put an expression in parentheses if it would bind wrongly in a product or before a method."""
     return f"({literal})" if isinstance(ast.parse(literal, mode="eval").body, ast.BinOp | ast.UnaryOp) else literal
 
 
 def make_list_task(rng: random.Random) -> Task:
-    """A list task of a random composition with random constants, not checked yet."""
+    """Draw a list task of a random composition with random constants; it is not checked yet."""
     numeric = rng.random() < 0.55
     keep = rng.choice((NOTHING, *(NUMBER_FILTERS if numeric else WORD_FILTERS)))
     change = rng.choice((NOTHING, *(NUMBER_MAPS if numeric else WORD_MAPS)))
@@ -109,13 +109,13 @@ class ListTask:
         return ((self.keep, self.of_keep), (self.change, self.of_change), (self.end, self.of_end))
 
     def mistakes(self) -> list[str]:
-        """Wrong versions: those of a trap first, else of a part drawn at random; forgetting a part comes last."""
+        """Make wrong versions: those of a trap first, else of a random part; those that omit a part last."""
         groups = [
             (self.keep.trap, [self.code(keep=wrong) for wrong in self.keep.wrong]),
             (self.change.trap, [self.code(change=wrong) for wrong in self.change.wrong]),
             (self.end.trap, [self.code(end=wrong) for wrong in (self.end.wrong_loop if self.loop else self.end.wrong)]),
         ]
-        # Among traps the first part is the one that is fallen into; else any part may be wrong.
+        # With traps, the first trap is wrong; otherwise any part may be wrong.
         if not any(trap for trap, _ in groups):
             self.rng.shuffle(groups)
         groups.sort(key=lambda group: not group[0])
@@ -123,7 +123,7 @@ class ListTask:
         return [code for _, codes in groups for code in codes] + forgotten
 
     def draw_assert(self) -> tuple[str, str]:
-        """Arguments and the expected expression: one or two elements that stay and at most one that goes."""
+        """Draw arguments and the expected expression: one or two kept elements and at most one filtered out."""
         pool = DIGITS if self.numeric else QUOTED
         stays, goes = list(pool), list[str]()
         if self.keep.name:
@@ -136,7 +136,7 @@ class ListTask:
             chosen = self.rng.sample(stays, min(self.rng.randint(1, 2), len(stays)))
         items = [(item, True) for item in chosen]
         if goes and self.rng.random() < 0.8:
-            # The constant itself is the element on which "above" and "from" differ.
+            # "above" and "from" differ on the constant itself.
             edge = self.of_keep["k"] if self.numeric and "{k}" in self.keep.name and self.of_keep["k"] in goes else None
             gone = edge if edge and self.rng.random() < 0.6 else self.rng.choice(goes)
             items.insert(self.rng.randint(0, len(items)), (gone, False))

@@ -1,4 +1,4 @@
-"""Tasks on one or two values, dictionaries, ranges, patterns, sets and pairs: mostly two parts in a row."""
+"""Tasks on one or two values, dictionaries, ranges, patterns, sets and pairs, mostly of two parts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ AFTER_TEXT = (
 
 @dataclass
 class Draft:
-    """The parts of a small task and the pieces around them."""
+    """The parts of a small task and the code around them."""
 
     rng: random.Random
     family: str
@@ -83,14 +83,14 @@ class Draft:
         return " and ".join(phrases) if phrases[0] else phrases[-1]
 
     def value(self, places: Constants, first: str | None = None, second: str | None = None) -> str:
-        """The expression of both parts; an inner expression is put in parentheses where it needs them."""
+        """Write the expression of both parts, with parentheses where the inner expression needs them."""
         inner = fill(self.first.code if first is None else first, self.constants, **places)
         outer = self.second.code if second is None else second
         alone = outer == "{x}" or outer.startswith(("[{x}", "str({x}", "len({x}", "list({x}", "({x}"))
         return fill(outer, self.after, x=inner if alone else wrap(inner))
 
     def mistakes(self) -> list[tuple[str | None, str | None]]:
-        """What to put for (first, second) in wrong versions, the most usual first."""
+        """Return the (first, second) parts of wrong versions, the most common first."""
         firsts = [(self.first.trap, (wrong, None)) for wrong in self.first.wrong]
         seconds = [(self.second.trap, (None, wrong)) for wrong in self.second.wrong]
         groups = [firsts, seconds]
@@ -108,12 +108,12 @@ def draw_draft(rng: random.Random, family: str, first: Op, second: Op, arguments
 
 
 def name_places(values: Sequence[str]) -> Constants:
-    """`{a}` and `{b}` stand for the first and the second argument."""
+    """Map `{a}` and `{b}` to the first and the second argument."""
     return dict(zip(("a", "b"), values, strict=False))
 
 
 def finish(draft: Draft, lines: str, literals: Sequence[tuple[str, ...]], describe: str = "") -> Task:
-    """A task whose body is `lines` around `{v}`, the value; tests put literals in the value's expression."""
+    """Make a task whose body is `lines` around the value `{v}`; tests put literals into the value's expression."""
     places = name_places(draft.arguments)
     name = draft.name()
     head = f"def {name}({', '.join(draft.arguments)}):\n"
@@ -132,7 +132,7 @@ def finish(draft: Draft, lines: str, literals: Sequence[tuple[str, ...]], descri
 
 
 def make_scalar_task(rng: random.Random) -> Task:
-    """Two numbers in, one value out."""
+    """Draw a task from two numbers to one value."""
     arguments = rng.choice((("a", "b"), ("x", "y"), ("left", "right")))
     first, second = rng.choice(PAIRS), rng.choice(AFTER_NUMBER)
     draft = Draft(rng, "", first, second, arguments, draw_constants(rng), draw_constants(rng))
@@ -142,7 +142,7 @@ def make_scalar_task(rng: random.Random) -> Task:
 
 
 def make_text_task(rng: random.Random) -> Task:
-    """One word in, one value out."""
+    """Draw a task from one word to one value."""
     arguments = (rng.choice(("text", "word", "s")),)
     first, second = rng.choice(TEXTS), rng.choice(AFTER_TEXT)
     letters = "aeorst"

@@ -1,4 +1,4 @@
-"""Tasks on ranges, dictionaries, sets, and on what may fail."""
+"""Tasks on ranges, dictionaries, sets, and operations that may fail."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SET_ENDS = (
 
 
 def make_range_task(rng: random.Random) -> Task:
-    """Count from 1 to n: by recursion, with a while loop, or with range; sum, multiply or list the terms."""
+    """Draw a task that counts from 1 to n (recursion, while or range) and sums, multiplies or lists the terms."""
     how = rng.choice(("recursive", "while", "range"))
     end, sign, start = rng.choice((("sum", "+", "0"), ("product", "*", "1"), ("list", "+", "[]")))
     term = rng.choice(TERMS)
@@ -104,7 +104,7 @@ def make_range_task(rng: random.Random) -> Task:
 
 
 def make_mapping_task(rng: random.Random) -> Task:
-    """A list of words in, a dictionary out."""
+    """Draw a task from a list of words to a dictionary."""
     key, value = rng.choice(KEYS), rng.choice(VALUES)
     argument = rng.choice(("words", "names"))
     name = f"map_{key.name}_to_{value.name}"
@@ -140,7 +140,7 @@ def make_mapping_task(rng: random.Random) -> Task:
 
 
 def make_failure_task(rng: random.Random) -> Task:
-    """Something that may fail, what to do with it when it does not, and what to return when it does."""
+    """Draw a task on an operation that may fail: what to do with its value, and what to return on failure."""
     family, phrase, tried, error, good, bad = rng.choice((
         ("parse", "convert `text` to an integer", "int(text)", "ValueError", lambda d: (f"'{d}'", d), lambda d, w: w),
         ("lookup", "look up `key` in the dictionary `data`", "data[key]", "KeyError",
@@ -190,7 +190,7 @@ def make_failure_task(rng: random.Random) -> Task:
 
 
 def make_set_task(rng: random.Random) -> Task:
-    """Two lists in; what they share, differ in, or hold together."""
+    """Draw a task from two lists to their intersection, difference or union."""
     draft = draw_draft(rng, "", rng.choice(SETS), rng.choice(SET_ENDS), rng.choice((("a", "b"), ("left", "right"))))
     rows = []
     for _ in range(14):

@@ -43,7 +43,7 @@ NAMES = (
 
 
 def make_pattern_task(rng: random.Random) -> Task:
-    """Find or split parts of a text."""
+    """Draw a task that finds or splits parts of a text."""
     pattern = rng.random() < 0.5
     first = rng.choice(PATTERNS if pattern else CUTS)
     draft = draw_draft(rng, "find" if pattern else "split", first, rng.choice(ENDS), (rng.choice(("text", "line")),))
@@ -56,7 +56,7 @@ def make_pattern_task(rng: random.Random) -> Task:
     task = finish(draft, "    return {v}", rows)
     if pattern:
         _import_re(task)
-        # A test without the import spells the parts out.
+        # Without the import, a test spells the parts out.
         task.asserts = [(call, _spell(call, first, draft)) for call, _ in task.asserts]
     return task
 
@@ -67,7 +67,7 @@ def _import_re(task: Task) -> None:
 
 
 def _spell(call: str, first: Op, draft: Draft) -> str:
-    """What a pattern finds in a literal, written out as a list of literals, then the second part of the task."""
+    """Write the matches of a pattern in a literal as a list of literals, then apply the task's second part."""
     found: list[str] = []
     run = ""
     for letter in call.strip("'") + " ":
@@ -84,7 +84,7 @@ def _spell(call: str, first: Op, draft: Draft) -> str:
 
 
 def make_format_task(rng: random.Random) -> Task:
-    """A name and a number in, a formatted text out."""
+    """Draw a task from a name and a number to a formatted text."""
     shown, sign = rng.choice(NAMES), rng.choice(FORMATS)
     change = rng.choice((op("", "`count`", "{x}"), op("plus_1", "`count` plus 1", "{x} + 1", "{x}"),
                           op("doubled", "twice `count`", "{x} * 2", "{x} + 2", trap=True)))  # fmt: skip
@@ -123,7 +123,7 @@ def make_format_task(rng: random.Random) -> Task:
 
 
 def make_class_task(rng: random.Random) -> Task:
-    """A class that holds a number and a method that works on it; learnt, never used for evaluation."""
+    """Draw a task on a class with a number and a method; used for training only."""
     first, method = rng.choice((
         (op("Adder", "adds it to `x`", "x + self.start", "x - self.start"), "add"),
         (op("Scaler", "multiplies `x` by it", "x * self.start", "x + self.start", trap=True), "scale"),
