@@ -1,4 +1,4 @@
-"""What this machine offers a run: for `selfcodealign doctor`, and for whoever reports a problem."""
+"""What this machine offers a run: for `selfcodealign doctor` and for bug reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-#: What each extra of the package brings, by distribution.
+#: The distributions that each extra installs.
 EXTRAS = {
     "local": ("torch", "transformers"),
     "hub": ("datasets", "huggingface_hub"),
@@ -21,7 +21,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the report; `good` is None where nothing is good or bad about it."""
+    """One line of the report; `good` is None for a neutral fact."""
 
     subject: str
     detail: str
@@ -29,7 +29,7 @@ class Fact:
 
 
 def look_at_machine(folder: Path) -> list[Fact]:
-    """Python, processors, memory, free disk at `folder`, and which extras are installed."""
+    """Return Python, processors, memory, free disk at `folder`, and the installed extras."""
     cores = len(os.sched_getaffinity(0))
     free = shutil.disk_usage(folder).free / 2**30
     facts = [
@@ -52,7 +52,7 @@ def look_at_machine(folder: Path) -> list[Fact]:
 
 
 def look_at_devices() -> list[Fact]:
-    """What torch can compute on; slow, because torch has to be imported."""
+    """List the devices of torch; slow, because torch is imported."""
     if _version("torch") is None:
         return [Fact("devices", "unknown without torch")]
     import torch

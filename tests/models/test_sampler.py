@@ -21,14 +21,14 @@ def share(temperature: float, top_p: float, draws: int = 20_000) -> list[float]:
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_shares_follow_the_softmax(temperature: float):
-    """Without top_p the shares are the softmax's; a token of probability 0 is never drawn."""
+    """Without top_p the shares follow the softmax; a token of probability 0 is never drawn."""
     wanted = torch.softmax(LOGITS / temperature, -1).tolist()
     assert share(temperature, 1.0) == pytest.approx(wanted, abs=0.015)
     assert share(temperature, 1.0)[3] == 0
 
 
 def test_top_p_keeps_the_likeliest():
-    """The token that crosses top_p is the last one kept; of equals the first; the kept ones keep their ratio."""
+    """The token that crosses top_p is the last one kept, the first among equals; ratios are preserved."""
     weights = torch.softmax(LOGITS, -1)
     kept = weights * torch.tensor([1, 0, 1, 0, 0])
     assert share(1.0, float(weights[0] + 0.01)) == pytest.approx((kept / kept.sum()).tolist(), abs=0.015)
@@ -43,7 +43,7 @@ def test_greedy_takes_the_likeliest():
 
 
 def test_rows_do_not_see_each_other():
-    """A row draws the same token whatever settings and logits its neighbours have."""
+    """A row draws the same token for any settings and logits of other rows."""
     torch.manual_seed(3)
     logits = torch.randn(50, 300)
     heats = [(0.0, 0.5, 1.0)[row % 3] for row in range(50)]
@@ -53,7 +53,7 @@ def test_rows_do_not_see_each_other():
     assert sample_tokens(logits, heats, top_ps, uniforms) == alone
 
 
-def test_dice_depend_on_the_seed_alone():
+def test_uniforms_depend_on_the_seed_alone():
     """The first numbers are the same however many are drawn, and other seeds draw others."""
     assert draw_uniforms(5, 10) == draw_uniforms(5, 100)[:10]
     assert draw_uniforms(5, 10) != draw_uniforms(6, 10)
