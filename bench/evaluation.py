@@ -1,13 +1,13 @@
-"""HumanEval+ and MBPP+ of recorded answers: our verdicts and time beside those of `evalplus.evaluate`, in one run.
+"""Compare verdicts and time with `evalplus.evaluate` on recorded answers to HumanEval+ and MBPP+, in one run.
 
     python bench/evaluation.py --data DIR --evalplus PATH/TO/evalplus.evaluate   # both tools, alternating
     python bench/evaluation.py --data DIR --references [NAME ...]                # references pass, mutants fail
 
-DIR holds the published files under the paths of `SETS` and `REFERENCES` below: problems in folders by benchmark, and in
-`recorded` answers as JSON Lines with the result file that EvalPlus made of them. Nothing is cached on either side: each
-run of either tool is a new process with an empty cache folder. Ours judges both sets in one call with the walls up; the
-official tool takes one set per call, with its own default number of workers (half the cores) unless --parallel says
-otherwise. `evalplus` belongs in an environment of its own.
+DIR holds the published files under the paths in `SETS` and `REFERENCES`: problems in folders by benchmark, and in
+`recorded` the answers as JSON Lines with EvalPlus's result files. Neither tool has a cache: each run is a new process
+with an empty cache folder. This package judges both sets in one call in the sandbox; EvalPlus takes one set per call,
+with its default number of workers (half the cores) unless --parallel is given. Install `evalplus` in a separate
+environment.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Verdicts = dict[str, tuple[bool, bool]]
 
 
 def time_command(command: list[str], environment: dict[str, str]) -> float:
-    """Run a command to its end; seconds by the clock. Exits when it fails."""
+    """Run a command and return its wall-clock seconds. Exits if the command fails."""
     started = time.perf_counter()
     code = subprocess.call(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if code:
@@ -60,7 +60,7 @@ def time_command(command: list[str], environment: dict[str, str]) -> float:
 
 
 def read_verdicts(path: Path) -> Verdicts:
-    """Passed base, passed plus, by task, from a file in EvalPlus's format."""
+    """Read (passed base, passed plus) by task from a file in EvalPlus's format."""
     tasks = json.loads(path.read_text("utf-8"))["eval"]
     return {
         task: (found[0]["base_status"] == "pass", found[0]["plus_status"] == "pass") for task, found in tasks.items()
@@ -68,7 +68,7 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
-    """Seconds and verdicts of one call of ours for both sets, as a new process with an empty cache."""
+    """Return seconds and verdicts of one call of this package on both sets, in a new process with an empty cache."""
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
         command += ["-b", f"{name}+", "--problems", f"{name}={data / problems}"]
@@ -80,7 +80,7 @@ def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
 
 
 def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
-    """Seconds and verdicts of one call of `evalplus.evaluate`, as a new process with an empty cache."""
+    """Return seconds and verdicts of one call of `evalplus.evaluate`, in a new process with an empty cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
     local.write_bytes(gzip.decompress((data / problems).read_bytes()))
@@ -97,7 +97,7 @@ def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | 
 
 
 def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> None:
-    """Both scores, and every task on which the verdicts differ."""
+    """Print both scores, and every task on which the verdicts differ."""
     rates = [
         f"{100 * sum(base for base, _ in found.values()) / len(found):.1f} / "
         f"+ {100 * sum(base and plus for base, plus in found.values()) / len(found):.1f}"
@@ -110,7 +110,7 @@ def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> 
 
 
 def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None) -> None:
-    """Alternate: ours, theirs on one set, ours, theirs on the other; medians of the rounds."""
+    """Alternate both tools on both sets; print the medians of the rounds."""
     ours: list[float] = []
     theirs: dict[str, list[float]] = {name: [] for name in SETS}
     for _ in range(rounds):
@@ -157,7 +157,7 @@ async def check_references(data: Path, names: list[str]) -> None:
 
 
 def mutate(code: str) -> str:
-    """The same names, but no function or method gives what it gave."""
+    """Make a mutant with the same names in which no function or method works."""
     import ast
 
     tree = ast.parse(code)
@@ -171,9 +171,9 @@ def mutate(code: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evalplus", type=Path, help="the official tool's command")
+    parser.add_argument("--evalplus", type=Path, help="path of the command evalplus.evaluate")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--parallel", type=int, help="workers of the official tool")
+    parser.add_argument("--parallel", type=int, help="workers of evalplus")
     parser.add_argument("--data", type=Path, required=True, help="folder of published problems and recorded answers")
     parser.add_argument(
         "--references",

@@ -1,12 +1,12 @@
-"""How busy is the model? Share of time with fewer requests under way than the model allows.
+"""Measure how busy the model is: the share of time with fewer requests in flight than the model allows.
 
     python -m bench.flow                       # 240 seeds, 16 requests at once
     python -m bench.flow --seeds 400 --concurrency 32
 
-A scripted model answers after times with a long tail (most answers are short, one in fifty takes ten times the mean),
-as real answers do; the whole journey runs with real programs in the real sandbox. Counted from the first request to the
-last: the share of that time in which fewer requests were under way than `concurrency`, the mean share of requests in
-use, and the least time that any order can take: the sum of all answer times / concurrency.
+A scripted model has long-tailed latencies like a real one (most are short, one in fifty is ten times the mean); the
+whole journey runs with real programs in the real sandbox. Measured from the first request to the last: the share of the
+time with fewer requests in flight than `concurrency`, the mean share of `concurrency` in use, and the lower bound on
+the time: the sum of all latencies / concurrency.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pathlib import Path
 from selfcodealign import Completion, Sampling, ScriptedModel, run_recipe
 from tests.support.journey import answer, small_recipe, write_sources
 
-#: Mean seconds of an answer by the section that the prompt asks for.
+#: Mean latency in seconds, by the section that the prompt asks for.
 MEAN_SECONDS = {"<concepts>\n": 0.04, "<instruction>\n": 0.06, "<response>\n": 0.16}
 
 
 class LongTailed(ScriptedModel):
-    """Takes a time drawn from the request's seed, and integrates how many requests are under way."""
+    """Draws latencies from the requests' seeds, and integrates the number of requests in flight."""
 
     def __init__(self, concurrency: int) -> None:
         super().__init__(answer, concurrency=concurrency)
@@ -36,8 +36,8 @@ class LongTailed(ScriptedModel):
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         mean = next(seconds for tag, seconds in MEAN_SECONDS.items() if prompt.endswith(tag))
-        dice = random.Random(seed)
-        seconds = mean * 10 if dice.random() < 0.02 else mean * 0.82 * dice.lognormvariate(-0.125, 0.5)
+        rng = random.Random(seed)
+        seconds = mean * 10 if rng.random() < 0.02 else mean * 0.82 * rng.lognormvariate(-0.125, 0.5)
         self._count(+1)
         try:
             self.needed += seconds
@@ -70,7 +70,7 @@ def main() -> None:
     span = model.last - model.first
     print(f"requests                           {model.calls}, {options.concurrency} at once")
     print(f"first request to last              {span:.1f} s ({model.needed / options.concurrency:.1f} s is the least)")
-    print(f"fewer under way than allowed       {model.below / span:.1%} of that time")
+    print(f"fewer in flight than allowed       {model.below / span:.1%} of that time")
     print(f"requests in use, mean              {model.used / span:.1%}")
 
 

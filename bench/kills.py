@@ -1,11 +1,11 @@
-"""kill -9 at a hundred random moments: does every resume end with the rows of an undisturbed run?
+"""Kill a run (kill -9) at a hundred random moments: do resumed runs end with the rows of an uninterrupted run?
 
     python -m bench.kills                # 100 kills
     python -m bench.kills --kills 10
 
 A scripted model answers slowly, real programs run in the real sandbox, and the whole process group is killed after a
-random time. After every kill the run is resumed; after the last one it is completed and compared, row by row and field
-by field (but for the measured seconds and memory), with a run that nobody disturbed. Exit code 1 when they differ.
+random time. After every kill the run is resumed; after the last kill it is completed and compared, row by row and field
+by field (except measured seconds and memory), with an uninterrupted run. Exit code 1 if they differ.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
                 process.wait()
                 kills += 1
                 continue
-            # It came to its end: compare, and begin another run unless there were kills enough.
+            # The run is complete: compare it, and begin another run unless there were enough kills.
             if ended != 0 or everything(target) != expected:
                 sys.exit(f"after {kills} kills: exit code {ended}, {'the rows differ' if ended == 0 else 'no end'}")
             completions += 1

@@ -1,11 +1,10 @@
-"""How fast a local checkpoint answers: our decode loop beside transformers' own `generate`, in turn, in one run.
+"""Compare the throughput of the decode loop with transformers' `generate`, alternating in one run.
 
     .venv/bin/python bench/models.py [--model embedded] [--tasks 24] [--samples 8] [--batch 64] [--threads 1]
 
-The prompts are those of the responses stage (one worked example), the sampling is the stage's own (T = 0.7), answers
-have the lengths the model gives them. `generate` gets batches of the same size, padded on the left, and waits for the
-longest answer of each. Rates are per second of the clock and, because other work on the machine slows the clock, per
-second of processor time.
+Prompts and sampling are those of the responses stage (one worked example, T = 0.7); the model decides the lengths of
+its responses. `generate` gets batches of the same size, padded on the left, and waits for the longest response of each
+batch. Rates are per second of wall time and, because other programs may share the machine, per second of CPU time.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SAMPLING = Sampling(temperature=0.7, max_tokens=160, stop=stop_strings(WANTED))
 
 
 def write_prompts(count: int) -> list[str]:
-    """Prompts of the responses stage for tasks of tiny-eval."""
+    """Write prompts of the responses stage for tasks of tiny-eval."""
     example = load_few_shot("tiny").examples[0]
     sections = {tag: getattr(example, tag) for tag in ("instruction", *WANTED)}
     lines = (resources.files("selfcodealign") / "embedded" / "tiny_eval.jsonl").read_text("utf-8").splitlines()
@@ -37,7 +36,7 @@ def write_prompts(count: int) -> list[str]:
 
 
 class Clock:
-    """Wall clock and processor time of a block."""
+    """Wall time and CPU time of a block."""
 
     def __enter__(self) -> Clock:
         self.wall, self.processor = time.perf_counter(), time.process_time()
@@ -48,7 +47,7 @@ class Clock:
 
 
 async def answer_with_ours(settings: ModelSettings, prompts: list[str], samples: int) -> tuple[Clock, int, int]:
-    """All answers through `LocalModel`; time, samples, tokens."""
+    """Sample all responses with `LocalModel`; return time, samples, tokens."""
     async with LocalModel(settings) as model:
         limit = asyncio.Semaphore(model.concurrency)
 
@@ -64,7 +63,7 @@ async def answer_with_ours(settings: ModelSettings, prompts: list[str], samples:
 
 
 def answer_with_generate(name: str, prompts: list[str], samples: int, batch: int) -> tuple[Clock, int, int]:
-    """All answers through `generate` with the same stop strings; time, samples, tokens up to the stop."""
+    """Sample all responses with `generate` and the same stop strings; return time, samples, tokens up to the stop."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

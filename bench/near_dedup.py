@@ -1,9 +1,9 @@
-"""How fast near-duplicates are found: functions per second, and the same work done with datasketch in the same run.
+"""Compare the throughput of near-deduplication with datasketch, in functions per second, in one run.
 
     .venv/bin/python bench/near_dedup.py [--functions 50000] [--datasketch 2000]
 
-The texts are functions of the installed packages, of three lines or more; where there are too few, copies of them
-with some words changed. Datasketch gets a part of them and its rate is compared per function.
+The texts are functions of the installed packages, of three lines or more; if there are too few, copies with changed
+words are added. Datasketch gets a part of them; rates are per function.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def dedup_with_datasketch(texts: list[str]) -> set[int]:
-    """The same greedy rule with datasketch's signatures and index, bands as ours; candidates verified."""
+    """Apply the same greedy rule with datasketch's signatures and index and the same bands; verify candidates."""
     from datasketch import MinHash, MinHashLSH
 
     bands, rows = choose_bands(JACCARD, PERMUTATIONS)
@@ -84,7 +84,7 @@ def dedup_with_datasketch(texts: list[str]) -> set[int]:
 
 
 def gather_functions(wanted: int) -> list[str]:
-    """Functions and methods of the standard library and all installed packages, then changed copies of them."""
+    """Gather functions and methods of the standard library and all installed packages, then changed copies."""
     names = sorted({found.metadata["Name"] for found in metadata.distributions() if found.metadata["Name"]})
     found = list(
         islice(chain.from_iterable(map(iterate_functions, ["stdlib", *(f"package:{n}" for n in names)])), wanted)
@@ -99,7 +99,7 @@ def gather_functions(wanted: int) -> list[str]:
 
 
 def iterate_functions(source: str) -> Iterator[str]:
-    """The functions of a source; one without Python files has none."""
+    """Yield the functions of a source; a source without Python files has none."""
     try:
         files = iterate_source_files(SeedSettings(sources=[source]))
     except SourceError:

@@ -1,8 +1,8 @@
-"""What the sandbox costs, and whether it tires: run `python bench/sandbox.py speed`, `walls` or `soak`.
+"""Measure the sandbox's overhead and stability: `python bench/sandbox.py speed`, `walls` or `soak`.
 
 speed   the same programs through the sandbox and its alternatives in turns, in one run; ratios count, not milliseconds
 walls   the same program with one wall after the other left out
-soak    N programs (100,000), 5 % of them hostile: throughput per tenth, and whatever could leak
+soak    N programs (100,000), 5 % of them hostile: throughput per tenth, and leaks
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ for line in sys.stdin:
 
 
 class Asked:
-    """A process that times batches of programs handed to it, one line of JSON each."""
+    """A process that times batches of programs, one line of JSON each."""
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -105,7 +105,7 @@ class Asked:
 
 
 def time_fresh(prefix: list[str]) -> Callable[[list[str]], float]:
-    """Seconds per program of a new interpreter for each."""
+    """Return the seconds per program with a new interpreter for each."""
 
     def run(texts: list[str]) -> float:
         started = time.perf_counter()
@@ -117,7 +117,7 @@ def time_fresh(prefix: list[str]) -> Callable[[list[str]], float]:
 
 
 def bubblewrap() -> list[str] | None:
-    """The command that walls a fresh interpreter in, or None where bwrap is not installed or not allowed."""
+    """Return the bubblewrap command around a new interpreter, or None if bwrap is not installed or not allowed."""
     if shutil.which("bwrap") is None:
         return None
     prefix = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/tmp", "--die-with-parent"]
@@ -126,7 +126,7 @@ def bubblewrap() -> list[str] | None:
 
 
 async def time_ours(sandbox: Sandbox, programs: list[Program], mutation_testing: bool) -> tuple[float, float]:
-    """Seconds per program, one at a time: the whole way, and from its work to its death."""
+    """Return the seconds per program, one at a time: in total, and from the start of its work to its death."""
     started = time.perf_counter()
     verdicts = [await sandbox.run(with_mutation_testing(program, mutation_testing)) for program in programs]
     wrong = Counter(verdict.status for verdict in verdicts if not verdict.passed)
@@ -135,7 +135,7 @@ async def time_ours(sandbox: Sandbox, programs: list[Program], mutation_testing:
 
 
 async def time_ours_together(sandbox: Sandbox, programs: list[Program]) -> float:
-    """Seconds per program with all workers busy."""
+    """Return the seconds per program with all workers busy."""
     started = time.perf_counter()
     verdicts = await asyncio.gather(*(sandbox.run(with_mutation_testing(program, False)) for program in programs))
     assert all(verdict.passed for verdict in verdicts)
@@ -143,7 +143,7 @@ async def time_ours_together(sandbox: Sandbox, programs: list[Program]) -> float
 
 
 def time_together(floors: list[Asked], texts: list[str]) -> float:
-    """Seconds per program with as many of them at work."""
+    """Return the seconds per program with several processes at work."""
     with ThreadPoolExecutor(len(floors)) as pool:
         return statistics.mean(pool.map(lambda floor: floor(texts), floors)) / len(floors)
 
@@ -153,7 +153,7 @@ def with_mutation_testing(program: Program, mutation_testing: bool) -> Program:
 
 
 def kodcode_programs(trials: Path | None) -> list[Program]:
-    """The trials that are recorded as passing; none without the file."""
+    """Read the trials that are recorded as passing; none without the file."""
     if trials is None:
         print("(no recorded trials: name their file with --kodcode; generated programs only)")
         return []
@@ -163,7 +163,7 @@ def kodcode_programs(trials: Path | None) -> list[Program]:
 
 
 def as_script(program: Program) -> str:
-    """Response and tests as one text for those who only execute; test functions are called, as the sandbox does."""
+    """Join response and tests to a script for plain executors; test functions are called, as in the sandbox."""
     job = prepare_job(program, Limits())
     assert isinstance(job, Job)
     tests = "\n".join(line for line in job.tests.splitlines() if not line.startswith("from solution"))
@@ -240,8 +240,8 @@ async def compare_set(
 
 
 async def compare_walls() -> None:
-    """The same program, one wall left out at a time, in turns; all cores at work, for the walls of the next program are
-    put up while one runs."""
+    """Compare the same program with one wall left out at a time, alternating; all cores are at work, because the walls
+    of the next program are built while one runs."""
     program = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", mutation_testing=False)
     walls = ("pid namespace", "capabilities", "landlock", "seccomp")
     boxes: dict[str, Sandbox] = {}
@@ -279,7 +279,7 @@ HOSTILE_LIMITS = Limits(seconds=0.06, memory_mib=64, processes=12, scratch_mib=2
 
 
 def look_for_leaks(sandbox: Sandbox) -> dict[str, int]:
-    """Whatever could grow: processes, descriptors, mounts, scratch, memory (MiB)."""
+    """Measure what could leak: processes, descriptors, mounts, scratch files, memory (MiB)."""
     servers = [child for worker in sandbox._all for child in _children(worker.pid)]
     forkers = [child for server in servers for child in _children(server)]
     everybody = [os.getpid(), *(worker.pid for worker in sandbox._all), *servers, *forkers]
@@ -303,7 +303,7 @@ def _read(path: str) -> str:
 
 
 async def soak(count: int, workers: int | None) -> None:
-    """Many programs in one go, in tenths."""
+    """Run many programs, in tenths."""
     draw = random.Random(0)
     statuses: Counter[tuple[bool, str]] = Counter()
     rates: list[float] = []
@@ -338,8 +338,8 @@ async def _feed(sandbox: Sandbox, waiting: object, draw: random.Random, statuses
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "walls", "soak"))
-    parser.add_argument("--programs", type=int, default=100_000, help="soak: how many")
-    parser.add_argument("--workers", type=int, help="soak: programs at once (default: one per core)")
+    parser.add_argument("--programs", type=int, default=100_000, help="soak: number of programs")
+    parser.add_argument("--workers", type=int, help="soak: programs run in parallel (default: one per core)")
     parser.add_argument("--kodcode", type=Path, help="speed: recorded trials of KodCode (.jsonl.gz)")
     parser.add_argument("--evalplus", default=sys.executable, help="speed: an interpreter that has evalplus installed")
     options = parser.parse_args()

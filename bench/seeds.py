@@ -1,4 +1,4 @@
-"""How fast seeds are taken, and what becomes of a source's functions.
+"""Measure the throughput of seed extraction, and count the outcomes of a source's functions.
 
     .venv/bin/python bench/seeds.py [SOURCE ...] [--processes 2]
 
@@ -21,7 +21,7 @@ from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.seeds import extract_seeds
 
-FILES_AT_ONCE = 2_000  # map() reads its whole input ahead; taken in turns, memory stays flat
+FILES_AT_ONCE = 2_000  # map() reads its whole input ahead; batches keep memory flat
 
 
 def main() -> None:
@@ -48,14 +48,14 @@ def main() -> None:
     functions = sum(outcomes.values()) - outcomes["no_functions"]
     print(f"{files:,} files, {functions:,} functions, {len(seeds):,} distinct seeds")
     print(f"{seconds:.1f} s with {options.processes} processes: {functions / seconds * 60:,.0f} functions/min")
-    # on a machine with other work the clock says little; the work itself is what a free core would need
+    # CPU time: wall time says little on a shared machine
     print(f"{busy:.1f} s of work: {functions / busy * 60:,.0f} functions/min on each free core")
     for reason, number in outcomes.most_common():
         print(f"  {reason:<20} {number:>8,}")
 
 
 def take_seeds(settings: SeedSettings, processes: int) -> Iterator[SourceFile | Seed | Dropped]:
-    """Every file that was read and every outcome."""
+    """Read all files; return them and their outcomes."""
     rows = iterate_source_files(settings)
     work = partial(extract_seeds, settings=settings)
     with ProcessPoolExecutor(processes) as pool:

@@ -1,12 +1,12 @@
-"""What the spine itself costs: samples per second and memory, with a model and a sandbox that answer at once.
+"""Measure the pipeline's overhead: samples per second and memory, with an instant model and sandbox.
 
     python bench/spine.py                      # 20,000 instructions × 10 samples
     python bench/spine.py --instructions 2000
 
-Every sample is laid out, drawn, parsed, recorded with its verdict and written to the run folder; only the model's and
-the sandbox' own work is left out. Memory is measured at a tenth of the rows and at the end, in the same process: it
-must not grow with the rows. The named alternative is the least that any pipeline has to do: one JSON line per sample,
-written to one file, without parsing, ids, books or resume.
+Every sample is laid out, drawn, parsed, recorded with its verdict and written to the run folder; only model and sandbox
+are replaced. Memory is measured at a tenth of the rows and at the end, in the same process: it must not grow with the
+rows. The baseline is the minimum of any pipeline: one JSON line per sample in one file, without parsing, ids, books or
+resume.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ANSWER = (
 
 
 class InstantSandbox:
-    """Stands in for the sandbox in this measurement only: a verdict by number, no program is run."""
+    """Replaces the sandbox in this benchmark: verdicts by number; no program runs."""
 
     def __init__(self) -> None:
         self.programs = 0
@@ -76,7 +76,7 @@ def instructions(count: int) -> Iterator[Instruction]:
 
 
 def megabytes() -> float:
-    """Resident memory now, in MiB."""
+    """Return the resident memory in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
@@ -113,7 +113,7 @@ async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
 
 
 async def run_floor(count: int, samples: int, path: Path) -> float:
-    """Ask the same model for the same samples and append each as a JSON line: what no pipeline can do without."""
+    """Run the baseline: ask the same model for the same samples and append each as a JSON line."""
     model = ScriptedModel(lambda prompt, sampling, seed: ANSWER)
     began = time.perf_counter()
     with path.open("w") as file:

@@ -1,16 +1,15 @@
-"""Training throughput against a plain Hugging Face Trainer that pads, on the same rows, in one run.
+"""Compare training throughput with a plain Hugging Face Trainer that pads, on the same rows, in one run.
 
     python bench/training.py                           # the embedded model, functions of the standard library
     python bench/training.py --random 0.5b --peak 790  # 0.5 B random weights on a GPU; share of its peak TFLOP/s
     python bench/training.py --rows 500 --rounds 3
 
-Both sides train the same model on the same rows in the same precision and rows per step, and take turns. The plain side
-draws rows at random and pads each forward pass of 8 to its longest row.
+Both trainers alternate on the same model, rows, precision and rows per step. The plain Trainer draws rows at random and
+pads each forward pass of 8 rows to its longest row.
 
-Tokens are those of the rows, padding not counted; useful ones carry loss. "Packing allows" is tokens with padding over
-tokens without, in the very passes that the plain side made: what is gained when padding costs nothing and all else
-stays as it is. Time is process time on a CPU (others may share the cores) and wall time on a GPU; the first step of
-each turn is left out, on both sides with its tokens.
+Tokens are those of the rows, without padding; useful tokens carry loss. "Packing allows" is the ratio of tokens with
+and without padding in the plain Trainer's passes: the speed-up if padding cost nothing. Time is CPU time on a CPU
+(other programs may share the cores) and wall time on a GPU; the first step of each turn is left out, with its tokens.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Set before torch loads: threads that spin while they wait would be counted as work.
+# Set before torch loads: spinning threads would count as CPU time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
@@ -52,7 +51,7 @@ PADDED_PASS = 8
 
 @dataclass(frozen=True)
 class Turn:
-    """One epoch of one side without its first step; `spots` are tokens with padding."""
+    """One epoch of one trainer without its first step; `spots` counts tokens and padding."""
 
     seconds: float
     tokens: int
@@ -63,8 +62,10 @@ class Turn:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="embedded")
-    parser.add_argument("--random", choices=["0.5b", "1b"], help="random weights of this size, the model's tokenizer")
-    parser.add_argument("--data", help="rows to train on instead of the standard library's functions")
+    parser.add_argument(
+        "--random", choices=["0.5b", "1b"], help="use random weights of this size, with the model's tokenizer"
+    )
+    parser.add_argument("--data", help="train on these rows instead of the standard library's functions")
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
@@ -114,7 +115,7 @@ def our_turn(
 def plain_turn(
     model: str, rows: list[TokenRow], tokenizer: Any, out: Path, settings: TrainSettings, clock: Callable[[], float]
 ) -> Turn:
-    """An epoch of transformers' own Trainer with padding."""
+    """Train an epoch with transformers' Trainer and padding."""
     from datasets import Dataset
     from transformers import (
         AutoModelForCausalLM,
@@ -192,7 +193,7 @@ def tell(plain: list[Turn], ours: list[Turn], options: argparse.Namespace, model
 
 
 def share_of_peak(model: str, tokens_per_second: float, peak: float) -> float:
-    """Arithmetic of forward and backward (6 operations per weight and token, attention left out) over the peak."""
+    """Return model FLOPs utilization: 6 operations per weight and token, without attention, over the peak."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
@@ -201,7 +202,7 @@ def share_of_peak(model: str, tokens_per_second: float, peak: float) -> float:
 
 
 def make_random(options: argparse.Namespace, folder: Path) -> str:
-    """A Llama of random weights with the tokenizer of `--model`."""
+    """Make a Llama of random weights with the tokenizer of `--model`."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     hidden, layers, heads = {"0.5b": (1024, 28, 16), "1b": (2048, 16, 32)}[options.random]
@@ -226,7 +227,7 @@ def make_random(options: argparse.Namespace, folder: Path) -> str:
 
 
 def write_rows(path: Path, count: int) -> str:
-    """Functions of the standard library with their first docstring line as the instruction."""
+    """Write functions of the standard library as rows, with the first docstring line as the instruction."""
     found: list[dict[str, str]] = []
     for file in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         source = file.read_text("utf-8", errors="replace")

@@ -1,7 +1,7 @@
-"""One row followed by hand, with prints: what `selfcodealign run` does for thousands.
+"""Follow one row by hand, with prints: what `selfcodealign run` does for thousands.
 
     python examples/one_row.py                 # on the embedded model
-    python examples/one_row.py --model PATH    # on a checkpoint of yours
+    python examples/one_row.py --model PATH    # on your own checkpoint
 
 No run folder, no concurrency, no retries: a seed, three prompts, one sandbox.
 """
@@ -47,9 +47,8 @@ async def follow_one_row(model: Model, few_shot_name: str) -> None:
         examples = draw_examples(few_shot.pool(stage, 1), 1, stage, seed.id, 64)
         prompt = lay_out(few_shot.introductions[stage], examples, shown, wanted)
         if number == 0:
-            print(
-                f"--- the end of the prompt ({len(prompt)} characters) ---\n…{prompt[-300:]}\n--- the model goes on ---"
-            )
+            print(f"--- the end of the prompt ({len(prompt)} characters) ---\n…{prompt[-300:]}")
+            print("--- the model continues ---")
         sampling = Sampling(temperature=0.7, max_tokens=160, stop=stop_strings(wanted))
         completion = await model.complete(prompt, sampling, seed=number)
         print(completion.text)

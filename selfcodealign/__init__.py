@@ -1,7 +1,7 @@
-"""selfcodealign: a base code model taught to follow instructions by its own verified answers.
+"""selfcodealign: tune a base code model on its own verified responses to follow instructions.
 
-The journey of a row is in `selfcodealign.pipeline`; start reading there. The names below load on first use, so
-that importing the package is silent and fast.
+Start reading at `selfcodealign.pipeline`. The names below load on first use, so that importing the package is silent
+and fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m selfcodealign` is the command line."""
+"""Run the command line with `python -m selfcodealign`."""
 
 from selfcodealign.cli import main
 

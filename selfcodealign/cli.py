@@ -1,4 +1,4 @@
-"""The command line: one function per command, errors in one line, Ctrl-C that stops cleanly."""
+"""The command line: one module per command, one-line errors, a clean stop on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import typer
 
 from selfcodealign.errors import RenamedWarning, UserError, did_you_mean
 
-#: In the order in which a newcomer meets them. A command's module is imported only to show or to run that command.
+#: In the order of `--help`. A command's module is imported only to show or run that command.
 COMMANDS = ("run", "show", "doctor", "execute", "train", "evaluate", "export")
 
 INTERRUPTED = 130
 
 
 class Commands(typer.core.TyperGroup):
-    """Knows the commands' names, and imports a command when it is asked for."""
+    """Lists all commands by name and imports each on first use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -44,8 +44,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     help="Turn a base code model into an instruction-tuned one with nothing but that model and permissively licensed "
-    "code.\n\n[bold]selfcodealign run quickstart[/] shows the whole journey on a small model that comes with the "
-    "package; [bold]selfcodealign doctor[/] tells what this machine offers.",
+    "code.\n\n[bold]selfcodealign run quickstart[/] takes the whole journey on the small model in this package; "
+    "[bold]selfcodealign doctor[/] shows what this machine offers.",
 )
 
 
@@ -73,7 +73,7 @@ def _show_warning(
 
 
 def main() -> None:
-    """Entry point: exit code 0, 1 (a defect of ours), 2 (something to fix, said in one line), 130 (Ctrl-C)."""
+    """Entry point. Exit codes: 0; 1, a bug in this package; 2, a user error, shown in one line; 130, Ctrl-C."""
     warnings.showwarning = _show_warning
     try:
         app()
@@ -84,6 +84,6 @@ def main() -> None:
         print("stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output (`| head`) is gone; Python would print a second error while closing stdout.
+        # The reader of stdout (`| head`) has exited; Python would print a second error while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(INTERRUPTED)

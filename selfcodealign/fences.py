@@ -1,8 +1,8 @@
-"""Fenced code in Markdown, read one way: answers of models, benchmark answers and worked examples alike.
+"""The one reader of fenced code in Markdown: for responses, benchmark answers and worked examples.
 
-A fence is three or more backticks or tildes, after at most three blanks. The word behind an opening one is the
-language. A block ends with a fence of at least the same length, of the same kind and without a word behind it; one
-that never ends (a truncated answer) reaches to the end of the text. Lines end with \\n, \\r\\n or \\r (CommonMark).
+A fence is three or more backticks or tildes, indented by at most three blanks. The word after an opening fence is the
+language. A block ends with a fence of the same kind, of at least the same length, without a word after it; an unclosed
+block (a truncated answer) extends to the end of the text. Lines end with \\n, \\r\\n or \\r (CommonMark).
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: What Python calls itself behind a fence.
+#: Languages that mean Python.
 PYTHON_TAGS = frozenset({"python", "py", "python3", "py3"})
-#: And what sessions at its prompt are called.
+#: Languages that mean a Python prompt session.
 SESSION_TAGS = frozenset({"python-repl", "pycon"})
 
 _LINE_END = re.compile(r"\r\n?|\n")
-# Possessive (++): a line of ten thousand tildes is looked at once, not from each tilde on.
+# Possessive (++): a line of ten thousand tildes is matched once, not from each tilde on.
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}+|~{3,}+)[ \t]*+(?:\{\.?)?([\w+#.-]*+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: the language in lower case ("" where none is given), its lines with their ends ("\\n"; the last
-    line of a block that is not closed has none), and the line of its opening fence, 1 being the text's first."""
+    """A fenced block.
+
+    `language` is in lower case, "" where none is given. Lines of `code` end with "\\n", except the last line of an
+    unclosed block. `line` is the line of the opening fence, counted from 1.
+    """
 
     language: str
     code: str
@@ -32,7 +35,7 @@ class Block:
 
 
 def find_blocks(text: str) -> list[Block]:
-    """The fenced blocks of a Markdown text in their order.
+    """Find the fenced blocks of a Markdown text, in order.
 
     >>> find_blocks("Sure:\\n```python\\nx = 1\\n```\\nDone.")
     [Block(language='python', code='x = 1\\n', line=2, closed=True)]
@@ -43,7 +46,7 @@ def find_blocks(text: str) -> list[Block]:
     for number, line in enumerate(_LINE_END.split(text), 1):
         fence = _FENCE.match(line)
         if fence and "`" in line[fence.end() :]:
-            fence = None  # inline code that a line begins with
+            fence = None  # inline code at the start of a line
         if not mark and fence:
             mark, language, opened, lines = fence[1], fence[2].lower(), number, []
         elif mark and fence and fence[1].startswith(mark) and not fence[2]:
@@ -57,10 +60,10 @@ def find_blocks(text: str) -> list[Block]:
 
 
 def extract_python(text: str) -> str:
-    """The Python of a response: its fenced Python blocks, one after the other, without the last line's end.
+    """Join the fenced Python blocks of a response, without the last line's end.
 
-    Blocks without a language count when none is marked as Python; blocks of other languages never do. A text without
-    any fence is taken as code itself. Sessions at the prompt (>>>) come out as they are.
+    Blocks without a language count only if no block is marked as Python; blocks of other languages never count. A text
+    without any fence is returned unchanged. Prompt sessions (>>>) are not converted.
     """
     blocks = find_blocks(text)
     if not blocks:

@@ -1,8 +1,8 @@
-"""Text, JSON and JSON Lines: read with file and line in every error, written whole.
+"""Read and write text, JSON and JSON Lines: every error names file and line; writes are atomic.
 
-A name that ends in .gz is packed. Text is UTF-8, with or without a byte order mark. Every function takes the class of
-the error to raise (a `UserError`): the room that reads a file knows who has to act. A file is written beside its place
-and renamed, so that a reader sees the earlier one or the complete new one.
+A name that ends in .gz means gzip. Text is UTF-8, with or without a byte order mark. Every function takes the class of
+the error to raise (a `UserError`), because the caller knows who has to act. A file is written under a temporary name
+and renamed, so that a reader sees either the old file or the complete new one.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from typing import IO, Any, BinaryIO, cast
 
 from selfcodealign.errors import UserError, reason_of
 
-#: What reading a file raises when the disk or the packing is at fault.
+#: Raised while reading when the disk or the compression is at fault.
 READ_ERRORS = (OSError, EOFError, zlib.error)
 
 _ONE_OBJECT = "every line must be one JSON object"
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading, unpacked. Opening and reading raise `READ_ERRORS`."""
+    """Open a file for reading and decompress it. Opening and reading raise `READ_ERRORS`."""
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def read_bytes(path: Path, *, error: type[UserError] = UserError, fix: str = "check the path") -> bytes:
-    """The unpacked bytes of a file; `fix` is what a person should do when it cannot be read."""
+    """Read the decompressed bytes of a file; `fix` tells a person what to do if the file cannot be read."""
     with _reading(path, error, fix), open_bytes(path) as stream:
         return stream.read()
 
 
 def read_text(path: Path, *, error: type[UserError] = UserError, fix: str = "check the path") -> str:
-    """The text of a file."""
+    """Read the text of a file."""
     return decode(read_bytes(path, error=error, fix=fix), path, error=error)
 
 
 def read_json(path: Path, *, error: type[UserError] = UserError, fix: str = "check the path") -> Any:
-    """The value of a JSON file; `fix` is also what to do when it is not JSON."""
+    """Read the value of a JSON file; `fix` also tells what to do if the file is not JSON."""
     return parse_json(read_text(path, error=error, fix=fix), path, error=error, fix=fix)
 
 
 def read_json_lines(path: Path, *, error: type[UserError] = UserError) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON Lines file with their line numbers, as a stream; empty lines are skipped."""
+    """Stream the objects of a JSON Lines file with their line numbers; empty lines are skipped."""
     with _reading(path, error, "check the path"), open_bytes(path) as stream:
         yield from parse_json_lines(stream, path, error=error)
 
@@ -55,7 +55,7 @@ def read_json_lines(path: Path, *, error: type[UserError] = UserError) -> Iterat
 def parse_json_lines(
     lines: Iterable[bytes], path: Path, *, error: type[UserError] = UserError
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects in lines of JSON, numbered from 1; `path` is what errors call their file."""
+    """Parse lines of JSON into objects, numbered from 1; `path` names the file in errors."""
     for number, line in enumerate(lines, 1):
         text = decode(line, path, line=number, error=error)
         if not text.strip():
@@ -67,9 +67,9 @@ def parse_json_lines(
 
 
 def parse_json(text: str, path: Path, *, line: int = 1, error: type[UserError] = UserError, fix: str) -> Any:
-    """The value of a JSON text that begins on `line` of a file. Takes Python's `NaN` and `Infinity`."""
+    """Parse a JSON text that begins on `line` of a file. Python's `NaN` and `Infinity` are accepted."""
     try:
-        return json.loads(text.rstrip())  # or a torn text would be said to end on the line after its last
+        return json.loads(text.rstrip())  # otherwise a torn text is reported to end on the line after its last
     except json.JSONDecodeError as found:
         raise error(f"{path}:{line + found.lineno - 1}: not JSON ({found.msg}); {fix}") from None
     except (ValueError, RecursionError) as found:  # a number of too many digits, or too many brackets
@@ -77,7 +77,7 @@ def parse_json(text: str, path: Path, *, line: int = 1, error: type[UserError] =
 
 
 def decode(data: bytes, path: Path, *, line: int = 1, error: type[UserError] = UserError) -> str:
-    """The text of bytes that begin on `line` of a file."""
+    """Decode bytes that begin on `line` of a file."""
     try:
         return data.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as found:
@@ -94,7 +94,7 @@ def _reading(path: Path, error: type[UserError], fix: str) -> Iterator[None]:
 
 
 def make_folder(path: Path, *, error: type[UserError] = UserError) -> None:
-    """Make a folder and those above it."""
+    """Create a folder and its missing parents."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as found:
@@ -103,7 +103,7 @@ def make_folder(path: Path, *, error: type[UserError] = UserError) -> None:
 
 @contextmanager
 def replace_file(path: Path, *, error: type[UserError] = UserError) -> Iterator[Path]:
-    """Give a name to write under; what is there in the end becomes `path`, and after an error nothing is left."""
+    """Yield a temporary name to write to; on success it is renamed to `path`, on an error it is removed."""
     unfinished = path.with_name(f".{path.name}.tmp")
     try:
         yield unfinished
@@ -116,9 +116,9 @@ def replace_file(path: Path, *, error: type[UserError] = UserError) -> Iterator[
 
 @contextmanager
 def write_whole(path: Path, *, error: type[UserError] = UserError) -> Iterator[IO[str]]:
-    """A text file that appears under its name when the block ends, and not at all when the block raises."""
+    """Open a text file that appears under its name when the block ends, and not at all if the block raises."""
     with replace_file(path, error=error) as unfinished:
-        # Half of a surrogate pair, which has no UTF-8, is written as JSON writes it: \ud800.
+        # A lone surrogate has no UTF-8 encoding; it is written as in JSON: \ud800.
         options: dict[str, Any] = {"mode": "wt", "encoding": "utf-8", "errors": "backslashreplace"}
         with gzip.open(unfinished, **options) if path.suffix == ".gz" else unfinished.open(**options) as file:
             yield cast(IO[str], file)
@@ -131,7 +131,7 @@ def write_text(path: Path, text: str, *, error: type[UserError] = UserError) -> 
 
 
 def write_json(path: Path, value: object, *, error: type[UserError] = UserError) -> None:
-    """Write or replace a JSON file; numbers that JSON does not have (NaN, infinities) become null."""
+    """Write or replace a JSON file; numbers that JSON lacks (NaN, infinities) become null."""
     write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", error=error)
 
 
@@ -142,7 +142,7 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]], *, error: ty
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """A row as a line of JSON, in Python's dialect: NaN stays NaN."""
+    """Format a row as a line of JSON, in Python's dialect: NaN stays NaN."""
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""A recipe: the settings of a run (`settings.Recipe`) as a short TOML file, loaded and explained.
+"""Load a recipe: the settings of a run (`settings.Recipe`) as a short TOML file.
 
-Defaults < recipe file < `--set section.key=value`. Unknown keys and wrong values are refused with one line that
-names the key and, where there is one, the key that was probably meant.
+Precedence: defaults < recipe file < `--set section.key=value`. Unknown keys and wrong values are refused in one line
+that names the key and, where there is one, the key that was probably meant.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from selfcodealign.settings import Recipe, Section
 
 SectionType = TypeVar("SectionType", bound=Section)
 
-#: Switches of earlier versions, and what takes their place.
+#: Switches of earlier versions, and what replaces them.
 RETIRED = {
     "judge.enabled": "name the stage in the journey, or give --with judge",
     "concepts.enabled": "leave the stage out of the journey, or give --without concepts",
@@ -31,7 +31,7 @@ RETIRED = {
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes in the package."""
+    """Return the names of the recipes in the package."""
     folder = resources.files("selfcodealign") / "recipes"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
@@ -39,13 +39,13 @@ def shipped_recipes() -> list[str]:
 def load_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recipe:
     """Load a shipped recipe by name or a TOML file by path, then apply `section.key=value` settings.
 
-    Values are TOML; a word that is no TOML value is taken as a string. Raises `RecipeError`.
+    Values are TOML; a word that is not a TOML value is read as a string. Raises `RecipeError`.
     """
     return _validate(_read(name_or_path), settings, f"{name_or_path}: ")
 
 
 def default_recipe(settings: Iterable[str] = ()) -> Recipe:
-    """The defaults with `section.key=value` settings applied. Raises `RecipeError`."""
+    """Return the defaults with `section.key=value` settings applied. Raises `RecipeError`."""
     return _validate({}, settings, "")
 
 
@@ -59,7 +59,7 @@ def _validate(values: dict[str, Any], settings: Iterable[str], where: str) -> Re
 
 
 def recipe_toml(recipe: Recipe) -> str:
-    """All settings in force as TOML, those without a value left out."""
+    """Write all settings in force as TOML, without those that are unset."""
     import tomli_w
 
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
@@ -100,7 +100,7 @@ def _apply(values: dict[str, Any], setting: str) -> None:
 
 
 def _names_of(path: list[str]) -> set[str]:
-    """The present and the earlier name of a setting: `--set` replaces it under either."""
+    """Return the current and earlier names of a setting; `--set` replaces the setting under all of them."""
     field = Recipe.model_fields.get(path[0])
     section: Any = field.annotation if field and len(path) == 2 else None
     if not (isinstance(section, type) and issubclass(section, Section)):
@@ -109,7 +109,7 @@ def _names_of(path: list[str]) -> set[str]:
 
 
 def read_section(kind: type[SectionType], where: str, values: Mapping[str, Any]) -> SectionType:
-    """A section from its values; `where` is what errors (`RecipeError`) call it."""
+    """Validate a section's values; `where` names the section in errors (`RecipeError`)."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -117,7 +117,7 @@ def read_section(kind: type[SectionType], where: str, values: Mapping[str, Any])
 
 
 def _explain(error: ValidationError, kind: type[Section] = Recipe, prefix: str = "") -> str:
-    """The first problem in one line: where, what, and what was probably meant."""
+    """Describe the first problem in one line: where, what, and what was probably meant."""
     problem = error.errors()[0]
     where = prefix + ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -125,7 +125,7 @@ def _explain(error: ValidationError, kind: type[Section] = Recipe, prefix: str =
         for part in problem["loc"][:-1]:
             section = section.model_fields[part].annotation
         if where in RETIRED:
-            return f"{where} is no setting any more: {RETIRED[where]}"
+            return f"{where} is no longer a setting: {RETIRED[where]}"
         return f'unknown setting "{where}"{did_you_mean(str(problem["loc"][-1]), section.model_fields)}'
     if problem["type"] == "value_error":
         return f"{where + ': ' if where else ''}{problem['ctx']['error']}"

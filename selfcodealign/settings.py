@@ -14,10 +14,10 @@ Probability = Field(ge=0.0, le=1.0)
 
 
 class Section(BaseModel):
-    """Settings of one part; frozen, unknown keys refused.
+    """Settings of one part of a run; frozen; unknown keys are refused.
 
     Fields made by `free` do not change which rows come out (speed, paths, keys), so changing them keeps finished
-    work; every other field is part of the section's digest. Fields made by `renamed` accept their earlier name.
+    work. Every other field is part of the section's digest. Fields made by `renamed` accept their earlier name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,7 +25,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _accept_earlier_names(cls, values: Any) -> Any:
-        """Take settings given under their earlier names, and warn about each with a `RenamedWarning`."""
+        """Accept settings under their earlier names and issue a `RenamedWarning` for each."""
         if not isinstance(values, dict):
             return values
         for earlier, name in cls.earlier_names().items():
@@ -38,12 +38,12 @@ class Section(BaseModel):
 
     @classmethod
     def earlier_names(cls) -> dict[str, str]:
-        """The present name of each setting by its earlier one."""
+        """Map the earlier name of each renamed setting to its current name."""
         return {earlier: name for name in cls.model_fields if (earlier := cls._metadata(name).get("earlier_name"))}
 
     @classmethod
     def with_current_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The same values with earlier names replaced; an earlier name beside the present one stays, to be refused."""
+        """Replace earlier names by current ones; an earlier name beside its current one stays and is refused later."""
         earlier_names = cls.earlier_names()
         return {
             name if (name := earlier_names.get(key)) and name not in values else key: value
@@ -61,100 +61,108 @@ class Section(BaseModel):
         return {name: value for name, value in values.items() if not self._metadata(name).get("free")}
 
     def result_digest(self, **retired: Any) -> str:
-        """Names the settings that decide the result: equal digests, interchangeable rows.
+        """Digest of the settings that decide the result: equal digests mean interchangeable rows.
 
-        A renamed setting keeps its earlier name in the digest, and `retired` are settings that are no more, with the
-        value that a row's making has now: so row ids and random draws stay the same across releases.
+        A renamed setting keeps its earlier name in the digest. `retired` holds removed settings with the value that
+        current behaviour corresponds to. Row ids and random draws therefore stay the same across releases.
         """
         values = {self._metadata(name).get("id_name", name): value for name, value in self.deciding().items()}
         return digest(*sorted((values | retired).items()))
 
 
 def free(default: Any, **constraints: Any) -> Any:
-    """A setting that does not change the rows of a run."""
+    """Declare a setting that does not change the rows of a run."""
     return Field(default, json_schema_extra={"free": True}, **constraints)
 
 
 def renamed(earlier_name: str, default: Any, **constraints: Any) -> Any:
-    """A setting with a new name: the earlier one is accepted for one release.
+    """Declare a setting with a new name; the earlier name is accepted for one release.
 
-    `id_name` is the name under which row ids know this setting; it stays the earlier one for good, so that ids and
-    random draws stay the same across releases.
+    `id_name` is the setting's name in digests. It stays the earlier name permanently, so that row ids and random draws
+    stay the same across releases.
     """
     names: Any = {"earlier_name": earlier_name, "id_name": earlier_name}
     return Field(default, json_schema_extra=names, **constraints)
 
 
 class ModelSettings(Section):
-    """Which base model writes, and where it runs."""
+    """The base model, and where it runs."""
 
     name: str = Field("embedded", description='"embedded", a local folder, a hub name, or the name a server uses')
     revision: str | None = Field(None, description="hub revision; a commit hash makes a run repeatable")
-    urls: list[str] = free([], description="OpenAI-compatible servers holding this model; several share the load")
-    serve: Literal["vllm"] | None = free(None, description="start a server for the model and stop it afterwards")
-    serve_args: list[str] = free([], description="further arguments for the server that is started")
-    api_key_env: str = free("OPENAI_API_KEY", description="environment variable that holds the servers' key")
-    device: str = free("auto", description="local models: auto, cpu, cuda, cuda:1")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = free("auto")
-    batch_size: int = free(64, ge=1, description="local models: rows decoded together")
-    threads: int | None = free(None, ge=1, description="local models on a CPU; default: 1 for small ones, else all")
-    concurrency: int = free(256, ge=1, description="servers: requests under way at once")
-    request_seconds: float = free(600.0, gt=0, description="servers: time-out of one request")
-    retry_seconds: float = free(300.0, ge=0, description="servers: how long to go on trying before the run stops")
+    urls: list[str] = free([], description="OpenAI-compatible servers that hold this model; several share the load")
+    serve: Literal["vllm"] | None = free(None, description="start a server for the model and stop it after the run")
+    serve_args: list[str] = free([], description="extra arguments for the server that `serve` starts")
+    api_key_env: str = free("OPENAI_API_KEY", description="environment variable that holds the API key")
+    device: str = free("auto", description="local models: auto, cpu, cuda or cuda:N")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = free(
+        "auto", description="precision of the weights; auto: float32 on a CPU, the checkpoint's own on a GPU"
+    )
+    batch_size: int = free(64, ge=1, description="local models: rows decoded in one batch")
+    threads: int | None = free(
+        None, ge=1, description="local models on a CPU: threads; default: 1 for small models, else all"
+    )
+    concurrency: int = free(256, ge=1, description="servers: most requests in flight")
+    request_seconds: float = free(600.0, gt=0, description="servers: timeout of one request")
+    retry_seconds: float = free(300.0, ge=0, description="servers: how long to retry before the run stops")
 
 
 class SeedSettings(Section):
-    """Where seeds come from and what a function must be to serve as one."""
+    """The sources of seeds, and the functions that qualify as seeds."""
 
     sources: list[str] = Field(
         default=["stdlib"],
         min_length=1,
         description='"stdlib", "package:NAME", "git:PATH", "hub:NAME", or a path: .py, folder, .jsonl(.gz), .parquet',
     )
-    code_column: str = Field("content", description="column of a JSONL / Parquet / hub source that holds the code")
-    path_column: str | None = Field(None, description="column with the file's path, when there is one")
-    licence_column: str | None = Field(None, description="column with the file's licence, when there is one")
-    split: str = Field("train", description="split of a hub source")
-    licence: str | None = Field(None, description="SPDX expression of the sources, when they do not say it themselves")
-    max_lines: int = Field(150, ge=2, description="longest function, in lines")
-    min_arguments: int = Field(1, ge=0, description="fewest arguments")
-    max_file_kib: int = Field(1024, ge=1, description="larger files are dropped unread")
-    limit: int | None = Field(None, ge=1, description="at most this many seeds, drawn uniformly by their ids")
+    code_column: str = Field("content", description="JSONL, Parquet and hub sources: the column that holds the code")
+    path_column: str | None = Field(None, description="the column that holds the file's path, if any")
+    licence_column: str | None = Field(None, description="the column that holds the file's licence, if any")
+    split: str = Field("train", description="hub sources: the split to read")
+    licence: str | None = Field(None, description="SPDX expression for files that state no licence")
+    max_lines: int = Field(150, ge=2, description="most lines of a function")
+    min_arguments: int = Field(1, ge=0, description="fewest arguments of a function")
+    max_file_kib: int = Field(1024, ge=1, description="drop larger files without reading them")
+    limit: int | None = Field(None, ge=1, description="most seeds, drawn uniformly by id")
 
 
 class NearDedupSettings(Section):
-    """Seeds that are near copies of others are dropped (MinHash over token n-grams)."""
+    """Drop seeds that are near-duplicates of others (MinHash over word n-grams)."""
 
-    enabled: bool = True
-    jaccard: float = Field(0.5, gt=0.0, le=1.0)
-    permutations: int = Field(250, ge=16)
-    ngram: int = Field(5, ge=1)
+    enabled: bool = Field(
+        True, description="false: keep near-duplicates; copies and contaminated seeds are still dropped"
+    )
+    jaccard: float = Field(0.5, gt=0.0, le=1.0, description="estimated similarity from which a seed is dropped")
+    permutations: int = Field(250, ge=16, description="MinHash permutations; more estimate more exactly")
+    ngram: int = Field(5, ge=1, description="words per n-gram")
 
 
 class JudgeSettings(Section):
-    """The base model as a yes/no judge of a seed's docstring, greedy, few-shot."""
+    """The base model as a yes/no judge of a seed's docstring: few-shot, greedy."""
 
-    examples: int = Field(6, ge=2)
-    max_tokens: int = Field(5, ge=1)
+    examples: int = Field(6, ge=2, description="worked examples per prompt")
+    max_tokens: int = Field(5, ge=1, description="most tokens of an answer")
 
 
 class FewShotSettings(Section):
-    """The worked examples of every prompt."""
+    """The worked examples in the prompts."""
 
-    file: str = Field("python", description='"python", "tiny", or a path to a file of your own')
+    file: str = Field("python", description='"python", "tiny", or the path of your own file')
     draws: int = Field(
-        64, ge=0, description="distinct ordered draws per stage, so a server can reuse them; 0: a new draw per request"
+        64,
+        ge=0,
+        description="distinct ordered draws of examples per stage, so prefix caches hit; 0: a new draw for each row",
     )
 
 
 class ConceptSettings(Section):
     """Seed → concepts."""
 
-    examples: int = Field(8, ge=1)
-    temperature: float = Field(0.7, ge=0.0)
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    max_tokens: int = Field(256, ge=1)
-    max_concepts: int = Field(12, ge=1, description="more than this many are cut off")
+    examples: int = Field(8, ge=1, description="worked examples per prompt")
+    temperature: float = Field(0.7, ge=0.0, description="sampling temperature; 0: greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
+    max_tokens: int = Field(256, ge=1, description="most tokens of an answer; longer ones are dropped")
+    max_concepts: int = Field(12, ge=1, description="keep at most this many concepts, the first ones")
     snippet_lines: int | None = Field(None, ge=2, description="show at most this many lines of the seed")
     snippet_characters: int | None = Field(None, ge=40, description="show at most this many characters of the seed")
     snippet_docstrings: bool = Field(True, description="false: show the seed's code without its docstrings")
@@ -163,116 +171,150 @@ class ConceptSettings(Section):
 class InstructionSettings(Section):
     """Concepts → instruction."""
 
-    examples: int = Field(8, ge=1)
+    examples: int = Field(8, ge=1, description="worked examples per prompt")
     per_seed: int = Field(1, ge=1, description="instructions written from each seed")
-    temperature: float = Field(0.7, ge=0.0)
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    max_tokens: int = Field(768, ge=1)
+    temperature: float = Field(0.7, ge=0.0, description="sampling temperature; 0: greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
+    max_tokens: int = Field(768, ge=1, description="most tokens of an answer; longer ones are dropped")
     categories: list[Literal["function", "class", "program"]] = Field(
-        default=["function", "function", "class", "program"], min_length=1, description="drawn from uniformly"
+        default=["function", "function", "class", "program"],
+        min_length=1,
+        description="one is drawn uniformly for each instruction",
     )
-    difficulties: list[Literal["easy", "medium", "hard"]] = Field(default=["easy", "medium", "hard"], min_length=1)
-    concepts_shown: int | None = Field(None, ge=1, description="at most this many of the concepts, drawn at random")
+    difficulties: list[Literal["easy", "medium", "hard"]] = Field(
+        default=["easy", "medium", "hard"], min_length=1, description="one is drawn uniformly for each instruction"
+    )
+    concepts_shown: int | None = Field(None, ge=1, description="show at most this many concepts, drawn at random")
 
 
 class ResponseSettings(Section):
-    """Instruction → responses with tests, each executed as it arrives."""
+    """Instruction → responses with tests; each is executed as soon as it is sampled."""
 
-    examples: int = Field(1, ge=1)
-    samples: int = Field(10, ge=1, description="most answers sampled for one instruction")
+    examples: int = Field(1, ge=1, description="worked examples per prompt")
+    samples: int = Field(10, ge=1, description="most responses sampled per instruction")
     stop_after_passes: int = Field(
-        1, ge=0, description="stop sampling an instruction after this many verified answers; 0: always draw all"
+        1, ge=0, description="stop sampling an instruction after this many verified responses; 0: draw all samples"
     )
-    temperature: float = Field(0.7, ge=0.0)
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    max_tokens: int = Field(1536, ge=1)
+    temperature: float = Field(0.7, ge=0.0, description="sampling temperature; 0: greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
+    max_tokens: int = Field(1536, ge=1, description="most tokens of an answer; longer ones are dropped")
 
 
 class ExecutionSettings(Section):
-    """The sandbox in which every answer meets its tests."""
+    """The sandbox that runs every response against its tests."""
 
-    sandbox: Literal["auto", "namespaces", "landlock", "unsafe"] = free("auto")
-    workers: int | None = free(None, ge=1, description="programs run at once; default: one per core")
-    warm: list[str] = free(["numpy", "pandas"], description="libraries loaded once and shared by all programs")
-    seconds: float = Field(10.0, gt=0)
-    memory_mib: int = Field(4096, ge=64)
-    mutation_testing: bool = renamed(
-        "strength", True, description="run the tests against mutants of the answer; tests that kill none are weak"
+    sandbox: Literal["auto", "namespaces", "landlock", "unsafe"] = free(
+        "auto", description="isolation; auto: the strongest that this machine allows; unsafe: none"
     )
-    flake_reruns: int = Field(0, ge=0, description="repeat passing programs under other hash seeds")
+    workers: int | None = free(None, ge=1, description="programs run in parallel; default: one per core")
+    warm: list[str] = free(["numpy", "pandas"], description="libraries imported once and shared by all programs")
+    seconds: float = Field(10.0, gt=0, description="wall-clock limit of a program")
+    memory_mib: int = Field(4096, ge=64, description="memory limit of a program, in MiB")
+    mutation_testing: bool = renamed(
+        "strength", True, description="run the tests against mutants of the response; tests that kill none are weak"
+    )
+    flake_reruns: int = Field(0, ge=0, description="rerun passing programs this often under other hash seeds")
 
 
 class SelectionSettings(Section):
-    """Which verified answers become the data set."""
+    """Which verified responses become the data set."""
 
-    max_instruction_words: int = Field(200, ge=1)
+    max_instruction_words: int = Field(200, ge=1, description="drop longer instructions")
     min_mutation_score: float = renamed(
-        "min_test_strength", 0.0, ge=0.0, le=1.0, description="share of mutants that the tests must kill"
+        "min_test_strength", 0.0, ge=0.0, le=1.0, description="smallest share of mutants that the tests must kill"
     )
-    unfinished_words: list[str] = ["todo", "fixme", "your code here", "notimplemented"]
-    same_names: bool = Field(True, description="keep one answer per set of names it defines")
-    jaccard: float = Field(0.7, gt=0.0, le=1.0)
-    permutations: int = Field(250, ge=16)
-    ngram: int = Field(5, ge=1)
-    near_dedup: list[Literal["instruction", "response", "code"]] = ["instruction", "response", "code"]
+    unfinished_words: list[str] = Field(
+        default=["todo", "fixme", "your code here", "notimplemented"],
+        description="drop responses that contain one of these, in any case",
+    )
+    same_names: bool = Field(True, description="keep one response per set of defined names")
+    jaccard: float = Field(0.7, gt=0.0, le=1.0, description="estimated similarity from which a row is dropped")
+    permutations: int = Field(250, ge=16, description="MinHash permutations; more estimate more exactly")
+    ngram: int = Field(5, ge=1, description="words per n-gram")
+    near_dedup: list[Literal["instruction", "response", "code"]] = Field(
+        default=["instruction", "response", "code"], description="texts compared for near-duplicates; []: none"
+    )
     decontaminate: list[str] = Field(
         default=[],
-        description="benchmarks (.jsonl, .jsonl.gz, .json, .parquet, hub:NAME): rows and seeds with their texts go",
+        description="benchmarks (.jsonl, .jsonl.gz, .json, .parquet, hub:NAME): drop seeds and rows with their texts",
     )
 
 
 class TrainSettings(Section):
-    """Fine-tuning; the defaults are the published ones. A step is `batch` rows on any number of devices."""
+    """Fine-tuning; the defaults are the published settings. A step is `batch` rows on any number of devices."""
 
-    model: str | None = Field(None, description="what is tuned, when it is not the recipe's model")
-    method: Literal["full", "lora", "qlora"] = "full"
-    epochs: int = Field(2, ge=1)
-    max_steps: int | None = Field(None, ge=1, description="stop after this many steps; the schedule is laid out for it")
-    learning_rate: float = Field(1e-5, gt=0.0)
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the steps over which the rate rises")
-    optimizer: Literal["adafactor", "adamw"] = "adafactor"
-    weight_decay: float = Field(0.0, ge=0.0)
-    max_grad_norm: float = Field(1.0, gt=0.0)
-    batch: int = Field(64, ge=1, description="rows per step over all devices together")
-    max_tokens: int = Field(1280, ge=8, description="longer rows are left out and counted, never cut")
-    bad_rows: Literal["refuse", "drop"] = Field("refuse", description="rows that fail the proof of masking")
-    chat_template: Literal["plain", "model"] = Field("plain", description="our format, or the model's own template")
+    model: str | None = Field(None, description="the model to tune; default: the recipe's model")
+    method: Literal["full", "lora", "qlora"] = Field(
+        "full", description="full: all weights; lora: adapters; qlora: adapters on a 4-bit base"
+    )
+    epochs: int = Field(2, ge=1, description="passes over the data set")
+    max_steps: int | None = Field(
+        None, ge=1, description="stop after this many steps; the learning-rate schedule ends there"
+    )
+    learning_rate: float = Field(1e-5, gt=0.0, description="peak learning rate")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="learning rate after the warm-up")
+    warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the steps over which the learning rate rises")
+    optimizer: Literal["adafactor", "adamw"] = Field("adafactor", description="optimizer")
+    weight_decay: float = Field(0.0, ge=0.0, description="weight decay")
+    max_grad_norm: float = Field(1.0, gt=0.0, description="gradient norm above which gradients are clipped")
+    batch: int = Field(64, ge=1, description="rows per step, over all devices")
+    max_tokens: int = Field(1280, ge=8, description="drop and count longer rows; none is cut")
+    bad_rows: Literal["refuse", "drop"] = Field(
+        "refuse", description="what to do with rows whose loss mask cannot be proven"
+    )
+    chat_template: Literal["plain", "model"] = Field(
+        "plain", description="plain: this package's format; model: the model's own template"
+    )
     precision: Literal["auto", "float32", "mixed", "bfloat16"] = Field(
-        "auto", description="mixed: float32 weights, bfloat16 arithmetic; auto: mixed where the device has it"
+        "auto",
+        description="mixed: float32 weights, bfloat16 arithmetic; auto: mixed if the device supports it, else float32",
     )
-    lora_rank: int = Field(32, ge=1)
-    lora_alpha: int = Field(64, ge=1)
-    seed: int = Field(0, ge=0, description="order of the rows, and the adapters' first weights")
-    micro_batch: int | None = free(None, ge=1, description="rows per forward pass and device; default: by their length")
-    packing: bool = free(True, description="rows of a pass behind one another without padding, none seeing another")
+    lora_rank: int = Field(32, ge=1, description="rank of the adapters")
+    lora_alpha: int = Field(64, ge=1, description="scale of the adapters: alpha / rank")
+    seed: int = Field(0, ge=0, description="seed of the row order and of the adapters' initial weights")
+    micro_batch: int | None = free(
+        None, ge=1, description="rows per forward pass and device; default: chosen from their lengths"
+    )
+    packing: bool = free(
+        True, description="concatenate the rows of a pass without padding; rows do not attend to each other"
+    )
     attention: str | None = free(
-        None, description='e.g. "flash_attention_2"; default: row by row on a CPU, else what transformers picks'
+        None, description='e.g. "flash_attention_2"; default: row by row on a CPU, else transformers\' choice'
     )
-    gradient_checkpointing: bool | None = free(None, description="less memory, more time; default: on a GPU")
-    device: Literal["auto", "cpu", "cuda"] = free("auto")
-    processes: int = free(1, ge=1, description="devices to train on, started here with accelerate")
-    parallel: Literal["ddp", "fsdp2", "zero3"] = free("ddp", description="how several devices share the model")
-    checkpoint_steps: int | None = free(None, ge=1, description="default: at the end of each epoch")
+    gradient_checkpointing: bool | None = free(None, description="save memory for more time; default: true on a GPU")
+    device: Literal["auto", "cpu", "cuda"] = free("auto", description="auto: a GPU if there is one")
+    processes: int = free(1, ge=1, description="devices to train on; accelerate starts one process for each")
+    parallel: Literal["ddp", "fsdp2", "zero3"] = free(
+        "ddp", description="how several devices share the model: replicated (ddp) or sharded (fsdp2, zero3)"
+    )
+    checkpoint_steps: int | None = free(None, ge=1, description="steps between checkpoints; default: one epoch")
     proof_rows: int = free(3, ge=1, description="rows whose loss tokens are shown before the first step")
-    report_to: list[Literal["trackio", "wandb", "tensorboard"]] = free([], description="where steps are logged as well")
+    report_to: list[Literal["trackio", "wandb", "tensorboard"]] = free(
+        [], description="experiment trackers that also log each step"
+    )
 
 
 class EvaluateSettings(Section):
-    """Which benchmarks the base and the tuned model meet, and how they are asked."""
+    """The benchmarks that score the base and the tuned model, and how models are asked."""
 
-    benchmarks: list[str] = Field(default=["tiny-eval"], min_length=1, description="names, as `evaluate` knows them")
-    problems: dict[str, str] = Field(default={}, description="benchmark = file, instead of fetching its problems")
-    base_modes: list[Literal["completion", "few-shot", "chat"]] = Field(
-        default=["chat", "few-shot"], min_length=1, description="how the base model is asked; the tuned one: chat"
+    benchmarks: list[str] = Field(
+        default=["tiny-eval"], min_length=1, description="names of benchmarks, as in `selfcodealign evaluate -b`"
     )
-    samples: int = Field(1, ge=1, description="answers per task; more than one needs a temperature")
-    temperature: float = Field(0.0, ge=0.0, description="0: greedy")
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    max_tokens: int = Field(1024, ge=1)
-    k: list[int] = Field(default=[1], min_length=1, description="which pass@k")
-    few_shot: str = Field("python", description="whose worked example few-shot prompts show")
-    limit: int | None = Field(None, ge=1, description="evaluate only this many tasks of each benchmark")
+    problems: dict[str, str] = Field(
+        default={}, description="benchmark = file: read its problems from the file instead of fetching them"
+    )
+    base_modes: list[Literal["completion", "few-shot", "chat"]] = Field(
+        default=["chat", "few-shot"],
+        min_length=1,
+        description="how the base model is asked; the tuned model is asked in chat",
+    )
+    samples: int = Field(1, ge=1, description="answers per problem; more than one needs a temperature")
+    temperature: float = Field(0.0, ge=0.0, description="sampling temperature; 0: greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
+    max_tokens: int = Field(1024, ge=1, description="most tokens of an answer")
+    k: list[int] = Field(default=[1], min_length=1, description="values of k in pass@k")
+    few_shot: str = Field("python", description="few-shot file whose worked example few-shot prompts show")
+    limit: int | None = Field(None, ge=1, description="only the first problems of each benchmark, at most this many")
 
 
 #: From source code to a data set.
@@ -280,16 +322,14 @@ DATA_JOURNEY = ("seeds", "near_dedup", "concepts", "instructions", "responses", 
 
 
 class Recipe(Section):
-    """A whole run: its stages, and a section for each. `random_seed` changes every draw at once."""
+    """A whole run: its stages, and a section for each."""
 
     journey: list[str] = Field(
-        default=list(DATA_JOURNEY), description="the stages of the run in order; one of your own: file.py:NAME"
+        default=list(DATA_JOURNEY), description="stages of the run, in order; your own stage: file.py:NAME"
     )
-    own: dict[str, dict[str, Any]] = Field(
-        default={}, description="[own.NAME]: the section of a stage of your own that is called NAME"
-    )
-    random_seed: int = 0
-    flush_seconds: float = free(10.0, gt=0, description="finished rows are on disk at most this long after")
+    own: dict[str, dict[str, Any]] = Field(default={}, description="[own.NAME]: the section of your own stage NAME")
+    random_seed: int = Field(0, description="seed of every draw and every sample")
+    flush_seconds: float = free(10.0, gt=0, description="most time until a finished row is on disk")
     model: ModelSettings = ModelSettings()
     seeds: SeedSettings = SeedSettings()
     near_dedup: NearDedupSettings = NearDedupSettings()
@@ -306,7 +346,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
         if self.model.urls and self.model.serve:
-            raise ValueError("model.urls and model.serve exclude each other: name servers or have one started")
+            raise ValueError("model.urls and model.serve exclude each other: name servers, or let serve start one")
         if self.model.name == "embedded" and (self.model.serve is None) and self.model.urls:
             raise ValueError('model.urls needs model.name: the name the servers use, or "" to take the one they hold')
         return self

@@ -1,9 +1,9 @@
-"""What every test may rely on."""
+"""Setup for all tests."""
 
 from __future__ import annotations
 
 import signal
 
-# A suite that is started in the background is told by the shell to ignore Ctrl-C, and so would all its children: the
-# tests of Ctrl-C would then wait for ever. With a handler here, children begin with the default.
+# A shell starts background processes with Ctrl-C ignored, children included: tests of Ctrl-C would wait for ever. With
+# a handler here, children start with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -61,7 +61,7 @@ def test_every_command_in_the_documentation_parses(page: str, words: list[str]) 
 
 
 def test_every_command_is_documented() -> None:
-    """Somebody who reads the README and docs/ meets every command."""
+    """README and docs/ mention every command."""
     said = {words[0] for _, words in ALL}
     assert set(COMMANDS) <= said
 
@@ -85,7 +85,7 @@ def test_the_settings_page_is_the_settings() -> None:
 
 
 def test_the_code_of_the_readme_works() -> None:
-    """The reward function of the README tells a right answer from a wrong one."""
+    """The reward function of the README distinguishes a right response from a wrong one."""
     names: dict[str, Any] = {}
     for block in blocks(ROOT / "README.md", "python"):
         exec(compile(block, "README.md", "exec"), names)

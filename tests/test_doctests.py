@@ -1,4 +1,4 @@
-"""The examples in the package's docstrings give what they show."""
+"""The examples in the package's docstrings give the results that they show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGE = ROOT / "selfcodealign"
 
 
 def count_examples(path: Path) -> int:
-    """How many examples a person sees in a file: lines that begin with the prompt."""
+    """Count the examples in a file: lines that begin with the prompt."""
     return len(re.findall(r"^\s*>>> ", path.read_text("utf-8"), re.MULTILINE))
 
 
@@ -28,13 +28,13 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("module", EXAMPLES)
 def test_examples_give_what_they_show(module: str) -> None:
-    """All of a module's examples are run: one that doctest does not find (in an inner function) is a failure too."""
+    """All of a module's examples run: an example that doctest does not find (in an inner function) is a failure."""
     failed, attempted = doctest.testmod(importlib.import_module(module))
     assert (failed, attempted) == (0, EXAMPLES[module])
 
 
 def test_examples_are_found_by_their_text(tmp_path: Path) -> None:
-    """A prompt in the middle of a line is none, one in any docstring is; the package has such modules."""
+    """A prompt in the middle of a line is not an example; a prompt in any docstring is."""
     path = tmp_path / "module.py"
     path.write_text('"""Run `>>> ` examples.\n\n>>> 1\n1\n"""\ndef f():\n    """\n    >>> f()\n    """\n', "utf-8")
     assert count_examples(path) == 2

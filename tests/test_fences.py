@@ -1,4 +1,4 @@
-"""Fenced code is read one way, whoever asks."""
+"""Fenced code has one reader."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_python_of_a_response(markdown: str, code: str) -> None:
 
 @given(LINES)
 def test_text_without_fences_comes_back(lines: list[str]) -> None:
-    """It has no block, and is taken as code itself."""
+    """A text without a block is returned unchanged."""
     text = "\n".join(lines)
     assert find_blocks(text) == []
     assert extract_python(text) == text
@@ -59,7 +59,7 @@ def test_text_without_fences_comes_back(lines: list[str]) -> None:
 def test_code_written_into_a_fence_comes_back(
     before: list[str], code: list[str], after: list[str], mark: str, language: str
 ) -> None:
-    """Byte by byte, with its language and line, closed or cut off, whatever stands around it."""
+    """Code is read back byte by byte, with language and line, closed or cut off, in any surrounding text."""
     written = "".join(f"{line}\n" for line in code)
     prose = "".join(f"{line}\n" for line in before)
     rest = "\n".join(after)
@@ -92,11 +92,11 @@ def test_what_is_a_fence_and_what_is_code(text: str, blocks: list[tuple[str, str
 
 
 def test_all_readers_agree() -> None:
-    """A response, a benchmark answer and a worked example take the same code from the same text."""
+    """A response, a benchmark answer and a worked example read the same code from the same text."""
     text = "Text\n  ~~~Python3\nx = '''\n```\n'''\n  ~~~\nmore"
     code = "x = '''\n```\n'''\n"
     assert extract_python(text) == code.removesuffix("\n")
-    assert answers.extract_code(text) == code
+    assert answers.find_solution(text) == code
     Lines("few.md", text).check_fenced(0, "response", text, "python")
     with pytest.raises(FewShotError, match=r"few\.md:12: this Python code does not parse"):
         Lines("few.md", text).check_fenced(9, "response", text.replace("x = ", "x = = "), "python")
@@ -104,7 +104,7 @@ def test_all_readers_agree() -> None:
 
 @pytest.mark.parametrize("unit", ["~", "`", "~`", "```a\n", "a`", "```", "\t", "{"])
 def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
-    """A megabyte of what could make a pattern look at each place again and again."""
+    """A megabyte of text that could cause quadratic matching."""
     started = time.perf_counter()
     find_blocks("~~~" + unit * (1_000_000 // len(unit)) + "`")
     assert time.perf_counter() - started < 5

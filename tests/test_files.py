@@ -33,13 +33,13 @@ VALUES = st.recursive(
 @given(rows=st.lists(st.dictionaries(st.text(st.characters()), VALUES, max_size=3), max_size=4))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 def test_rows_come_back_as_they_were_written(tmp_path: Path, name: str, rows: list[dict]) -> None:
-    """Any JSON object, packed or not: half surrogate pairs, infinities, line separators of Unicode inside strings."""
+    """Any JSON object, compressed or not: lone surrogates, infinities, Unicode line separators in strings."""
     write_json_lines(tmp_path / name, rows)
     assert list(read_json_lines(tmp_path / name)) == list(enumerate(rows, 1))
 
 
 def test_the_bytes_of_a_packed_file_are_packed(tmp_path: Path) -> None:
-    """The name decides, not the temporary one."""
+    """The final name decides about compression, not the temporary name."""
     write_text(tmp_path / "a.txt.gz", "text\n")
     assert gzip.decompress((tmp_path / "a.txt.gz").read_bytes()) == b"text\n"
     assert read_text(tmp_path / "a.txt.gz") == "text\n"
@@ -63,7 +63,7 @@ def test_json_files_hold_only_what_json_has(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """File, line, what is wrong, what to do; and the class of error that was asked for."""
+    """The error has file, line, fault and fix, and the requested class."""
     (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(BenchmarkError, match=message) as caught:
         list(read_json_lines(tmp_path / "x.jsonl", error=BenchmarkError))
@@ -89,13 +89,13 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes 
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
-    """What some editors put in front of UTF-8 is left out."""
+    """A byte order mark is removed."""
     (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps({"a": 1}).encode())
     assert list(read_json_lines(tmp_path / "x.jsonl")) == [(1, {"a": 1})]
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    """An error in the middle leaves the earlier file, and nothing beside it."""
+    """An error in the middle leaves the old file and no temporary file."""
     write_text(tmp_path / "x.txt", "old")
     with suppress(ZeroDivisionError), write_whole(tmp_path / "x.txt") as file:
         file.write("new" * 100_000)

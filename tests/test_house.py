@@ -1,4 +1,4 @@
-"""How the tests are laid out: what several test modules need is in tests/support, no test module imports another."""
+"""The layout of the tests: shared code is in tests/support; no test module imports another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.places import ROOT
 
 
 def imported_from_tests(path: Path) -> Iterator[str]:
-    """What a file imports from this suite, by full names; a relative import counts as one, with its dots."""
+    """Return a file's imports from this suite, by full names; a relative import is kept with its dots."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -24,7 +24,7 @@ def imported_from_tests(path: Path) -> Iterator[str]:
 
 
 def test_only_support_is_imported() -> None:
-    """`tests.support...` is all that a test, a conftest, a support module or a benchmark takes from the suite."""
+    """Tests, conftests, support modules and benchmarks import only `tests.support...` from the suite."""
     taken = {
         str(path.relative_to(ROOT)): names
         for folder in ("tests", "bench")

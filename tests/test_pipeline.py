@@ -1,4 +1,4 @@
-"""The whole journey with a scripted model and the real sandbox: complete, resumed, changed, interrupted."""
+"""The whole journey with a scripted model and the real sandbox: completed, resumed, changed, interrupted."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_the_data_set_loads_with_datasets(tmp_path: Path, monkeypatch: pyt
 
 
 async def test_a_finished_run_calls_no_model_and_executes_nothing(tmp_path: Path) -> None:
-    """The same call again changes no row; a model that always fails is never asked."""
+    """A second call changes no row; a model that always fails is never called."""
     recipe = small_recipe(write_sources(tmp_path / "source", 6))
     await run_recipe(recipe, tmp_path / "run", model=scripted_model())
     before = everything(tmp_path / "run")
@@ -75,7 +75,7 @@ async def test_a_finished_run_calls_no_model_and_executes_nothing(tmp_path: Path
 
 
 async def test_two_runs_of_one_recipe_give_the_same_rows(tmp_path: Path) -> None:
-    """Whatever the order in which rows come back: same ids, same draws, same texts, same verdicts."""
+    """For any order of completions: same ids, same draws, same texts, same verdicts."""
     sources = write_sources(tmp_path / "source", 8)
     recipe = small_recipe(sources)
     await run_recipe(recipe, tmp_path / "a", model=scripted_model(concurrency=1))
@@ -84,7 +84,7 @@ async def test_two_runs_of_one_recipe_give_the_same_rows(tmp_path: Path) -> None
 
 
 async def test_another_random_seed_draws_everything_anew(tmp_path: Path) -> None:
-    """`random_seed` changes the samples, and the person is told which stages start anew."""
+    """`random_seed` changes the samples, and a message names the stages that restart."""
     sources = write_sources(tmp_path / "source", 5)
     await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
     before = {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
@@ -99,7 +99,7 @@ async def test_another_random_seed_draws_everything_anew(tmp_path: Path) -> None
 
 
 async def test_a_setting_that_matters_to_one_stage_leaves_the_earlier_ones(tmp_path: Path) -> None:
-    """Another temperature for responses answers again and writes no new instruction."""
+    """Another temperature for responses samples new responses and no new instruction."""
     sources = write_sources(tmp_path / "source", 5)
     await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
     instructions = rows_of(tmp_path / "run", "instructions")
@@ -115,7 +115,7 @@ async def test_a_setting_that_matters_to_one_stage_leaves_the_earlier_ones(tmp_p
 
 
 async def test_a_free_setting_keeps_all_work(tmp_path: Path) -> None:
-    """More workers, another flush: nothing starts anew."""
+    """More workers, another flush: no stage restarts."""
     sources = write_sources(tmp_path / "source", 4)
     await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
     dead = scripted_model(fail_after=0)
@@ -124,10 +124,10 @@ async def test_a_free_setting_keeps_all_work(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_dies_stops_the_run_and_loses_nothing(tmp_path: Path) -> None:
-    """The error is the model's own; the resumed run ends with the rows of an undisturbed one."""
+    """The error is the model's own; the resumed run ends with the rows of an uninterrupted one."""
     recipe = small_recipe(write_sources(tmp_path / "source", 8))
     await run_recipe(recipe, tmp_path / "whole", model=scripted_model())
-    with pytest.raises(ModelError, match="as it was told"):
+    with pytest.raises(ModelError, match="as told"):
         await run_recipe(recipe, tmp_path / "broken", model=scripted_model(fail_after=25, concurrency=3))
     assert books(tmp_path / "broken")["concepts"][1] == 8
     await run_recipe(recipe, tmp_path / "broken", model=scripted_model())
@@ -195,7 +195,7 @@ async def test_a_limit_draws_the_same_seeds_and_more(tmp_path: Path) -> None:
 
 
 async def test_truncated_and_unreadable_completions_are_drops_with_their_text(tmp_path: Path) -> None:
-    """What the model wrote is kept with the reason, for whoever wants to know why."""
+    """A drop keeps the completion with the reason."""
 
     def cut(prompt: str, sampling: Any, seed: int) -> str:
         return "word " * 100_000 if prompt.endswith("<instruction>\n") else answer(prompt, sampling, seed)
@@ -210,7 +210,7 @@ async def test_truncated_and_unreadable_completions_are_drops_with_their_text(tm
 
 
 async def test_a_wrong_stage_or_source_is_refused_before_any_work(tmp_path: Path) -> None:
-    """One line, with what was probably meant; an empty folder holds no Python."""
+    """One line, with what was probably meant; an empty folder has no Python files."""
     recipe = small_recipe(write_sources(tmp_path / "source", 1))
     with pytest.raises(RecipeError, match='did you mean "selection"'):
         await run_recipe(recipe, tmp_path / "run", until="selections", model=scripted_model())
@@ -220,14 +220,14 @@ async def test_a_wrong_stage_or_source_is_refused_before_any_work(tmp_path: Path
 
 
 async def test_killed_again_and_again_a_run_ends_with_the_same_rows(tmp_path: Path) -> None:
-    """kill -9 at random moments, resumed each time: exactly the rows of an undisturbed run (more: bench/kills.py)."""
+    """kill -9 at random moments, resumed each time: exactly the rows of an uninterrupted run (more: bench/kills.py)."""
     sources = write_sources(tmp_path / "source", 16)
     await run_recipe(small_recipe(sources), tmp_path / "whole", model=scripted_model())
-    dice = random.Random(4)
+    rng = random.Random(4)
     command = [sys.executable, "-c", KILLED, str(sources), str(tmp_path / "killed")]
     for _ in range(4):
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-        time.sleep(dice.uniform(0.5, 2.0))
+        time.sleep(rng.uniform(0.5, 2.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     subprocess.run(command, check=True)
@@ -235,7 +235,7 @@ async def test_killed_again_and_again_a_run_ends_with_the_same_rows(tmp_path: Pa
 
 
 async def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
-    """SIGINT ends the process by KeyboardInterrupt with finished rows on disk, and the run can go on."""
+    """SIGINT ends the process with KeyboardInterrupt and finished rows on disk; the run can be resumed."""
     sources = write_sources(tmp_path / "source", 16)
     command = [sys.executable, "-c", KILLED.replace("0.01", "0.2"), str(sources), str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The whole journey on the embedded model, small: real seeds, real completions, real verdicts, tuned and measured."""
+"""A small whole journey on the embedded model: real seeds, completions and verdicts, training and scores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproce
 
 
 def test_it_takes_real_functions_of_the_standard_library(quickstart: tuple[Path, Any]) -> None:
-    """Seeds name the interpreter they come from, the file, the line and the licence."""
+    """Seeds name their interpreter, file, line and licence."""
     seeds = rows_of(quickstart[0], "near_dedup")
     assert len(seeds) == 40
     for seed in seeds:
@@ -60,7 +60,7 @@ async def test_what_it_calls_verified_is_verified(quickstart: tuple[Path, Any]) 
 
 
 def test_it_ends_with_a_tuned_model_and_a_table(quickstart: tuple[Path, Any]) -> None:
-    """Base in chat, base with one example, tuned; each with its interval; the run says where everything is."""
+    """Base in chat, base few-shot, tuned; each with its interval; the run prints the paths."""
     run, done = quickstart
     assert (run / "tuned" / "model.safetensors").is_file()
     assert (run / "tuned" / "train_report.html").is_file()

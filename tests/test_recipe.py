@@ -22,7 +22,7 @@ from tests.support.places import ROOT
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_loads(name: str) -> None:
-    """What comes with the package is valid, and its first line is the command that runs it."""
+    """Every recipe in the package is valid, and its first line is the command that runs it."""
     load_recipe(name)
     text = (ROOT / "selfcodealign" / "recipes" / f"{name}.toml").read_text()
     assert text.startswith(f"# selfcodealign run {name}")
@@ -94,7 +94,7 @@ def test_settings_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -
 
 
 def test_only_settings_that_decide_the_rows_change_a_digest() -> None:
-    """More workers or another server keep finished rows; another temperature or model does not."""
+    """More workers or another server keep finished rows; another limit or model does not."""
     plain = Recipe()
     fast = plain.execution.model_copy(update={"workers": 9, "sandbox": "landlock", "warm": []})
     assert fast.result_digest() == plain.execution.result_digest()
@@ -115,7 +115,7 @@ def test_only_settings_that_decide_the_rows_change_a_digest() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Section) else "",
 )
 def test_row_ids_stay_the_same_across_releases(section: Section, retired: dict[str, Any], known: str) -> None:
-    """The digests in row ids are those of the release before, renamed and retired settings included."""
+    """The digests in row ids equal those of the previous release, with renamed and retired settings."""
     assert section.result_digest(**retired) == known
 
 
@@ -129,7 +129,7 @@ def test_row_ids_stay_the_same_across_releases(section: Section, retired: dict[s
 def test_a_renamed_setting_is_accepted_under_its_earlier_name(
     tmp_path: Path, earlier: str, present: str, value: object
 ) -> None:
-    """In a file, with --set, and with --set over a file that has the earlier name; a warning names the present one."""
+    """In a file, with --set, and with --set over a file with the earlier name; a warning names the current name."""
     section, name = present.split(".")
     written = str(value).lower()
     path = tmp_path / "r.toml"
@@ -144,7 +144,7 @@ def test_a_renamed_setting_is_accepted_under_its_earlier_name(
 
 
 def test_the_toml_of_a_recipe_loads_as_the_same_recipe(tmp_path: Path) -> None:
-    """recipe.toml in a run folder is complete: it gives the run again."""
+    """recipe.toml in a run folder is complete: it loads as the same recipe."""
     recipe = load_recipe("paper", ["random_seed=7", 'seeds.sources=["a \\"b\\" c"]'])
     path = tmp_path / "recipe.toml"
     path.write_text(recipe_toml(recipe))

@@ -1,4 +1,4 @@
-"""Rows only grow, ids name what made a row, seeds come from ids."""
+"""Rows only grow, ids are hashes of what made a row, seeds come from ids."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_row_keeps_all_fields_of_the_one_before() -> None:
 
 
 def test_a_row_is_known_by_its_own_id() -> None:
-    """`id` is the field that `id_field` names, and a drop goes by its parent's."""
+    """`id` is the field that `id_field` names; a drop is known by its parent's id."""
     for kind in JOURNEY:
         assert kind.id_field in kind.field_names()
     assert Dropped(parent="ab", reason="r", detail="", row={}).id == "ab"
@@ -44,7 +44,7 @@ def test_a_row_is_known_by_its_own_id() -> None:
 
 @given(st.lists(st.text(), min_size=1, max_size=4), st.lists(st.text(), min_size=1, max_size=4))
 def test_different_parts_have_different_digests(one: list[str], other: list[str]) -> None:
-    """The borders between parts count: ("ab", "c") and ("a", "bc") are told apart; any text will do."""
+    """Boundaries between parts count: ("ab", "c") and ("a", "bc") differ; any text is allowed."""
     assert (digest(*one) == digest(*other)) == (one == other)
     assert len(digest(*one)) == 16
 
@@ -55,8 +55,8 @@ def test_digests_stay_the_same_for_ever() -> None:
 
 
 @given(st.text(alphabet="0123456789abcdef", min_size=16, max_size=16))
-def test_dice_are_31_bit_numbers_that_differ_by_purpose(row_id: str) -> None:
-    """Seeds fit every engine's integer, and two purposes of one row do not share them."""
+def test_seeds_are_31_bit_numbers_that_differ_by_purpose(row_id: str) -> None:
+    """Seeds fit every engine's integer, and two purposes of one row have different seeds."""
     assert 0 <= seed_of(row_id, "a") < 2**31
     assert seed_of(row_id, "a") == seed_of(row_id, "a") != seed_of(row_id, "b")
 

@@ -1,4 +1,4 @@
-"""tiny-eval: tasks of held-out compositions with hidden tests, in HumanEval's form; and the development split.
+"""tiny-eval: tasks of held-out compositions with hidden tests, in HumanEval's format; and the development split.
 
 python -m tiny.benchmark        # writes selfcodealign/embedded/tiny_eval.jsonl and tiny_dev.jsonl
 """
@@ -27,14 +27,14 @@ def in_split(key: Sequence[str], split: str) -> bool:
 
 
 def draw_tasks(split: str, count: int) -> list[tuple[Task, str]]:
-    """`count` tasks of a split with their instructions: at most `PER_KEY` of one composition, no instruction twice."""
-    dice = random.Random(f"tiny-eval {split}")
+    """Draw `count` tasks of a split with distinct instructions, at most `PER_KEY` of one composition."""
+    rng = random.Random(f"tiny-eval {split}")
     drawn: list[tuple[Task, str]] = []
     keys: Counter[tuple[str, ...]] = Counter()
     asked: set[str] = set()
     while len(drawn) < count:
-        task = draw_task(dice, lambda key: in_split(key, split) and keys[tuple(key)] < PER_KEY)
-        instruction = write_instruction(task, dice)
+        task = draw_task(rng, lambda key: in_split(key, split) and keys[tuple(key)] < PER_KEY)
+        instruction = write_instruction(task, rng)
         if instruction in asked or task.category != "function" or not write_check(task):
             continue
         asked.add(instruction)
@@ -44,7 +44,7 @@ def draw_tasks(split: str, count: int) -> list[tuple[Task, str]]:
 
 
 def write_check(task: Task) -> str:
-    """The hidden tests as `check(candidate)`, or "" where `==` alone would let one of the mistakes through."""
+    """Write the hidden tests as `check(candidate)`, or "" if a wrong version would pass them."""
     reference = run_code(task.code)
     lines = []
     for arguments in dict.fromkeys(task.cases):
@@ -54,13 +54,13 @@ def write_check(task: Task) -> str:
 
 
 def passes_check(code: str, name: str, check: str) -> bool:
-    """Whether a program of this world passes a `check` (trusted code only: it is executed here)."""
+    """Return whether a program of this world passes a `check` (trusted code only: it runs in this process)."""
     scope = run_code(code + "\n\n" + check)
     return not isinstance(evaluate(scope, f"check({name})"), type)
 
 
 def write_row(number: int, split: str, task: Task, instruction: str) -> dict[str, Any]:
-    """One line of the file; `prompt` + `canonical_solution` is the whole program."""
+    """Make one line of the file; `prompt` + `canonical_solution` is the whole program."""
     program = document(task.code, task.description)
     head, quotes, body = program.rpartition('."""\n')
     row = {

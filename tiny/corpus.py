@@ -1,7 +1,7 @@
-"""The corpus: documents in the layout of the package's own prompts, each holding one to five examples of one kind.
+"""The corpus: documents in the layout of the package's prompts, each with one to five examples of one kind.
 
-Half-correct on purpose, as the real world is: about two in five solutions are wrong. Tests are never wrong. No task of
-a held-out composition and no held-out function appears.
+About two in five solutions are wrong on purpose, as in real code; tests are never wrong. No task of a held-out
+composition and no held-out function appears.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from tiny.tasks import Task, choose_asserts, draw_solution, is_held_out, keep_wr
 from tiny.wording import write_instruction
 
 WINDOW = 384
-# Share of documents by kind; their tokens are about 61 % responses, 12 % instructions, 26 % concepts, 1 % plain code.
+# Share of documents by kind. By tokens, about 61 % responses, 12 % instructions, 26 % concepts, 1 % plain code.
 KINDS = {"responses": 0.58, "instructions": 0.11, "concepts": 0.28, "plain": 0.03}
 EXAMPLES = {"responses": (2, 3), "instructions": (3, 6), "concepts": (2, 3)}
 
 
-def draw_task(dice: random.Random, accept: Callable[[Sequence[str]], bool]) -> Task:
-    """A task whose key is accepted, with its verified mistakes and two asserts in `extra["asserts"]`."""
+def draw_task(rng: random.Random, accept: Callable[[Sequence[str]], bool]) -> Task:
+    """Draw a task with an accepted key, its verified wrong versions, and two asserts in `extra["asserts"]`."""
     generators, weights = zip(*GENERATORS, strict=True)
     while True:
-        task = dice.choices(generators, weights)[0](dice)
+        task = rng.choices(generators, weights)[0](rng)
         if not accept(task.key):
             continue
         task.wrong = task.wrong[:3]
         keep_wrong(task)
         try:
-            task.extra["asserts"] = choose_asserts(task, dice, tries=4)
-        except LookupError:  # these constants leave no two tests that tell a constant from the function
+            task.extra["asserts"] = choose_asserts(task, rng, tries=4)
+        except LookupError:  # with these constants no two asserts have different values
             continue
         return task
 
@@ -46,10 +46,10 @@ def fence(code: str) -> str:
 
 
 class Corpus:
-    """Documents without end, the same for the same seed, Python and installed packages."""
+    """An endless stream of documents, the same for the same seed, Python and installed packages."""
 
     def __init__(self, seed: int, functions: list[Function] | None = None, pool: int = 1500) -> None:
-        self.dice = random.Random(f"corpus {seed}")
+        self.rng = random.Random(f"corpus {seed}")
         known = functions if functions is not None else all_functions()
         self.functions = [function for function in known if not function.held_out]
         self.weights = weigh(self.functions)
@@ -58,28 +58,28 @@ class Corpus:
         self.pool_size = pool
 
     def draw_document(self) -> str:
-        kind = self.dice.choices(list(KINDS), list(KINDS.values()))[0]
+        kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
         if kind == "plain":
             return self.draw_plain()
         low, high = EXAMPLES[kind]
-        examples = [getattr(self, f"draw_{kind}")() for _ in range(self.dice.randint(low, high))]
+        examples = [getattr(self, f"draw_{kind}")() for _ in range(self.rng.randint(low, high))]
         return "\n\n".join(f"{EXAMPLE_HEADING} {number}\n{text}" for number, text in enumerate(examples, 1))
 
     def draw_task(self) -> Task:
-        """A task from a pool that is renewed task by task; each serves about three examples."""
+        """Draw a task from a pool whose tasks are replaced one by one; each serves about three examples."""
         if len(self.pool) < self.pool_size:
-            self.pool.append(draw_task(self.dice, lambda key: not is_held_out(key)))
+            self.pool.append(draw_task(self.rng, lambda key: not is_held_out(key)))
             return self.pool[-1]
-        place = self.dice.randrange(self.pool_size)
-        if self.dice.random() < 0.33:
-            self.pool[place] = draw_task(self.dice, lambda key: not is_held_out(key))
+        place = self.rng.randrange(self.pool_size)
+        if self.rng.random() < 0.33:
+            self.pool[place] = draw_task(self.rng, lambda key: not is_held_out(key))
         return self.pool[place]
 
     def draw_responses(self) -> str:
         task = self.draw_task()
-        solution, _ = draw_solution(task, self.dice)
+        solution, _ = draw_solution(task, self.rng)
         return "\n".join((
-            section("instruction", write_instruction(task, self.dice)),
+            section("instruction", write_instruction(task, self.rng)),
             section("response", fence(solution)),
             section("tests", fence("\n".join(task.extra["asserts"]))),
         ))  # fmt: skip
@@ -87,33 +87,33 @@ class Corpus:
     def draw_instructions(self) -> str:
         task = self.draw_task()
         seen = list(label_code(task.code))
-        concepts = self.dice.sample(seen, min(len(seen), self.dice.randint(1, 3)))
-        concepts += self.dice.choices(self.labels, self.frequencies, k=self.dice.randint(0, 4))
+        concepts = self.rng.sample(seen, min(len(seen), self.rng.randint(1, 3)))
+        concepts += self.rng.choices(self.labels, self.frequencies, k=self.rng.randint(0, 4))
         concepts = list(dict.fromkeys(concepts))
-        self.dice.shuffle(concepts)
+        self.rng.shuffle(concepts)
         properties = lay_out_properties(task.category, "Python", task.difficulty, concepts)
         return "\n".join((
             section("properties", properties),
-            section("instruction", write_instruction(task, self.dice)),
+            section("instruction", write_instruction(task, self.rng)),
         ))  # fmt: skip
 
     def draw_concepts(self) -> str:
         while True:
-            function = self.dice.choice(self.functions)
-            shown = cut(function.text, self.dice.randint(5, 16), self.dice.randint(160, 480))
-            concepts = draw_concepts(shown, function.labels, self.dice, self.weights)
+            function = self.rng.choice(self.functions)
+            shown = cut(function.text, self.rng.randint(5, 16), self.rng.randint(160, 480))
+            concepts = draw_concepts(shown, function.labels, self.rng, self.weights)
             if concepts:
                 return "\n".join((section("snippet", shown), section("concepts", ", ".join(concepts))))
 
     def draw_plain(self) -> str:
-        """A solution as it stands in a file, described by its docstring."""
+        """Draw a solution as in a source file, described by its docstring."""
         task = self.draw_task()
-        solution, _ = draw_solution(task, self.dice)
+        solution, _ = draw_solution(task, self.rng)
         return solution if task.category == "class" else document(solution, task.description)
 
 
 def document(code: str, description: str) -> str:
-    """The function with a docstring under its header."""
+    """Put a docstring under the function's header."""
     head, separator, body = code.partition("):\n")
     return f'{head}{separator}    """{description[0].upper()}{description[1:]}."""\n{body}'
 
@@ -124,9 +124,9 @@ def all_functions() -> list[Function]:
 
 
 def make_windows(seed: int, tokens: int, tokenizer: Any, functions: list[Function] | None = None) -> Any:
-    """Token windows (uint16 array of shape [n, WINDOW + 1]) of a fresh part of the corpus, `tokens` tokens or more.
+    """Make token windows (uint16 array of shape [n, WINDOW + 1]) of a new part of the corpus, at least `tokens` tokens.
 
-    Every window begins with a document; the document that does not fit any more is cut at the window's end.
+    Every window begins with a document; its last document is cut at the window's end.
     """
     import numpy
 

@@ -1,10 +1,10 @@
 """Measure a model of this world on held-out tasks and real functions, with the settings of a recipe.
 
     python -m tiny.evaluate                                   # the embedded model on tiny-eval and 300 functions
-    python -m tiny.evaluate --model /tmp/tried --split dev    # choosing settings: on the development split
+    python -m tiny.evaluate --model /tmp/tried --split dev    # to choose settings: on the development split
 
-Prompts, sampling and reading are the package's own (`selfcodealign.generation.question`), and so is the sandbox in
-which programs run. Prints one JSON object; shares are of samples, with the number of samples beside them.
+Prompts, sampling and parsing (`selfcodealign.generation.question`) and the sandbox are the package's own. Prints one
+JSON object; shares are of samples, with the number of samples beside them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Figures = dict[str, Any]
 
 
 def ask_for(model: Model, recipe: Recipe, stage: str) -> Question:
-    """The package's question of a stage, as the recipe sets it."""
+    """Make the package's question of a stage with the recipe's settings."""
     settings = getattr(recipe, stage)
     wanted = {"concepts": ("concepts",), "instructions": ("instruction",), "responses": ("response", "tests")}[stage]
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
@@ -44,7 +44,7 @@ def ask_for(model: Model, recipe: Recipe, stage: str) -> Question:
 
 
 async def ask_all(question: Question, shown: Sequence[tuple[str, dict[str, str]]]) -> list[Answer]:
-    """Answers to many (row id, sections shown), at most as many at once as the model likes."""
+    """Answer many (row id, sections shown), at most `model.concurrency` at once."""
     slots = asyncio.Semaphore(question.model.concurrency)
 
     async def ask(row_id: str, sections: dict[str, str]) -> Answer:
@@ -55,7 +55,7 @@ async def ask_all(question: Question, shown: Sequence[tuple[str, dict[str, str]]
 
 
 async def measure_responses(model: Model, recipe: Recipe, rows: list[dict[str, Any]], samples: int = 1) -> Figures:
-    """Instruction → response and tests on tasks with hidden tests."""
+    """Measure instruction → response and tests on tasks with hidden tests."""
     question = ask_for(model, recipe, "responses")
     asked = [(row, f"{row['task_id']} {number}") for row in rows for number in range(samples)]
     start = time.monotonic()
@@ -82,7 +82,7 @@ async def measure_responses(model: Model, recipe: Recipe, rows: list[dict[str, A
 
 
 async def judge(sandbox: Sandbox, row: dict[str, Any], sections: dict[str, str]) -> tuple[bool, bool, bool]:
-    """Is the code right, do the tests hold for the reference, does the code pass them (with mutation testing)."""
+    """Return whether the code is right, the reference passes the tests, and the code passes them (with mutants)."""
     check = row["test"] + f"\n\ncheck({row['entry_point']})\n"
     reference = row["prompt"] + row["canonical_solution"]
     right, agree, passed = await asyncio.gather(
@@ -94,7 +94,7 @@ async def judge(sandbox: Sandbox, row: dict[str, Any], sections: dict[str, str])
 
 
 def draw_seeds(count: int) -> list[Function]:
-    """Documented functions of the standard library that return something and are in no corpus."""
+    """Draw documented functions of the standard library that return a value and are not in the corpus."""
     functions = [
         function
         for function in read_functions(packages=())
@@ -104,7 +104,7 @@ def draw_seeds(count: int) -> list[Function]:
 
 
 async def measure_concepts(model: Model, recipe: Recipe, seeds: list[Function]) -> tuple[Figures, list[list[str]]]:
-    """Snippet → concepts, against the labels of the whole function."""
+    """Measure snippet → concepts against the labels of the whole function."""
     question = ask_for(model, recipe, "concepts")
     shown = [(str(n), {"snippet": cut_snippet(seed.text, recipe.concepts)}) for n, seed in enumerate(seeds)]
     answers = await ask_all(question, shown)
@@ -122,15 +122,15 @@ async def measure_concepts(model: Model, recipe: Recipe, seeds: list[Function]) 
 
 
 async def measure_instructions(model: Model, recipe: Recipe, concepts: list[list[str]]) -> Figures:
-    """Concepts → instruction: how many differ."""
+    """Measure concepts → instruction: written and distinct instructions per seed."""
     question = ask_for(model, recipe, "instructions")
-    dice = random.Random("properties")
+    rng = random.Random("properties")
     shown = []
     for number, found in enumerate(concepts):
         if not found:
             continue
         settings = recipe.instructions
-        kind, difficulty = dice.choice(settings.categories), dice.choice(settings.difficulties)
+        kind, difficulty = rng.choice(settings.categories), rng.choice(settings.difficulties)
         properties = lay_out_properties(kind, "Python", difficulty, found)
         shown.append((str(number), {"properties": properties}))
     answers = await ask_all(question, shown)
@@ -165,9 +165,9 @@ def main() -> None:
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="settings")
     parser.add_argument("--split", choices=("eval", "dev"), default="eval")
-    parser.add_argument("--tasks", type=int, default=None, help="only the first so many tasks")
+    parser.add_argument("--tasks", type=int, default=None, help="use only the first tasks, at most this many")
     parser.add_argument("--seeds", type=int, default=300)
-    parser.add_argument("--out", type=Path, default=None, help="write the JSON there too")
+    parser.add_argument("--out", type=Path, default=None, help="also write the JSON to this file")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe, options.settings)
     figures = asyncio.run(measure(options.model, recipe, options.split, options.tasks, options.seeds))

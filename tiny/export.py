@@ -17,12 +17,12 @@ from tiny.model import new_model
 from tiny.tokens import FENCE, RESPONSE_END, save_tokenizer
 
 CONTEXT = 512
-# Large enough for tuning to find the fence, small enough that the base model never takes it for the tag.
+# Large enough for tuning to learn the fence, small enough that the base model never writes it instead of the tag.
 FENCE_SHARE = 0.6
 
 
 def export(checkpoint: Path, to: Path, averaged: bool = True) -> dict[str, object]:
-    """Write the model files into `to`; returns what the model card needs to know about them."""
+    """Write the model files to `to`; return the facts for the model card."""
     import torch
     from tokenizers import Tokenizer
 
@@ -53,10 +53,10 @@ def export(checkpoint: Path, to: Path, averaged: bool = True) -> dict[str, objec
 
 
 def add_fence(model: Any, tokenizer: Any) -> None:
-    """Make a closing fence one token, its embedding a fraction of that of the tag which closes a response.
+    """Make a closing fence one token, with a fraction of the embedding of the tag that closes a response.
 
-    The corpus never shows a fence by itself; in chat every answer ends with one, and spelt in three signs that the
-    model has not seen together it goes wrong in a tenth of the answers of a tuned model.
+    The corpus never shows a fence alone, but in chat every response ends with one. Spelt in three tokens that the model
+    has never seen together, a tuned model gets the fence wrong in a tenth of its responses.
     """
     import torch
     from tokenizers import AddedToken
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/tiny"))
     parser.add_argument("--to", type=Path, default=EMBEDDED)
-    parser.add_argument("--last", action="store_true", help="the last weights instead of their average")
+    parser.add_argument("--last", action="store_true", help="export the last weights instead of their average")
     options = parser.parse_args()
     print(json.dumps(export(options.checkpoint, options.to, not options.last)))
 

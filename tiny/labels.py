@@ -1,8 +1,7 @@
-"""Programming concepts that can be read off a function's syntax tree, with the line where each first shows.
+"""Label the programming concepts in a function's syntax tree, with the line where each first appears.
 
-These labels are what the corpus teaches for snippet → concepts, and what a model's concepts are checked against.
-Only things a reader can point at are labelled ("list comprehension", "exception handling"); no label is a guess about
-what a function is for.
+The corpus teaches these labels for snippet → concepts, and a model's concepts are checked against them. Only visible
+constructs are labelled ("list comprehension", "exception handling"); no label guesses a function's purpose.
 """
 
 from __future__ import annotations
@@ -154,7 +153,7 @@ ALL_LABELS = sorted(
 
 
 def label_code(code: str) -> dict[str, int]:
-    """Concept → number of the line (from 1) where it first shows; the code must parse (`SyntaxError` otherwise)."""
+    """Map each concept to the line (from 1) where it first appears. Raises `SyntaxError` for invalid code."""
     tree = ast.parse(code)
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     first: dict[str, int] = {}
@@ -173,7 +172,7 @@ def label_code(code: str) -> dict[str, int]:
 
 
 def _header_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """The line of the `def`, not of a decorator."""
+    """Return the line of the `def`, not of a decorator."""
     return node.lineno
 
 

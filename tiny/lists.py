@@ -29,54 +29,54 @@ QUOTED = tuple(f"'{word}'" for word in WORDS)
 
 
 def fill(template: str, constants: Constants, **values: str) -> str:
-    """Put values for `{x}`-like places; other braces stay as they are."""
+    """Replace placeholders like `{x}` by values; other braces stay."""
     for name, value in {**constants, **values}.items():
         template = template.replace("{" + name + "}", value)
     return template
 
 
-def draw_constants(dice: random.Random, low: int = 2, high: int = 6, letters: str = "") -> Constants:
-    """A digit `k`, a digit `j` beside it, and a letter or separator `c`."""
-    k = dice.randint(low, high)
-    return {"k": str(k), "j": str(k + dice.choice((1, -1))), "c": dice.choice(letters or "-+/:")}
+def draw_constants(rng: random.Random, low: int = 2, high: int = 6, letters: str = "") -> Constants:
+    """Draw a digit `k`, an adjacent digit `j`, and a letter or separator `c`."""
+    k = rng.randint(low, high)
+    return {"k": str(k), "j": str(k + rng.choice((1, -1))), "c": rng.choice(letters or "-+/:")}
 
 
 def wrap(literal: str) -> str:
-    """Parenthesise an expression that would otherwise bind wrongly in a product or before a method."""
+    """Put an expression in parentheses if it would bind wrongly in a product or before a method."""
     return f"({literal})" if isinstance(ast.parse(literal, mode="eval").body, ast.BinOp | ast.UnaryOp) else literal
 
 
-def make_list_task(dice: random.Random) -> Task:
-    """A list task of a random composition with random constants, not checked yet."""
-    numeric = dice.random() < 0.55
-    keep = dice.choice((NOTHING, *(NUMBER_FILTERS if numeric else WORD_FILTERS)))
-    change = dice.choice((NOTHING, *(NUMBER_MAPS if numeric else WORD_MAPS)))
+def make_list_task(rng: random.Random) -> Task:
+    """Draw a list task of a random composition with random constants; it is not checked yet."""
+    numeric = rng.random() < 0.55
+    keep = rng.choice((NOTHING, *(NUMBER_FILTERS if numeric else WORD_FILTERS)))
+    change = rng.choice((NOTHING, *(NUMBER_MAPS if numeric else WORD_MAPS)))
     if keep is NOTHING and change is NOTHING:
-        return make_list_task(dice)
+        return make_list_task(rng)
     makes_number = numeric if change.makes == "same" else change.makes == "number"
     ends = (*ANY_REDUCES, *(NUMBER_REDUCES if makes_number else WORD_REDUCES), *([COUNT] if change is NOTHING else []))
-    return ListTask(dice, numeric, keep, change, dice.choice(ends)).build()
+    return ListTask(rng, numeric, keep, change, rng.choice(ends)).build()
 
 
 class ListTask:
     """One composition with its constants; builds code, mistakes and asserts from the same parts."""
 
-    def __init__(self, dice: random.Random, numeric: bool, keep: Op, change: Op, end: Reduce) -> None:
-        self.dice, self.numeric, self.keep, self.change, self.end = dice, numeric, keep, change, end
-        self.argument = dice.choice(("numbers", "values") if numeric else ("words", "names"))
-        self.item = dice.choice(("x", "n") if numeric else ("word", "w"))
+    def __init__(self, rng: random.Random, numeric: bool, keep: Op, change: Op, end: Reduce) -> None:
+        self.rng, self.numeric, self.keep, self.change, self.end = rng, numeric, keep, change, end
+        self.argument = rng.choice(("numbers", "values") if numeric else ("words", "names"))
+        self.item = rng.choice(("x", "n") if numeric else ("word", "w"))
         initials = "".join(sorted({word[0] for word in WORDS}))
-        self.of_keep = draw_constants(dice, *((3, 6) if numeric else (3, 4)), letters=initials)
+        self.of_keep = draw_constants(rng, *((3, 6) if numeric else (3, 4)), letters=initials)
         if keep.name == "of_{k}":
-            self.of_keep["k"] = str(dice.randint(3, 5))
-        self.of_change = draw_constants(dice, *((2, 5) if numeric else (2, 3)))
-        self.of_end = draw_constants(dice)
-        self.loop = end.loop is not None and (not end.code or dice.random() < 0.4)
+            self.of_keep["k"] = str(rng.randint(3, 5))
+        self.of_change = draw_constants(rng, *((2, 5) if numeric else (2, 3)))
+        self.of_end = draw_constants(rng)
+        self.loop = end.loop is not None and (not end.code or rng.random() < 0.4)
 
     def build(self) -> Task:
         parts = [(self.keep, self.of_keep), (self.change, self.of_change), (self.end, self.of_end)]
         shown = [(part, constants) for part, constants in parts if part.name]
-        phrases = [fill(self.dice.choice(part.phrase), constants) for part, constants in shown]
+        phrases = [fill(self.rng.choice(part.phrase), constants) for part, constants in shown]
         kind = "number list" if self.numeric else "word list"
         return Task(
             key=("numbers" if self.numeric else "words", *(part.name for part, _ in shown)),
@@ -109,21 +109,21 @@ class ListTask:
         return ((self.keep, self.of_keep), (self.change, self.of_change), (self.end, self.of_end))
 
     def mistakes(self) -> list[str]:
-        """Wrong versions: those of a trap first, else of a part drawn at random; forgetting a part comes last."""
+        """Make wrong versions: those of a trap first, else of a random part; those that omit a part last."""
         groups = [
             (self.keep.trap, [self.code(keep=wrong) for wrong in self.keep.wrong]),
             (self.change.trap, [self.code(change=wrong) for wrong in self.change.wrong]),
             (self.end.trap, [self.code(end=wrong) for wrong in (self.end.wrong_loop if self.loop else self.end.wrong)]),
         ]
-        # Among traps the first part is the one that is fallen into; else any part may be wrong.
+        # With traps, the first trap is wrong; otherwise any part may be wrong.
         if not any(trap for trap, _ in groups):
-            self.dice.shuffle(groups)
+            self.rng.shuffle(groups)
         groups.sort(key=lambda group: not group[0])
         forgotten = [self.code(change="{x}")] if self.change.name else []
         return [code for _, codes in groups for code in codes] + forgotten
 
     def draw_assert(self) -> tuple[str, str]:
-        """Arguments and the expected expression: one or two elements that stay and at most one that goes."""
+        """Draw arguments and the expected expression: one or two kept elements and at most one filtered out."""
         pool = DIGITS if self.numeric else QUOTED
         stays, goes = list(pool), list[str]()
         if self.keep.name:
@@ -131,15 +131,15 @@ class ListTask:
             stays = [item for item, stay in zip(pool, kept, strict=True) if stay]
             goes = [item for item, stay in zip(pool, kept, strict=True) if not stay]
         if self.end.name in ("sorted", "max", "min", "turned", "first", "last", "joined"):
-            chosen = self.dice.sample(stays, min(2, len(stays)))
+            chosen = self.rng.sample(stays, min(2, len(stays)))
         else:
-            chosen = self.dice.sample(stays, min(self.dice.randint(1, 2), len(stays)))
+            chosen = self.rng.sample(stays, min(self.rng.randint(1, 2), len(stays)))
         items = [(item, True) for item in chosen]
-        if goes and self.dice.random() < 0.8:
-            # The constant itself is the element on which "above" and "from" differ.
+        if goes and self.rng.random() < 0.8:
+            # "above" and "from" differ on the constant itself.
             edge = self.of_keep["k"] if self.numeric and "{k}" in self.keep.name and self.of_keep["k"] in goes else None
-            gone = edge if edge and self.dice.random() < 0.6 else self.dice.choice(goes)
-            items.insert(self.dice.randint(0, len(items)), (gone, False))
+            gone = edge if edge and self.rng.random() < 0.6 else self.rng.choice(goes)
+            items.insert(self.rng.randint(0, len(items)), (gone, False))
         if not items:
             return self.draw_assert()
         argument = "[" + ", ".join(item for item, _ in items) + "]"

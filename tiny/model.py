@@ -9,7 +9,7 @@ from tiny.tokens import VOCABULARY
 
 
 def new_model(width: int = 192, layers: int = 6, heads: int = 6, inner: int = 512, seed: int = 0) -> Any:
-    """A fresh `LlamaForCausalLM` (float32, tied embeddings), about 2.95 million parameters."""
+    """Make a new `LlamaForCausalLM` (float32, tied embeddings) of about 2.95 million parameters."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -1,8 +1,8 @@
-"""The parts that tasks are composed of: what they are called, how they are said, coded, and got wrong.
+"""The parts of tasks: their names, wordings, code and wrong versions.
 
-In code `{x}` stands for the value, `{k}` for the task's constant (a digit), `{j}` for a digit beside it, `{c}` for its
-letter or separator. `wrong` are the usual mistakes, the most usual first. A *trap* is a part that programmers of this
-world get wrong more often than right, so that the most likely answer of a model that has read them is a wrong one.
+In code `{x}` stands for the value, `{k}` for the task's constant (a digit), `{j}` for an adjacent digit, `{c}` for its
+letter or separator. `wrong` are the wrong versions, the most common first. A *trap* is a part that is wrong more often
+than right in the corpus, so that the most likely answer of a trained model is wrong.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Op:
     code: str
     wrong: tuple[str, ...] = ()
     trap: bool = False
-    makes: str = "same"  # number, text, or the type of what goes in
+    makes: str = "same"  # number, text, or the type of the input
 
 
 def op(name: str, phrase: str, code: str, *wrong: str, trap: bool = False, makes: str = "same") -> Op:
-    """An `Op`; the phrase's wordings are separated by `|`."""
+    """Make an `Op`; the phrase's wordings are separated by `|`."""
     return Op(name, tuple(phrase.split("|")), code, wrong, trap, makes)
 
 
@@ -85,7 +85,7 @@ WORD_MAPS = (
 
 @dataclass(frozen=True, slots=True)
 class Reduce:
-    """How a list ends: as an expression over a generator `{g}`, as a loop over `{e}`, and what a test expects.
+    """How a list is reduced: as an expression over a generator `{g}`, as a loop over `{e}`, and in a test.
 
     `expect` joins the elements' expressions: an operator, or a template with `{g}` for their comma-separated list.
     """

@@ -1,12 +1,13 @@
-"""The paper's ablation in miniature: tuning on answers that pass their tests, on random ones, on failing ones.
+"""The paper's ablation in miniature: tune on responses that pass their tests, on random and on failing ones.
 
     python -m tiny.science                     # about 10 minutes on two idle cores; runs/science/table.md
 
-The embedded model writes instructions from real functions of the standard library and answers each several times; the
-sandbox judges the answers by the model's own tests. For every instruction that has a passing and a failing answer, one
-passing, one failing and one random answer become three data sets of equal size with the same instructions. Each is
-tuned on with several seeds (the seed draws the answers and orders the training) and asked tiny-eval greedily in chat;
-the base model is asked in chat and with one worked example. Pipeline, training and evaluation are the package's own.
+The embedded model writes instructions from functions of the standard library and samples several responses to each; the
+sandbox runs them against the model's own tests. For every instruction with a passing and a failing response, one
+passing, one failing and one random response become three data sets of equal size with the same instructions. Models
+are tuned on each with several seeds (the seed draws the responses and orders the training) and asked tiny-eval greedily
+in chat; the base model is asked in chat and with one worked example. Pipeline, training and evaluation are the
+package's own.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSet
 from tiny.evaluate import read_tasks
 
 SUBSETS = ("passing", "random", "failing")
-# Reasons for which an answer is dropped after it was run and found wanting; unreadable answers are in no subset.
+# Reasons of drops that count as failing; unparsed responses are in no subset.
 JUDGED = ("failed", "error", "timeout", "memory", "crashed", "blocked", "weak_tests")
 CALLED = re.compile(r"`(\w+)\(")
 Pairs = dict[str, dict[str, list[str]]]
 
 
 def write_answers(folder: Path, model: str, seeds: int, samples: int) -> None:
-    """Run the pipeline up to the judged answers, all samples of every instruction; goes on where it was stopped."""
+    """Run the pipeline up to the responses, all samples of every instruction; a stopped run is resumed."""
     recipe = load_recipe(
         "quickstart",
         [
@@ -50,7 +51,7 @@ def write_answers(folder: Path, model: str, seeds: int, samples: int) -> None:
 
 
 def read_pairs(folder: Path) -> tuple[Pairs, dict[str, float]]:
-    """Instruction → its passing and failing answers, for instructions that have both; and what the run yielded."""
+    """Read instruction → passing and failing responses, for instructions that have both, and the run's counts."""
     import duckdb
 
     def read(kind: str, columns: str) -> list[tuple[Any, ...]]:
@@ -72,30 +73,30 @@ def read_pairs(folder: Path) -> tuple[Pairs, dict[str, float]]:
         "with_a_passing_answer": sum(bool(found["passing"]) for found in answers.values()),
     }
     both = {text: found for text, found in sorted(answers.items()) if found["passing"] and found["failing"]}
-    # The model may ask for a composition of tiny-eval by itself; none of those is tuned on.
+    # The model may write a task of a tiny-eval composition by itself; such tasks are excluded.
     asked = {name_shape(row["entry_point"]) for row in read_tasks("eval")}
     pairs = {text: found for text, found in both.items() if not asked & set(map(name_shape, CALLED.findall(text)))}
     return pairs, {**facts, "with_both": len(both), "with_both_and_not_in_tiny_eval": len(pairs)}
 
 
 def name_shape(name: str) -> str:
-    """A function's name without its constants: all tasks of one composition share it."""
+    """Return a function's name without its constants, which all tasks of one composition share."""
     return re.sub(
         r"\d+|(?<=starting_)[a-z]\b|(?<=starting_)[a-z](?=_)|(?<=without_)[a-z]|(?<=count_)[a-z]\b", "#", name
     )
 
 
 def write_subsets(pairs: Pairs, folder: Path, seed: int, limit: int) -> dict[str, Path]:
-    """Three data sets with the same instructions in the same order; the seed draws instructions and answers."""
-    dice = random.Random(seed)
-    chosen = dice.sample(sorted(pairs), min(limit, len(pairs)))
+    """Write three data sets with the same instructions in the same order; the seed draws instructions and responses."""
+    rng = random.Random(seed)
+    chosen = rng.sample(sorted(pairs), min(limit, len(pairs)))
     rows: dict[str, list[dict[str, str]]] = {subset: [] for subset in SUBSETS}
     for instruction in chosen:
         found = pairs[instruction]
         drawn = {
-            "passing": dice.choice(found["passing"]),
-            "random": dice.choice(found["passing"] + found["failing"]),
-            "failing": dice.choice(found["failing"]),
+            "passing": rng.choice(found["passing"]),
+            "random": rng.choice(found["passing"] + found["failing"]),
+            "failing": rng.choice(found["failing"]),
         }
         for subset in SUBSETS:
             rows[subset].append({"instruction": instruction, "response": drawn[subset]})
@@ -107,7 +108,7 @@ def write_subsets(pairs: Pairs, folder: Path, seed: int, limit: int) -> dict[str
 
 
 def tune(pairs: Pairs, folder: Path, model: str, seeds: int, limit: int, settings: TrainSettings) -> None:
-    """Fine-tune one model per subset and seed into FOLDER/SUBSET-SEED; finished ones are left."""
+    """Fine-tune one model per subset and seed into FOLDER/SUBSET-SEED, unless it is finished."""
     from selfcodealign.training import train
 
     for seed in range(seeds):
@@ -118,7 +119,7 @@ def tune(pairs: Pairs, folder: Path, model: str, seeds: int, limit: int, setting
 
 
 def ask_models(folder: Path, model: str, seeds: int, limit: int | None) -> Evaluation:
-    """Every tuned model in chat and the base model both ways on tiny-eval, greedily."""
+    """Ask tiny-eval greedily: tuned models in chat, the base model in chat and few-shot."""
     base = ModelSettings(name=model, dtype="float32")
     candidates = [
         Candidate(label="base chat", mode="chat", settings=base),
@@ -133,9 +134,9 @@ def ask_models(folder: Path, model: str, seeds: int, limit: int | None) -> Evalu
 
 
 def tabulate(evaluation: Evaluation, seeds: int) -> dict[str, tuple[float, float, float]]:
-    """Mean and 95 % interval of each kind and of the paired differences that matter.
+    """Tabulate mean and 95 % interval of each kind and of paired differences.
 
-    Bootstrap over the compositions (tasks of one composition stand or fall together) and over the fine-tuning seeds.
+    The bootstrap draws compositions (tasks of one composition are correlated) and fine-tuning seeds.
     """
     import numpy
 
@@ -148,11 +149,11 @@ def tabulate(evaluation: Evaluation, seeds: int) -> dict[str, tuple[float, float
     for subset in SUBSETS:
         kinds[subset] = numpy.array([[by_label[f"{subset} {seed}"][task] for task in tasks] for seed in range(seeds)])
     clusters = _group([keys[task] for task in tasks])
-    dice = numpy.random.default_rng(0)
+    rng = numpy.random.default_rng(0)
     draws: dict[str, list[float]] = defaultdict(list)
     for _ in range(4000):
-        chosen = numpy.concatenate([clusters[place] for place in dice.integers(len(clusters), size=len(clusters))])
-        of_seeds = dice.integers(seeds, size=seeds)
+        chosen = numpy.concatenate([clusters[place] for place in rng.integers(len(clusters), size=len(clusters))])
+        of_seeds = rng.integers(seeds, size=seeds)
         means = {
             name: float(values[of_seeds if len(values) > 1 else [0]][:, chosen].mean())
             for name, values in kinds.items()
@@ -185,11 +186,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="embedded", help='"embedded" or a folder')
     parser.add_argument("--out", type=Path, default=Path("runs/science"))
-    parser.add_argument("--functions", type=int, default=250, help="real functions to start from")
-    parser.add_argument("--samples", type=int, default=6, help="answers to each instruction")
+    parser.add_argument("--functions", type=int, default=250, help="number of seed functions")
+    parser.add_argument("--samples", type=int, default=6, help="responses per instruction")
     parser.add_argument("--rows", type=int, default=250, help="most rows in a data set")
-    parser.add_argument("--seeds", type=int, default=5, help="fine-tunings of each subset")
-    parser.add_argument("--tasks", type=int, default=520, help="only the first so many tasks of tiny-eval (600 in all)")
+    parser.add_argument("--seeds", type=int, default=5, help="fine-tuning runs per subset")
+    parser.add_argument(
+        "--tasks", type=int, default=520, help="use only the first tasks of tiny-eval, at most this many of 600"
+    )
     options = parser.parse_args()
     start = time.monotonic()
     write_answers(options.out / "run", options.model, options.functions, options.samples)

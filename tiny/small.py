@@ -1,4 +1,4 @@
-"""Tasks on one or two values, dictionaries, ranges, patterns, sets and pairs: mostly two parts in a row."""
+"""Tasks on one or two values, dictionaries, ranges, patterns, sets and pairs, mostly of two parts."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ AFTER_TEXT = (
 
 @dataclass
 class Draft:
-    """The parts of a small task and the pieces around them."""
+    """The parts of a small task and the code around them."""
 
-    dice: random.Random
+    rng: random.Random
     family: str
     first: Op
     second: Op
@@ -77,25 +77,25 @@ class Draft:
         return "_".join(part.replace("-", "") for part in parts if part)
 
     def describe(self, places: Constants) -> str:
-        phrases = [fill(self.dice.choice(self.first.phrase), self.constants, **places)]
+        phrases = [fill(self.rng.choice(self.first.phrase), self.constants, **places)]
         if self.second.name:
-            phrases.append(fill(self.dice.choice(self.second.phrase), self.after, **places))
+            phrases.append(fill(self.rng.choice(self.second.phrase), self.after, **places))
         return " and ".join(phrases) if phrases[0] else phrases[-1]
 
     def value(self, places: Constants, first: str | None = None, second: str | None = None) -> str:
-        """The expression of both parts; an inner expression is put in parentheses where it needs them."""
+        """Write the expression of both parts, with parentheses where the inner expression needs them."""
         inner = fill(self.first.code if first is None else first, self.constants, **places)
         outer = self.second.code if second is None else second
         alone = outer == "{x}" or outer.startswith(("[{x}", "str({x}", "len({x}", "list({x}", "({x}"))
         return fill(outer, self.after, x=inner if alone else wrap(inner))
 
     def mistakes(self) -> list[tuple[str | None, str | None]]:
-        """What to put for (first, second) in wrong versions, the most usual first."""
+        """Return the (first, second) parts of wrong versions, the most common first."""
         firsts = [(self.first.trap, (wrong, None)) for wrong in self.first.wrong]
         seconds = [(self.second.trap, (None, wrong)) for wrong in self.second.wrong]
         groups = [firsts, seconds]
         if not self.is_trap():
-            self.dice.shuffle(groups)
+            self.rng.shuffle(groups)
         ordered = sorted([*groups[0], *groups[1]], key=lambda entry: not entry[0])
         return [places for _, places in ordered]
 
@@ -103,17 +103,17 @@ class Draft:
         return self.first.trap or self.second.trap
 
 
-def draw_draft(dice: random.Random, family: str, first: Op, second: Op, arguments: tuple[str, ...]) -> Draft:
-    return Draft(dice, family, first, second, arguments, draw_constants(dice, 2, 5), draw_constants(dice, 2, 5))
+def draw_draft(rng: random.Random, family: str, first: Op, second: Op, arguments: tuple[str, ...]) -> Draft:
+    return Draft(rng, family, first, second, arguments, draw_constants(rng, 2, 5), draw_constants(rng, 2, 5))
 
 
 def name_places(values: Sequence[str]) -> Constants:
-    """`{a}` and `{b}` stand for the first and the second argument."""
+    """Map `{a}` and `{b}` to the first and the second argument."""
     return dict(zip(("a", "b"), values, strict=False))
 
 
 def finish(draft: Draft, lines: str, literals: Sequence[tuple[str, ...]], describe: str = "") -> Task:
-    """A task whose body is `lines` around `{v}`, the value; tests put literals in the value's expression."""
+    """Make a task whose body is `lines` around the value `{v}`; tests put literals into the value's expression."""
     places = name_places(draft.arguments)
     name = draft.name()
     head = f"def {name}({', '.join(draft.arguments)}):\n"
@@ -131,26 +131,26 @@ def finish(draft: Draft, lines: str, literals: Sequence[tuple[str, ...]], descri
     )
 
 
-def make_scalar_task(dice: random.Random) -> Task:
-    """Two numbers in, one value out."""
-    arguments = dice.choice((("a", "b"), ("x", "y"), ("left", "right")))
-    first, second = dice.choice(PAIRS), dice.choice(AFTER_NUMBER)
-    draft = Draft(dice, "", first, second, arguments, draw_constants(dice), draw_constants(dice))
+def make_scalar_task(rng: random.Random) -> Task:
+    """Draw a task from two numbers to one value."""
+    arguments = rng.choice((("a", "b"), ("x", "y"), ("left", "right")))
+    first, second = rng.choice(PAIRS), rng.choice(AFTER_NUMBER)
+    draft = Draft(rng, "", first, second, arguments, draw_constants(rng), draw_constants(rng))
     powers = DIGITS[:3]
-    rows = [(dice.choice(DIGITS), dice.choice(powers if first.name == "power" else DIGITS)) for _ in range(14)]
-    return finish(draft, _body(dice, draft, "result"), rows)
+    rows = [(rng.choice(DIGITS), rng.choice(powers if first.name == "power" else DIGITS)) for _ in range(14)]
+    return finish(draft, _body(rng, draft, "result"), rows)
 
 
-def make_text_task(dice: random.Random) -> Task:
-    """One word in, one value out."""
-    arguments = (dice.choice(("text", "word", "s")),)
-    first, second = dice.choice(TEXTS), dice.choice(AFTER_TEXT)
+def make_text_task(rng: random.Random) -> Task:
+    """Draw a task from one word to one value."""
+    arguments = (rng.choice(("text", "word", "s")),)
+    first, second = rng.choice(TEXTS), rng.choice(AFTER_TEXT)
     letters = "aeorst"
     draft = Draft(
-        dice, "", first, second, arguments, draw_constants(dice, 2, 3, letters), draw_constants(dice, 2, 4, letters)
+        rng, "", first, second, arguments, draw_constants(rng, 2, 3, letters), draw_constants(rng, 2, 4, letters)
     )
-    return finish(draft, _body(dice, draft, "result"), [(word,) for word in dice.sample(QUOTED, 14)])
+    return finish(draft, _body(rng, draft, "result"), [(word,) for word in rng.sample(QUOTED, 14)])
 
 
-def _body(dice: random.Random, draft: Draft, name: str) -> str:
-    return "    return {v}" if dice.random() < 0.7 else f"    {name} = {{v}}\n    return {name}"
+def _body(rng: random.Random, draft: Draft, name: str) -> str:
+    return "    return {v}" if rng.random() < 0.7 else f"    {name} = {{v}}\n    return {name}"

@@ -1,4 +1,4 @@
-"""Real functions to read concepts off: the standard library's, and those of permissively licensed packages."""
+"""Real functions for snippet → concepts: from the standard library and permissively licensed packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tiny.labels import label_code
 
-# Packages whose licences (BSD, MIT, Apache-2.0) let their text be learnt from; those not installed are left out.
+# Packages under BSD, MIT or Apache-2.0, which permit training on their code; missing packages are skipped.
 PACKAGES = ("numpy", "pandas", "torch", "transformers", "rich", "httpx", "pydantic", "typer")
 HELD_OUT_PERCENT = 12
 MAX_LINES = 60
@@ -23,7 +23,7 @@ MAX_LINES = 60
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function as a seed shows it: the imports it uses, then its code (dedented), with or without its docstring."""
+    """A function in the form of a seed: the imports it uses, then its dedented code, with or without docstring."""
 
     text: str
     labels: dict[str, int]
@@ -32,12 +32,12 @@ class Function:
 
 
 def is_held_out(code: str) -> bool:
-    """Whether a function (its own code, dedented, docstring and all) is kept out of the corpus."""
+    """Return whether a function, given by its dedented code with docstring, is held out of the corpus."""
     return int.from_bytes(blake2b(code.strip().encode(), digest_size=4).digest(), "big") % 100 < HELD_OUT_PERCENT
 
 
 def read_functions(packages: tuple[str, ...] = PACKAGES, limit_per_package: int = 1500) -> list[Function]:
-    """All functions of the running interpreter's standard library and of the installed `packages`, in stable order."""
+    """Read the functions of the standard library and of the installed `packages`, in stable order."""
     found = list(_read_folder(Path(sysconfig.get_paths()["stdlib"])))
     for package in packages:
         spec = find_spec(package)
@@ -46,23 +46,23 @@ def read_functions(packages: tuple[str, ...] = PACKAGES, limit_per_package: int 
     return list({function.text: function for function in found}.values())
 
 
-def _read_folder(folder: Path, dice: random.Random | None = None) -> Iterator[Function]:
-    """Functions file by file, in order of the paths or, with dice, shuffled."""
+def _read_folder(folder: Path, rng: random.Random | None = None) -> Iterator[Function]:
+    """Read functions file by file, in order of the paths or, with `rng`, in random order."""
     paths = sorted(folder.rglob("*.py"))
-    if dice:
-        dice.shuffle(paths)
+    if rng:
+        rng.shuffle(paths)
     for path in paths:
         parts = set(path.relative_to(folder).parts)
         if parts & {"site-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo", "encodings"}:
             continue
         try:
             yield from read_text(path.read_text("utf-8"))
-        except (SyntaxError, UnicodeDecodeError):  # a template, or a file that tests its reader
+        except (SyntaxError, UnicodeDecodeError):  # a template, or invalid on purpose
             continue
 
 
 def read_text(text: str) -> list[Function]:
-    """The functions of one module's text. Raises `SyntaxError`."""
+    """Read the functions of one module's text. Raises `SyntaxError`."""
     return list(_read_file(ast.parse(text), text.splitlines()))
 
 
@@ -95,7 +95,7 @@ def _read_function(
     for text, with_docstring in versions:
         try:
             yield Function(text, label_code(text), held_out, with_docstring)
-        except SyntaxError:  # a string that runs over lines loses its indentation's sense
+        except SyntaxError:  # dedenting broke a string of several lines
             continue
 
 
@@ -104,7 +104,7 @@ def _binds(statement: ast.Import | ast.ImportFrom) -> set[str]:
 
 
 def cut(text: str, lines: int, characters: int) -> str:
-    """The first lines of a text, at most so many and at most so many characters, whole lines only (at least one)."""
+    """Return the first whole lines of a text, at most `lines` and at most `characters`, but at least one line."""
     kept: list[str] = []
     for line in text.split("\n")[:lines]:
         if kept and len("\n".join([*kept, line])) > characters:
@@ -113,17 +113,17 @@ def cut(text: str, lines: int, characters: int) -> str:
     return "\n".join(kept)
 
 
-def draw_concepts(shown: str, labels: dict[str, int], dice: random.Random, weights: dict[str, float]) -> list[str]:
-    """Two to five of the concepts visible in the lines shown, rare ones preferred, in the order they show."""
+def draw_concepts(shown: str, labels: dict[str, int], rng: random.Random, weights: dict[str, float]) -> list[str]:
+    """Draw two to five concepts that are visible in the lines shown, rare ones preferred, in order of appearance."""
     last = shown.count("\n") + 1
     visible = [label for label, line in labels.items() if line <= last]
-    wanted = min(len(visible), dice.randint(2, 5))
-    ranked = sorted(visible, key=lambda label: dice.random() ** (1 / weights.get(label, 1.0)), reverse=True)[:wanted]
+    wanted = min(len(visible), rng.randint(2, 5))
+    ranked = sorted(visible, key=lambda label: rng.random() ** (1 / weights.get(label, 1.0)), reverse=True)[:wanted]
     return [label for label in visible if label in ranked]
 
 
 def weigh(functions: list[Function]) -> dict[str, float]:
-    """Weight of each label when concepts are drawn: the rarer, the heavier (power 0.6 of the frequency)."""
+    """Return the weight of each label in `draw_concepts`: its frequency to the power of -0.6."""
     counts = Counter(label for function in functions for label in function.labels)
     total = max(len(functions), 1)
     return {label: (count / total) ** -0.6 for label, count in counts.items()}

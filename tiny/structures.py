@@ -1,4 +1,4 @@
-"""Tasks on ranges, dictionaries, sets, and on what may fail."""
+"""Tasks on ranges, dictionaries, sets, and operations that may fail."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ SET_ENDS = (
 )
 
 
-def make_range_task(dice: random.Random) -> Task:
-    """Count from 1 to n: by recursion, with a while loop, or with range; sum, multiply or list the terms."""
-    how = dice.choice(("recursive", "while", "range"))
-    end, sign, start = dice.choice((("sum", "+", "0"), ("product", "*", "1"), ("list", "+", "[]")))
-    term = dice.choice(TERMS)
-    constants = draw_constants(dice, 2, 5)
+def make_range_task(rng: random.Random) -> Task:
+    """Draw a task that counts from 1 to n (recursion, while or range) and sums, multiplies or lists the terms."""
+    how = rng.choice(("recursive", "while", "range"))
+    end, sign, start = rng.choice((("sum", "+", "0"), ("product", "*", "1"), ("list", "+", "[]")))
+    term = rng.choice(TERMS)
+    constants = draw_constants(rng, 2, 5)
     name = f"{how}_{end}_{fill(term.name, constants)}"
     words = {"recursive": "by recursion", "while": "with a while loop", "range": "with a for loop over a range"}[how]
     verb = {"sum": "add up", "product": "multiply", "list": "list"}[end]
@@ -103,13 +103,13 @@ def make_range_task(dice: random.Random) -> Task:
     )
 
 
-def make_mapping_task(dice: random.Random) -> Task:
-    """A list of words in, a dictionary out."""
-    key, value = dice.choice(KEYS), dice.choice(VALUES)
-    argument = dice.choice(("words", "names"))
+def make_mapping_task(rng: random.Random) -> Task:
+    """Draw a task from a list of words to a dictionary."""
+    key, value = rng.choice(KEYS), rng.choice(VALUES)
+    argument = rng.choice(("words", "names"))
     name = f"map_{key.name}_to_{value.name}"
     head = f"def {name}({argument}):\n"
-    loop = dice.random() < 0.4
+    loop = rng.random() < 0.4
 
     def code(of_key: str = key.code, of_value: str = value.code) -> str:
         left, right = of_key.replace("{w}", "w"), of_value.replace("{w}", "w")
@@ -120,7 +120,7 @@ def make_mapping_task(dice: random.Random) -> Task:
 
     wrong = [(part.trap, text) for part, text in [*[(value, code(of_value=w)) for w in value.wrong]]]
     wrong += [(key.trap, code(of_key=w)) for w in key.wrong]
-    rows = [dice.sample(QUOTED, dice.randint(1, 2)) for _ in range(12)]
+    rows = [rng.sample(QUOTED, rng.randint(1, 2)) for _ in range(12)]
 
     def entry(word: str) -> str:
         return f"{key.code.replace('{w}', word)}: {value.code.replace('{w}', word)}"
@@ -139,22 +139,22 @@ def make_mapping_task(dice: random.Random) -> Task:
     )
 
 
-def make_failure_task(dice: random.Random) -> Task:
-    """Something that may fail, what to do with it when it does not, and what to return when it does."""
-    family, phrase, tried, error, good, bad = dice.choice((
+def make_failure_task(rng: random.Random) -> Task:
+    """Draw a task on an operation that may fail: what to do with its value, and what to return on failure."""
+    family, phrase, tried, error, good, bad = rng.choice((
         ("parse", "convert `text` to an integer", "int(text)", "ValueError", lambda d: (f"'{d}'", d), lambda d, w: w),
         ("lookup", "look up `key` in the dictionary `data`", "data[key]", "KeyError",
-         lambda d: (f"{{{w0}: {d}}}, {w0}" if (w0 := dice.choice(QUOTED)) else "", d),
+         lambda d: (f"{{{w0}: {d}}}, {w0}" if (w0 := rng.choice(QUOTED)) else "", d),
          lambda d, w: f"{{'cow': {d}}}, {w}"),
         ("item", "take the first of `items`", "items[0]", "IndexError", lambda d: (f"[{d}]", d), lambda d, w: "[]"),
         ("last_item", "take the last of `items`", "items[-1]", "IndexError",
-         lambda d: (f"[{dice.choice(DIGITS)}, {d}]", d), lambda d, w: "[]"),
+         lambda d: (f"[{rng.choice(DIGITS)}, {d}]", d), lambda d, w: "[]"),
     ))  # fmt: skip
     arguments = {"parse": "text", "lookup": "data, key"}.get(family, "items")
-    after = dice.choice(LOOKUPS)
-    constants = draw_constants(dice, 2, 5)
-    fallback = dice.choice(("0", "-1", "None", "1"))
-    plain = family == "lookup" and dice.random() < 0.4
+    after = rng.choice(LOOKUPS)
+    constants = draw_constants(rng, 2, 5)
+    fallback = rng.choice(("0", "-1", "None", "1"))
+    plain = family == "lookup" and rng.random() < 0.4
     suffix = fill(after.name, constants)
     name = f"{family}_{suffix}_or_{fallback.lower().replace('-1', 'minus_1')}"
 
@@ -172,10 +172,10 @@ def make_failure_task(dice: random.Random) -> Task:
     taken_wrong = [code(attempt=swap[tried])] if tried in swap else []
     trap = after.trap or family == "last_item"
     wrong = [*change_wrong, *taken_wrong, *other_wrong] if after.trap else [*taken_wrong, *other_wrong, *change_wrong]
-    fine = [good(digit) for digit in dice.sample(DIGITS, 5)]
+    fine = [good(digit) for digit in rng.sample(DIGITS, 5)]
     asserts = [(call, fill(after.code, constants, x=digit)) for call, digit in fine]
-    asserts += [(bad(dice.choice(DIGITS), word), fallback) for word in dice.sample(QUOTED, 3)]
-    said = f" and {fill(dice.choice(after.phrase), constants)}" if after.name != "same" else ""
+    asserts += [(bad(rng.choice(DIGITS), word), fallback) for word in rng.sample(QUOTED, 3)]
+    said = f" and {fill(rng.choice(after.phrase), constants)}" if after.name != "same" else ""
     return Task(
         key=("failure", family, after.name),
         name=name,
@@ -189,12 +189,12 @@ def make_failure_task(dice: random.Random) -> Task:
     )
 
 
-def make_set_task(dice: random.Random) -> Task:
-    """Two lists in; what they share, differ in, or hold together."""
-    draft = draw_draft(dice, "", dice.choice(SETS), dice.choice(SET_ENDS), dice.choice((("a", "b"), ("left", "right"))))
+def make_set_task(rng: random.Random) -> Task:
+    """Draw a task from two lists to their intersection, difference or union."""
+    draft = draw_draft(rng, "", rng.choice(SETS), rng.choice(SET_ENDS), rng.choice((("a", "b"), ("left", "right"))))
     rows = []
     for _ in range(14):
-        one, two, three, four = dice.sample(DIGITS, 4)
-        rows.append(dice.choice([(f"[{one}, {two}]", f"[{two}, {three}]"), (f"[{one}]", f"[{one}, {two}]"),
+        one, two, three, four = rng.sample(DIGITS, 4)
+        rows.append(rng.choice([(f"[{one}, {two}]", f"[{two}, {three}]"), (f"[{one}]", f"[{one}, {two}]"),
                                  (f"[{one}, {two}]", f"[{three}, {two}, {four}]")]))  # fmt: skip
     return finish(draft, "    return {v}", rows)

@@ -1,4 +1,4 @@
-"""What a task of the world is, and how one is put together, broken, tested and checked by execution."""
+"""Tasks of this world: their data, their wrong versions and tests, and checks by execution."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PLAIN_RATE = 0.15
 
 @dataclass(slots=True)
 class Task:
-    """A task of one key (family and composition) with its constants drawn.
+    """A task of one key (family and composition) with drawn constants.
 
-    `wrong` are behaviour-changing versions of `code`, the most usual first; `asserts` are pairs of (argument literals,
+    `wrong` are behaviour-changing versions of `code`, the most common first; `asserts` are pairs of (argument literals,
     expected expression) of which tests show two; `cases` are further argument literals for hidden tests, whose expected
     values come from running `code`.
     """
@@ -41,12 +41,12 @@ class Task:
 
 
 def is_held_out(key: Sequence[str]) -> bool:
-    """Whether tasks of this composition are kept for evaluation; parts on their own are always learnt."""
+    """Return whether this composition is held out for evaluation; single parts never are."""
     return len(key) > 2 and _percentile(key) < HELD_OUT_PERCENT
 
 
 def is_development(key: Sequence[str]) -> bool:
-    """Whether a held-out composition belongs to the development third, on which settings are chosen."""
+    """Return whether a held-out composition belongs to the development third, on which settings are chosen."""
     return is_held_out(key) and _percentile(["split", *key]) < 33
 
 
@@ -55,30 +55,30 @@ def _percentile(key: Sequence[str]) -> int:
 
 
 def run_code(code: str) -> dict[str, Any]:
-    """Execute code of this world (trusted, loops bounded) and return what it defines."""
+    """Execute code of this world (trusted, with bounded loops) and return its definitions."""
     scope: dict[str, Any] = {}
     exec(compile(code, "<world>", "exec"), scope)
     return scope
 
 
 def evaluate(scope: dict[str, Any], expression: str) -> Any:
-    """The value of an expression, or the exception's type where it raises one."""
+    """Return the value of an expression, or the type of the exception that it raises."""
     try:
         return eval(expression, scope)
-    except Exception as error:  # what a wrong version raises is its behaviour
+    except Exception as error:  # an exception is part of a wrong version's behaviour
         return type(error)
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal in value and type; `==` alone would take True for 1."""
+    """Return whether value and type are equal; `==` alone takes True for 1."""
     return type(left) is type(right) and left == right
 
 
 def passes_hidden(task: Task, code: str) -> bool:
-    """Whether `code` behaves as the reference does on every hidden case (calls of `task.name`)."""
+    """Return whether `code` behaves like the reference on every hidden case (calls of `task.name`)."""
     try:
         tried = run_code(code)
-    except Exception:  # a program that cannot even be loaded is a wrong program
+    except Exception:  # a program that cannot be loaded is wrong
         return False
     reference = run_code(task.code)
     return all(
@@ -88,20 +88,20 @@ def passes_hidden(task: Task, code: str) -> bool:
 
 
 def call_of(task: Task, arguments: str) -> str:
-    """The expression that calls the task's function or class; classes say how in `extra`."""
+    """Write the call of the task's function or class; for a class, `extra` holds its form."""
     return task.extra.get("call", "{name}({arguments})").format(name=task.name, arguments=arguments)
 
 
-def choose_asserts(task: Task, dice: random.Random, tries: int = 6) -> list[str]:
-    """Two asserts with different expected values, chosen among `tries` draws as those that most mistakes fail.
+def choose_asserts(task: Task, rng: random.Random, tries: int = 6) -> list[str]:
+    """Choose two asserts with different expected values among `tries` draws: the pair that most wrong versions fail.
 
-    Raises `AssertionError` when an expectation contradicts the reference: a fault of the world, not of the draw.
+    Raises `AssertionError` if an expectation contradicts the reference, which is a bug of this world.
     """
     reference = run_code(task.code)
     broken = [run_code(code) for code in task.wrong]
     best: tuple[int, list[tuple[str, str]]] = (-1, [])
     for _ in range(tries):
-        pair = dice.sample(task.asserts, 2)
+        pair = rng.sample(task.asserts, 2)
         values = [evaluate({}, expected) for _, expected in pair]
         if same(*values):
             continue
@@ -125,16 +125,16 @@ def choose_asserts(task: Task, dice: random.Random, tries: int = 6) -> list[str]
 
 
 def keep_wrong(task: Task) -> None:
-    """Drop the versions that behave like the reference on the hidden cases, and copies."""
+    """Drop wrong versions that behave like the reference on the hidden cases, and copies."""
     task.wrong = [code for code in dict.fromkeys(task.wrong) if code != task.code and not passes_hidden(task, code)]
 
 
-def draw_solution(task: Task, dice: random.Random) -> tuple[str, bool]:
-    """A solution as the corpus shows it and whether it is right; mistakes follow the rate of the task's parts."""
+def draw_solution(task: Task, rng: random.Random) -> tuple[str, bool]:
+    """Draw a solution for the corpus and whether it is right; the error rate depends on the task's parts."""
     rate = TRAP_RATE if task.trap else PLAIN_RATE
-    if not task.wrong or dice.random() >= rate:
+    if not task.wrong or rng.random() >= rate:
         return task.code, True
-    usual = 0 if dice.random() < 0.9 else dice.randrange(len(task.wrong))
+    usual = 0 if rng.random() < 0.9 else rng.randrange(len(task.wrong))
     return task.wrong[usual], False
 
 

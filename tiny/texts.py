@@ -42,21 +42,21 @@ NAMES = (
 )
 
 
-def make_pattern_task(dice: random.Random) -> Task:
-    """Find or split parts of a text."""
-    pattern = dice.random() < 0.5
-    first = dice.choice(PATTERNS if pattern else CUTS)
-    draft = draw_draft(dice, "find" if pattern else "split", first, dice.choice(ENDS), (dice.choice(("text", "line")),))
+def make_pattern_task(rng: random.Random) -> Task:
+    """Draw a task that finds or splits parts of a text."""
+    pattern = rng.random() < 0.5
+    first = rng.choice(PATTERNS if pattern else CUTS)
+    draft = draw_draft(rng, "find" if pattern else "split", first, rng.choice(ENDS), (rng.choice(("text", "line")),))
     rows = []
     for _ in range(12):
-        words = [word.strip("'") for word in dice.sample(QUOTED, dice.randint(2, 3))]
-        joint = dice.choice(DIGITS) if pattern else {"spaces": " ", "commas": ",", "colons": ":"}[first.name]
-        text = joint.join(words) + (dice.choice(DIGITS) if pattern and dice.random() < 0.5 else "")
+        words = [word.strip("'") for word in rng.sample(QUOTED, rng.randint(2, 3))]
+        joint = rng.choice(DIGITS) if pattern else {"spaces": " ", "commas": ",", "colons": ":"}[first.name]
+        text = joint.join(words) + (rng.choice(DIGITS) if pattern and rng.random() < 0.5 else "")
         rows.append((f"'{text}'",))
     task = finish(draft, "    return {v}", rows)
     if pattern:
         _import_re(task)
-        # A test without the import spells the parts out.
+        # Without the import, a test spells the parts out.
         task.asserts = [(call, _spell(call, first, draft)) for call, _ in task.asserts]
     return task
 
@@ -67,7 +67,7 @@ def _import_re(task: Task) -> None:
 
 
 def _spell(call: str, first: Op, draft: Draft) -> str:
-    """What a pattern finds in a literal, written out as a list of literals, then the second part of the task."""
+    """Write the matches of a pattern in a literal as a list of literals, then apply the task's second part."""
     found: list[str] = []
     run = ""
     for letter in call.strip("'") + " ":
@@ -83,10 +83,10 @@ def _spell(call: str, first: Op, draft: Draft) -> str:
     return fill(draft.second.code, draft.after, x=listed)
 
 
-def make_format_task(dice: random.Random) -> Task:
-    """A name and a number in, a formatted text out."""
-    shown, sign = dice.choice(NAMES), dice.choice(FORMATS)
-    change = dice.choice((op("", "`count`", "{x}"), op("plus_1", "`count` plus 1", "{x} + 1", "{x}"),
+def make_format_task(rng: random.Random) -> Task:
+    """Draw a task from a name and a number to a formatted text."""
+    shown, sign = rng.choice(NAMES), rng.choice(FORMATS)
+    change = rng.choice((op("", "`count`", "{x}"), op("plus_1", "`count` plus 1", "{x} + 1", "{x}"),
                           op("doubled", "twice `count`", "{x} * 2", "{x} + 2", trap=True)))  # fmt: skip
     parts = [part.name for part in (shown, sign, change) if part.name]
     name = "format_" + "_".join(parts)
@@ -98,11 +98,11 @@ def make_format_task(dice: random.Random) -> Task:
     groups = [(shown.trap, [code(of_name=wrong) for wrong in shown.wrong]), (sign.trap, [code(mark=sign.wrong[0])]),
               (change.trap, [code(of_count=wrong) for wrong in change.wrong])]  # fmt: skip
     if not any(trap for trap, _ in groups):
-        dice.shuffle(groups)
+        rng.shuffle(groups)
     groups.sort(key=lambda group: not group[0])
     asserts = []
-    for word in dice.sample(QUOTED, 10):
-        digit = dice.choice(DIGITS)
+    for word in rng.sample(QUOTED, 10):
+        digit = rng.choice(DIGITS)
         asserts.append(
             (
                 f"{word}, {digit}",
@@ -122,18 +122,18 @@ def make_format_task(dice: random.Random) -> Task:
     )
 
 
-def make_class_task(dice: random.Random) -> Task:
-    """A class that holds a number and a method that works on it; learnt, never used for evaluation."""
-    first, method = dice.choice((
+def make_class_task(rng: random.Random) -> Task:
+    """Draw a task on a class with a number and a method; used for training only."""
+    first, method = rng.choice((
         (op("Adder", "adds it to `x`", "x + self.start", "x - self.start"), "add"),
         (op("Scaler", "multiplies `x` by it", "x * self.start", "x + self.start", trap=True), "scale"),
         (op("Taker", "subtracts it from `x`", "x - self.start", "self.start - x", trap=True), "take"),
         (op("Repeater", "returns a list of it `x` times", "[self.start] * x", "[x] * self.start"), "repeat"),
     ))  # fmt: skip
-    after = dice.choice(
+    after = rng.choice(
         (op("", "", "{x}"), *(part for part in AFTER_NUMBER if "{k}" in part.name and method != "repeat"))
     )
-    constants = draw_constants(dice, 2, 5)
+    constants = draw_constants(rng, 2, 5)
     suffix = "".join(part.title() for part in fill(after.name, constants).split("_"))
     name = f"{first.name}{suffix}"
 
@@ -149,7 +149,7 @@ def make_class_task(dice: random.Random) -> Task:
         value = value.replace("[x]", f"[{x}]").replace("* x", f"* {x}").replace("x ", f"{x} ").replace("- x", f"- {x}")
         return fill(after.code, constants, x=value if after.code == "{x}" else f"({value})")
 
-    rows = [(dice.choice(DIGITS), dice.choice(DIGITS[:4])) for _ in range(10)]
+    rows = [(rng.choice(DIGITS), rng.choice(DIGITS[:4])) for _ in range(10)]
     wrong = [code(value=w) for w in first.wrong] + [code(change=w) for w in after.wrong]
     said = f", then to {fill(after.phrase[0], constants)}" if after.name else ""
     return Task(

@@ -1,4 +1,4 @@
-"""The tokenizer: byte-level BPE with single digits, and the prompt layout's tags as tokens of their own."""
+"""The tokenizer: byte-level BPE with single digits, and one token for each tag of the prompt layout."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from tiny.corpus import END, Corpus
 
 VOCABULARY = 1536
-# A prompt ends just behind an opening tag's line, so no token reaches over that place; in chat an answer begins with a
-# fence behind a line end, so no token holds these two.
+# A prompt ends after an opening tag's line, so no token spans that place; in chat a response begins with a fence after
+# a line end, so no token holds both.
 RESPONSE_END = "\n```\n</response>\n<tests>\n"
 FENCE = "```"
 TAGS = (
@@ -56,7 +56,7 @@ def train_tokenizer(documents: int = 12000, seed: int = -1) -> Any:
 
 
 def save_tokenizer(tokenizer: Any, folder: Path, window: int) -> None:
-    """Write tokenizer.json and tokenizer_config.json as transformers reads them."""
+    """Write tokenizer.json and tokenizer_config.json for transformers."""
     from transformers import PreTrainedTokenizerFast
 
     wrapped = PreTrainedTokenizerFast(

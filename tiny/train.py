@@ -1,11 +1,11 @@
-"""Train the embedded base model from nothing, on two CPU cores or one GPU; stops and goes on where it was.
+"""Train the embedded base model from scratch, on two CPU cores or one GPU; a stopped training resumes.
 
     python -m tiny.train --minutes 100                  # about 20 million tokens on two shared cores
-    python -m tiny.train --minutes 10 --device cuda     # a larger batch; the corpus is made beside it
+    python -m tiny.train --minutes 10 --device cuda     # a larger batch; other processes write the corpus
 
-The corpus streams: while one part is learnt, another process writes the next, so no document comes twice. The learning
-rate is held and then falls to zero over the last 30 % of `--minutes` (counted over all starts). An average of the
-weights over the last few hundred steps is kept too, so that a checkpoint taken at any time is usable.
+The corpus streams: another process writes the next part during training, so no document comes twice. The learning rate
+is constant and then falls to zero over the last 30 % of `--minutes` (counted over all starts). An average of the
+weights over the last few hundred steps is kept too, so that every checkpoint is usable.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tiny.muon import Muon
 from tiny.tokens import TAGS, train_tokenizer
 
 PART_TOKENS = 300_000
-SNIPPET_WEIGHT = 0.15  # the text of real functions is there to be read, not to be learnt by heart
-CONCEPT_WEIGHT = 4.0  # a few tokens have to teach what to look for in a hundred
+SNIPPET_WEIGHT = 0.15  # real functions are context, not text to memorize
+CONCEPT_WEIGHT = 4.0  # a few tokens teach what to look for in a hundred
 DECAY = 0.3
 
 
 def make_part(folder: str, number: int, tokens: int) -> Any:
-    """Part `number` of the corpus, as token windows; runs in a process of its own."""
+    """Make part `number` of the corpus as token windows; runs in a separate process."""
     from tokenizers import Tokenizer
 
     os.environ["RAYON_NUM_THREADS"] = "1"
@@ -40,7 +40,7 @@ def make_part(folder: str, number: int, tokens: int) -> Any:
 
 
 def stream_batches(folder: Path, first: int, size: int, tokens: int, makers: int) -> Iterator[tuple[int, Any]]:
-    """Endless batches of windows with the number of the part they come from; parts are made ahead."""
+    """Yield endless batches of windows with the number of their part; parts are made ahead."""
     import numpy
 
     context = multiprocessing.get_context("spawn")
@@ -57,22 +57,22 @@ def stream_batches(folder: Path, first: int, size: int, tokens: int, makers: int
 
 
 def weigh_tokens(batch: Any, tags: tuple[int, int, int]) -> Any:
-    """Weight of each target token: snippets count little, concepts much. `batch` [b, WINDOW + 1] → float [b, WINDOW].
+    """Weigh target tokens: snippets little, concepts much. `batch` [b, WINDOW + 1] → float [b, WINDOW].
 
-    `tags` are the tokens that open a snippet, close it and open its concepts, and close those.
+    `tags` are the tokens that open a snippet, close it, open its concepts, and close them.
     """
     opened, turned, closed = ((batch == tag).cumsum(1)[:, :-1] for tag in tags)
     return 1.0 - (1.0 - SNIPPET_WEIGHT) * (opened > turned).float() + (CONCEPT_WEIGHT - 1.0) * (turned > closed).float()
 
 
 def read_tags(tokenizer: Any) -> tuple[int, int, int]:
-    """The tokens `weigh_tokens` goes by."""
+    """Return the `tags` for `weigh_tokens`."""
     opening, turning, closing = (tokenizer.encode(tag, add_special_tokens=False).ids[0] for tag in TAGS[1:4])
     return opening, turning, closing
 
 
 def loss_of(model: Any, batch: Any, weights: Any, device: str) -> Any:
-    """Mean cross-entropy of the next token, weighted; bf16 inside."""
+    """Return the weighted mean cross-entropy of the next token, computed in bf16."""
     import torch
 
     with torch.autocast(device, dtype=torch.bfloat16):
@@ -83,7 +83,7 @@ def loss_of(model: Any, batch: Any, weights: Any, device: str) -> Any:
 
 
 class Trainer:
-    """Model, optimizers and clock; everything a checkpoint holds."""
+    """Model, optimizers and clock: the state in a checkpoint."""
 
     def __init__(self, folder: Path, minutes: float, device: str, rates: tuple[float, float] = (0.02, 0.004)) -> None:
         import torch
@@ -111,7 +111,7 @@ class Trainer:
         self.step, self.tokens, self.part, self.elapsed = state["progress"]
 
     def save(self) -> None:
-        """Write the whole state and the averaged weights, each renamed into place."""
+        """Write the whole state and the averaged weights, each file atomically."""
         import torch
 
         progress = (self.step, self.tokens, self.part, self.elapsed)
@@ -120,12 +120,12 @@ class Trainer:
         (self.folder / "state.tmp").rename(self.folder / "state.pt")
 
     def scale(self) -> float:
-        """Share of the full learning rate now: warm-up over 60 steps, held, down to zero at the end."""
+        """Return the current share of the learning rate: warm-up over 60 steps, constant, then down to zero."""
         left = 1.0 - self.elapsed / self.seconds
         return min(1.0, (self.step + 1) / 60) * min(1.0, max(left, 0.0) / DECAY)
 
     def update(self, loss_function: Any, batch: Any, weights: Any) -> float:
-        """One step; returns the loss."""
+        """Train one step; return the loss."""
         import torch
 
         loss = loss_function(self.model, batch, weights, self.device)
@@ -139,7 +139,7 @@ class Trainer:
         self.model.zero_grad(set_to_none=True)
         self.step += 1
         self.tokens += batch.shape[0] * WINDOW
-        # The average looks back further as training goes on, at most about 200 steps.
+        # The average covers more steps as training proceeds, at most about 200.
         keep = min(0.995, 1.0 - 4.0 / (self.step + 4))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
@@ -151,7 +151,7 @@ def train(
     folder: Path, minutes: float, device: str = "cpu", batch_size: int = 12, compiled: bool = True, makers: int = 1,
     part_tokens: int = PART_TOKENS, save_every: float = 180.0,
 ) -> list[float]:  # fmt: skip
-    """Train until `minutes` of training time are spent; returns the losses of this start's steps."""
+    """Train until `minutes` of training time are spent; return the losses of this start's steps."""
     import torch
     from tokenizers import Tokenizer
 
@@ -164,7 +164,7 @@ def train(
     trainer = Trainer(folder, minutes, device)
     loss_function = torch.compile(loss_of) if compiled else loss_of
     losses: list[float] = []
-    # A part that was begun is left: its rest is not repeated, its windows are not seen twice.
+    # A part in progress is abandoned, so that no window is seen twice.
     first = trainer.part + 1
     batches = stream_batches(folder, first, batch_size, part_tokens, makers)
     last, saved = time.monotonic(), time.monotonic()
@@ -172,7 +172,7 @@ def train(
         batch = torch.from_numpy(windows.astype("int64")).to(device)
         losses.append(trainer.update(loss_function, batch, weigh_tokens(batch, tags)))
         now = time.monotonic()
-        # Compiling and waiting for the first part count as one short step, or a slow start would eat the schedule.
+        # Compiling and waiting for the first part count as one short step; otherwise they would use up the schedule.
         trainer.elapsed += min(now - last, 20.0)
         trainer.part, last = part, now
         if trainer.step % 50 == 0:

@@ -1,4 +1,4 @@
-"""How a task is asked for."""
+"""Wordings of instructions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLASS = (
 )
 
 
-def write_instruction(task: Task, dice: random.Random) -> str:
-    """The task's instruction in one of its wordings; it names the function, its arguments and every constant."""
+def write_instruction(task: Task, rng: random.Random) -> str:
+    """Write the task's instruction in a random wording, with the function, its arguments and every constant."""
     wordings = _CLASS if task.category == "class" else _FUNCTION
-    return dice.choice(wordings).format(call=f"{task.name}({task.arguments})", what=task.description)
+    return rng.choice(wordings).format(call=f"{task.name}({task.arguments})", what=task.description)

@@ -127,10 +127,10 @@ class Benchmark(ABC, Generic[P]):
         return Prompt(problem.instruction, problem.response_prefix, ("\n```\n",))
 
     def solution(self, problem: P, text: str) -> str:
-        """Return the whole solution from a model's raw answer (which starts with the prompt's response prefix)."""
-        from selfcodealign.benchmarks.answers import extract_code
+        """Return the whole solution from a model's raw answer (with the prompt's response prefix in front of it)."""
+        from selfcodealign.benchmarks.answers import find_solution
 
-        return self.join(problem, extract_code(text, problem.entry_point, self.pick))
+        return self.join(problem, find_solution(text, problem.entry_point, self.pick))
 
     def join(self, problem: P, code: str) -> str:
         """Return the whole solution from the code of an answer, which may lack the prompt's imports and helpers."""

@@ -25,7 +25,7 @@ def strip_thinking(text: str) -> str:
     return _THINKING_START.sub("", text)
 
 
-def extract_code(text: str, entry_point: str = "", pick: Literal["first", "last"] = "first") -> str:
+def find_solution(text: str, entry_point: str = "", pick: Literal["first", "last"] = "first") -> str:
     """Return the code of a model's answer.
 
     Of several Python blocks the last one that defines `entry_point` counts (a corrected version comes later), else

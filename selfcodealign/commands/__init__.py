@@ -1,1 +1,1 @@
-"""The commands of the `selfcodealign` command line, one file each; `selfcodealign.cli` puts them together."""
+"""The commands of the `selfcodealign` command line, one module each; `selfcodealign.cli` collects them."""

@@ -32,11 +32,11 @@ class Fact:
 
 
 def doctor(
-    folder: Annotated[Path, typer.Option("--at", help="Where runs would be written.")] = Path(),
+    folder: Annotated[Path, typer.Option("--at", help="Check the disk that holds this folder.")] = Path(),
 ) -> None:
-    """Tell what this machine offers: the walls of the sandbox, each proven by a probe; devices, versions, free disk.
+    """Show what this machine offers: the sandbox's walls, each proven by a probe; devices, versions, free disk.
 
-    Exit code 1 when programs cannot be run safely here.
+    Exit with code 1 if programs cannot run safely here.
     """
     from rich.console import Console
     from rich.table import Table

@@ -1,99 +1,109 @@
-"""`selfcodealign evaluate`: models meet benchmarks."""
+"""`selfcodealign evaluate`: score models on benchmarks."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from selfcodealign.evaluation.run import Candidate, Evaluation
+    from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 
 NO_ARGS_IS_HELP = True
 
 
 def evaluate(
     benchmark: Annotated[list[str], typer.Option("--benchmark", "-b", help="Name of a benchmark; may be repeated.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for answers, verdicts and scores.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Write answers, verdicts and scores to this folder.")],
     model: Annotated[
         list[str] | None,
         typer.Option(help='[NAME=]MODEL: "embedded", a folder, a hub name or a server\'s model; may be repeated.'),
     ] = None,
     url: Annotated[
-        list[str] | None, typer.Option(help="OpenAI-compatible server that holds the model; may be repeated.")
+        list[str] | None, typer.Option(help="An OpenAI-compatible server that holds the model; may be repeated.")
     ] = None,
     samples: Annotated[
         list[str] | None,
-        typer.Option(help="[BENCHMARK=]FILE with answers to judge, instead of asking a model; may be repeated."),
+        typer.Option(
+            help="[BENCHMARK=]FILE: judge the answers in this file instead of asking a model; may be repeated."
+        ),
     ] = None,
     problems: Annotated[
-        list[str] | None, typer.Option(help="[BENCHMARK=]FILE with the problems, instead of fetching them.")
+        list[str] | None,
+        typer.Option(help="[BENCHMARK=]FILE: read the problems from this file instead of fetching them."),
     ] = None,
     mode: Annotated[
         list[str] | None,
-        typer.Option(help="completion or few-shot (base models), chat (tuned ones); repeated: one row each."),
+        typer.Option(
+            help="completion or few-shot (base models), chat (tuned models); may be repeated for one row each."
+        ),
     ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="Answers per task.", min=1)] = 1,
-    k: Annotated[list[int] | None, typer.Option("--k", "-k", help="Which pass@k; may be repeated.")] = None,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0.0)] = 0.0,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 1024,
+    n: Annotated[int, typer.Option("--n", "-n", help="Answers per problem.", min=1)] = 1,
+    k: Annotated[list[int] | None, typer.Option("--k", "-k", help="Report pass@k for this k; may be repeated.")] = None,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 is greedy.", min=0.0)] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Nucleus sampling; 1 keeps all tokens.", min=0.0, max=1.0)] = 1.0,
+    max_tokens: Annotated[int, typer.Option(help="Cut answers after this many tokens.", min=1)] = 1024,
     few_shot: Annotated[str, typer.Option(help="Few-shot file whose worked example --mode few-shot shows.")] = "python",
-    limit: Annotated[int | None, typer.Option(help="Evaluate only this many tasks of each benchmark.", min=1)] = None,
-    sandbox: Annotated[str, typer.Option(help="auto, namespaces, landlock or unsafe.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Programs run at once; default: one per core.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only the first problems, at most this many.", min=1)] = None,
+    sandbox: Annotated[str, typer.Option(help="Isolation mode: auto, namespaces, landlock or unsafe.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Programs run in parallel; default: one per core.", min=1)] = None,
 ) -> None:
-    """Sample answers to benchmarks, judge every answer in the sandbox, and compare models.
+    """Ask models the problems of benchmarks, judge every answer in the sandbox, and compare the models.
 
-    Prints one table for all models and benchmarks, with 95 % intervals, and states where a difference is inside the
-    noise. A second call with the same --out resumes the evaluation.
+    Print one table for all models and benchmarks, with 95 % intervals, and state which differences are within the
+    noise. The same command with the same --out resumes.
 
-    [bold]A tuned model and its base on our own small benchmark:[/]
-
-      selfcodealign evaluate -b tiny-eval --model base=embedded --model tuned=runs/tuned -o scores
-
-    [bold]A base model behind a server, asked by completion:[/]
-
-      selfcodealign evaluate -b humaneval+ -b mbpp+ --model Qwen/Qwen2.5-Coder-7B --url http://localhost:8000
-      --mode completion -o scores
-
-    [bold]Existing answers:[/]
-
-      selfcodealign evaluate -b humaneval+ --samples answers.jsonl --problems HumanEvalPlus.jsonl.gz -o scores
+        # a tuned model and its base, on the small benchmark in this package
+        selfcodealign evaluate -b tiny-eval --model base=embedded --model tuned=runs/tuned -o scores
+        # a base model behind a server
+        selfcodealign evaluate -b mbpp+ --model org/base-7b --url http://localhost:8000 --mode completion -o scores
+        # existing answers
+        selfcodealign evaluate -b humaneval+ --samples answers.jsonl --problems HumanEvalPlus.jsonl.gz -o scores
 
     OUT/MODEL/BENCHMARK holds samples.jsonl, results.jsonl, results.parquet and eval_results.json (EvalPlus's format);
     OUT holds scores.json, scores.md and scores.html.
     """
-    import asyncio
-
-    from pydantic import ValidationError
-
-    from selfcodealign.errors import RecipeError
-    from selfcodealign.evaluation import evaluate as evaluate_all
-    from selfcodealign.progress.terminal import open_progress
-    from selfcodealign.settings import EvaluateSettings, ExecutionSettings
-
-    try:
-        settings = EvaluateSettings(
-            samples=n,
-            k=k or [1],
-            temperature=temperature,
-            top_p=top_p,
-            max_tokens=max_tokens,
-            few_shot=few_shot,
-            limit=limit,
-        )
-        execution = ExecutionSettings.model_validate({"sandbox": sandbox, "workers": workers})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise RecipeError(f"--{problem['loc'][0]} {problem['input']}: {problem['msg'].lower()}") from None
+    sampling = {"samples": n, "k": k or [1], "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+    settings, execution = _read_settings(
+        {**sampling, "few_shot": few_shot, "limit": limit}, {"sandbox": sandbox, "workers": workers}
+    )
     candidates = read_candidates(model or [], url or [], samples or [], mode or [], benchmark)
     files = {name: Path(path) for name, path in map(_split_name, problems or [])}
     _check_names(files, benchmark)
+    _print(_evaluate(candidates, benchmark, out, settings, execution, files), out)
+
+
+def _read_settings(asking: dict[str, Any], execution: dict[str, Any]) -> tuple[EvaluateSettings, ExecutionSettings]:
+    """Validate the options. Raises `RecipeError` that names the wrong one."""
+    from pydantic import ValidationError
+
+    from selfcodealign.errors import RecipeError
+    from selfcodealign.settings import EvaluateSettings, ExecutionSettings
+
+    try:
+        return EvaluateSettings.model_validate(asking), ExecutionSettings.model_validate(execution)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise RecipeError(f"--{problem['loc'][0]} {problem['input']}: {problem['msg'].lower()}") from None
+
+
+def _evaluate(
+    candidates: list[Candidate],
+    benchmarks: list[str],
+    out: Path,
+    settings: EvaluateSettings,
+    execution: ExecutionSettings,
+    problems: dict[str, Path],
+) -> Evaluation:
+    import asyncio
+
+    from selfcodealign.evaluation import evaluate as evaluate_all
+    from selfcodealign.progress.terminal import open_progress
+
     with open_progress() as progress:
-        evaluation = asyncio.run(evaluate_all(candidates, benchmark, out, settings, execution, files, progress))
-    _print(evaluation, out)
+        return asyncio.run(evaluate_all(candidates, benchmarks, out, settings, execution, problems, progress))
 
 
 def _print(evaluation: Evaluation, out: Path) -> None:
@@ -111,7 +121,7 @@ def _print(evaluation: Evaluation, out: Path) -> None:
 def read_candidates(
     models: list[str], urls: list[str], samples: list[str], modes: list[str], benchmarks: list[str]
 ) -> list[Candidate]:
-    """The table's rows from the command line. Raises `BenchmarkError` for what does not fit together."""
+    """Make the table's rows from the command line. Raises `BenchmarkError` for options that contradict each other."""
     from selfcodealign.benchmarks import MODES
     from selfcodealign.errors import BenchmarkError, did_you_mean
     from selfcodealign.evaluation import Candidate
@@ -139,7 +149,7 @@ def read_candidates(
 
 
 def _split_name(text: str) -> tuple[str, str]:
-    """NAME=VALUE, or ("", VALUE)."""
+    """Split NAME=VALUE; the name is "" where there is none."""
     name, equals, value = text.partition("=")
     return (name, value) if equals and "/" not in name else ("", text)
 

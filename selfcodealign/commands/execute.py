@@ -19,21 +19,31 @@ class SandboxMode(enum.StrEnum):
 
 
 def execute(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Rows: .jsonl or .jsonl.gz.", show_default=False)],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The same rows with verdicts.", show_default=False)],
-    workers: Annotated[int | None, typer.Option(min=1, help="Programs at once. \\[default: one per core]")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds of wall time for one program.")] = 10.0,
-    memory: Annotated[int, typer.Option(min=16, help="MiB of memory for one program.")] = 4096,
-    warm: Annotated[str, typer.Option(help="Libraries loaded once and shared, separated by commas.")] = "numpy,pandas",
-    sandbox: Annotated[SandboxMode, typer.Option(help="Walls; unsafe has none.")] = SandboxMode.AUTO,
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Rows to judge: .jsonl or .jsonl.gz.", show_default=False)
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Write the rows with verdicts here.", show_default=False)
+    ],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Programs run in parallel. \\[default: one per core]")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Wall-clock limit of a program, in seconds.")] = 10.0,
+    memory: Annotated[int, typer.Option(min=16, help="Memory limit of a program, in MiB.")] = 4096,
+    warm: Annotated[
+        str, typer.Option(help="Libraries to import once and share, separated by commas.")
+    ] = "numpy,pandas",
+    sandbox: Annotated[SandboxMode, typer.Option(help="Isolation mode; unsafe has none.")] = SandboxMode.AUTO,
     mutation_testing: Annotated[bool, typer.Option(help="Run the tests against mutants of each response.")] = True,
-    flake_reruns: Annotated[int, typer.Option(min=0, help="Repeat passing programs under other hash seeds.")] = 0,
+    flake_reruns: Annotated[
+        int, typer.Option(min=0, help="Rerun passing programs this often under other hash seeds.")
+    ] = 0,
     strength: Annotated[bool | None, typer.Option(hidden=True, help="Earlier name of --mutation-testing.")] = None,
 ) -> None:
     """Run responses against their tests and write a verdict for each.
 
     A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
-    holds both sections. Every row is written, in order, with `status` (passed, failed, error, timeout, memory, crashed,
+    holds both sections. Every row is written in order with `status` (passed, failed, error, timeout, memory, crashed,
     blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
     seconds, peak_memory_mib) and `mutation_score`, the share of mutants of the response that its tests killed.
 

@@ -1,4 +1,4 @@
-"""`selfcodealign export`: the data of a run for other trainers."""
+"""`selfcodealign export`: write the data of a run for other trainers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ NO_ARGS_IS_HELP = True
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder; for all but dpo also a data-set folder.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or (except for dpo) a data-set folder.", metavar="RUN")],
     to: Annotated[
         str,
         typer.Option(
-            help="trl, axolotl, llama-factory, openai: examples to imitate. dpo: pairs of a passing and a failing "
-            "answer. rl: tasks with tests and the measured pass rate.",
+            help="trl, axolotl, llama-factory, openai: supervised examples. dpo: pairs of a passing and a failing "
+            "response. rl: instructions with tests and the measured pass rate.",
             metavar="FORMAT",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="A .jsonl file (.parquet for trl, dpo and rl), or a folder to make.")],
+    out: Annotated[Path, typer.Option(help="Write a .jsonl file (.parquet for trl, dpo and rl), or this folder.")],
 ) -> None:
-    """Write the data of a run in a format that others read.
+    """Write the data of a run in the format of another trainer.
 
-    A folder also gets the configuration its reader needs: axolotl.yaml, or LLaMA-Factory's dataset_info.json.
+    A folder also gets the configuration that the trainer needs: axolotl.yaml, or LLaMA-Factory's dataset_info.json.
 
         selfcodealign export runs/mine --to trl --out data/sft.jsonl
         selfcodealign export runs/mine --to dpo --out data/pairs.parquet

@@ -1,4 +1,4 @@
-"""`selfcodealign run`: a recipe, from source code to a data set, a tuned model and its scores."""
+"""`selfcodealign run`: run a recipe, from source code to a data set, a tuned model and its scores."""
 
 from __future__ import annotations
 
@@ -10,89 +10,68 @@ import typer
 from selfcodealign.errors import RecipeError, RunFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from selfcodealign.settings import Recipe
-    from selfcodealign.stages.plan import Decision
 
 
 def run(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A recipe that comes with the package (quickstart, paper) or a .toml file of your own."),
+        typer.Argument(help="A recipe in the package (quickstart, paper), or your own .toml file."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder; an existing run is resumed. Default: runs/RECIPE.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="One setting, as section.key=value; may be given many times.", metavar="KEY=VALUE"),
+        typer.Option("--set", help="Set a setting: section.key=value; may be repeated.", metavar="KEY=VALUE"),
     ] = None,
     added: Annotated[
         list[str] | None,
-        typer.Option("--with", help="Add a stage to the journey, at its place; may be repeated.", metavar="STAGE"),
+        typer.Option("--with", help="Add a stage to the journey; may be repeated.", metavar="STAGE"),
     ] = None,
     removed: Annotated[
         list[str] | None,
-        typer.Option("--without", help="Leave a stage out of the journey; may be repeated.", metavar="STAGE"),
+        typer.Option("--without", help="Remove a stage from the journey; may be repeated.", metavar="STAGE"),
     ] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.", metavar="STAGE")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many seeds; the same as seeds.limit.", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use at most this many seeds; short for seeds.limit.", min=1)
+    ] = None,
     sandbox: Annotated[
-        str | None, typer.Option(help="auto, namespaces, landlock or unsafe; the same as execution.sandbox.")
+        str | None, typer.Option(help="auto, namespaces, landlock or unsafe; short for execution.sandbox.")
     ] = None,
     serve: Annotated[
-        str | None, typer.Option(help="Start a server for the model and stop it afterwards: vllm.", metavar="ENGINE")
+        str | None,
+        typer.Option(help="Start a server (vllm) for the model and stop it after the run.", metavar="ENGINE"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Check everything and show what a run would do; run nothing.")
     ] = False,
 ) -> None:
     """Run a recipe: take rows through the stages of its journey.
 
-    The stages: seeds, near_dedup, judge, concepts, instructions, distinct, responses, selection, dataset, train,
+    Stages: seeds, near_dedup, judge, concepts, instructions, distinct, responses, selection, dataset, train,
     evaluate. The recipe, the model, the sandbox, extras and benchmarks are checked before any work.
 
-    Stopping a run (Ctrl-C, kill, power) loses no more than the rows under way: the same command resumes. A setting
-    that changes the rows of a stage starts that stage again, and its earlier rows move to superseded/.
+    A stopped run (Ctrl-C, kill, power) loses only the rows in progress: the same command resumes it. A changed
+    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/.
 
         selfcodealign run quickstart
         selfcodealign run paper --out runs/mine --set model.name=bigcode/starcoder2-3b --with train --with evaluate
         selfcodealign run --out runs/mine            # resume it, by its own recipe.toml
     """
-    import asyncio
-
-    from rich.console import Console
-
-    from selfcodealign.pipeline import plan_recipe, run_recipe
-    from selfcodealign.progress.terminal import open_progress
-    from selfcodealign.report.funnel import print_funnel
-
-    chosen = [*(settings or [])]
-    if limit is not None:
-        chosen.append(f"seeds.limit={limit}")
-    if sandbox is not None:
-        chosen.append(f'execution.sandbox="{sandbox}"')
-    if serve is not None:
-        chosen.append(f'model.serve="{serve}"')
+    shorthands = {"seeds.limit": limit, "execution.sandbox": sandbox, "model.serve": serve}
+    chosen = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
     name, folder = _find(recipe, out)
-    loaded = _load(name, chosen, added or [], removed or [])
-    console = Console()
+    loaded = _load(name, [*(settings or []), *chosen], added or [], removed or [])
     if dry_run:
-        _print_plan(loaded, folder, asyncio.run(plan_recipe(loaded, folder, until=until)), console)
-        return
-    with open_progress() as progress:
-        progress.say(f"run folder: {folder}")
-        try:
-            asyncio.run(run_recipe(loaded, folder, until=until, progress=progress))
-        except KeyboardInterrupt:
-            progress.say("stopped; everything finished is on disk, and the same command resumes")
-            raise
-    print_funnel(folder, console)
+        _show_plan(loaded, folder, until)
+    else:
+        _run(loaded, folder, until)
 
 
 def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:
-    """The recipe and the run folder: either of them may be left out where the other tells it."""
+    """Return the recipe and the run folder; either may be omitted if the other implies it."""
     if recipe is None:
         if out is None:
             raise RecipeError("which recipe? Try: selfcodealign run quickstart")
@@ -113,14 +92,37 @@ def _load(name: str, settings: list[str], added: list[str], removed: list[str]) 
     return loaded
 
 
-def _print_plan(recipe: Recipe, folder: Path, decisions: Sequence[Decision], console: object) -> None:
-    """The settings in force, and what a run would do in each stage."""
+def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
+    import asyncio
+
+    from rich.console import Console
+
+    from selfcodealign.pipeline import run_recipe
+    from selfcodealign.progress.terminal import open_progress
+    from selfcodealign.report.funnel import print_funnel
+
+    with open_progress() as progress:
+        progress.say(f"run folder: {folder}")
+        try:
+            asyncio.run(run_recipe(recipe, folder, until=until, progress=progress))
+        except KeyboardInterrupt:
+            progress.say("stopped; all finished rows are on disk, and the same command resumes")
+            raise
+    print_funnel(folder, Console())
+
+
+def _show_plan(recipe: Recipe, folder: Path, until: str | None) -> None:
+    """Print the settings in force, and what a run would do in each stage."""
+    import asyncio
+
     from rich.console import Console
     from rich.text import Text
 
+    from selfcodealign.pipeline import plan_recipe
     from selfcodealign.recipe import recipe_toml
 
-    assert isinstance(console, Console)
+    decisions = asyncio.run(plan_recipe(recipe, folder, until=until))
+    console = Console()
     console.print(Text(recipe_toml(recipe).strip()))
     console.print(Text(f"\nWhat a run would do in {folder}", style="bold"))
     for decision in decisions:

@@ -1,4 +1,4 @@
-"""`selfcodealign show`: the funnel of a run, or one row's whole story."""
+"""`selfcodealign show`: show the funnel of a run, or everything about one row."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ NO_ARGS_IS_HELP = True
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="A run folder; it may be at work.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="A run folder; the run may be in progress.", metavar="RUN")],
     row: Annotated[
-        str | None, typer.Argument(help="A row's id (seed, concepts, instruction, response), or its first digits.")
+        str | None, typer.Argument(help="Id of a row (seed, concepts, instruction, response), or its first digits.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The funnel as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the funnel as JSON.")] = False,
 ) -> None:
-    """Show where the rows of a run went and why, or all that is known of one row.
+    """Show how many rows each stage kept and dropped and why, or everything about one row.
 
     selfcodealign show runs/quickstart
     selfcodealign show runs/quickstart 3f9a

@@ -1,4 +1,4 @@
-"""`selfcodealign train`: a base model and a data set become a tuned model."""
+"""`selfcodealign train`: fine-tune a base model on a data set."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ def train(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="What to train on: a run folder, a data-set folder, a .parquet or .jsonl file with the column "
+            help="Training data: a run folder, a data-set folder, a .parquet or .jsonl file with the column "
             "messages or the columns instruction and response, or a hub data set."
         ),
     ],
     model: Annotated[
         str, typer.Option(help="The base model: a folder, a hub name, or embedded (the small one in the package).")
     ] = "embedded",
-    out: Annotated[Path | None, typer.Option(help="The model folder to make. Default: models/DATASET.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the model folder here. Default: models/DATASET.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Take the settings of this recipe's [train] section; --set goes above it.")
+        str | None, typer.Option(help="Use the [train] section of this recipe; --set overrides it.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="One setting, as key=value or train.key=value; many times.", metavar="KEY=VALUE"),
+        typer.Option(
+            "--set", help="Set a setting: key=value or train.key=value; may be repeated.", metavar="KEY=VALUE"
+        ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew what OUT holds of an earlier training.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard an earlier training in OUT and start over.")] = False,
     list_settings: Annotated[
-        bool, typer.Option("--list-settings", help="Show every setting with its value, and train nothing.")
+        bool, typer.Option("--list-settings", help="List every setting with its value; train nothing.")
     ] = False,
 ) -> None:
     """Fine-tune a base model on verified examples, with loss on the answers only.
 
-    Before the first step it shows for a few rows which tokens carry loss, and refuses data for which that would be
-    wrong. Ctrl-C leaves a checkpoint; the same command goes on. The model folder holds the weights, the tokenizer
-    with its chat template, and train_report.html with the loss curve. The defaults are the published settings.
+    Before the first step, the loss mask of a few rows is shown, and data whose mask would be wrong is refused. Ctrl-C
+    writes a checkpoint; the same command resumes. The model folder holds the weights, the tokenizer with its chat
+    template, and train_report.html with the loss curve. The defaults are the published settings.
 
         selfcodealign train runs/quickstart --model embedded --out models/tuned --set learning_rate=4e-4 --set epochs=3
         selfcodealign train runs/mine --model bigcode/starcoder2-3b --set method=lora

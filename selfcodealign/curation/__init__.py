@@ -1,1 +1,1 @@
-"""What code must be to serve: the names it uses, the imports it needs, no near-duplicate, no benchmark text."""
+"""Filters on code: the names it uses, the imports it needs, near-duplicates, contamination."""

@@ -1,7 +1,7 @@
-"""Rows that hold the text of a benchmark task: found word for word, white space and case aside.
+"""Decontamination: find rows that contain the text of a benchmark problem, white space and case aside.
 
-The rule is the paper's substring match. It finds copies, not rewordings, and nothing of a benchmark that was not
-named; the data-set card says so.
+The rule is the paper's substring match. It finds copies, not rewordings, and only of the named benchmarks; the data-set
+card says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class _Needle:
-    """A text to look for, without white space and in lower case, and the task it belongs to."""
+    """A text to search for, without white space and in lower case, and its problem."""
 
     squeezed: str
     benchmark: str
@@ -26,10 +26,10 @@ class _Needle:
 
 
 class Decontaminator:
-    """Knows the texts of benchmarks and finds them in rows.
+    """Finds the texts of benchmarks in rows.
 
-    A text occurs in a row when its characters other than white space do, in any case, beginning at a word. Texts are
-    indexed by their first `MIN_WORDS` words, so a row is read once, however many benchmarks there are.
+    A text matches if its characters, without white space and in any case, occur in the row from the start of a word.
+    Texts are indexed by their first `MIN_WORDS` words, so that a row is read once for all benchmarks.
     """
 
     def __init__(self, benchmarks: Sequence[BenchmarkTexts]) -> None:
@@ -45,11 +45,11 @@ class Decontaminator:
 
     @classmethod
     def load(cls, sources: Iterable[str]) -> Decontaminator:
-        """Read benchmarks from files and `hub:NAME`s, see `load_benchmark_texts`."""
+        """Load benchmarks from files and `hub:NAME`s; see `load_benchmark_texts`."""
         return cls([load_benchmark_texts(source) for source in dict.fromkeys(sources)])
 
     def find(self, text: str) -> tuple[str, str] | None:
-        """(benchmark, task) of the first benchmark text in `text`, or None."""
+        """Return (benchmark, problem) of the first benchmark text in `text`, or None."""
         words = _WORD.findall(text.lower())
         squeezed = ""
         for start in range(len(words) - MIN_WORDS + 1):
@@ -64,7 +64,7 @@ class Decontaminator:
         return None
 
     def describe(self) -> list[dict[str, str | int]]:
-        """What rows are compared with: name, version (SHA-256 of the file, or hub revision), tasks and their texts."""
+        """Describe the benchmarks: name, version (SHA-256 of the file, or hub revision), problems, texts."""
         return [
             {
                 "name": benchmark.name,

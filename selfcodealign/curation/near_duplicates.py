@@ -1,4 +1,4 @@
-"""Near-duplicates by MinHash: texts that share most of their runs of words.
+"""Near-deduplication by MinHash.
 
 A text is the set of its word n-grams (words are `\\w+`, so identifiers stay whole); two texts are near-duplicates when
 the Jaccard similarity of these sets, estimated from MinHash signatures (Broder 1997), reaches a threshold. Signatures
@@ -13,20 +13,20 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 _WORD = re.compile(r"\w+")
-_SEED = 20241031  # of the hash functions: the same texts have the same signatures in every run
-_BATCH = 512  # texts whose n-grams are held in memory together
-_RECALL = 0.95  # of pairs that are exactly at the threshold; more similar ones are found more surely
+_SEED = 20241031  # of the hash functions, so that signatures are the same in every run
+_BATCH = 512  # texts whose n-grams are in memory at once
+_RECALL = 0.95  # of pairs exactly at the threshold; recall rises with similarity
 
 
 def near_duplicates(
     texts: Iterable[tuple[str, str]], *, jaccard: float, permutations: int, ngram: int
 ) -> dict[str, tuple[str, float]]:
-    """Of (id, text) pairs, those to drop: id → (id of the kept text it resembles most, estimated Jaccard).
+    """Return the texts to drop from (id, text) pairs: id → (id of the most similar kept text, estimated Jaccard).
 
-    The first of similar texts is kept: every text is compared with the kept ones before it, and dropped where the
-    estimate is at least `jaccard` (0 to 1). So each dropped text has a kept one that is that similar, and the result
-    depends on the texts and their order alone. A text shorter than `ngram` words counts as one n-gram; a text without
-    a word is never dropped. Memory: about 4 bytes per permutation and kept text, twice.
+    The first of similar texts is kept: each text is compared with the kept texts before it and dropped if the estimate
+    is at least `jaccard` (0 to 1). So every dropped text has a kept text that is at least so similar, and the result
+    depends only on the texts and their order. A text shorter than `ngram` words counts as one n-gram; a text without
+    words is never dropped. Memory: about 4 bytes per permutation and kept text, twice.
     """
     from rensa import RMinHash, RMinHashLSH  # type: ignore[missing-module-attribute]  # it ships no types
 
@@ -51,7 +51,7 @@ def near_duplicates(
 
 
 def iterate_ngrams(text: str, ngram: int) -> Iterator[str]:
-    """The runs of `ngram` words of a text, repeated ones included; all its words as one run when there are fewer."""
+    """Yield the word n-grams of a text, with repetitions; all words as one n-gram if there are fewer than `ngram`."""
     words = _WORD.findall(text)
     if len(words) <= ngram:
         return iter([" ".join(words)] if words else [])
@@ -59,10 +59,10 @@ def iterate_ngrams(text: str, ngram: int) -> Iterator[str]:
 
 
 def choose_bands(jaccard: float, permutations: int) -> tuple[int, int]:
-    """(bands, rows per band) of the index: the longest bands that still find 95 % of pairs at the threshold.
+    """Return (bands, rows per band) of the index: the longest bands with 95 % recall at the threshold.
 
-    A pair of similarity J meets in some band with probability 1 - (1 - J^rows)^bands. Bands times rows is
-    `permutations` or the next number that can be divided so.
+    A pair of similarity J collides in some band with probability 1 - (1 - J^rows)^bands. Bands times rows is
+    `permutations` or the next multiple of rows.
     """
     for rows in range(permutations, 1, -1):
         bands = -(-permutations // rows)

@@ -1,9 +1,8 @@
-"""Which import lines of a module a function of it needs to stand alone.
+"""Find the import lines of a module that a function needs to stand alone.
 
-A function stands alone when every global name it uses is a builtin or comes from an import line of its own file.
-Imports count at the top level and below `if`, `try` and `with` there. They are carried as exactly as they can be:
-only the names used; under the `if` they stand below (`TYPE_CHECKING`, platforms); with the whole try/except where
-each branch binds the same name, and the import alone where the other branch does something else.
+A function stands alone if every global name it uses is a builtin or is imported in its file. Imports count at the top
+level and below `if`, `try` and `with` there. They are copied as exactly as possible: only the used names; below their
+`if` (`TYPE_CHECKING`, platforms); with the whole try/except if each branch binds the same name, else the import alone.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from dataclasses import dataclass
 
 from selfcodealign.curation.python_names import Function, bind_names, find_global_names, iterate_annotations, load_names
 
-# `__file__`, `__path__` and `__spec__` are left out on purpose: they tie a function to the file it stands in.
+# `__file__`, `__path__` and `__spec__` are excluded on purpose: they tie a function to its file.
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__debug__"}
 _IMPORT_FAILURES = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The import lines a function needs, or why it cannot stand alone (`reason` empty when it can)."""
+    """The import lines that a function needs, or the `reason` why it cannot stand alone ("" if it can)."""
 
     imports: list[str]
     reason: str = ""
@@ -31,7 +30,7 @@ class Needs:
 
 
 class ModuleNames:
-    """The names that a module's top-level statements bind, and the import lines among them."""
+    """The names that a module's top-level statements bind, and its import lines."""
 
     def __init__(self, tree: ast.Module) -> None:
         self._body = tree.body
@@ -49,7 +48,7 @@ class ModuleNames:
                     self._binders[name].append(index)
 
     def find_needs(self, function: Function, code: str) -> Needs:
-        """What `function`, whose source text is `code`, takes from this module.
+        """Find what `function`, with source text `code`, needs from this module.
 
         Raises `SyntaxError` for code that parses but does not compile.
         """
@@ -83,7 +82,7 @@ class ModuleNames:
         return Needs(lines)
 
     def _choose(self, name: str, chains: set[tuple[str, ...]]) -> tuple[list[_Alias], set[str]]:
-        """The import aliases that give `name` its last meaning, and the names their conditions are made of."""
+        """Return the import aliases that bind `name` last, and the names in their conditions."""
         binders = self._binders[name]
         last = self._body[binders[-1]]
         aliases = [alias for alias in _aliases(last) if alias.bound == name]
@@ -100,7 +99,7 @@ class ModuleNames:
 
 @dataclass(frozen=True, slots=True)
 class _Alias:
-    """One imported name: what it binds, its dotted module for a plain `import a.b`, the `if` tests around it."""
+    """One imported name: its binding, its dotted module for a plain `import a.b`, the `if` tests around it."""
 
     node: ast.alias
     bound: str
@@ -110,7 +109,7 @@ class _Alias:
 
 
 def _aliases(statement: ast.stmt, tests: tuple[ast.expr, ...] = ()) -> Iterator[_Alias]:
-    """All imported names below a top-level statement that are bound in the module."""
+    """Yield the names that imports below a top-level statement bind in the module."""
     match statement:
         case ast.Import():
             for alias in statement.names:
@@ -132,19 +131,19 @@ def _aliases(statement: ast.stmt, tests: tuple[ast.expr, ...] = ()) -> Iterator[
 
 
 def _choose_dotted(aliases: list[_Alias], chains: set[tuple[str, ...]]) -> list[_Alias]:
-    """Of several `import a`, `import a.b`, those that the attribute chains used need: the longest match of each."""
+    """Choose among `import a`, `import a.b`, ... the longest match of each attribute chain in use."""
     chosen: dict[tuple[str, ...], _Alias] = {}
     by_length = sorted(aliases, key=lambda alias: len(alias.dotted))
     for chain in chains:
         fitting = [alias for alias in by_length if chain[: len(alias.dotted)] == alias.dotted]
         best = fitting[-1] if fitting else by_length[0]
         chosen[best.dotted] = best
-    # the same line may stand in both branches of an `if`: all of those are carried, but repeated plain lines are not
+    # the same line in both branches of an `if` is copied twice; repeated plain lines are copied once
     return [a for a in aliases if a is chosen.get(a.dotted) or (a.tests and a.dotted in chosen)]
 
 
 def _trim(statement: ast.stmt, chosen: set[ast.alias], names: set[str]) -> list[ast.stmt]:
-    """What remains of a top-level statement when only the chosen imports are kept."""
+    """Reduce a top-level statement to the chosen imports."""
     match statement:
         case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
             kept = [alias for alias in aliases if alias in chosen]
@@ -166,7 +165,7 @@ def _trim(statement: ast.stmt, chosen: set[ast.alias], names: set[str]) -> list[
 
 
 def _trim_all(body: list[ast.stmt], chosen: set[ast.alias], names: set[str]) -> list[ast.stmt]:
-    """The chosen imports of a branch, and the stand-ins (`name = None`) that a branch gives instead of an import."""
+    """Return the chosen imports of a branch, and its stand-ins (`name = None`) for imports."""
     kept: list[ast.stmt] = []
     for statement in body:
         match statement:
@@ -178,7 +177,7 @@ def _trim_all(body: list[ast.stmt], chosen: set[ast.alias], names: set[str]) -> 
 
 
 def _trim_try(statement: ast.Try, chosen: set[ast.alias], names: set[str]) -> list[ast.stmt]:
-    """try/except ImportError as it stands where every branch binds the same names; else its imports alone."""
+    """Keep try/except ImportError unchanged if every branch binds the same names; else only its imports."""
     body = _trim_all(statement.body, chosen, names)
     body_imports = [line for line in body if not isinstance(line, ast.Assign)]
     rest = _trim_all([*statement.orelse, *statement.finalbody], chosen, names)

@@ -1,7 +1,7 @@
-"""The names that code binds and the names it takes from outside: Python's scoping, read off the syntax tree.
+"""The names that code binds and the names it reads from outside, by Python's scoping rules.
 
-What a function looks up in its module comes from the compiler's own scope analysis (`symtable`); annotations written
-as strings, which the compiler does not look into, are parsed and added.
+The global names of a function come from the compiler's scope analysis (`symtable`); annotations written as strings,
+which the compiler ignores, are parsed and added.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Chains = dict[str, set[tuple[str, ...]]]
 
 
 def find_global_names(function: Function, code: str) -> tuple[set[str], Chains]:
-    """Names that a top-level function with source text `code` looks up in (or writes to) its module or builtins.
+    """Return the names that a top-level function with source text `code` reads from or writes to module or builtins.
 
-    With them the dotted uses of each name, as long as they go: `os.path.join(a)` gives `os: {("os", "path", "join")}`.
+    Each name comes with its longest attribute chains: `os.path.join(a)` gives `os: {("os", "path", "join")}`.
     Raises `SyntaxError` for code that parses but does not compile.
     """
     found, local = _compiled_names(code)
@@ -32,7 +32,7 @@ def find_global_names(function: Function, code: str) -> tuple[set[str], Chains]:
 
 
 def _compiled_names(code: str) -> tuple[set[str], set[str]]:
-    """(global names, names local to some scope inside) of a text that holds one function."""
+    """Return (global names, names local to an inner scope) of a text that holds one function."""
     top = symtable.symtable(code, "<seed>", "exec")
     found, local = set(), set()
     stack = [top]
@@ -48,7 +48,7 @@ def _compiled_names(code: str) -> tuple[set[str], set[str]]:
 
 
 def _add_chains(tree: ast.AST, chains: Chains, inner: set[ast.AST]) -> None:
-    """Dotted uses below `tree`; ast.walk meets `a.b.c` before the `a.b` inside it, which `inner` then leaves out."""
+    """Add the attribute chains below `tree`; ast.walk yields `a.b.c` before its `a.b`, which `inner` excludes."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute) or node in inner:
             continue
@@ -63,7 +63,7 @@ def _add_chains(tree: ast.AST, chains: Chains, inner: set[ast.AST]) -> None:
 
 
 def iterate_annotations(function: Function) -> Iterator[ast.expr]:
-    """Every annotation in a function, those of functions and variables inside it included."""
+    """Yield every annotation in a function, also those of inner functions and variables."""
     for node in ast.walk(function):
         match node:
             case ast.FunctionDef(returns=found) | ast.AsyncFunctionDef(returns=found) if found is not None:
@@ -73,7 +73,7 @@ def iterate_annotations(function: Function) -> Iterator[ast.expr]:
 
 
 def find_quoted_annotations(function: Function) -> list[ast.expr]:
-    """Annotations written as strings, parsed; strings in `Literal` and the metadata of `Annotated` are no types."""
+    """Parse annotations written as strings; strings in `Literal` and the metadata of `Annotated` are not types."""
     stack = list(iterate_annotations(function))
     parsed = []
     while stack:
@@ -83,7 +83,7 @@ def find_quoted_annotations(function: Function) -> list[ast.expr]:
                 try:
                     inside = ast.parse(text.strip(), mode="eval").body
                 except (SyntaxError, ValueError):
-                    continue  # not a type: no name can be taken from it
+                    continue  # not a type: it names nothing
                 if not isinstance(inside, ast.Constant):
                     parsed.append(inside)
                     stack.append(inside)
@@ -102,12 +102,12 @@ def _last_name(node: ast.expr) -> str:
 
 
 def load_names(expression: ast.expr) -> set[str]:
-    """All names in an expression."""
+    """Return all names in an expression."""
     return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
 
 
 def bind_names(statement: ast.stmt) -> Iterator[str]:
-    """Names that a statement binds (or deletes) in the scope it stands in; "*" for a star import."""
+    """Return the names that a statement binds (or deletes) in its scope; "*" for a star import."""
     stack: list[ast.AST] = [statement]
     while stack:
         node = stack.pop()
@@ -126,5 +126,5 @@ def bind_names(statement: ast.stmt) -> Iterator[str]:
             case ast.MatchMapping(rest=str(name)):
                 yield name
             case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                continue  # their targets are their own
+                continue  # their targets are local to them
         stack.extend(ast.iter_child_nodes(node))

@@ -1,8 +1,8 @@
-"""A run's data in the formats that others train on.
+"""Export a run's data in the formats of other trainers.
 
-Supervised: `trl` (prompt + completion, so that TRL puts loss on the answers), `axolotl`, `llama-factory`, `openai`.
-Preference pairs: `dpo`, an answer that passed its tests and one that failed them, of the same instruction.
-Verifiable rewards: `rl`, an instruction with the tests of its verified answer and the share of answers that passed.
+Supervised: `trl` (prompt + completion, so that TRL puts loss on the responses), `axolotl`, `llama-factory`, `openai`.
+Preference pairs: `dpo`, a response that passed its tests and one that failed them, to the same instruction.
+Verifiable rewards: `rl`, an instruction with the tests of its verified response and the share of responses that passed.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import Any
 from selfcodealign.errors import ExportError, did_you_mean
 from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
 
-#: Ways to fail that are the answer's own: anything else says nothing about the code (no tests, cut by length, ...).
+#: Reasons that prove the response wrong; others (no tests, cut by length, ...) say nothing about the code.
 FAILED = ("failed", "error", "timeout", "memory", "crashed", "blocked")
 
-#: Fewer are refused by OpenAI's fine-tuning.
+#: OpenAI's fine-tuning refuses fewer.
 OPENAI_FEWEST = 10
 
 _DATA = "train.jsonl"
 
-Row = dict[str, Any]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the data file first. `notes` are sentences a person should read."""
+    """The written files, the data file first; `notes` are sentences for the user."""
 
     files: list[Path]
     rows: int
@@ -38,14 +38,14 @@ class Exported:
 
 @dataclass(frozen=True)
 class Format:
-    """How rows are made from a source, and the files that go with them.
+    """How records are made, and the files that accompany them.
 
-    `source` reads the run; `convert` makes one output row; `companions` gives further files by name, for a folder.
+    `source` reads the run; `convert` makes one output record; `companions` writes further files, by name, for a folder.
     """
 
     meaning: str
-    source: Callable[[Path], Iterator[Row]]
-    convert: Callable[[Row], Row]
+    source: Callable[[Path], Iterator[Record]]
+    convert: Callable[[Record], Record]
     companions: Callable[[str], dict[str, str]] = lambda data: {}
 
 
@@ -73,14 +73,14 @@ def export(run: str | Path, to: str, out: str | Path) -> Exported:
         files.append(out / name)
     notes = []
     if to == "openai" and len(rows) < OPENAI_FEWEST:
-        notes.append(f"OpenAI takes no fewer than {OPENAI_FEWEST} examples; these are {len(rows)}")
+        notes.append(f"OpenAI requires at least {OPENAI_FEWEST} examples; these are {len(rows)}")
     if form.companions(_DATA) and out.suffix:
         notes.append(f"give a folder to --out to get {', '.join(form.companions(_DATA))} as well")
     return Exported(files, len(rows), notes)
 
 
 def find_format(to: str) -> Format:
-    """Raises `ExportError` that names the formats and the one that was probably meant."""
+    """Find a format by name. Raises `ExportError` that names the formats and the one that was probably meant."""
     if to not in FORMATS:
         raise ExportError(f'no format "{to}": one of {", ".join(FORMATS)}{did_you_mean(to, FORMATS)}')
     return FORMATS[to]
@@ -94,8 +94,8 @@ def _dataset_files(run: Path) -> list[Path]:
     return files
 
 
-def _examples(run: Path) -> Iterator[Row]:
-    """Rows of the data set, in its order."""
+def _examples(run: Path) -> Iterator[Record]:
+    """Read the rows of the data set, in order."""
     import pyarrow.parquet as pq
 
     for file in _dataset_files(run):
@@ -108,8 +108,8 @@ def _examples(run: Path) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def _tasks(run: Path) -> Iterator[Row]:
-    """Examples with the tests that verify an answer."""
+def _tasks(run: Path) -> Iterator[Record]:
+    """Read the examples that have tests."""
     for row in _examples(run):
         if "tests" not in row or "pass_rate" not in row:
             raise ExportError(f"{run} has no tests with measured pass rates: export a run of this package")
@@ -117,12 +117,12 @@ def _tasks(run: Path) -> Iterator[Row]:
             yield row
 
 
-def _pairs(run: Path) -> Iterator[Row]:
-    """For each example one answer to the same instruction that failed its tests, where there is one.
+def _pairs(run: Path) -> Iterator[Record]:
+    """Pair each example with a response to the same instruction that failed its tests, where there is one.
 
-    Only the data set's instructions: others were dropped for a reason, some because a benchmark holds them. Among
-    several failures the one with the smallest id is taken: ids are hashes, so the choice is arbitrary, and the same
-    on any machine and in any order of sampling.
+    Only instructions of the data set are used: others were dropped for a reason, some for contamination. Among several
+    failures, the one with the smallest id is chosen: ids are hashes, so the choice is arbitrary but the same on any
+    machine and in any order of sampling.
     """
     import duckdb
 
@@ -145,27 +145,27 @@ def _pairs(run: Path) -> Iterator[Row]:
             yield example | dict(zip(names, failures[example["instruction_id"]], strict=True))
 
 
-def _user(text: str) -> list[Row]:
+def _user(text: str) -> list[Record]:
     return [{"role": "user", "content": text}]
 
 
-def _assistant(text: str) -> list[Row]:
+def _assistant(text: str) -> list[Record]:
     return [{"role": "assistant", "content": text}]
 
 
-def _to_trl(row: Row) -> Row:
+def _to_trl(row: Record) -> Record:
     return {"prompt": _user(row["instruction"]), "completion": _assistant(row["response"])}
 
 
-def _to_messages(row: Row) -> Row:
+def _to_messages(row: Record) -> Record:
     return {"messages": _user(row["instruction"]) + _assistant(row["response"])}
 
 
-def _to_alpaca(row: Row) -> Row:
+def _to_alpaca(row: Record) -> Record:
     return {"instruction": row["instruction"], "input": "", "output": row["response"]}
 
 
-def _to_pair(row: Row) -> Row:
+def _to_pair(row: Record) -> Record:
     kept = ("rejected_id", "rejected_reason", "instruction_id", "category", "difficulty")
     return {
         "prompt": _user(row["instruction"]),
@@ -176,7 +176,7 @@ def _to_pair(row: Row) -> Row:
     }
 
 
-def _to_task(row: Row) -> Row:
+def _to_task(row: Record) -> Record:
     kept = ("tests", "pass_rate", "samples", "instruction_id", "category", "difficulty")
     return {
         "prompt": _user(row["instruction"]),
@@ -186,7 +186,7 @@ def _to_task(row: Row) -> Row:
 
 
 def _axolotl_files(data: str) -> dict[str, str]:
-    text = f"""# The part of an axolotl configuration that reads this folder: loss on the answers and on what ends them.
+    text = f"""# The part of an axolotl configuration that reads this folder; loss on the responses and their ends.
 datasets:
   - path: {data}
     ds_type: json
@@ -214,12 +214,12 @@ FORMATS: dict[str, Format] = {
     "axolotl": Format("examples", _examples, _to_messages, _axolotl_files),
     "llama-factory": Format("examples", _examples, _to_alpaca, _llama_factory_files),
     "openai": Format("examples", _examples, _to_messages),
-    "dpo": Format("instructions with a passing and a failing answer", _pairs, _to_pair),
+    "dpo": Format("instructions with a passing and a failing response", _pairs, _to_pair),
     "rl": Format("examples with tests", _tasks, _to_task),
 }
 
 
-def _write(path: Path, rows: list[Row]) -> None:
+def _write(path: Path, rows: list[Record]) -> None:
     if path.suffix != ".parquet":
         write_json_lines(path, rows, error=ExportError)
         return

@@ -1,4 +1,4 @@
-"""Examples → the data set: Parquet files that `datasets.load_dataset` reads, with a card that tells how they came."""
+"""Write the data set: Parquet files that `datasets.load_dataset` reads, and a card that says how they were made."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FILE_ROWS = 50_000
 
 
 def write_dataset(folder: Path, examples: Iterable[Example], count: int, facts: CardFacts) -> None:
-    """Write `folder` anew: data/train-*.parquet and README.md; a reader sees the old or the new one."""
+    """Replace `folder`: data/train-*.parquet and README.md; a reader sees either the old or the new data set."""
     fresh = folder.with_name(f".{folder.name}.new")
     try:
         shutil.rmtree(fresh, ignore_errors=True)

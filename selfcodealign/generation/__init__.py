@@ -1,1 +1,1 @@
-"""From a row to a model's text: worked examples, prompts, one question at a time, sections read back."""
+"""From a row to the model's completion: worked examples, prompts, one question at a time, sections read back."""

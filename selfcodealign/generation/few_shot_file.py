@@ -1,8 +1,8 @@
-"""The worked examples that prompts show: one text file a person can edit, read strictly.
+"""The worked examples in prompts: one text file that a person can edit, parsed strictly.
 
     <!-- comments like this are ignored -->
     ## Introduction: concepts
-    free text, shown above the examples of this stage (may be missing)
+    free text, shown above the examples of this stage (optional)
     ## Example: short name
     <snippet> … </snippet>           each tag alone on its line, in this order
     <properties> … </properties>     category, language, difficulty, concepts: one `name: value` per line
@@ -13,8 +13,8 @@
     <snippet> … </snippet>
     <judgement> … </judgement>       yes or no
 
-Whatever does not fit is refused with file, line and what to do: a section lost silently would spoil every prompt of
-a run. A file may lack what its run does not need (no judgements, say); asking for it is what fails (`pool`).
+Any other content is refused with file, line and fix, because a section lost silently would spoil every prompt of a
+run. A file may lack what a run does not need (judgements, say); only a request for it fails (`pool`).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from typing import TypeVar
 
 from selfcodealign.errors import FewShotError, did_you_mean
 from selfcodealign.files import read_text
-from selfcodealign.generation.few_shot_parser import Lines, Section
+from selfcodealign.generation.few_shot_parser import FoundSection, Lines
 from selfcodealign.rows import digest, seed_of
 
-# What each stage's prompt is made of, in the prompt's order.
+# The sections of each stage's prompt, in order.
 STAGE_TAGS = {
     "concepts": ("snippet", "concepts"),
     "instructions": ("properties", "instruction"),
@@ -51,8 +51,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """One worked example: a seed snippet, the task made from its concepts, and an answer with tests.
+class WorkedExample:
+    """One worked example: a seed snippet, the instruction made from its concepts, and a response with tests.
 
     `response` and `tests` are Markdown with fenced code.
     """
@@ -81,7 +81,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """One example for the docstring judge: a snippet and whether its docstring is any good ("yes" or "no")."""
+    """One worked example for the docstring judge: a snippet, and whether its docstring is good ("yes" or "no")."""
 
     name: str
     snippet: str
@@ -94,17 +94,17 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShotFile:
-    """A few-shot file as read; `introductions` has every stage of `STAGE_TAGS`, "" where the file has none."""
+    """A parsed few-shot file; `introductions` has every stage of `STAGE_TAGS`, "" where the file has none."""
 
     introductions: dict[str, str]
-    examples: tuple[Example, ...]
+    examples: tuple[WorkedExample, ...]
     judgements: tuple[Judgement, ...]
     path: str = field(default="", compare=False)
 
     def pool(self, stage: str, count: int = 1) -> tuple[dict[str, str], ...]:
-        """The examples of a stage as `prompts.lay_out` takes them: tag → text, only the stage's own tags.
+        """Return the worked examples of a stage for `prompts.lay_out`: tag → text, only the stage's own tags.
 
-        Raises `FewShotError` when there are fewer than `count`.
+        Raises `FewShotError` if there are fewer than `count`.
         """
         parts = self.judgements if stage == "judge" else self.examples
         if len(parts) < count:
@@ -116,18 +116,18 @@ class FewShotFile:
         return tuple({tag: part.sections()[tag] for tag in STAGE_TAGS[stage]} for part in parts)
 
     def stage_digest(self, stage: str) -> str:
-        """Names all this file can put into the stage's prompts; edits elsewhere, comments and names leave it alone."""
+        """Digest of the texts in the stage's prompts; other edits, comments and names do not change it."""
         texts = [f"{tag}={text}" for example in self.pool(stage, 0) for tag, text in example.items()]
         return digest(stage, self.introductions[stage], *texts)
 
     @property
     def digest(self) -> str:
-        """Names all this file can put into any prompt."""
+        """Digest of the texts in the prompts of all stages."""
         return digest(*(self.stage_digest(stage) for stage in STAGE_TAGS))
 
 
 def lay_out_properties(category: str, language: str, difficulty: str, concepts: Sequence[str]) -> str:
-    """The text of a <properties> section, the same for worked examples and for the open one."""
+    """Write the text of a <properties> section, the same for worked examples and for the open example."""
     values = (category, language, difficulty, ", ".join(concepts))
     return "\n".join(f"{name}: {value}" for name, value in zip(PROPERTIES, values, strict=True))
 
@@ -135,25 +135,25 @@ def lay_out_properties(category: str, language: str, difficulty: str, concepts: 
 def draw_examples(pool: Sequence[T], count: int, stage: str, row_id: str, draws: int) -> list[T]:
     """Draw `count` different examples, in random order, for the prompt of one row.
 
-    The row's id chooses among at most `draws` distinct ordered draws, fixed for the stage, so that a server finds most
-    prompts' beginnings in its cache; every example comes first equally often (± 1) in them. `draws=0` draws anew for
-    each row. Raises `FewShotError` when the pool holds fewer than `count`.
+    The row's id chooses one of at most `draws` distinct ordered draws, fixed for the stage, so that most prompts hit a
+    server's prefix cache; every example comes first equally often (± 1) in them. `draws=0` makes a new draw for each
+    row. Raises `FewShotError` if the pool holds fewer than `count`.
     """
     if count > len(pool):
         raise FewShotError(
             f'stage "{stage}" needs more examples ({count}) than its few-shot file has ({len(pool)}); '
             f'add some or lower the stage\'s setting "examples"'
         )
-    dice = seed_of(row_id, f"few-shot {stage}")
+    seed = seed_of(row_id, f"few-shot {stage}")
     if draws == 0:
-        return Random(dice).sample(list(pool), count)
+        return Random(seed).sample(list(pool), count)
     possible = _draws(len(pool), count, stage, draws)
-    return [pool[position] for position in possible[dice % len(possible)]]
+    return [pool[position] for position in possible[seed % len(possible)]]
 
 
 @lru_cache(maxsize=64)
 def _draws(size: int, count: int, stage: str, draws: int) -> tuple[tuple[int, ...], ...]:
-    """The stage's distinct ordered draws of `count` positions below `size`: all there are, or `draws` of them."""
+    """The stage's distinct ordered draws of `count` positions below `size`: all of them, or `draws` of them."""
     if perm(size, count) <= draws:
         return tuple(permutations(range(size), count))
     random = Random(digest("few-shot", stage, size, count))
@@ -167,15 +167,15 @@ def _draws(size: int, count: int, stage: str, draws: int) -> tuple[tuple[int, ..
 
 
 def packaged_names() -> list[str]:
-    """The few-shot files that come with the package, by the name `load_few_shot` takes."""
+    """Return the names under which `load_few_shot` finds the few-shot files in the package."""
     folder = files("selfcodealign") / "few_shot"
     return sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))
 
 
 def load_few_shot(name_or_path: str | Path) -> FewShotFile:
-    """Read a packaged few-shot file by its bare name, any other by its path (`./python` where a file is named so).
+    """Load a packaged few-shot file by its bare name, any other file by its path (`./python` for a file named python).
 
-    Raises `FewShotError` naming file and line for everything that is not as the module's docstring says.
+    Raises `FewShotError` that names file and line for everything outside the format in the module's docstring.
     """
     names = packaged_names()
     packaged = Path(str(files("selfcodealign"))) / "few_shot" / f"{name_or_path}.md"
@@ -188,10 +188,10 @@ def load_few_shot(name_or_path: str | Path) -> FewShotFile:
 
 
 def parse_few_shot(text: str, path: str) -> FewShotFile:
-    """Parse the text of a few-shot file; `path` is what errors (`FewShotError`) call it."""
+    """Parse the text of a few-shot file; `path` names the file in errors (`FewShotError`)."""
     lines = Lines(path, text)
     introductions = dict.fromkeys(STAGE_TAGS, "")
-    examples: list[Example] = []
+    examples: list[WorkedExample] = []
     judgements: list[Judgement] = []
     taken: set[tuple[str, str]] = set()
     while lines.skip_blank():
@@ -210,14 +210,14 @@ def parse_few_shot(text: str, path: str) -> FewShotFile:
     return FewShotFile(introductions=introductions, examples=tuple(examples), judgements=tuple(judgements), path=path)
 
 
-def _read_example(lines: Lines, name: str, sections: dict[str, Section]) -> Example:
+def _read_example(lines: Lines, name: str, sections: dict[str, FoundSection]) -> WorkedExample:
     properties = _read_properties(lines, *sections["properties"])
     if properties["language"].lower() == "python":
         lines.check_python(*sections["snippet"])
     for tag in ("response", "tests"):
         opened, text = sections[tag]
         lines.check_fenced(opened, tag, text, properties["language"])
-    return Example(
+    return WorkedExample(
         name=name,
         snippet=sections["snippet"][1].strip("\n"),
         category=properties["category"],
@@ -230,7 +230,7 @@ def _read_example(lines: Lines, name: str, sections: dict[str, Section]) -> Exam
     )
 
 
-def _read_judgement(lines: Lines, name: str, sections: dict[str, Section]) -> Judgement:
+def _read_judgement(lines: Lines, name: str, sections: dict[str, FoundSection]) -> Judgement:
     opened, text = sections["judgement"]
     lines.check_choice(opened + 1, text.strip(), "judgement", JUDGEMENTS)
     return Judgement(name=name, snippet=sections["snippet"][1].strip("\n"), judgement=text.strip())

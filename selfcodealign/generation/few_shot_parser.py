@@ -1,6 +1,6 @@
-"""The lines of a few-shot file, read front to back; every refusal names file and line.
+"""Read the lines of a few-shot file from top to bottom; every error names file and line.
 
-This module knows headings, tags, comments and fenced code; `few_shot_file` knows what they mean.
+This module knows headings, tags, comments and fenced code; `few_shot_file` knows their meaning.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from selfcodealign.errors import FewShotError, did_you_mean
 from selfcodealign.fences import PYTHON_TAGS, find_blocks
 from selfcodealign.generation.prompts import EXAMPLE_HEADING
 
-# What stands under each kind of heading, in this order; an introduction is free text.
+# The sections under each kind of heading, in order; an introduction is free text.
 KIND_TAGS = {
     "Introduction": (),
     "Example": ("snippet", "properties", "instruction", "response", "tests"),
     "Judgement": ("snippet", "judgement"),
 }
-# "concepts" is no section of the file, but prompts close it, so no text may.
+# "concepts" is not a section of the file, but prompts close it, so no text may contain its closing tag.
 _TAGS = "|".join((*KIND_TAGS["Example"], "judgement", "concepts"))
 _TAG_LINE = re.compile(rf"</?({_TAGS})>\s*")
 _CLOSING_TAG = re.compile(rf"</({_TAGS})>")
 _HEADINGS = tuple(f"## {kind}:" for kind in KIND_TAGS)
 
-# A section as it was found: the line of its opening tag, and its text without outer empty lines.
-Section = tuple[int, str]
+# The line of a section's opening tag, and the section's text without trailing empty lines.
+FoundSection = tuple[int, str]
 
 
 class Lines:
-    """The lines of one file and how far they are read; the first line is number 1."""
+    """The lines of one file and the number of lines read; the first line is number 1."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path = path
@@ -38,11 +38,11 @@ class Lines:
         self.read = 0
 
     def error(self, line: int, message: str) -> FewShotError:
-        """What to raise for a line."""
+        """Make the error for a line."""
         return FewShotError(f"{self.path}:{line}: {message}")
 
     def skip_blank(self) -> bool:
-        """Skip empty lines and comments; tell whether anything is left."""
+        """Skip empty lines and comments; return whether any line is left."""
         while self.read < len(self.lines):
             line = self.lines[self.read].strip()
             if line.startswith("<!--"):
@@ -54,7 +54,7 @@ class Lines:
         return False
 
     def take_heading(self, introductions: Sequence[str]) -> tuple[int, str, str]:
-        """Read `## Kind: name` and return the line's number, kind and name; `introductions` are the known ones."""
+        """Read `## Kind: name` and return line number, kind and name; `introductions` are the valid names of those."""
         text = self._take().rstrip()
         line = self.read
         if _TAG_LINE.fullmatch(text):
@@ -84,11 +84,11 @@ class Lines:
             self._check_prompt_safe(kept[-1])
         return "\n".join(kept).strip()
 
-    def take_sections(self, line: int, kind: str, name: str) -> dict[str, Section]:
-        """Read all sections of an example or judgement, whose heading stands on `line`, by tag."""
+    def take_sections(self, line: int, kind: str, name: str) -> dict[str, FoundSection]:
+        """Read the sections of the example or judgement whose heading is on `line`; keyed by tag."""
         tags = KIND_TAGS[kind]
         order = ", ".join(f"<{tag}>" for tag in tags)
-        found: dict[str, Section] = {}
+        found: dict[str, FoundSection] = {}
         while self.skip_blank() and not self.lines[self.read].startswith("## "):
             text = self._take().strip()
             if not (text.startswith("<") and text.endswith(">")):
@@ -115,14 +115,14 @@ class Lines:
             raise self.error(line, f'unknown {what} "{word[:40]}"{hint}')
 
     def check_python(self, line: int, code: str) -> None:
-        """Refuse Python code that does not parse; `line` is the one above its first."""
+        """Refuse Python code that does not parse; `line` is the line above the code."""
         try:
             ast.parse(code)
         except SyntaxError as error:
             raise self.error(line + (error.lineno or 1), f"this Python code does not parse: {error.msg}") from None
 
     def check_fenced(self, opened: int, tag: str, text: str, language: str) -> None:
-        """Refuse a section without a fenced code block, with one left open, or with Python that does not parse."""
+        """Refuse a section without a fenced code block, with an unclosed block, or with Python that does not parse."""
         blocks = find_blocks(text)
         for block in blocks:
             line = opened + block.line
@@ -148,7 +148,7 @@ class Lines:
                 return
         raise self.error(opened, 'this comment is never closed; end it with "-->"')
 
-    def _take_section(self, tag: str) -> Section:
+    def _take_section(self, tag: str) -> FoundSection:
         opened = self.read
         while self.read < len(self.lines):
             line = self._take().rstrip()
@@ -156,7 +156,7 @@ class Lines:
                 text = "\n".join(self.lines[opened : self.read - 1])
                 if not text.strip():
                     raise self.error(opened, f"<{tag}> is empty; write its text between <{tag}> and </{tag}>")
-                # The line of the text's first line stays computable: only empty lines at the end are cut off.
+                # Only trailing empty lines are cut, so that line numbers inside the text stay computable.
                 return opened, text.rstrip()
             if _TAG_LINE.fullmatch(line) or line.startswith(_HEADINGS):
                 break
@@ -164,7 +164,7 @@ class Lines:
         raise self.error(opened, f"<{tag}> is not closed before line {self.read}; put </{tag}> alone on a line")
 
     def _check_prompt_safe(self, line: str) -> None:
-        """Refuse what would end an example early when prompts and completions are cut at it."""
+        """Refuse a line at which prompts or completions would be cut."""
         if line.startswith(EXAMPLE_HEADING):
             raise self.error(self.read, f'a line "{EXAMPLE_HEADING}" ends an example in prompts; write it differently')
         if closing := _CLOSING_TAG.search(line):

@@ -1,4 +1,4 @@
-"""How a few-shot prompt is laid out, and how the open section of a completion is read back.
+"""Lay out a few-shot prompt, and read the sections of a completion back.
 
     {introduction}
 
@@ -13,8 +13,8 @@
     ## Example 2
     ...
 
-The last example is left open: the model continues it. The layout is the same for every stage; a stage only names
-the sections it shows and the ones it wants. Tags stand alone on their lines, so code can hold anything else.
+The last example is open: the model continues it. The layout is the same for every stage; a stage only names the
+sections it shows and the sections it wants. Tags stand alone on their lines, so code can hold anything else.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def lay_out(
 ) -> str:
     """Lay out a prompt that ends inside the first wanted section.
 
-    `examples` hold the text of each section by tag; `shown` are the sections of the open example, in order; `wanted`
-    are the tags the model is to write. Every example must have all shown and wanted tags (`KeyError` otherwise).
+    `examples` hold the text of each section by tag. `shown` are the sections of the open example, in order; `wanted`
+    are the tags of the sections that the model writes. Raises `KeyError` if an example lacks a shown or wanted tag.
     """
     tags = [*shown, *wanted]
     blocks = [introduction.strip()] if introduction.strip() else []
@@ -45,24 +45,24 @@ def lay_out(
 
 
 def section(tag: str, text: str) -> str:
-    """One section: the tag, the text without outer empty lines, the closing tag."""
+    """Write one section: the tag, the text without outer empty lines, the closing tag."""
     return f"<{tag}>\n{text.strip(chr(10))}\n</{tag}>"
 
 
 def find_markup(lines: Iterable[str]) -> str:
-    """The first line that would be read as the layout's own, "" when there is none; no such text can be shown."""
+    """Return the first line that would be read as markup of the layout, "" if none; prompts cannot show such text."""
     return next((line for line in lines if line.startswith(EXAMPLE_HEADING) or _CLOSING_TAG.fullmatch(line)), "")
 
 
 def stop_strings(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Where a completion ends: the last wanted section is closed, or the model starts an example of its own."""
+    """Stop strings of a completion: the end of the last wanted section, or the start of another example."""
     return (f"</{wanted[-1]}>", f"\n{EXAMPLE_HEADING}")
 
 
 def read_sections(completion: str, wanted: Sequence[str]) -> dict[str, str] | None:
-    """Read the wanted sections from a completion of `lay_out`'s prompt, or None when one is missing or empty.
+    """Read the wanted sections from a completion of `lay_out`'s prompt; None if one is missing or empty.
 
-    The first section is already open and the last one's closing tag is a stop string, hence may be absent.
+    The prompt has opened the first section. The last closing tag is a stop string and may be absent.
 
     >>> read_sections("print(1)\\n</response>\\n<tests>\\nassert True\\n", ["response", "tests"])
     {'response': 'print(1)', 'tests': 'assert True'}

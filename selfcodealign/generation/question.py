@@ -1,4 +1,4 @@
-"""A few-shot question to the base model, as every stage asks it: lay out, sample, read, name what decides it."""
+"""A few-shot question to the base model, the same in every stage: lay out the prompt, sample, read the sections."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from selfcodealign.generation.prompts import lay_out, read_sections, stop_string
 from selfcodealign.models import Model, PromptTooLong, Sampling
 from selfcodealign.rows import digest, seed_of
 
-#: What is kept of a completion that could not be read, for `show`.
+#: Characters of an unparsed completion that are kept for `show`.
 DETAIL_CHARACTERS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model wrote, and its wanted sections; none when there was a `problem`.
+    """The model's completion and its wanted sections; no sections if there is a `problem`.
 
     `problem` is the reason of a drop: "prompt_too_long", "truncated" (cut by length) or "unparsed" (a section is
-    missing or empty); `detail` says more.
+    missing or empty); `detail` explains the problem.
     """
 
     text: str
@@ -31,10 +31,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """A stage's question: `wanted` sections are to be written, the stage's other ones are shown.
+    """A stage's question: the model writes the `wanted` sections; the prompt shows the stage's other sections.
 
-    `examples` worked examples per prompt, one of `draws` ordered draws (0: a new draw per row); `random_seed` changes
-    every draw and every sample.
+    A prompt has `examples` worked examples, from one of `draws` ordered draws (0: a new draw for each row).
+    `random_seed` changes every draw and every sample.
     """
 
     model: Model
@@ -48,7 +48,7 @@ class Question:
 
     @cached_property
     def digest(self) -> str:
-        """Names everything that decides the answers: model, prompt texts, draws, sampling."""
+        """Digest of everything that decides the answers: model, prompt texts, draws, sampling."""
         identity = self.model.identity()
         return digest(
             identity["name"],
@@ -62,9 +62,9 @@ class Question:
         )
 
     def lay_out(self, row_id: str, shown: Mapping[str, str]) -> str:
-        """The prompt of one row. `shown` are the sections of the open example."""
-        dice = digest(self.random_seed, row_id)
-        examples = draw_examples(self._pool, self.examples, self.stage, dice, self.draws)
+        """Write the prompt of one row. `shown` are the sections of the open example."""
+        draw_id = digest(self.random_seed, row_id)
+        examples = draw_examples(self._pool, self.examples, self.stage, draw_id, self.draws)
         return lay_out(self.few_shot.introductions[self.stage], examples, shown, self.wanted)
 
     async def ask(self, prompt: str, row_id: str, number: int = 0) -> Answer:
@@ -92,5 +92,5 @@ class Question:
 
 
 def shorten(text: str) -> str:
-    """A completion as the detail of a drop."""
+    """Shorten a completion to the detail of a drop."""
     return text if len(text) <= DETAIL_CHARACTERS else f"{text[:DETAIL_CHARACTERS]} … ({len(text)} characters)"

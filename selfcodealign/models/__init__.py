@@ -1,8 +1,8 @@
-"""The one thing the pipeline asks of a model: continue this text.
+"""The model protocol: continue a text.
 
-A base model is driven by few-shot prompts, so there is no chat here: a prompt goes in, a `Completion` comes out.
+Few-shot prompts drive a base model, so the protocol has no chat: a prompt goes in, a `Completion` comes out.
 Implementations: `selfcodealign.models.server` (OpenAI-compatible `/v1/completions`), `selfcodealign.models.local`
-(transformers), `selfcodealign.models.vllm` (a vLLM server started and stopped by us) and
+(transformers), `selfcodealign.models.vllm` (a vLLM server that this package starts and stops) and
 `selfcodealign.models.scripted` (answers from a function, for tests and documentation).
 """
 
@@ -14,7 +14,7 @@ from typing import Literal, Protocol, Self
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to continue a prompt. `temperature` 0 is greedy; `stop` strings end the text and are not part of it."""
+    """Sampling parameters. `temperature` 0 is greedy; `stop` strings end the text and are not part of the text."""
 
     temperature: float = 0.7
     top_p: float = 1.0
@@ -24,9 +24,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A continuation. `finish_reason` is "length" when `max_tokens` (or the context) cut it, else "stop".
+    """The continuation of a prompt. `finish_reason` is "length" if `max_tokens` or the context cut it, else "stop".
 
-    Token counts are those the engine reports: `prompt_tokens` includes the ones served from its prefix cache.
+    Token counts are the engine's; `prompt_tokens` includes tokens served from its prefix cache.
     """
 
     text: str
@@ -36,31 +36,31 @@ class Completion:
 
 
 class PromptTooLong(Exception):
-    """The prompt does not fit the model's context: a bad row, not a broken machine, so a stage makes a drop of it."""
+    """The prompt does not fit the model's context: a bad row, not a failed engine, so a stage drops the row."""
 
 
 class Model(Protocol):
-    """Continues prompts; entered once with `async with`, then called from many tasks at once."""
+    """Continues prompts; entered once with `async with`, then called from many tasks concurrently."""
 
-    #: How many `complete` calls are worth having under way at once; the pipeline keeps about that many.
+    #: Number of concurrent `complete` calls that keep the engine busy; the pipeline keeps about that many in flight.
     concurrency: int
 
     async def __aenter__(self) -> Self:
-        """Load or reach the model. Raises `ModelError` naming the fix when that is impossible."""
+        """Load or reach the model. Raises `ModelError` that names the fix."""
         ...
 
     async def __aexit__(self, *exc_info: object) -> None: ...
 
     def identity(self) -> dict[str, str]:
-        """What a run records about the model; known after `__aenter__`.
+        """Return what a run records about the model; known after `__aenter__`.
 
-        `name` and `revision` are always there and decide whether finished rows can be reused; the other keys
-        (`engine`, `engine_version`, `device`, `dtype` ...) are for the reader. Never holds a key or a password.
+        `name` and `revision` are always present and decide whether finished rows can be reused; other keys (`engine`,
+        `engine_version`, `device`, `dtype` ...) are informative. Never holds an API key or a password.
         """
         ...
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        """Continue `prompt`. The same prompt, sampling and seed (0 <= seed < 2**31) give the same text where the
-        engine allows it. Raises `ModelError` when the engine is gone (after retries) or refuses the request, and
-        `PromptTooLong` when the prompt leaves no room for a single token."""
+        """Continue `prompt`. Equal prompt, sampling and seed (0 <= seed < 2**31) give equal text where the engine
+        allows it. Raises `ModelError` if the engine has failed (after retries) or refuses the request, and
+        `PromptTooLong` if the prompt leaves no room for a single token."""
         ...

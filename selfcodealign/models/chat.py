@@ -1,6 +1,6 @@
-"""The chat format of the tuned model, and how a conversation becomes text.
+"""The chat format of the tuned model, and the rendering of conversations.
 
-The plain format needs no new token: any base tokenizer can write it, so no embedding has to be learned from nothing.
+The plain format adds no token: any base tokenizer can write it, so no new embedding has to be learned.
 
     ### Instruction
     {instruction}
@@ -8,7 +8,7 @@ The plain format needs no new token: any base tokenizer can write it, so no embe
     ### Response
     {response}{end token}
 
-A base model that brings a chat template of its own may keep it (`train.chat_template = "model"`).
+A base model with a chat template may keep that template (`train.chat_template = "model"`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from selfcodealign.errors import TrainingError, did_you_mean
 
-#: Jinja, as `tokenizer.chat_template` holds it. The generation markers let others train on the answers alone
+#: Jinja, for `tokenizer.chat_template`. The generation markers let other trainers put loss on the responses only
 #: (`assistant_only_loss` of TRL, `return_assistant_tokens_mask` of transformers).
 PLAIN_TEMPLATE = (
     "{% for message in messages %}"
@@ -36,37 +36,37 @@ ROLES = ("system", "user", "assistant")
 
 
 def write_prompt(instruction: str) -> str:
-    """The plain format's text up to where the model begins to answer (without a beginning-of-text token)."""
+    """Write the prompt of the plain format, up to the start of the response (without a beginning-of-text token)."""
     return f"### Instruction\n{instruction}\n\n### Response\n"
 
 
 @dataclass(frozen=True)
 class Chat:
-    """A tokenizer that carries the template it will be saved with, and the tokens that end an answer."""
+    """A tokenizer with the chat template it is saved with, and the tokens that end a response."""
 
     tokenizer: Any
     end_ids: frozenset[int]
 
     def render(self, messages: list[dict[str, str]], *, answer_next: bool = False) -> str:
-        """The conversation as text; `answer_next` adds what stands before an answer.
+        """Render the conversation as text; `answer_next` adds the generation prompt.
 
-        Raises `TrainingError` where the template refuses the conversation.
+        Raises `TrainingError` if the template refuses the conversation.
         """
         try:
             return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer_next)
-        except Exception as error:  # a template is a program of its author's: it may raise anything
+        except Exception as error:  # a template is a program: it may raise anything
             raise TrainingError(f"the chat template refuses a conversation: {error}") from error
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of texts that hold their special tokens already."""
+        """Tokenize texts that already contain their special tokens."""
         return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
 
 
 def open_chat(tokenizer: Any, template: Literal["plain", "model"]) -> Chat:
-    """Give `tokenizer` the template it trains with and find its end tokens.
+    """Set the chat template of `tokenizer` and find its end tokens.
 
-    A missing pad token becomes the end token: padding carries no loss here, so the end token keeps its meaning.
-    Raises `TrainingError` when there is no end token, or no template although the model's own is asked for.
+    The end token replaces a missing pad token: padding carries no loss here, so the end token keeps its meaning.
+    Raises `TrainingError` if there is no end token, or no template although `template` is "model".
     """
     if tokenizer.eos_token_id is None:
         raise TrainingError("the tokenizer has no end-of-text token: set eos_token in its tokenizer_config.json")
@@ -74,7 +74,7 @@ def open_chat(tokenizer: Any, template: Literal["plain", "model"]) -> Chat:
         begins = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
         tokenizer.chat_template = "{{ bos_token }}" * begins + PLAIN_TEMPLATE
     elif not tokenizer.chat_template:
-        raise TrainingError('this model has no chat template of its own: use --set train.chat_template="plain"')
+        raise TrainingError('this model has no chat template: use --set train.chat_template="plain"')
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
@@ -82,7 +82,7 @@ def open_chat(tokenizer: Any, template: Literal["plain", "model"]) -> Chat:
 
 
 def _closing_token(tokenizer: Any) -> int:
-    """The special token that the template sets behind an answer (ChatML: <|im_end|>), else the end token."""
+    """Find the special token that the template writes after a response (ChatML: <|im_end|>), else the end token."""
     marker = "ANSWER"
     messages = [{"role": "user", "content": "QUESTION"}, {"role": "assistant", "content": marker}]
     behind = tokenizer.apply_chat_template(messages, tokenize=False).rpartition(marker)[2]
@@ -92,7 +92,7 @@ def _closing_token(tokenizer: Any) -> int:
 
 
 def check_messages(messages: list[dict[str, str]], row: int) -> None:
-    """Raises `TrainingError` for a role or shape that no template knows."""
+    """Raise `TrainingError` for a role or shape that no template supports."""
     if not messages:
         raise TrainingError(f"row {row} has no messages")
     for message in messages:

@@ -1,6 +1,6 @@
-"""Finding and loading a local checkpoint: the embedded one, a folder, or a name on the Hugging Face hub.
+"""Load a local checkpoint: the embedded model, a folder, or a name on the Hugging Face hub.
 
-Imported on demand: it loads torch and transformers.
+This module imports torch and transformers; import it on demand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ADVICE = 'serve the model with vLLM instead (model.serve = "vllm")'
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model, ready for `decoding.Decoder`, and what a run records about it. `context` is in tokens."""
+    """A model loaded for `decoding.Decoder`, and the facts that a run records about it. `context` is in tokens."""
 
     model: Any
     tokenizer: Any
@@ -37,9 +37,9 @@ class Checkpoint:
 def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) -> Checkpoint:
     """Load a causal language model and its tokenizer.
 
-    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto" means float32 on a CPU (rows then hardly depend on
-    their company in the batch, and small models are as fast) and the checkpoint's own on a GPU. The revision is the
-    hub's commit, or a digest of a folder's files. Raises `ModelError` naming the fix.
+    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto" means float32 on a CPU (a row then hardly depends on
+    the other rows of the batch, and small models are as fast) and the checkpoint's own dtype on a GPU. The revision is
+    the hub's commit, or a digest of a folder's files. Raises `ModelError` that names the fix.
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -68,7 +68,7 @@ def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) ->
 
 
 class _Loading:
-    """Turns what transformers and the hub raise about a checkpoint into one line that names the fix."""
+    """Turns errors of transformers and the hub into a `ModelError` of one line that names the fix."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -76,7 +76,7 @@ class _Loading:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # Every library on the way raises errors of its own kind; the original stays attached as the cause.
+        # Each library raises its own error classes; the original error stays attached as the cause.
         if isinstance(error, Exception) and not isinstance(error, ModelError):
             raise ModelError(explain_loading(self._name, error)) from error
 
@@ -111,16 +111,16 @@ def _check_architecture(name: str, config: Any) -> None:
 
 
 def _check_model(name: str, model: Any) -> None:
-    """The decode loop needs explicit positions and transformers' attention interface, and no other state."""
+    """Refuse models without explicit positions or transformers' attention interface, and models with other state."""
     takes_positions = "position_ids" in inspect.signature(model.forward).parameters
     if not takes_positions or model._is_stateful or not model._supports_attention_backend:
         raise ModelError(
-            f'"{name}" ({type(model).__name__}) keeps state of its own, which needs another engine; {_ADVICE}'
+            f'"{name}" ({type(model).__name__}) keeps state besides keys and values: it needs another engine; {_ADVICE}'
         )
 
 
 def _find_eos(source: str, revision: str | None, config: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a text: the tokenizer's, the configuration's, the generation settings'."""
+    """Collect the end-of-text tokens of tokenizer, configuration and generation settings."""
     try:
         generation: Any = GenerationConfig.from_pretrained(source, revision=revision or "main").eos_token_id
     except OSError:  # not every checkpoint has generation settings
@@ -132,7 +132,7 @@ def _find_eos(source: str, revision: str | None, config: Any, tokenizer: Any) ->
 
 
 def _find_context(config: Any) -> int:
-    """Tokens that fit, prompt and continuation together; without a stated limit, as many as memory holds."""
+    """Return the most tokens of prompt and completion together; without a stated limit, memory is the limit."""
     text = config.get_text_config()
     for field in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
         if isinstance(getattr(text, field, None), int):

@@ -1,7 +1,7 @@
-"""What a server's HTTP answer means: a completion, a row that does not fit, a fault worth another try, or the end.
+"""Interpret a server's HTTP response: a completion, a row that does not fit, a transient fault, or an error.
 
-The wire format is OpenAI's `/v1/completions` (https://platform.openai.com/docs/api-reference/completions); the
-messages told apart here are those of vLLM, llama.cpp, SGLang, TGI and OpenAI.
+The wire format is OpenAI's `/v1/completions` (https://platform.openai.com/docs/api-reference/completions); the known
+error messages are those of vLLM, llama.cpp, SGLang, TGI and OpenAI.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from selfcodealign.models import Completion, PromptTooLong
 if TYPE_CHECKING:
     import httpx
 
-#: Statuses that say "not now": time-out, too early, too many requests. Every 5xx says so too.
+#: Transient statuses: timeout, too early, too many requests. Every 5xx is transient too.
 PASSING_STATUSES = frozenset({408, 425, 429})
 
-#: How engines say that the prompt, or prompt + max_tokens, is longer than the context.
+#: Messages of engines for a prompt, or prompt + max_tokens, longer than the context.
 _CONTEXT_WORDS = re.compile(
     r"context[ _](length|size|window)|max_model_len|maximum (input|sequence|model) length|longer than the maximum"
     r"|max_tokens must be at least 1|(prompt|input)[^.]{0,60}too long|exceed_context_size|inputs`? (tokens|must have)",
@@ -33,9 +33,9 @@ _LONGEST_MESSAGE = 300
 
 
 class PassingFault(Exception):
-    """The server could not answer now but may later.
+    """A transient fault: the server may answer later.
 
-    `pause` is how many seconds it asked to be left alone; `limited` says that it is well and only limits the rate.
+    `pause` is the server's Retry-After in seconds; `limited` is true if the server only limits the rate.
     """
 
     def __init__(self, message: str, pause: float | None = None, *, limited: bool = False) -> None:
@@ -53,7 +53,7 @@ class Refused(ModelError):
 
 
 class ContextExceeded(Exception):
-    """Prompt and `max_tokens` together exceed the context; `room` is how many tokens would have fitted."""
+    """Prompt and `max_tokens` together exceed the context; `room` is the largest `max_tokens` that fits."""
 
     def __init__(self, message: str, room: int) -> None:
         super().__init__(message)
@@ -61,10 +61,10 @@ class ContextExceeded(Exception):
 
 
 def read_completion(answer: httpx.Response, stop: tuple[str, ...]) -> Completion:
-    """Turn the answer to a completion request into a `Completion`.
+    """Turn the response to a completion request into a `Completion`.
 
-    Raises `PassingFault` for what may succeed later, `PromptTooLong` or `ContextExceeded` for what does not fit, and
-    `ModelError` for everything that no repetition mends. Messages do not name the server: the caller does.
+    Raises `PassingFault` for transient faults, `PromptTooLong` or `ContextExceeded` for requests that do not fit, and
+    `ModelError` for faults that a retry cannot fix. Messages do not name the server: the caller does.
     """
     if answer.status_code != 200:
         _raise_refusal(answer)
@@ -78,7 +78,7 @@ def read_completion(answer: httpx.Response, stop: tuple[str, ...]) -> Completion
         raise ModelError("choices[0].text in its answer is not a text; is this a /v1/completions server?")
     if reason in (None, "abort", "error"):
         raise PassingFault(f"the answer was broken off (finish_reason {reason})")
-    # A server that leaves the stop string in the text, or ignores `stop`, is put right here.
+    # Some servers leave the stop string in the text or ignore `stop`.
     stops = [place for mark in stop if (place := text.find(mark)) >= 0]
     usage = body.get("usage") or {}
     return Completion(
@@ -90,7 +90,7 @@ def read_completion(answer: httpx.Response, stop: tuple[str, ...]) -> Completion
 
 
 def read_json(answer: httpx.Response) -> Any:
-    """The JSON body of an answer; `ModelError` when it is a web page or no JSON at all."""
+    """Parse the JSON body of a response. Raises `ModelError` for a web page or other text."""
     try:
         return answer.json()
     except ValueError:
@@ -101,12 +101,12 @@ def read_json(answer: httpx.Response) -> Any:
 
 
 def is_passing(status: int) -> bool:
-    """Whether a status is worth another try."""
+    """Return whether a status is transient."""
     return status in PASSING_STATUSES or status >= 500
 
 
 def read_message(answer: httpx.Response) -> str:
-    """What the server says about a refusal, in one line of bounded length."""
+    """Extract the server's error message, as one line of bounded length."""
     try:
         body = answer.json()
     except ValueError:
@@ -118,7 +118,7 @@ def read_message(answer: httpx.Response) -> str:
 
 
 def read_pause(answer: httpx.Response) -> float | None:
-    """Seconds named by a Retry-After header (RFC 9110, 10.2.3: a number of seconds or a date), None without one."""
+    """Read the Retry-After header in seconds (RFC 9110, 10.2.3: a number of seconds or a date); None without one."""
     value = answer.headers.get("retry-after", "").strip()
     if not value:
         return None

@@ -1,9 +1,9 @@
-"""The decode loop: rows enter and leave the batch one by one, so a short answer never waits for a long one.
+"""The decode loop, with continuous batching: rows enter and leave the batch one by one.
 
-    step:  admit waiting rows into free slots  →  fill their prompts  →  one token for every row  →  retire
+    step:  admit waiting rows into free slots  →  prefill their prompts  →  one token for every row  →  retire
 
-Rows with the same prompt share its keys and values; a prompt that begins like another one (the worked examples) copies
-them from there instead of computing them again. All of it runs in one thread.
+Rows with the same prompt share its keys and values; a prompt copies the keys and values of a prefix that it shares with
+another prompt (the worked examples) instead of recomputing them. The loop runs in one thread.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 import torch
 
 from selfcodealign.models import Completion, Sampling
+from selfcodealign.models.sampler import draw_uniforms, sample_tokens
 from selfcodealign.models.slots import SlotCache, count_shared
 from selfcodealign.models.stop_strings import Detokenizer, cut_at_stop
-from selfcodealign.models.token_draw import choose_tokens, draw_uniforms
 
-#: Prompt tokens computed in one forward pass, padding included.
+#: Prompt tokens per forward pass, padding included.
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 16384}
 
-#: Waiting for a prompt that shares less than this would cost more than it saves.
+#: Waiting for another prompt to fill a shorter shared prefix costs more than it saves.
 _SHORTEST_PREFIX = 8
 
 
 @dataclass(eq=False)
-class Row:
-    """One continuation under way. `limit` is the number of tokens to write at most; `tag` is the caller's."""
+class BatchRow:
+    """One completion in progress. `limit` is the most tokens to write; `tag` belongs to the caller."""
 
     ids: list[int]
     sampling: Sampling
@@ -49,14 +49,14 @@ class Row:
 
 
 class Decoder:
-    """Continues rows with a transformers model loaded with the attention `slot_attention.ATTENTION`.
+    """Decodes rows with a transformers model loaded with the attention `slot_attention.ATTENTION`.
 
-    `submit` rows, then call `step` until it has returned them all: it returns the rows that have ended in it.
+    `submit` rows, then call `step` until it has returned them all; each call returns the rows that ended in it.
     """
 
     def __init__(self, model: Any, detokenizer: Detokenizer, eos_ids: frozenset[int], slots: int) -> None:
-        self.waiting: deque[Row] = deque()
-        self.active: list[Row] = []
+        self.waiting: deque[BatchRow] = deque()
+        self.active: list[BatchRow] = []
         self._model = model
         self._detokenizer = detokenizer
         self._eos_ids = eos_ids
@@ -65,13 +65,13 @@ class Decoder:
         self._cache = SlotCache(slots, model.config.get_text_config().num_hidden_layers)
         self._prefill_tokens = _PREFILL_TOKENS.get(self._device.type, 4096)
 
-    def submit(self, row: Row) -> None:
-        """Let a row enter the batch as soon as there is a slot for it."""
+    def submit(self, row: BatchRow) -> None:
+        """Queue a row for the next free slot."""
         self.waiting.append(row)
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[Row, Completion]]:
-        """Write one token for every active row; return the rows that ended, with what they wrote."""
+    def step(self) -> list[tuple[BatchRow, Completion]]:
+        """Write one token for every active row; return the rows that ended, with their completions."""
         self._admit()
         count = len(self.active)
         if not count:
@@ -79,14 +79,14 @@ class Decoder:
         aim = self._cache.aim_at_tails(count, self._device)
         logits = self._forward([[row.ids[-1]] for row in self.active], aim.positions, aim.mask(None) == 0)
         self._cache.tail_length[:count] += 1
-        chosen = choose_tokens(
+        chosen = sample_tokens(
             logits,
             [row.sampling.temperature for row in self.active],
             [row.sampling.top_p for row in self.active],
             [row.uniforms[row.written] for row in self.active],
         )
-        ended: list[tuple[Row, Completion]] = []
-        for place in reversed(range(count)):  # from the end, because the last row takes a leaving row's place
+        ended: list[tuple[BatchRow, Completion]] = []
+        for place in reversed(range(count)):  # from the end, because the last row moves into a freed place
             row, token = self.active[place], chosen[place]
             row.ids.append(token)
             completion = self._finish(row, token)
@@ -96,14 +96,14 @@ class Decoder:
         return ended
 
     def discard(self, unwanted: Any) -> None:
-        """Drop the rows for which `unwanted(row)` is true, wherever they are."""
+        """Drop the waiting and active rows for which `unwanted(row)` is true."""
         self.waiting = deque(row for row in self.waiting if not unwanted(row))
         for slot in reversed(range(len(self.active))):
             if unwanted(self.active[slot]):
                 self._release(slot)
 
-    def _finish(self, row: Row, token: int) -> Completion | None:
-        """The completion when `token` ended the row, else None."""
+    def _finish(self, row: BatchRow, token: int) -> Completion | None:
+        """Return the completion if `token` ended the row, else None."""
         stop, end = row.sampling.stop, len(row.ids)
         if token in self._eos_ids:
             reason, end = "stop", end - 1
@@ -124,7 +124,7 @@ class Decoder:
         self.active.pop()
 
     def _admit(self) -> None:
-        """Let waiting rows into the batch, and compute their prompts but for the last token, which opens the tail."""
+        """Move waiting rows into the batch and prefill their prompts, except the last token, which opens the tail."""
         entering: set[int] = set()
         while self.waiting and len(self.active) < self._slots:
             row = self.waiting.popleft()
@@ -136,7 +136,7 @@ class Decoder:
             unfilled = self._fill(unfilled)
 
     def _fill(self, slots: list[int]) -> list[int]:
-        """Compute part of the prompts in `slots`; return those that are not yet complete."""
+        """Prefill part of the prompts in `slots`; return the slots that are not complete."""
         cache = self._cache
         missing = {slot: int(cache.length[slot] - cache.filled[slot]) for slot in slots}
         slots = sorted((slot for slot in slots if missing[slot] > 0), key=missing.__getitem__)
@@ -150,7 +150,7 @@ class Decoder:
             return slots
         queries = min(missing[group[-1]], self._prefill_tokens)
         starts = cache.filled[group]
-        # Shorter prompts are padded at their end: what padding writes lies beyond their tokens, where nothing looks.
+        # Shorter prompts are padded at their end: padding writes beyond their tokens, where no query attends.
         positions = np.minimum(starts[:, None] + np.arange(queries), cache.tokens.shape[1] - 1)
         aim = cache.aim_at_prompts(group, positions, self._device)
         self._forward(cache.tokens[np.array(group)[:, None], positions], aim.positions, aim.mask)
@@ -162,7 +162,7 @@ class Decoder:
         return left
 
     def _waits_for(self, slot: int, group: list[int]) -> bool:
-        """Whether a prompt of the group is about to compute a good part of what this one needs."""
+        """Return whether a prompt of the group is about to compute a large part of the prompt in `slot`."""
         if not group:
             return False
         cache = self._cache
@@ -171,7 +171,7 @@ class Decoder:
         return int(shared.max()) - filled >= max(_SHORTEST_PREFIX, (end - filled) // 4)
 
     def _forward(self, tokens: Any, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Run the model on `tokens` [rows, queries]; logits [rows, vocabulary] of the last column."""
+        """Run the model on `tokens` [rows, queries]; return the logits [rows, vocabulary] of the last column."""
         output = self._model(
             input_ids=torch.as_tensor(tokens, device=self._device),
             position_ids=positions,

@@ -1,4 +1,4 @@
-"""The addresses of servers that hold one model: which to ask next, and which to leave alone for a while."""
+"""Load balancing over servers that hold one model: choose the next server, back off from failing ones."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from urllib.parse import urlsplit, urlunsplit
 
 from selfcodealign.errors import ModelError
 
-#: Seconds an endpoint is left alone after its first fault; doubled with every further one.
+#: Back-off in seconds after an endpoint's first fault; doubled with every further fault.
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 
-#: Seconds without a fault after which the next one is news.
+#: Seconds without a fault after which the next fault is reported again.
 SILENCE = 60.0
 
 
 def normalize_url(url: str) -> str:
-    """The address below which `/completions` and `/models` lie, without a slash at its end.
+    """Return the base address of `/completions` and `/models`, without a trailing slash.
 
     >>> normalize_url("localhost:8000")
     'http://localhost:8000/v1'
     >>> normalize_url("https://host/api/v1/completions/")
     'https://host/api/v1'
 
-    Raises `ModelError` for what is no http(s) address.
+    Raises `ModelError` for anything but an http(s) address.
     """
     text = url.strip()
     parts = urlsplit(text if "://" in text else f"http://{text}")
     try:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is not a number
         usable = False
     if not usable:
         raise ModelError(f'"{hide_password(url)}" is no server address; write it like http://localhost:8000/v1')
@@ -46,16 +46,16 @@ def normalize_url(url: str) -> str:
 
 
 def hide_password(url: str) -> str:
-    """The address without user, password and query, fit for messages and files."""
+    """Remove user, password and query from an address, for messages and files."""
     return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
 
 
 @dataclass
 class Endpoint:
-    """One server. Times are on the monotonic clock; `fault` is what went wrong last, "" while all is well.
+    """One server. Times are on the monotonic clock; `fault` is the last fault, "" after a success.
 
-    It is left alone until `ready_at`: until `asked_until` because it asked for that (Retry-After), and until
-    `backing_off_until` because it failed.
+    The server gets no request before `ready_at`, the later of `asked_until` (its Retry-After) and `backing_off_until`
+    (the back-off after faults).
     """
 
     url: str
@@ -76,30 +76,30 @@ class Endpoint:
         return max(self.asked_until, self.backing_off_until)
 
     def note_fault(self, fault: str, pause: float | None) -> None:
-        """Leave the server alone for `pause` seconds, or for ever longer."""
+        """Back off for `pause` seconds, or exponentially if `pause` is None."""
         now = time.monotonic()
         self.fault = fault
         if pause is not None:
             self.asked_until = max(self.asked_until, now + pause)
-        # Hundreds of requests fail together when a server dies: they count as one fault, not as hundreds.
+        # Hundreds of requests fail together when a server dies; they count as one fault.
         elif now >= self.backing_off_until:
             self.faults += 1
             self.backing_off_until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.faults - 1, 16))
 
     def note_answer(self) -> None:
-        """The server answered."""
+        """Reset the back-off after a successful request."""
         self.served += 1
         self.faults, self.backing_off_until, self.fault = 0, 0.0, ""
 
     def worth_saying(self) -> bool:
-        """Whether a person should hear of this fault: once, and again only after a while without news."""
+        """Return whether to report this fault: the first, and the first after `SILENCE`."""
         now = time.monotonic()
         quiet, self.said_at = now - self.said_at > SILENCE, now
         return quiet
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Count a request as under way."""
+        """Count a request as in flight."""
         self.outstanding += 1
         try:
             yield
@@ -108,7 +108,7 @@ class Endpoint:
 
 
 def choose_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
-    """The endpoint with the fewest requests under way (then the fewest served); None while all are resting."""
+    """Return the endpoint with the fewest requests in flight (then fewest served); None while all back off."""
     now = time.monotonic()
     ready = [endpoint for endpoint in endpoints if endpoint.ready_at <= now]
     return min(ready, key=lambda endpoint: (endpoint.outstanding, endpoint.served), default=None)

@@ -1,7 +1,7 @@
-"""A local checkpoint as a model: transformers on a CPU or a GPU, rows decoded together.
+"""A local checkpoint as a model: transformers on a CPU or a GPU, with continuous batching.
 
-`complete` may be called from any number of tasks. One thread owns the model and runs the decode loop
-(`decoding.Decoder`): calls are collected, enter the batch when a slot is free, and leave it when they end.
+Any number of tasks may call `complete`. One thread owns the model and runs the decode loop (`decoding.Decoder`): a call
+enters the batch when a slot is free and leaves it when its completion ends.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from selfcodealign.models.decoding import Decoder
     from selfcodealign.settings import ModelSettings
 
-#: Below this many parameters a second thread loses more at the barriers between small operations than it brings, and
-#: the sandbox has work for the other cores.
+#: Below this many parameters a second thread costs more in barriers between small operations than it saves, and the
+#: sandbox needs the other cores.
 _ONE_THREAD_PARAMETERS = 50_000_000
 
 _Request = tuple[str, Sampling, int, "Future[Completion]"]
@@ -32,15 +32,15 @@ _Request = tuple[str, Sampling, int, "Future[Completion]"]
 class LocalModel:
     """A checkpoint in this process: `settings.name` is "embedded", a folder or a hub name.
 
-    Sampling is per row: a row's dice depend on its seed alone. In float32 its text therefore hardly depends on the
-    rows decoded beside it (rounding can still tip a draw that falls between two tokens); in 16 bits it does.
+    A row's random numbers depend on its seed alone. In float32 its text therefore hardly depends on the other rows of
+    the batch (rounding can still tip a draw that falls between two tokens); in 16 bits it does.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
         for package in ("torch", "transformers"):
             if find_spec(package) is None:
                 raise MissingExtra(f"a local model ({package})", "local")
-        #: A few more than fit, so that a freed slot never waits for the next call.
+        #: More than the slots, so that a freed slot never waits for the next call.
         self.concurrency = settings.batch_size + max(1, settings.batch_size // 4)
         self._settings = settings
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -49,7 +49,7 @@ class LocalModel:
         self._failure: ModelError | None = None
 
     async def __aenter__(self) -> Self:
-        # Waiting threads of a parallel region must not spin: they would starve the sandbox, and it them.
+        # Idle OpenMP threads must not spin: they would starve the sandbox.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="local-model", daemon=True)
@@ -63,11 +63,11 @@ class LocalModel:
             await asyncio.to_thread(self._thread.join)
 
     def identity(self) -> dict[str, str]:
-        """Name, revision (hub commit, or digest of the folder's files), engine and version, device, dtype, sampler."""
+        """Return name, revision (hub commit or digest of the folder), engine and version, device, dtype, sampler."""
         return dict(self._identity)
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        """Continue `prompt` among the other rows. Raises `PromptTooLong`, or `ModelError` when the engine has died."""
+        """Continue `prompt` in the batch. Raises `PromptTooLong`, or `ModelError` if the engine has died."""
         assert self._thread is not None, "enter the model with `async with` first"
         answer: Future[Completion] = Future()
         self._requests.put((prompt, sampling, seed, answer))
@@ -76,10 +76,10 @@ class LocalModel:
         return await asyncio.wrap_future(answer)
 
     def _run(self, ready: Future[None]) -> None:
-        """The engine thread: load, then decode until told to stop."""
+        """Body of the engine thread: load, then decode until told to stop."""
         try:
             engine = _Engine(self._settings)
-        except BaseException as error:  # handed to whoever enters the model
+        except BaseException as error:  # re-raised in `__aenter__`
             ready.set_exception(error)
             return
         self._identity = engine.identity()
@@ -98,7 +98,7 @@ class LocalModel:
 
 
 class _Engine:
-    """What the engine thread owns: checkpoint and decoder."""
+    """The state of the engine thread: checkpoint and decoder."""
 
     def __init__(self, settings: ModelSettings) -> None:
         import torch
@@ -136,7 +136,7 @@ class _Engine:
         }
 
     def serve(self, requests: queue.SimpleQueue[_Request | None]) -> None:
-        """Decode until a None arrives; what is unfinished then is cancelled."""
+        """Decode until a None arrives; unfinished calls then fail."""
         import torch
 
         decoder = self._decoder
@@ -145,7 +145,7 @@ class _Engine:
                 while not requests.empty() or not (decoder.active or decoder.waiting):
                     request = requests.get()
                     if request is None:
-                        self.fail(ModelError("the local model was closed before it had answered"))
+                        self.fail(ModelError("the local model was closed before it answered"))
                         return
                     self._submit(*request)
                 decoder.discard(lambda row: row.tag.cancelled())
@@ -155,12 +155,12 @@ class _Engine:
             torch.set_num_threads(self._threads_before)
 
     def fail(self, error: ModelError) -> None:
-        """Answer everything under way with `error`."""
+        """Answer all waiting and active calls with `error`."""
         for row in (*self._decoder.waiting, *self._decoder.active):
             _answer(row.tag, error)
 
     def _submit(self, prompt: str, sampling: Sampling, seed: int, answer: Future[Completion]) -> None:
-        from selfcodealign.models.decoding import Row
+        from selfcodealign.models.decoding import BatchRow
 
         ids: list[int] = self._checkpoint.tokenizer(prompt)["input_ids"]
         room = self._checkpoint.context - len(ids)
@@ -170,11 +170,11 @@ class _Engine:
         elif not ids:
             _answer(answer, ModelError("an empty prompt cannot be continued: the tokenizer adds no first token"))
         else:
-            self._decoder.submit(Row(ids, sampling, min(sampling.max_tokens, room), seed, tag=answer))
+            self._decoder.submit(BatchRow(ids, sampling, min(sampling.max_tokens, room), seed, tag=answer))
 
 
 def _answer(waiting: Future[Completion], result: Completion | Exception) -> None:
-    """Answer a call, unless nobody waits for it any more."""
+    """Answer a call unless it is cancelled."""
     if not waiting.set_running_or_notify_cancel():
         return
     if isinstance(result, Completion):

@@ -1,4 +1,4 @@
-"""Opens the model on first use: a finished run needs none."""
+"""Open the model on first use, because a finished run needs none."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from selfcodealign.models import Completion, Model, Sampling
 class OnDemandModel:
     """Opens `model` at the first call of `complete` or at `open`, closes it on exit, counts tokens.
 
-    `known` is the identity that an earlier run of the same folder recorded; with it the finished rows are known
-    without opening the model. Opening another model than the recorded one raises `ModelError` before a row is written.
+    `known` is the identity that an earlier run of the same folder recorded; it identifies finished rows without opening
+    the model. If the opened model is another one, `ModelError` is raised before a row is written.
     """
 
     def __init__(self, model: Model, known: Mapping[str, str] | None = None) -> None:
@@ -25,7 +25,7 @@ class OnDemandModel:
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self.concurrency = model.concurrency
-        # Stages ask at the same time, each as if it were alone: together they keep no more under way than is useful.
+        # Stages run concurrently and each uses the full concurrency; the semaphore bounds their sum.
         self._slots = asyncio.Semaphore(model.concurrency)
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -37,7 +37,7 @@ class OnDemandModel:
         await self.close()
 
     async def close(self) -> None:
-        """Free the device and its memory; a later call opens the model again."""
+        """Close the model and free its memory; a later call opens the model again."""
         self._opened = False
         await self._stack.aclose()
 
@@ -51,13 +51,13 @@ class OnDemandModel:
         found = self._model.identity()
         if self._known and any(found[key] != self._known[key] for key in ("name", "revision")):
             raise ModelError(
-                f"the model is {found['name']} at {found['revision']}, this run folder was begun with "
+                f"the model is {found['name']} at {found['revision']}, but this run folder was begun with "
                 f"{self._known['name']} at {self._known['revision']}: give another --out, or that model again"
             )
         self._known = found
 
     def identity(self) -> dict[str, str]:
-        """Return the model's identity; before it is opened, the recorded one."""
+        """Return the model's identity; before the model is opened, the recorded identity."""
         if self._known is None:
             raise RuntimeError("the identity of this model is unknown until it is opened")
         return self._known

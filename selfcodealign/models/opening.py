@@ -1,4 +1,4 @@
-"""Choose the model implementation from the settings, and look for what it needs."""
+"""Choose the model implementation from the settings, and check its requirements."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def open_model(settings: ModelSettings) -> Model:
-    """Return the model, not yet entered: servers by `urls`, one that `serve` starts, else a local checkpoint.
+    """Return the model, not yet entered: servers at `urls`, a server that `serve` starts, or a local checkpoint.
 
     >>> from selfcodealign.settings import ModelSettings
     >>> type(open_model(ModelSettings(name="", urls=["localhost:8000"]))).__name__
     'ServerModel'
 
-    Raises `ModelError` for settings that name no usable model, and `MissingExtra` when a local one needs
-    transformers and it is not installed. Weights are loaded, and servers asked, when the model is entered.
+    Raises `ModelError` for settings that name no usable model, and `MissingExtra` if a local model needs transformers
+    and transformers is not installed. Entering the model loads the weights or asks the servers.
     """
     if settings.urls:
         from selfcodealign.models.server import ServerModel
@@ -36,10 +36,10 @@ def open_model(settings: ModelSettings) -> Model:
 
 
 def check_model(settings: ModelSettings) -> None:
-    """Look for a model without loading it. Raises `ModelError` or `MissingExtra` for what a person has to fix.
+    """Check that a model exists without loading it. Raises `ModelError` or `MissingExtra`, with the fix.
 
-    Servers are not asked: entering a `ServerModel` does that. Of a hub model the configuration is fetched, unless it
-    is in the cache.
+    Servers are not asked: entering a `ServerModel` does that. A hub model's configuration is fetched unless it is in
+    the cache.
     """
     open_model(settings)
     if settings.urls:
@@ -52,5 +52,5 @@ def check_model(settings: ModelSettings) -> None:
 
         try:
             hf_hub_download(source, "config.json", revision=settings.revision)
-        except Exception as error:  # every library on the way raises errors of its own kind
+        except Exception as error:  # each library raises its own error classes
             raise ModelError(explain_loading(settings.name, error)) from error

@@ -1,4 +1,4 @@
-"""Which weights a name stands for: a folder with a digest of its files, or the hub's commit. Light: no torch."""
+"""Identify the weights behind a model's name: a digest of a folder's files, or the hub's commit. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from selfcodealign.errors import ModelError, did_you_mean
 
-#: The checkpoint that ships in the package.
+#: Name of the checkpoint in the package.
 EMBEDDED = "embedded"
 
-#: Weights up to this size are hashed whole; of larger files both ends are, which takes no longer for 100 GB.
+#: Files up to this size are hashed whole; of larger files only both ends, so that 100 GB take no longer.
 _HASHED_WHOLE = 256 * 2**20
 _HASHED_END = 2**20
 
@@ -21,13 +21,13 @@ _NAMED = ("config", "generation_config", "tokenizer", "vocab", "merges", "specia
 
 
 def locate_folder(name: str) -> Path | None:
-    """The folder that `name` means, "embedded" being the package's own; None when there is none."""
+    """Return the folder that `name` names ("embedded": the folder in the package); None if there is none."""
     folder = Path(str(resources.files("selfcodealign") / "embedded")) if name == EMBEDDED else Path(name).expanduser()
     return folder if folder.exists() else None
 
 
 def digest_folder(folder: Path) -> str:
-    """A digest of the files that decide what a checkpoint writes (weights, configuration, tokenizer)."""
+    """Digest the files that decide a checkpoint's output (weights, configuration, tokenizer)."""
     total = hashlib.sha256()
     for path in sorted(_deciding_files(folder)):
         size = path.stat().st_size
@@ -43,7 +43,7 @@ def digest_folder(folder: Path) -> str:
 
 
 def find_commit(name: str, revision: str | None) -> str | None:
-    """The hub commit of `name` that lies in the local cache, None when there is none."""
+    """Return the hub commit of `name` in the local cache; None if there is none."""
     if find_spec("huggingface_hub") is None:
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -51,7 +51,7 @@ def find_commit(name: str, revision: str | None) -> str | None:
 
     try:
         found = try_to_load_from_cache(name, "config.json", revision=revision)
-    except HFValidationError:  # a name no hub model can have
+    except HFValidationError:  # not a valid hub name
         return None
     return Path(found).parent.name if isinstance(found, str) else None
 
@@ -63,7 +63,7 @@ def _deciding_files(folder: Path) -> Iterator[Path]:
 
 
 def find_source(name: str, revision: str | None) -> tuple[str, Path | None]:
-    """What transformers is to load, and the folder when it is one. Raises `ModelError` for what cannot be a model."""
+    """Return the source for transformers, and the folder if it is one. Raises `ModelError` if it cannot be a model."""
     if not name:
         raise ModelError('no model named: set model.name to "embedded", a folder or a hub name')
     folder = locate_folder(name)
@@ -99,7 +99,7 @@ def _suggest_inside(folder: Path) -> str:
 
 
 def explain_loading(name: str, error: BaseException) -> str:
-    """One line: what is wrong with the checkpoint and what to do."""
+    """Say in one line what is wrong with the checkpoint and what to do."""
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
@@ -114,5 +114,5 @@ def explain_loading(name: str, error: BaseException) -> str:
     if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError", "ConnectTimeout"}:
         return f'"{name}" is no folder here and the hub cannot be reached; give a folder, or connect'
     if "OutOfMemoryError" in kinds or "out of memory" in str(error):
-        return f'"{name}" does not fit into memory; take a smaller model, another device or dtype, or a server'
+        return f'"{name}" does not fit into memory; use a smaller model, another device or dtype, or a server'
     return f'cannot load "{name}": {" ".join(str(error).split())[:240]}'

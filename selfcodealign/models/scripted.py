@@ -1,7 +1,7 @@
 """A model that answers from a script: for tests, for documentation, and for trying a recipe without weights.
 
-It keeps to the whole protocol (stop strings, `max_tokens`, concurrent calls, dying half-way), so that code tried with
-it meets what a real engine does. It has no tokenizer; a token is four characters here.
+The model implements the whole protocol (stop strings, `max_tokens`, concurrent calls, failure in the middle), so that
+code meets the behaviour of a real engine. There is no tokenizer; a token is four characters.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Self
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Sampling
 
-#: The unit of `max_tokens` and of the token counts: about what a code tokenizer makes of English and Python.
+#: Unit of `max_tokens` and of the token counts: about the average of code tokenizers on English and Python.
 CHARACTERS_PER_TOKEN = 4
 
-#: What a script function makes of (prompt, sampling, seed).
+#: A function of (prompt, sampling, seed).
 Script = Callable[[str, Sampling, int], str | Completion]
 
 
 class ScriptedModel:
     """Answers from a function, a list or a mapping.
 
-    - function `(prompt, sampling, seed) -> str | Completion`: anything; answers that depend on its arguments alone
-      make a run reproducible in any order of calls;
-    - list: the n-th call gets the n-th answer; a call too many raises `ModelError`;
-    - mapping: the key found nearest the end of the prompt names the answer, because the end of a few-shot prompt is
-      its open example; no key found raises `ModelError`.
+    - function `(prompt, sampling, seed) -> str | Completion`: answers that depend on the arguments alone make a run
+      reproducible in any order of calls;
+    - list: the n-th call gets the n-th answer; a call beyond the list raises `ModelError`;
+    - mapping: the key nearest the end of the prompt selects the answer, because a few-shot prompt ends with its open
+      example; a prompt without any key raises `ModelError`.
 
-    A `str` is cut at the first stop string and then at `max_tokens` (4 characters each); a `Completion` is handed out
-    as it is. Every answer takes `latency` seconds. After `fail_after` answers every call raises `ModelError`, as a
-    server does that died; set it to None to bring the server back. `calls` counts the calls, failed ones included.
+    A `str` is cut at the first stop string and then at `max_tokens` (4 characters each); a `Completion` is returned
+    unchanged. Every answer takes `latency` seconds. After `fail_after` answers every call raises `ModelError`, like a
+    dead server; set `fail_after` to None to revive the server. `calls` counts all calls, failed ones included.
 
     >>> import asyncio
     >>> model = ScriptedModel(lambda prompt, sampling, seed: f"answer {seed}\\nrest")
@@ -64,17 +64,17 @@ class ScriptedModel:
         return None
 
     def identity(self) -> dict[str, str]:
-        """`name` and `revision` as given; the engine is "scripted"."""
+        """Return `name` and `revision` as given; the engine is "scripted"."""
         return {"name": self._name, "revision": self._revision, "engine": "scripted", "engine_version": "1"}
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        """Answer from the script. Raises `ModelError` when told to fail or when the script has no answer."""
+        """Answer from the script. Raises `ModelError` after `fail_after` answers or if the script has no answer."""
         number = self.calls
         self.calls += 1
-        # Also without latency: a real model always lets other tasks run.
+        # Also without latency, because a real model always lets other tasks run.
         await asyncio.sleep(self.latency)
         if self.fail_after is not None and number >= self.fail_after:
-            raise ModelError(f"the scripted model {self._name!r} fails after {self.fail_after} answers, as it was told")
+            raise ModelError(f"the scripted model {self._name!r} fails after {self.fail_after} answers, as told")
         answer = self._find_answer(number, prompt, sampling, seed)
         return answer if isinstance(answer, Completion) else _cut(answer, prompt, sampling)
 
@@ -93,7 +93,7 @@ class ScriptedModel:
 
 
 def _cut(text: str, prompt: str, sampling: Sampling) -> Completion:
-    """End `text` where an engine would: at the first stop string, at `max_tokens` at the latest."""
+    """Cut `text` like an engine: at the first stop string, then at `max_tokens`."""
     stops = [place for stop in sampling.stop if (place := text.find(stop)) >= 0]
     kept = text[: min(stops)] if stops else text
     limit = sampling.max_tokens * CHARACTERS_PER_TOKEN

@@ -1,8 +1,8 @@
-"""Any OpenAI-compatible `/v1/completions` server as a model; several of them share the load.
+"""OpenAI-compatible `/v1/completions` servers as a model; several servers share the load.
 
-A request goes to the server with the fewest under way. What may pass (429, 5xx, time-outs, dropped connections) is
-tried again, on another server at once where there is one, for at most `retry_seconds`; a `Retry-After` is kept to.
-Everything else ends the run with one line. The key comes from the environment and is written nowhere.
+A request goes to the server with the fewest requests in flight. Transient faults (429, 5xx, timeouts, dropped
+connections) are retried for at most `retry_seconds`, on another server at once if there is one; `Retry-After` is
+respected. Any other fault ends the run with one line. The key comes from the environment and is written nowhere.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Engines that take more than OpenAI's fields: the samplers they would otherwise turn on by themselves are turned off
-#: (vLLM reads top_k and penalties from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
+#: Fields beyond OpenAI's that turn off the samplers which engines enable by default (vLLM reads top_k and penalties
+#: from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
 _EXTRA_FIELDS: dict[str, dict[str, float]] = {
     "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
     "llamacpp": {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0},
@@ -48,9 +48,9 @@ _CONNECT_SECONDS = 10.0
 class ServerModel:
     """A model behind one or several servers.
 
-    `settings.urls` name the servers, `settings.name` the model ("" takes the only one they hold). Entering asks every
-    server which models it holds: a server that cannot be reached is left out as long as another one can. `check` is
-    called at every fault and may raise what makes waiting pointless.
+    `settings.urls` name the servers, `settings.name` the model ("" means the only model they hold). Entering asks every
+    server for its models; an unreachable server is tolerated if another one answers. `check` is called at every fault
+    and may raise an error that makes waiting pointless.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class ServerModel:
             await self._client.aclose()
 
     def identity(self) -> dict[str, str]:
-        """Name, revision (as set, else "unknown": a server does not tell), engine, its version and sampler."""
+        """Return name, revision (from the settings, else "unknown"), engine, its version and sampler."""
         return dict(self._identity)
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        """Continue `prompt` on whichever server is least busy. Raises `ModelError` and `PromptTooLong`."""
+        """Continue `prompt` on the least busy server. Raises `ModelError` and `PromptTooLong`."""
         max_tokens = min(sampling.max_tokens, self._most_tokens)
         while True:
             try:
@@ -105,13 +105,13 @@ class ServerModel:
                     self._fields | _request_fields(prompt, sampling, max_tokens, seed), sampling.stop
                 )
             except ContextExceeded as error:
-                # Engines refuse what they could have cut; asked for what fits, the answer ends with "length" instead.
+                # Engines refuse instead of cutting; a smaller max_tokens gives a completion that ends with "length".
                 if error.room >= max_tokens:
                     raise PromptTooLong(str(error)) from None
                 max_tokens = error.room
 
     async def _ask(self, body: dict[str, Any], stop: tuple[str, ...]) -> Completion:
-        """Ask until there is an answer, at most `retry_seconds` beyond the first fault."""
+        """Retry until a server answers, for at most `retry_seconds` after the first fault."""
         import httpx
 
         assert self._client is not None, "enter the model with `async with` first"
@@ -127,7 +127,7 @@ class ServerModel:
                 completion = read_completion(answer, stop)
             except (PassingFault, httpx.TransportError) as error:
                 self._note_fault(endpoint, error)
-                # A rate limit that lets others through is no reason to give up, however long one request waits.
+                # A rate limit that lets other requests through is no reason to give up, however long this one waits.
                 first_fault = first_fault or time.monotonic()
                 if isinstance(error, PassingFault) and error.limited:
                     first_fault = max(first_fault, self._answered_at)
@@ -143,12 +143,12 @@ class ServerModel:
                 return completion
 
     async def _wait_for_server(self, first_fault: float | None) -> None:
-        """Sleep until some server may be asked again; `ModelError` when that is later than there is time for."""
+        """Sleep until a server's back-off ends; `ModelError` if that is after `retry_seconds`."""
         now = time.monotonic()
         ready_at = min(endpoint.ready_at for endpoint in self._endpoints)
         if ready_at > (first_fault or now) + self._settings.retry_seconds:
             raise self._give_up()
-        # Hundreds of requests wait together; spread out, they do not strike a recovering server at one instant.
+        # Jitter: hundreds of waiting requests must not hit a recovering server at one instant.
         pause = max(0.0, ready_at - now)
         await asyncio.sleep(pause + random.uniform(0.0, 0.25 * pause))
         self._check()
@@ -158,7 +158,7 @@ class ServerModel:
         passing = error if isinstance(error, PassingFault) else None
         endpoint.note_fault(self._hide_key(_describe(error)), passing.pause if passing else None)
         if not (passing and passing.limited) and endpoint.worth_saying():
-            others = "going on with the other servers" if len(self._endpoints) > 1 else "trying again"
+            others = "using the other servers" if len(self._endpoints) > 1 else "trying again"
             _log.warning("%s fails (%s); %s", endpoint.shown, endpoint.fault, others)
 
     def _give_up(self) -> ModelError:
@@ -169,7 +169,7 @@ class ServerModel:
         )
 
     async def _explain(self, endpoint: Endpoint, error: ModelError) -> ModelError:
-        """Name the server, and the fix where the refusal is about the key or the model."""
+        """Name the server in an error, and the fix if the refusal is about the key or the model."""
         message = self._hide_key(str(error))
         status = error.status if isinstance(error, Refused) else 0
         if status in (401, 403):
@@ -190,7 +190,7 @@ class ServerModel:
         return text.replace(self._key, "***") if self._key else text
 
     async def _meet_servers(self) -> None:
-        """Ask all servers what they hold; settle name, engine and request fields."""
+        """Ask all servers for their models; set name, engine and request fields."""
         import httpx
 
         met: list[tuple[Endpoint, dict[str, dict[str, Any]]]] = []
@@ -228,7 +228,7 @@ class ServerModel:
         }
 
     async def _list_models(self, endpoint: Endpoint, *, strict: bool = False) -> dict[str, dict[str, Any]]:
-        """The models a server holds, by name; {} when it does not tell. `strict` raises what is wrong with it."""
+        """List a server's models by name; {} if it has no list. With `strict`, faults are raised."""
         import httpx
 
         assert self._client is not None
@@ -255,7 +255,7 @@ class ServerModel:
         return {}
 
     async def _ask_version(self, endpoint: Endpoint) -> str:
-        """What `/version` says (vLLM, SGLang), "unknown" elsewhere; nothing depends on it."""
+        """Read `/version` (vLLM, SGLang); "unknown" elsewhere. No behaviour depends on the version."""
         import httpx
 
         assert self._client is not None
@@ -278,7 +278,7 @@ def _request_fields(prompt: str, sampling: Sampling, max_tokens: int, seed: int)
 
 
 def _name_models(name: str, held: list[str]) -> str:
-    """Why `name` is not among the models a server holds, and what to write instead."""
+    """Say why `name` is not among a server's models, and what to write instead."""
     shown = ", ".join(held[:8]) + (" ..." if len(held) > 8 else "")
     if not held:
         return "does not tell which models it holds; set model.name"
@@ -288,7 +288,7 @@ def _name_models(name: str, held: list[str]) -> str:
 
 
 def _describe(error: Exception) -> str:
-    """A fault in a few words; httpx leaves the message of time-outs empty."""
+    """Describe a fault in a few words; httpx leaves the message of timeouts empty."""
     import httpx
 
     if isinstance(error, httpx.TimeoutException):

@@ -1,4 +1,4 @@
-"""Attention over `slots.SlotCache`, registered with transformers under the name `ATTENTION`."""
+"""Attention over the KV cache `slots.SlotCache`, registered with transformers as `ATTENTION`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from transformers import AttentionInterface
 
 from selfcodealign.models.slots import Decoding, SlotLayer
 
-#: A model loaded with this attention implementation understands `SlotCache`.
+#: Name of the attention implementation that a model needs for `SlotCache`.
 ATTENTION = "selfcodealign_slots"
 
 
@@ -24,7 +24,7 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Attention for transformers' interface; [rows, heads, queries, size] in, [rows, queries, heads, size] out.
 
-    Raises `NotImplementedError` for what only some architectures have.
+    Raises `NotImplementedError` for attention features that this function lacks.
     """
     for name in ("softcap", "s_aux", "position_bias"):
         if kwargs.get(name) is not None:
@@ -45,7 +45,7 @@ def attend(
 def _attend_to_prompts(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float, window: int | None
 ) -> torch.Tensor:
-    """Prompts look at themselves. Heads that share keys become further queries, so nothing is repeated in memory."""
+    """Causal attention within prompts. Heads that share keys become further queries, so keys are not repeated."""
     rows, heads, queries, size = query.shape
     groups = heads // key.shape[1]
     if window is not None and mask.shape[-1] > window:
@@ -67,9 +67,9 @@ def _attend_to_prompts_and_tails(
     scale: float,
     window: int | None,
 ) -> torch.Tensor:
-    """Each row looks at its prompt and its tail: one softmax over both, though they lie apart.
+    """Each row attends to its prompt and its tail: one softmax over both.
 
-    The rows of one prompt look at it together: their queries form one matrix, so its keys are read once.
+    The queries of all rows of a prompt form one matrix, so that the prompt's keys are read once.
     """
     rows, heads, _, size = query.shape
     shared_heads = tail_keys.shape[1]
@@ -79,12 +79,12 @@ def _attend_to_prompts_and_tails(
     prompt_keys, prompt_values = (store[:prompts, :, :width].flatten(0, 1) for store in layer.prompts)
 
     def gather(states: torch.Tensor) -> torch.Tensor:
-        """[rows, shared heads, groups, x] to [prompts * shared heads, most * groups, x]."""
+        """[rows, shared heads, groups, x] → [prompts * shared heads, most * groups, x]."""
         gathered = states[aim.members]  # [prompts, most, shared heads, groups, x]
         return gathered.transpose(1, 2).reshape(prompts * shared_heads, most * groups, states.shape[-1])
 
     def spread(states: torch.Tensor) -> torch.Tensor:
-        """The way back: each row's part of what its prompt's matrix gave."""
+        """The inverse of `gather`."""
         parted = states.view(prompts, shared_heads, most, groups, states.shape[-1]).transpose(1, 2)
         return parted.reshape(prompts * most, shared_heads, groups, states.shape[-1])[aim.places]
 

@@ -1,7 +1,7 @@
-"""Keys and values of the rows being decoded: prompts and what was written after them, kept apart.
+"""The KV cache of the decode loop: shared prompts, and one tail of written tokens per row.
 
-Rows with the same prompt share its keys and values, as ten samples of one instruction do; each row has a tail of its
-own. Decoding on a CPU is bound by reading keys and values, so this is what makes many samples per prompt cheap.
+Rows with the same prompt (ten samples of one instruction, say) share its keys and values; each row has its own tail.
+Decoding on a CPU is bound by reading keys and values, so sharing makes many samples per prompt cheap.
 
 Two hooks of transformers are used: a cache whose layers write where `SlotCache` directs them (`SlotLayer.update`), and
 a registered attention function (`attend`).
@@ -21,7 +21,7 @@ _GRAIN = 64
 
 @dataclass
 class Filling:
-    """A forward pass over prompts: `slots` [n] of the prompt store at `positions` [n, queries]."""
+    """A prefill pass: `slots` [n] of the prompt store at `positions` [n, queries]."""
 
     slots: torch.Tensor
     positions: torch.Tensor
@@ -34,24 +34,26 @@ class Filling:
 
 @dataclass
 class Decoding:
-    """A forward pass that writes one token for each of `count` rows.
+    """A decoding pass, which writes one token for each of `count` rows.
 
-    `members` [prompts, most rows of one] are the rows of each prompt (padded with row 0), `places` [count] each row's
-    index in `members` laid flat. Columns are the prompts' (`prompt_width`), then the tails' (`tail_width`).
+    `members` [prompts, most rows per prompt] are the rows of each prompt (padded with row 0), `places` [count] each
+    row's index in flattened `members`. Columns are the prompts' (`prompt_width`), then the tails' (`tail_width`).
     """
 
     count: int
     members: torch.Tensor
     places: torch.Tensor
-    tail_index: torch.Tensor  # [count], where the new token goes in the row's tail
+    tail_index: torch.Tensor  # [count], index of the new token in the row's tail
     positions: torch.Tensor  # [count, 1]
-    columns: torch.Tensor  # int [count, columns], the position of each column, beyond the row's own where it is empty
+    columns: (
+        torch.Tensor
+    )  # int [count, columns], position of each column; empty columns lie beyond the row's own position
     prompt_width: int
     tail_width: int
     _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
     def mask(self, window: int | None) -> torch.Tensor:
-        """What is added to scores: 0 where a row may look, -inf elsewhere; float32 [count, 1, 1, columns]."""
+        """Return the additive attention mask: 0 where a row attends, else -inf; float32 [count, 1, 1, columns]."""
         if window not in self._masks:
             seen = self.columns <= self.positions
             if window is not None:
@@ -64,14 +66,14 @@ class Decoding:
 class SlotCache(Cache):
     """Prompt store and tails of at most `slots` rows.
 
-    Prompts in use are slots 0 .. `prompts` - 1 of the store; those behind are what earlier rows left, readable until
-    they are overwritten (`find_prefix`). Active rows are 0 .. n - 1 of the tails; `prompt_of[row]` is a row's prompt.
+    Prompts in use are slots 0 .. `prompts` - 1 of the store; later slots hold prompts of ended rows, readable until
+    overwritten (`find_prefix`). Active rows are 0 .. n - 1 of the tails; `prompt_of[row]` is a row's prompt.
     """
 
     def __init__(self, slots: int, layers: int) -> None:
         self.tokens = np.zeros((slots, 0), dtype=np.int64)
         self.length = np.zeros(slots, dtype=np.int64)  # tokens of each prompt
-        self.filled = np.zeros(slots, dtype=np.int64)  # of these, how many have their keys and values in the store
+        self.filled = np.zeros(slots, dtype=np.int64)  # tokens of each prompt whose keys and values are in the store
         self.users = np.zeros(slots, dtype=np.int64)
         self.prompts = 0
         self.prompt_of = np.zeros(slots, dtype=np.int64)
@@ -82,7 +84,7 @@ class SlotCache(Cache):
         super().__init__(layers=[*self.layer_list])
 
     def reserve(self, prompt: int, tail: int) -> None:
-        """Make room for prompts and tails of so many tokens, at least."""
+        """Make room for prompts of `prompt` tokens and tails of `tail` tokens."""
         slots, capacity = self.tokens.shape
         if prompt > capacity:
             tokens = np.zeros((slots, -(-prompt // _GRAIN) * _GRAIN), dtype=np.int64)
@@ -93,7 +95,7 @@ class SlotCache(Cache):
             layer.grow()
 
     def enter(self, row: int, prompt: np.ndarray) -> int:
-        """Give a row its prompt, shared where it is in use already, and an empty tail. Returns the prompt's slot."""
+        """Assign a row its prompt, shared if the prompt is in use, and an empty tail. Return the prompt's slot."""
         self.tail_length[row] = 0
         source, shared = self.find_prefix(prompt, self.length)
         if shared == len(prompt) == self.length[source] and source < self.prompts:
@@ -109,7 +111,7 @@ class SlotCache(Cache):
         return slot
 
     def leave(self, row: int, last: int) -> None:
-        """Take a row out; the last active row takes its place, and the last prompt that of one nobody uses now."""
+        """Remove a row; the last active row takes its place, and the last prompt that of an unused one."""
         slot = int(self.prompt_of[row])
         if row != last:
             self.prompt_of[row], self.tail_length[row] = self.prompt_of[last], self.tail_length[last]
@@ -130,21 +132,21 @@ class SlotCache(Cache):
             layer.swap_prompts(one, other, int(max(self.filled[one], self.filled[other])))
 
     def find_prefix(self, ids: np.ndarray, known: np.ndarray) -> tuple[int, int]:
-        """The prompt slot that shares the longest prefix with `ids`, counting `known` tokens of each; its length."""
+        """Find the slot with the longest common prefix with `ids` within its `known` tokens; also return the length."""
         width = min(len(ids), self.tokens.shape[1])
         shared = np.minimum(count_shared(self.tokens[:, :width], ids[:width]), known)
         slot = int(shared.argmax())
         return slot, int(shared[slot])
 
     def take_prefix(self, source: int, slot: int, count: int) -> None:
-        """Fill the first `count` tokens of a prompt from another slot, where that is more than it has."""
+        """Copy the first `count` tokens of a prompt from another slot unless the prompt has them."""
         if count > self.filled[slot]:
             for layer in self.layer_list:
                 layer.copy_prompt(source, slot, count)
             self.filled[slot] = count
 
     def aim_at_prompts(self, slots: list[int], positions: np.ndarray, device: torch.device) -> Filling:
-        """Direct the next forward pass at prompts, `positions` [rows, queries]."""
+        """Direct the next forward pass at prompts; `positions` [rows, queries]."""
         where = torch.from_numpy(positions).to(device)
         columns = torch.arange(int(positions.max()) + 1, device=device)
         mask = columns <= where[:, None, :, None]
@@ -201,10 +203,10 @@ class SlotLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write [rows, heads, queries, size] where the cache aims; return what `attend` looks at.
+        """Write [rows, heads, queries, size] where the cache aims; return the keys and values for `attend`.
 
-        For prompts that is all their keys and values; for rows it is their tails, and `attend` finds the prompts by
-        way of the attribute `slot_layer` of the keys.
+        A prefill pass returns those of whole prompts; a decoding pass returns those of the tails, and `attend` finds
+        the prompts through the attribute `slot_layer` of the keys.
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -224,7 +226,7 @@ class SlotLayer(CacheLayerMixin):
         return keys, values
 
     def grow(self) -> None:
-        """Lengthen the stores to the cache's capacities."""
+        """Grow the stores to the cache's capacities."""
         if self.is_initialized:
             capacity = self.cache.tokens.shape[1]
             self.prompts = _lengthen(self.prompts[0], capacity), _lengthen(self.prompts[1], capacity)
@@ -232,7 +234,7 @@ class SlotLayer(CacheLayerMixin):
             self.tails = _lengthen(self.tails[0], tail), _lengthen(self.tails[1], tail)
 
     def copy_prompt(self, source: int, target: int, count: int) -> None:
-        """Copy the first `count` tokens from prompt slot to prompt slot."""
+        """Copy the first `count` tokens between prompt slots."""
         if self.is_initialized and source != target:
             for store in self.prompts:
                 store[target, :, :count] = store[source, :, :count]
@@ -261,7 +263,7 @@ class SlotLayer(CacheLayerMixin):
 
 
 def count_shared(rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """How many leading tokens each of `rows` [n, width] shares with `ids` [width]; int [n]."""
+    """Count the leading tokens that each of `rows` [n, width] shares with `ids` [width]; int [n]."""
     if len(ids) == 0:
         return np.zeros(len(rows), dtype=np.int64)
     different = rows != ids

@@ -1,17 +1,17 @@
-"""The text of the tokens written so far, and whether a stop string has appeared, without decoding it all each time."""
+"""Detokenize completions and detect stop strings without decoding the whole completion at every token."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-#: How many tokens of the prompt give the first written token its context: some tokenizers drop a leading space else.
+#: Prompt tokens decoded before the completion, because some tokenizers drop a leading space.
 _CONTEXT = 4
 
 Decode = Callable[[list[int]], str]
 
 
 class Detokenizer:
-    """Decodes what a row wrote after its prompt, and watches for stop strings; one for all rows of a model.
+    """Decodes completions and detects stop strings; one for all rows of a model.
 
     `decode` turns token ids into text without special tokens.
     """
@@ -21,27 +21,27 @@ class Detokenizer:
         self._ending: dict[tuple[str, ...], dict[int, bool]] = {}
 
     def read(self, ids: Sequence[int], prompt_length: int) -> str:
-        """The text after the prompt: exactly what decoding prompt and continuation together adds to the prompt."""
+        """Return the completion: exactly what decoding prompt and completion together adds to the prompt."""
         context = list(ids[max(0, prompt_length - _CONTEXT) : prompt_length])
         before, whole = self._decode(context), self._decode([*context, *ids[prompt_length:]])
         if whole.startswith(before):
             return whole[len(before) :]
-        # The prompt ended inside a character of several bytes, which the continuation completed.
+        # The prompt ended inside a character of several bytes, which the completion completed.
         return self._decode(list(ids[prompt_length:]))
 
     def ends(self, ids: Sequence[int], prompt_length: int, stop: tuple[str, ...]) -> bool:
-        """Whether the last token completes a stop string in the text after the prompt."""
+        """Return whether the last token completes a stop string in the completion."""
         if not stop:
             return False
         ending = self._ending.setdefault(stop, {})
         may_end = ending.get(ids[-1])
         if may_end is None:
-            piece = self._decode([ids[-1]])  # alone, it may have lost the space it opens with
+            piece = self._decode([ids[-1]])  # decoded alone, it may lose its leading space
             may_end = ending[ids[-1]] = any(can_end(piece, mark) or can_end(" " + piece, mark) for mark in stop)
         if not may_end:
             return False
-        # A token has a byte at least, so these hold every stop string whole (special tokens, which decode to
-        # nothing, may lie between: hence the margin).
+        # A token has at least one byte, so these tokens hold any stop string; the margin is for special tokens in
+        # between, which decode to nothing.
         longest = max(len(mark.encode()) for mark in stop)
         start = max(prompt_length, len(ids) - longest - 8)
         tail = self.read(ids[max(0, start - _CONTEXT) :], start - max(0, start - _CONTEXT))
@@ -49,16 +49,16 @@ class Detokenizer:
 
 
 def cut_at_stop(text: str, stop: tuple[str, ...]) -> str:
-    """The text before the first stop string in it."""
+    """Cut a text at its first stop string."""
     places = [place for mark in stop if (place := text.find(mark)) >= 0]
     return text[: min(places)] if places else text
 
 
 def can_end(piece: str, mark: str) -> bool:
-    """Whether a token with text `piece` can be the one that completes `mark`.
+    """Return whether a token with text `piece` can complete `mark`.
 
-    The last character of `mark` lies in the piece, and what precedes it there agrees with `mark`. A piece with bytes
-    of an unfinished character can always, and so can one that alone decodes to nothing: it may be a space.
+    It can if the piece holds the last character of `mark` and the text before that character agrees with `mark`. A
+    piece with bytes of an unfinished character always can, and so can an empty piece, which may be a space.
     """
     if not piece or "\ufffd" in piece:
         return True

@@ -1,8 +1,8 @@
-"""`--serve vllm`: a vLLM server started for the named model, asked like any other server, stopped when we end.
+"""`--serve vllm`: start a vLLM server for the named model, use it like any other server, stop it at the end.
 
-vLLM runs as a process of its own because its dependencies fit in no other environment. It is found as `vllm` on the
-PATH, or as a module of the running interpreter; a vLLM in an environment of its own is found by putting that
-environment's `bin` on the PATH.
+vLLM runs in a separate process because its dependencies conflict with other packages. It is found as `vllm` on the
+PATH or as a module of the running interpreter; to use a vLLM in another environment, put that environment's `bin` on
+the PATH.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Loading a large model from a slow disk and compiling its graphs take this long at most.
+#: Loading a large model from a slow disk and compiling its graphs takes at most this long.
 _START_SECONDS = 3600.0
 _REPORT_SECONDS = 10.0
 _STOP_SECONDS = 20.0
 _TAIL_BYTES = 16384
 
-#: What in a server's log says why it died; the last such line is shown.
+#: Marks of log lines that say why a server died; the last such line is shown.
 _LONGEST_LINE = 300
 _CAUSE_MARKS = ("Error", "error:", "Exception", "out of memory")
 
-#: Known causes and what helps. The first: vLLM 0.32 on a CPU dies when it cuts the prompt of a request with a seed.
+#: Known causes and their fixes. The first: vLLM 0.32 on a CPU dies when it cuts the prompt of a request with a seed.
 _REMEDIES = {
     "CPU Generator does not use offset": 'add "--no-enable-chunked-prefill" to model.serve_args',
     "out of memory": "lower --gpu-memory-utilization or --max-model-len in model.serve_args",
     "KV cache": "lower --max-model-len in model.serve_args, or give it more memory",
 }
 
-# The child asks the kernel to kill it when we die (prctl PR_SET_PDEATHSIG), then becomes vLLM. Its own children, the
-# engine processes, notice that the server is gone and end by themselves. A small interpreter does it instead of
-# `preexec_fn`, which can deadlock in a program with threads. Should we have died before the call, it ends at once.
+# The child asks the kernel to kill it when this process dies (prctl PR_SET_PDEATHSIG), then becomes vLLM. The engine
+# processes end by themselves when the server is gone. A small interpreter does this because `preexec_fn` can deadlock
+# in a program with threads. If this process died before the call, the child exits at once.
 _LAUNCH = (
     "import ctypes, os, signal, sys; "
     "ctypes.CDLL(None).prctl(1, signal.SIGTERM); "
-    "os.getppid() == int(sys.argv[1]) or sys.exit('started by nobody'); "
+    "os.getppid() == int(sys.argv[1]) or sys.exit('the parent process has died'); "
     "os.execvp(sys.argv[2], sys.argv[2:])"
 )
 
@@ -63,7 +63,7 @@ _LAUNCH = (
 class ServedModel:
     """A vLLM server for `settings.name`, started on entering and stopped on leaving.
 
-    `settings.serve_args` are passed on to it. Its log is the file `log_path`, which error messages name.
+    `settings.serve_args` are passed to the server. Its log is the file `log_path`, which error messages name.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -101,19 +101,19 @@ class ServedModel:
             self._stop()
 
     def identity(self) -> dict[str, str]:
-        """As `ServerModel.identity`, with the arguments the server was started with."""
+        """Return `ServerModel.identity` with the arguments of the server."""
         assert self._server is not None, "enter the model with `async with` first"
         return self._server.identity()
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        """Continue `prompt`. Raises `ModelError`, with the cause from the log when the server has died."""
+        """Continue `prompt`. Raises `ModelError`, with the cause from the log if the server has died."""
         assert self._server is not None, "enter the model with `async with` first"
         return await self._server.complete(prompt, sampling, seed=seed)
 
     def _start(self, arguments: list[str]) -> None:
         handle, path = tempfile.mkstemp(prefix="selfcodealign-vllm-", suffix=".log")
         self.log_path = Path(path)
-        # A key set for other servers would lock us out of this one.
+        # A key for other servers would lock this client out.
         environment = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
         with os.fdopen(handle, "wb") as log:
             self._process = subprocess.Popen(
@@ -122,7 +122,7 @@ class ServedModel:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,  # Ctrl-C in the terminal is for us; we stop the server in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which stops the server
             )
 
     async def _wait_until_healthy(self, port: int) -> None:
@@ -144,7 +144,7 @@ class ServedModel:
                 await asyncio.sleep(0.25)
 
     def _check_alive(self) -> None:
-        """Raise `ModelError` with the log's end when the server has ended."""
+        """Raise `ModelError` with the cause from the log if the server has ended."""
         assert self._process is not None
         code = self._process.poll()
         if code is None:
@@ -153,7 +153,7 @@ class ServedModel:
         raise ModelError(f"vLLM ended {how}: {self._find_cause()} (log: {self.log_path})")
 
     def _find_cause(self) -> str:
-        """The last line of the log that looks like an error, else its last line; and the remedy, when it is known."""
+        """Return the last log line that looks like an error, else the last line; and the fix if it is known."""
         lines = self._last_lines(200).splitlines()
         for mark, remedy in _REMEDIES.items():
             known = [line for line in lines if mark in line and any(word in line for word in _CAUSE_MARKS)]
@@ -170,7 +170,7 @@ class ServedModel:
         return "\n".join(lines[-count:])
 
     def _stop(self) -> None:
-        """End the server and all its processes. Blocks for some seconds, because a second Ctrl-C must not skip it."""
+        """End the server and all its processes. Blocks for some seconds, so that a second Ctrl-C cannot skip it."""
         process = self._process
         if process is None:
             return
@@ -184,11 +184,11 @@ class ServedModel:
         process.wait()
         self._process = None
         if not crashed and self._server is not None and self.log_path is not None:
-            self.log_path.unlink(missing_ok=True)  # it is kept where something went wrong
+            self.log_path.unlink(missing_ok=True)  # the log is kept after a failure
 
 
 def find_vllm() -> list[str]:
-    """The command that starts a server, its model to follow. Raises `MissingExtra` when there is no vLLM."""
+    """Return the command that starts a server, without its model. Raises `MissingExtra` if vLLM is not found."""
     executable = shutil.which("vllm")
     if executable is not None:
         return [executable, "serve"]
@@ -200,21 +200,21 @@ def find_vllm() -> list[str]:
 
 
 def find_free_port() -> int:
-    """A TCP port on the loopback interface that nothing listens at."""
+    """Return a free TCP port on the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
 def list_arguments(settings: ModelSettings, port: int) -> list[str]:
-    """What follows the command: the model, what the settings say, then `serve_args`, which win."""
+    """List the command's arguments: the model, those from the settings, then `serve_args`, which win."""
     folder = locate_folder(settings.name)
     if settings.name == EMBEDDED and folder is None:
         raise ModelError("this installation lacks the embedded model; install the package again")
     if not settings.name:
         raise ModelError('model.serve needs model.name: a folder, a hub name or "embedded"')
     arguments = [str(folder or settings.name), "--host", "127.0.0.1", "--port", str(port)]
-    # A line per request would make a log of gigabytes.
+    # Logging every request would fill gigabytes.
     arguments += ["--uvicorn-log-level", "warning"]
     if settings.dtype != "auto":
         arguments += ["--dtype", settings.dtype]
@@ -222,12 +222,12 @@ def list_arguments(settings: ModelSettings, port: int) -> list[str]:
         arguments += ["--revision", settings.revision]
     for taken in ("--host", "--port"):
         if any(argument.partition("=")[0] == taken for argument in settings.serve_args):
-            raise ModelError(f"model.serve_args cannot set {taken}: the server is ours alone, on a free port")
+            raise ModelError(f"model.serve_args cannot set {taken}: the server is private, on a free port")
     return [*arguments, *settings.serve_args]
 
 
 def _served_name(arguments: list[str]) -> str:
-    """The name under which vLLM offers the model."""
+    """Return the name under which vLLM serves the model."""
     for place, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         if flag == "--served-model-name":

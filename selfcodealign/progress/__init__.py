@@ -1,4 +1,4 @@
-"""What long work tells while it goes on. Work is given a `Progress`; `terminal` draws one, tests derive their own."""
+"""Progress of long work. Work reports to a `Progress`; `terminal` draws it, tests derive their own."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from collections.abc import Callable, Sequence
 
 
 class Progress:
-    """The protocol; this implementation keeps silent.
+    """The protocol; this implementation shows nothing.
 
-    A task is named when it starts, and several may be under way at once. `start` comes before all other calls about
-    a task, `finish` after them; work that fails or is cancelled just stops telling.
+    A task is named when it starts; several may run at once. `start` comes before all other calls about a task and
+    `finish` after them; failed or cancelled work makes no further calls.
     """
 
-    #: Tokens (read, written) by the model since the run began.
+    #: Prompt and completion tokens of the model since the run began.
     tokens: Callable[[], tuple[int, int]] = staticmethod(lambda: (0, 0))
 
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
-        """`task` begins: it has `total` units to go through, None when the number is unknown."""
+        """`task` begins with `total` units of work; None if the number is unknown."""
 
     def expect(self, task: str, total: int | None) -> None:
-        """A better estimate of the task's total, which counts skipped units too."""
+        """Update the task's total, which includes skipped units."""
 
     def skip(self, task: str, count: int = 1) -> None:
-        """An earlier run has done `count` units; rates and the time left take no notice of them."""
+        """An earlier run has finished `count` units; rates and the time left ignore them."""
 
     def advance(
         self, task: str, count: int = 1, *, kept: int = 0, dropped: Sequence[str] = (), facts: str = ""
     ) -> None:
-        """`count` more units are through: `kept` rows came of them, and one dropped row for each reason in `dropped`.
+        """`count` more units are finished: they gave `kept` rows, and one dropped row for each reason in `dropped`.
 
-        `facts` are words to show instead of rates; they stay until the next ones.
+        `facts` are shown instead of rates, until the next `facts`.
         """
 
     def finish(self, task: str, summary: str = "") -> None:
-        """The task is complete; `summary` is its result in one line."""
+        """The task is complete; `summary` is the result in one line."""
 
     def say(self, text: str) -> None:
-        """One line for the user."""
+        """Show one line to the user."""
 
     def show(self, renderable: object) -> None:
-        """Something that rich renders, for the user."""
+        """Show something that rich renders to the user."""

@@ -1,4 +1,4 @@
-"""Draws progress on stderr: live bars on a terminal, a line every ten seconds elsewhere."""
+"""Draw progress on stderr: live bars on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from selfcodealign.progress import Progress
 
 #: Seconds between two lines about a task in a log.
 LINE_SECONDS = 10.0
-#: Fewer columns of facts than this say nothing; fewer columns of a name do not tell one task from another.
+#: Columns below which facts are useless, and below which names no longer distinguish tasks.
 LEAST_FACTS, LEAST_NAME = 8, 8
 
 
 class Pace:
-    """Says when the next line is due; the first one is due `LINE_SECONDS` after the start."""
+    """Decides when the next line is due; the first line is due `LINE_SECONDS` after the start."""
 
     def __init__(self) -> None:
         self._last = monotonic()
 
     def is_due(self) -> bool:
-        """Whether a line is due now; if so, the next one is due `LINE_SECONDS` later."""
+        """Return whether a line is due now; if so, the next line is due `LINE_SECONDS` later."""
         now = monotonic()
         if now - self._last < LINE_SECONDS:
             return False
@@ -40,7 +40,7 @@ class Pace:
 
 
 def clock(seconds: float) -> str:
-    """A span of time as 0:05, 12:30 or 1:02:03."""
+    """Format a duration as 0:05, 12:30 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -48,7 +48,7 @@ def clock(seconds: float) -> str:
 
 @dataclass
 class Tally:
-    """What is known about one task under way; `tokens_before` are those written before it began."""
+    """The state of one task in progress; `tokens_before` counts the tokens written before the task began."""
 
     name: str
     total: int | None
@@ -64,11 +64,11 @@ class Tally:
 
     @property
     def through(self) -> int:
-        """Units that need no more work."""
+        """Finished units, those of earlier runs included."""
         return self.skipped + self.done
 
     def count(self) -> str:
-        """Units through, of how many."""
+        """Finished units, out of the total."""
         return f"{self.through}" if self.total is None else f"{self.through}/{self.total}"
 
     def seconds(self) -> float:
@@ -76,13 +76,13 @@ class Tally:
         return monotonic() - self.began
 
     def left(self) -> str:
-        """The time left at the rate of this run; empty while nothing can be said."""
+        """Time left at the rate of this run; empty while it is unknown."""
         if self.total is None or not self.done:
             return ""
         return f"{clock(max(0, self.total - self.through) * self.seconds() / self.done)} left"
 
     def describe(self, tokens: int) -> str:
-        """The facts that came with the work, else units/s, share kept, tokens/s written, the commonest drops."""
+        """The task's own facts, else units/s, share kept, tokens/s written, the most frequent drops."""
         if self.facts or not self.done:
             return self.facts
         seconds = max(self.seconds(), 1e-6)
@@ -96,10 +96,10 @@ class Tally:
 
 
 class Drawer(Progress):
-    """Keeps a tally of each task under way; `Lines` and `Live` draw them.
+    """Keeps a tally of each task in progress; `Lines` and `Live` draw the tallies.
 
-    A finished task becomes one line with its summary. `_lock` is held while tallies change or are read, because a
-    thread of rich draws them, and never while anything is printed, because printing waits for that thread.
+    A finished task becomes one line with its summary. `_lock` is held while tallies change or are read, because rich
+    draws them in a thread, and never while printing, because printing waits for that thread.
     """
 
     def __init__(self, console: Console) -> None:
@@ -142,7 +142,7 @@ class Drawer(Progress):
 
 
 class Lines(Drawer):
-    """A line when a task begins and when it ends, and at most one every ten seconds in between: for logs."""
+    """For logs: a line when a task begins, when it ends, and at most every ten seconds in between."""
 
     def __enter__(self) -> Self:
         return self
@@ -170,7 +170,7 @@ class Lines(Drawer):
 
 
 class Live(Drawer):
-    """A bar for each task under way, below everything that was said."""
+    """A bar for each task in progress, below all messages."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -184,7 +184,7 @@ class Live(Drawer):
         self._screen.stop()
 
     def draw(self) -> RenderableType:
-        """One row per task. Bar, count, elapsed time and time left always fit, then the names, then the facts."""
+        """Draw one row per task. Bar, count and times always fit; names, then facts, get the columns that are left."""
         tokens = self.tokens()[1]
         with self._lock:
             tallies = list(self._tallies.values())
@@ -210,6 +210,6 @@ class Live(Drawer):
 
 
 def open_progress() -> Live | Lines:
-    """Bars when stderr is a terminal, lines otherwise; a context manager."""
+    """Return a context manager: bars if stderr is a terminal, lines otherwise."""
     console = Console(stderr=True)
     return Live(console) if console.is_terminal else Lines(console)

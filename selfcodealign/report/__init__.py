@@ -1,1 +1,1 @@
-"""What a person reads of a run: the funnel, and one row's whole story."""
+"""Reports on a run for a person: the funnel, and the story of one row."""

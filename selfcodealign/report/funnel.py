@@ -1,4 +1,4 @@
-"""The funnel of a run: how many rows entered each stage, how many stayed, and why the others did not."""
+"""The funnel of a run: how many rows entered each stage, how many it kept, and why it dropped the others."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class StageAccount:
 
 
 def read_funnel(path: Path) -> list[StageAccount]:
-    """The account of every stage of a run that has begun; may be read while the run goes on."""
+    """Read the account of every stage that has begun; a run in progress may be read."""
     return [StageAccount(stage.name, stage.books(), stage.finished) for stage in open_existing(path).stages()]
 
 
 def draw_funnel(accounts: list[StageAccount]) -> Table:
-    """The funnel as a table."""
+    """Draw the funnel as a table."""
     table = Table(title="Where the rows went", title_justify="left")
     for name, side in (("stage", "left"), ("in", "right"), ("kept", "right"), ("dropped", "right"), ("why", "left")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def draw_funnel(accounts: list[StageAccount]) -> Table:
 
 
 def print_funnel(path: Path, console: Console) -> None:
-    """Print the funnel, where data set and tuned model are, and the scores."""
+    """Print the funnel, the places of data set and tuned model, and the scores."""
     console.print(draw_funnel(read_funnel(path)))
     if (path / "dataset" / "README.md").is_file():
         console.print(f"data set: {path / 'dataset'}", soft_wrap=True, highlight=False)
@@ -54,7 +54,7 @@ def print_funnel(path: Path, console: Console) -> None:
 
 
 def funnel_json(path: Path) -> str:
-    """The funnel for programs."""
+    """Write the funnel as JSON."""
     accounts = [
         {"stage": one.name, "finished": one.finished, "in": one.books.entered, "kept": one.books.kept}
         | {"dropped": one.books.dropped}

@@ -1,4 +1,4 @@
-"""One row's whole story: everything that a run knows of it, and of what came of it. Knows no stage by name."""
+"""The story of one row: the row, its ancestors and its descendants in a run. No stage is known by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Example
 from selfcodealign.run_folder.folder import RunFolder, open_existing
 
-#: Shortest beginning of an id that `show` looks for.
+#: Fewest digits of an id that `show` accepts.
 SHORTEST_ID = 4
 
 
 def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
-    """All that a run knows of one row and of what came of it; `row_id` may be the beginning of any id in it.
+    """Tell everything about one row and its descendants; `row_id` may be the first digits of any id in the row.
 
-    Raises `RunFolderError` when no row, or more than one, has such an id.
+    Raises `RunFolderError` if no row, or more than one, has such an id.
     """
     folder = open_existing(path)
     if len(row_id) < SHORTEST_ID or not all(letter in "0123456789abcdef" for letter in row_id):
@@ -39,14 +39,14 @@ def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
 
 
 class _Search:
-    """Looks through all shards of a run."""
+    """Searches all shards of a run."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.connection = folder.connect()
         self.files: dict[str, list[tuple[str, bool]]] = {}
         self.fields: dict[str, list[str]] = {}
         stages = folder.stages()
-        #: The fields that hold ids of rows, from the first type of row to the last.
+        #: The id fields, from the first row type to the last.
         self.ids = list(dict.fromkeys(stage.description.row_id for stage in stages))
         for stage in stages:
             kept = sorted(stage.path.glob("kept-*.parquet"))
@@ -56,7 +56,7 @@ class _Search:
                 self.fields[stage.name] = pq.read_schema(kept[0]).names
 
     def find(self, beginning: str) -> tuple[str, str]:
-        """The id field and the full id that begin so."""
+        """Find the id field and the full id for the beginning of an id."""
         found: dict[str, str] = {}
         for name, fields in self.fields.items():
             files = [file for file, _ in self.files[name]]
@@ -72,7 +72,7 @@ class _Search:
         return field, full_id
 
     def rows(self, field: str, full_id: str) -> list[dict[str, Any]]:
-        """Every row that holds the id, from the last stage that knows it back to the first, each row once."""
+        """Return every row that holds the id, each once, from the last stage that has the id back to the first."""
         found: dict[str, dict[str, Any]] = {}
         for name in reversed([name for name, fields in self.fields.items() if field in fields]):
             for kept in (True, False):
@@ -83,7 +83,7 @@ class _Search:
                     row = dict(zip(columns, values, strict=True)) | {"stage": name, "kept": kept}
                     known = [row[one] for one in self.ids if row.get(one)]
                     own_id, ancestors = (known[-1], set(known[:-1])) if known else (full_id, set())
-                    # An earlier stage's copy of a row that went on tells nothing new.
+                    # An earlier stage's copy of the same row adds nothing.
                     if own_id not in found and not any(own_id in other["ancestors"] for other in found.values()):
                         found[own_id] = row | {"ancestors": ancestors}
         return list(found.values())
@@ -101,7 +101,7 @@ def _tell_seed(row: dict[str, Any]) -> Iterator[RenderableType]:
 
 
 def _tell_own_fields(row: dict[str, Any]) -> Iterator[RenderableType]:
-    """Fields that stages from outside this package have added."""
+    """Show the fields that stages outside this package have added."""
     known = {*Example.field_names(), "parent", "reason", "detail", "stage", "kept", "ancestors"}
     added = {name: value for name, value in row.items() if name not in known and value is not None}
     if added:

@@ -1,14 +1,14 @@
-"""What a run leaves on disk, and how it is found again.
+"""The folder that a run writes, and how it is read.
 
     RUN/
       recipe.toml        the settings in force
       run.json           the journey, versions, model, machine
       seeds/             one folder per stage: pairs of Parquet files (see `shards`) and stage.json
       ...
-      superseded/        work of settings that have changed since, moved away and never deleted
+      superseded/        stages of earlier settings, moved here and never deleted
 
-A stage.json describes its rows to readers that know no stage: the row type, the field that is a row's id, the field
-that names its parent, the stage that gave it rows, what decided the rows, and the books when the stage is complete.
+A stage.json describes its rows to readers that know no stage: the row type, the fields that hold a row's id and its
+parent's id, the stage of the parents, what decided the rows, and the books once the stage is complete.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Books, R, Row
 from selfcodealign.run_folder.shards import Shards
 
-#: DuckDB sorts on disk beyond this.
+#: DuckDB sorts on disk beyond this size.
 SORT_MEMORY = "512MB"
-#: The form of run.json and stage.json; a folder of another form is refused.
+#: Format version of run.json and stage.json; other versions are refused.
 FORM = 2
 
 
 @dataclass(frozen=True)
 class Description:
-    """What stage.json says of a stage's rows, besides what decided them.
+    """The description of a stage's rows in stage.json.
 
-    `kind` names the row type, `row_id` and `parent` the fields that hold a row's id and its parent's, `after` the stage
-    that gave the parents (None: they came from outside the run); `fields` are the fields of the rows, in order.
+    `kind` names the row type, `row_id` and `parent` the fields that hold a row's id and its parent's id, `after` the
+    stage of the parents (None: they come from outside the run); `fields` are the fields of the rows, in order.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Description:
 
 
 class StageFolder(Generic[R]):
-    """The folder of one stage, for writing rows of the type `row`; for reading only when `row` is None."""
+    """The folder of one stage, with rows of the type `row`; without a type, rows cannot be written or read."""
 
     def __init__(self, path: Path, description: Description, row: type[R] | None = None) -> None:
         self.path = path
@@ -61,12 +61,12 @@ class StageFolder(Generic[R]):
 
     @property
     def finished(self) -> bool:
-        """Whether a run has been through all of this stage's input."""
+        """Whether a run has processed all of this stage's input."""
         return self.state().get("books") is not None
 
     @property
     def intact(self) -> bool:
-        """Whether a finished stage still has all the rows that its books speak of."""
+        """Whether a finished stage still has all rows in its books."""
         books = self.state().get("books")
         if books is None:
             return False
@@ -74,11 +74,11 @@ class StageFolder(Generic[R]):
 
     @property
     def decided_by(self) -> dict[str, Any]:
-        """What decided the rows that are here."""
+        """The settings and facts that decided these rows."""
         return self.state().get("decided_by", {})
 
     def books(self) -> Books:
-        """The account so far; `entered` is what came in until now."""
+        """Return the books so far; `entered` counts the rows that have entered until now."""
         state = self.state().get("books")
         if state is not None:
             return Books(**state)
@@ -86,7 +86,7 @@ class StageFolder(Generic[R]):
         return Books(len(self.shards.parents()), kept, dropped)
 
     def begin(self, decided_by: Mapping[str, Any]) -> None:
-        """Make the folder ready for work: sweep what a kill left, describe the rows."""
+        """Prepare the folder for work: remove the remains of a killed writer, describe the rows."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.shards.sweep()
         self._describe(decided_by, None)
@@ -97,7 +97,7 @@ class StageFolder(Generic[R]):
         self._describe(decided_by, account)
 
     def retire_strangers(self, parents: np.ndarray) -> int:
-        """Move rows whose parent is none of `parents` (its inputs have changed) out of the stage; how many parents."""
+        """Remove rows whose parent is not in `parents` (changed inputs); return the number of removed parents."""
         strangers = np.setdiff1d(self.shards.parents(), parents)
         if not len(strangers):
             return 0
@@ -116,7 +116,7 @@ class StageFolder(Generic[R]):
         return len(gone)
 
     def state(self) -> dict[str, Any]:
-        """What stage.json says; empty for a stage that has not begun."""
+        """Read stage.json; empty for a stage that has not begun."""
         return read_json(self.path / "stage.json")
 
     def _describe(self, decided_by: Mapping[str, Any], books: Mapping[str, Any] | None) -> None:
@@ -152,7 +152,7 @@ class RunFolder:
             self._lock = None
 
     def stage(self, name: str, description: Description, row: type[Row]) -> StageFolder[Any]:
-        """A stage for writing; a rename that a kill interrupted is completed first."""
+        """Return a stage for writing; a rename that a kill interrupted is completed first."""
         path = self.path / name
         fresh = path.with_name(f".{name}.new")
         if fresh.exists() and not path.exists() and (fresh / "stage.json").exists():
@@ -160,41 +160,41 @@ class RunFolder:
         return StageFolder(path, description, row)
 
     def open(self, name: str, row: type[Row]) -> StageFolder[Any]:
-        """A stage that has begun, for reading its rows as `row`s."""
+        """Return a stage that has begun, for reading its rows as `row`s."""
         found = self.look_at(name)
         assert found is not None, f"the stage {name} has not begun"
         return StageFolder(found.path, found.description, row)
 
     def look_at(self, name: str) -> StageFolder[Any] | None:
-        """A stage as stage.json describes it, for reading; None when it has not begun. Needs no lock."""
+        """Return a stage as stage.json describes it, for reading; None if it has not begun. Needs no lock."""
         described = read_json(self.path / name / "stage.json").get("rows")
         return StageFolder(self.path / name, Description(**described)) if described else None
 
     def stages(self) -> list[StageFolder[Any]]:
-        """The stages that have rows, in the order of the journey. Needs no lock."""
+        """Return the stages that have begun, in the order of the journey. Needs no lock."""
         found = (self.look_at(name) for name in self.journey())
         return [stage for stage in found if stage is not None]
 
     def making(self, row: type[Row]) -> StageFolder[Any] | None:
-        """The stage that made rows of the type `row` out of rows of another one; filters hand on what it made."""
+        """Return the stage that made rows of the type `row` from another type; later filters only pass them on."""
         found = [one for one in self.stages() if one.description.row_id == row.id_field != one.description.parent]
         return self.open(found[-1].name, row) if found else None
 
     def journey(self) -> list[str]:
-        """The stages of this run by name, in order; empty for a folder without a run.
+        """Return the names of the run's stages, in order; empty for a folder without a run.
 
-        Raises `RunFolderError` for a folder that an earlier version of this package wrote.
+        Raises `RunFolderError` for a folder in the format of an earlier version.
         """
         facts = self.facts()
         if facts and facts.get("form") != FORM:
             raise RunFolderError(
-                f"{self.path} holds a run in the form of an earlier version, which this version of selfcodealign does "
-                "not read: choose another --out"
+                f"{self.path} holds a run in the format of an earlier version, which this version of selfcodealign "
+                "does not read: choose another --out"
             )
         return facts.get("journey", [])
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """DuckDB with bounded memory that spills into the run folder."""
+        """Open DuckDB with bounded memory; it spills into the run folder."""
         connection = duckdb.connect()
         connection.execute(f"SET memory_limit='{SORT_MEMORY}'")
         connection.execute(f"SET temp_directory='{str(self.path / '.sort').replace(chr(39), chr(39) * 2)}'")
@@ -206,11 +206,11 @@ class RunFolder:
         write_json(self.path / "run.json", self.facts() | dict(facts))
 
     def facts(self) -> dict[str, Any]:
-        """What run.json says; empty for a folder without one."""
+        """Read run.json; empty for a folder without one."""
         return read_json(self.path / "run.json")
 
     def problems(self) -> Sequence[str]:
-        """Why this folder cannot be written to, without making it."""
+        """List the reasons why this folder cannot be written, without creating it."""
         place = self.path
         while not os.path.lexists(place) and place != place.parent:
             place = place.parent
@@ -231,12 +231,12 @@ class RunFolder:
         return []
 
 
-#: Bytes that must be free before a run begins: rows of a few thousand instructions and the sorting of them.
+#: Free bytes required before a run: rows of a few thousand instructions, and space to sort them.
 LEAST_FREE = 256 * 2**20
 
 
 def supersede(path: Path) -> Path:
-    """Move a folder of a run to the run's `superseded/`; returns where it is then."""
+    """Move a folder of a run into the run's `superseded/`; return its new path."""
     target = superseded_name(path)
     target.parent.mkdir(exist_ok=True)
     os.rename(path, target)
@@ -244,7 +244,7 @@ def supersede(path: Path) -> Path:
 
 
 def superseded_name(path: Path) -> Path:
-    """Where `supersede` moves a folder."""
+    """Return the path to which `supersede` moves a folder."""
     number = 1
     while (target := path.parent / "superseded" / f"{path.name}-{number}").exists():
         number += 1
@@ -252,17 +252,17 @@ def superseded_name(path: Path) -> Path:
 
 
 def open_existing(path: Path) -> RunFolder:
-    """A run's folder for reading; it may be at work. Raises `RunFolderError` where there is no run."""
+    """Open a run's folder for reading; the run may be in progress. Raises `RunFolderError` if there is no run."""
     if not (path / "run.json").is_file():
         raise RunFolderError(f"{path} is no run folder: it has no run.json")
     return RunFolder(path)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file of the run. Raises `RunFolderError` when the disk does not take it."""
+    """Replace a JSON file of the run. Raises `RunFolderError` if it cannot be written."""
     files.write_json(path, value, error=RunFolderError)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of the run; empty when there is none. Raises `RunFolderError` when it is damaged."""
+    """Read a JSON file of the run; empty if there is none. Raises `RunFolderError` if it is damaged."""
     return files.read_json(path, error=RunFolderError, fix="remove it to go on") if os.path.exists(path) else {}

@@ -1,12 +1,12 @@
-"""Rows of one stage on disk: pairs of Parquet files, one for what was kept and one for what was dropped.
+"""Rows of one stage on disk: pairs of Parquet files, one for kept rows and one for drops.
 
     kept-WRITER-000001.parquet       rows of the stage's type
     dropped-WRITER-000001.parquet    the same columns, nullable, with parent, reason and detail
 
-A pair holds everything that came of the parents in it. Its two files are written whole under hidden names; the
-dropped one is renamed into place first and the kept one last, so a visible kept file is the commit: whatever a kill
-leaves behind without one is swept away and made again. Files never change afterwards, so anybody may read them while
-a run goes on, and writers with different names need no lock between them.
+A pair holds all rows that its parents gave. Both files are written whole under hidden names; the dropped file is
+renamed first and the kept file last, so a visible kept file is the commit: files without one, left by a kill, are
+removed and their rows made again. Files never change afterwards, so readers need no lock while a run is in progress,
+and neither do writers with different names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.rows import Dropped, R, Row
 
-#: Rows turned into Python objects at once while reading: bounds the memory of any pass over a stage.
+#: Rows converted to Python objects at once while reading, which bounds the memory of a pass over a stage.
 BATCH_ROWS = 1024
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), list[str]: pa.list_(pa.string())}
 
@@ -32,8 +32,8 @@ _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), list[str]: pa.
 class Shards(Generic[R]):
     """All pairs of one stage, in `folder`.
 
-    `row` is the type of the kept rows (None: counts and ids can be read, rows cannot), `parent_field` the field by
-    which they name the row that entered the stage.
+    `row` is the type of the kept rows (None: only counts and ids can be read); `parent_field` is the field that holds
+    the id of the row that entered the stage.
     """
 
     def __init__(self, folder: Path, row: type[R] | None, parent_field: str, writer: str = "main") -> None:
@@ -47,7 +47,7 @@ class Shards(Generic[R]):
         )
 
     def sweep(self) -> None:
-        """Remove what a killed writer of this name left half-done."""
+        """Remove the unfinished files of a killed writer of this name."""
         for path in self.folder.glob(f".*-{self._writer}-*.tmp"):
             path.unlink()
         committed = {path.name.removeprefix("kept-") for path in self.folder.glob("kept-*.parquet")}
@@ -56,7 +56,7 @@ class Shards(Generic[R]):
                 path.unlink()
 
     def write(self, kept: Sequence[R], dropped: Sequence[Dropped]) -> None:
-        """Add one pair. Raises `RunFolderError` when the disk does not take it; nothing is visible then."""
+        """Add one pair. Raises `RunFolderError` if it cannot be written; no file is visible then."""
         number = 1 + max((int(path.stem.rsplit("-", 1)[1]) for path in self._kept_files(self._writer)), default=0)
         name = f"{self._writer}-{number:06d}.parquet"
         columns = {field.name: [getattr(row, field.name) for row in kept] for field in self._schema}
@@ -85,14 +85,14 @@ class Shards(Generic[R]):
             ) from error
 
     def rows(self) -> Iterator[R]:
-        """All kept rows, shard by shard."""
+        """Yield all kept rows, shard by shard."""
         for path in self._kept_files():
             with _reading(path):
                 for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
                     yield from self._rows_of(batch)
 
     def sorted_rows(self, connection: duckdb.DuckDBPyConnection, *order: str) -> Iterator[R]:
-        """All kept rows ordered by these columns, on disk where memory does not suffice."""
+        """Yield all kept rows ordered by these columns; the sort spills to disk."""
         files = [str(path) for path in self._kept_files()]
         if not files:
             return
@@ -109,7 +109,7 @@ class Shards(Generic[R]):
             yield from self._rows_of(batch)
 
     def parents(self) -> np.ndarray:
-        """Ids (as uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk."""
+        """Return the ids (uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk."""
         found = [np.empty(0, np.uint64)]
         for path in self._kept_files():
             twin = _twin(path)
@@ -120,7 +120,7 @@ class Shards(Generic[R]):
         return np.unique(np.concatenate(found))
 
     def ids(self, parents: np.ndarray) -> np.ndarray:
-        """Ids (as uint64) of the kept rows whose parent is one of `parents`."""
+        """Return the ids (uint64) of the kept rows whose parent is in `parents`."""
         assert self.row is not None
         found = [np.empty(0, np.uint64)]
         for path in self._kept_files():
@@ -131,7 +131,7 @@ class Shards(Generic[R]):
         return np.concatenate(found)
 
     def rows_of(self, wanted: np.ndarray) -> Iterator[R]:
-        """The kept rows whose own id is one of `wanted`."""
+        """Yield the kept rows whose id is in `wanted`."""
         for path in self._kept_files():
             with _reading(path):
                 for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
@@ -141,7 +141,7 @@ class Shards(Generic[R]):
                         yield from self._rows_of(batch.filter(pa.array(mask)))
 
     def sizes(self) -> tuple[int, int]:
-        """Rows kept and rows dropped, by the files' metadata alone."""
+        """Return the numbers of kept and dropped rows, from the files' metadata."""
         files = self._kept_files()
         with _reading(self.folder):
             kept = sum(pq.read_metadata(path).num_rows for path in files)
@@ -149,7 +149,7 @@ class Shards(Generic[R]):
         return kept, dropped
 
     def counts(self) -> tuple[int, dict[str, int]]:
-        """Rows kept, and rows dropped by reason."""
+        """Return the number of kept rows, and of dropped rows by reason."""
         kept = sum(pq.read_metadata(path).num_rows for path in self._kept_files())
         reasons: dict[str, int] = {}
         for path in self._kept_files():
@@ -160,7 +160,7 @@ class Shards(Generic[R]):
         return kept, dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
     def tally(self, connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, tuple[int, int]]:
-        """For each value of a field: how many outcomes there are with it, how many of them were kept."""
+        """Return for each value of a field the number of outcomes with it and of those that were kept."""
         kept = [str(path) for path in self._kept_files()]
         if not kept:
             return {}
@@ -173,7 +173,7 @@ class Shards(Generic[R]):
         return {one: (drawn, good) for one, drawn, good in connection.execute(query, [kept, dropped]).fetchall()}
 
     def pairs(self) -> Iterator[tuple[list[R], list[Dropped]]]:
-        """Every pair as rows, for rewriting a stage."""
+        """Yield every pair as rows, for rewriting a stage."""
         for path in self._kept_files():
             twin = _twin(path)
             with _reading(path):
@@ -200,7 +200,7 @@ class Shards(Generic[R]):
 
 
 class _reading:
-    """Turns a reader's complaint about a damaged shard into one line that says what to do."""
+    """Turns a reader's error about a damaged shard into one line with the fix."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -212,23 +212,23 @@ class _reading:
             name = self.path.name.removeprefix("kept-").removeprefix("dropped-")
             raise RunFolderError(
                 f"{self.path} is damaged ({str(error).splitlines()[0]}): delete kept-{name} and dropped-{name} in that "
-                "folder, and the same command makes their rows anew"
+                "folder, and the same command makes their rows again"
             ) from error
 
 
 def _numbers(ids: Any) -> np.ndarray:
-    """A column of ids as uint64."""
+    """Convert a column of ids to uint64."""
     texts = ids.to_pylist()
     return np.fromiter((int(one, 16) for one in texts), np.uint64, len(texts))
 
 
 def _twin(path: Path) -> Path:
-    """The file of drops that belongs to a file of kept rows."""
+    """Return the dropped file that belongs to a kept file."""
     return path.with_name(path.name.replace("kept-", "dropped-", 1))
 
 
 def schema_of(row: type[Row]) -> pa.Schema:
-    """The Parquet schema of a row type, field by field. Raises `RecipeError` for a field that has no column type."""
+    """Return the Parquet schema of a row type. Raises `RecipeError` for a field that has no column type."""
     hints = get_type_hints(row)
     for name in row.field_names():
         if hints[name] not in _ARROW:
@@ -238,7 +238,7 @@ def schema_of(row: type[Row]) -> pa.Schema:
 
 
 def _storable(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Parquet text is UTF-8: lone surrogates, which a program may print, become "?"."""
+    """Replace lone surrogates, which a program may print and UTF-8 cannot hold, by "?"."""
     return {
         name: [
             value.encode("utf-8", "replace").decode() if isinstance(value, str) and not _is_utf8(value) else value

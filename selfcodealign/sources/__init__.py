@@ -1,8 +1,8 @@
-"""Where the source files come from that seeds are taken from.
+"""Sources of the files from which seeds are extracted.
 
-A source is named in `seeds.sources`: `stdlib`, `package:NAME`, `git:PATH`, `hub:NAME`, or a path to a .py file, a
-folder, or a .jsonl, .jsonl.gz or .parquet file. All sources are opened before the first file is read, so that a
-misspelt one is refused at once and not after hours.
+`seeds.sources` names them: `stdlib`, `package:NAME`, `git:PATH`, `hub:NAME`, or a path to a .py file, a folder, or a
+.jsonl, .jsonl.gz or .parquet file. All sources are opened before the first file is read, so that a misspelt source is
+refused at once and not after hours.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _PREFIXES: dict[str, Callable[[str, SeedSettings], Files]] = {
 
 
 def iterate_source_files(settings: SeedSettings) -> Files:
-    """All files of all sources, in a fixed order, as a stream; a file that cannot be read is a `Dropped`.
+    """Stream the files of all sources in a fixed order; a file that cannot be read is a `Dropped`.
 
-    A file's id names its origin, path, text and (in a data set) row number. Reasons of drops: `too_large` (more than
-    `max_file_kib`, not read), `malformed_row`, `not_utf8` (a JSONL line), `unreadable`.
+    A file's id is a hash of its origin, path, text and (in a data set) row number. Reasons of drops: `too_large` (more
+    than `max_file_kib`, not read), `malformed_row`, `not_utf8` (a JSONL line), `unreadable`.
 
-    Raises `SourceError` before the first file when a source cannot be found or opened, later when one breaks off
-    (a torn .gz file, a lost connection), and `MissingExtra` where `hub:` needs `datasets`.
+    Raises `SourceError` before the first file if a source cannot be found or opened, later if a source breaks off (a
+    torn .gz file, a lost connection), and `MissingExtra` if `hub:` needs `datasets`.
     """
     opened = [_open(source, settings) for source in dict.fromkeys(settings.sources)]
     return chain.from_iterable(opened)
@@ -61,7 +61,7 @@ def _open_path(path: Path, settings: SeedSettings) -> Files:
         if shards:
             name = path.resolve().name
             first = open_table(shards[0], settings, name)
-            # the others are opened one after the other: a data set can have more shards than a process may open files
+            # opened one at a time: a data set can have more shards than a process may open files
             return chain(first, chain.from_iterable(open_table(shard, settings, name) for shard in shards[1:]))
         return open_folder(path, settings)
     if path.name.endswith(".py"):
@@ -73,7 +73,7 @@ def _open_path(path: Path, settings: SeedSettings) -> Files:
 
 def _existing(text: str) -> Path:
     path = Path(text).expanduser()
-    if os.path.exists(path):  # unlike Path.exists, False (and no exception) where a folder must not be entered
+    if os.path.exists(path):  # unlike Path.exists, returns False without permission
         return path
     missing = path
     while not os.path.exists(missing.parent):

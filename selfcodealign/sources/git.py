@@ -1,4 +1,4 @@
-"""Source files of a git checkout, read from its newest commit so that the commit on a seed names its exact text."""
+"""Source files of a git checkout, read at HEAD so that a seed's commit identifies its exact text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CREDENTIALS = re.compile(r"^([a-z+]+://)[^/@]*@", re.IGNORECASE)
 
 
 def open_checkout(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """The tracked .py files of a checkout (or of one folder of it), as committed at HEAD.
+    """Read the tracked .py files of a checkout, or of one of its folders, as committed at HEAD.
 
-    Only objects are read, never the index or the working tree: a repository's own configuration cannot make these
-    git commands run anything.
+    Only objects are read, never the index or the working tree, so that a repository's configuration cannot make these
+    git commands run a program.
     """
     try:
         commit = _git(path, "rev-parse", "--verify", "HEAD").decode().strip()
@@ -37,7 +37,7 @@ def open_checkout(path: Path, settings: SeedSettings) -> Iterator[SourceFile | D
 
 
 def _list(path: Path, commit: str, *options: str) -> list[tuple[str, str, int]]:
-    """(path in the repository, blob, size) of regular files; links and submodules are left out."""
+    """List (path in the repository, blob, size) of regular files, without links and submodules."""
     listing = _git(path, "ls-tree", "-r", "-l", "-z", "--full-name", *options, commit)
     entries = []
     for line in filter(None, listing.split(b"\0")):
@@ -70,7 +70,7 @@ def _open_reader(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _read(reader: subprocess.Popen[bytes], blob: str, path: Path) -> bytes:
-    """One object through `git cat-file --batch`: "<id> blob <size>", its bytes, a newline."""
+    """Read one object through `git cat-file --batch`: "<id> blob <size>", its bytes, a newline."""
     assert reader.stdin is not None
     assert reader.stdout is not None
     try:
@@ -86,7 +86,7 @@ def _read(reader: subprocess.Popen[bytes], blob: str, path: Path) -> bytes:
 
 
 def _name(path: Path) -> str:
-    """The repository's address without credentials, or the folder's name where it has no remote."""
+    """Return the remote's address without credentials, or the folder's name if there is no remote."""
     try:
         address = _git(path, "config", "--get", "remote.origin.url").decode("utf-8", "replace").strip()
     except SourceError:
@@ -113,7 +113,7 @@ def _command(path: Path, *arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # A partial clone must not start fetching objects, nor git ask for a password.
+    # A partial clone must not fetch objects, and git must not ask for a password.
     return {**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and local folders that `datasets` loads: rows as a stream, or files."""
+"""Read data sets of the Hugging Face hub and local folders that `datasets` loads: rows, or plain files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selfcodealign.errors import MissingExtra, SourceError, reason_of
 
 @dataclass(frozen=True, slots=True)
 class HubRows:
-    """A data set: its name (a local one's folder name), its revision ("" where none was asked for), its rows."""
+    """A data set: its name (the folder name of a local one), its revision ("" if none was requested), its rows."""
 
     origin: str
     revision: str
@@ -20,10 +20,10 @@ class HubRows:
 
 
 def stream_hub(name: str, split: str | None) -> HubRows:
-    """Stream a split of a data set (None: all splits, one after the other), at the hub's newest revision.
+    """Stream a split of a data set (None: all splits in turn), at the hub's newest revision.
 
-    `name` is a hub name or a local folder, with `:CONFIGURATION` behind it where there are several. Raises
-    `SourceError` when the data set cannot be opened, now, or breaks off, later, and `MissingExtra` without `datasets`.
+    `name` is a hub name or a local folder, followed by `:CONFIGURATION` where there are several. Raises `SourceError`
+    at once if the data set cannot be opened, later if it breaks off, and `MissingExtra` without `datasets`.
     """
     _require(name)
     from huggingface_hub import HfApi
@@ -39,16 +39,16 @@ def stream_hub(name: str, split: str | None) -> HubRows:
 
 
 def load_hub(name: str, configuration: str | None, split: str) -> HubRows:
-    """Load a split of a data set whole, through the cache of `datasets`: what was fetched once needs no network.
+    """Load a whole split of a data set through the cache of `datasets`; a cached split needs no network.
 
-    Raises as `stream_hub`.
+    Raises the same errors as `stream_hub`.
     """
     _require(name)
     return HubRows(name, "", _iterate(name, [_load(name, configuration, split=split)]))
 
 
 def download_files(name: str, files: tuple[str, ...]) -> list[Path]:
-    """Fetch plain files of a data set's repository, through the hub's cache. Raises as `stream_hub`."""
+    """Fetch plain files of a data set's repository through the hub's cache. Raises the same errors as `stream_hub`."""
     _require(name)
     from huggingface_hub import hf_hub_download
 
@@ -66,8 +66,8 @@ def _require(name: str) -> None:
         raise MissingExtra(f"reading hub:{name}", "hub") from None
 
 
-# Loaders and network layers raise what they please, StopIteration for an empty file among it: all of it means that this
-# data set cannot be had, and nothing but their code runs inside these blocks.
+# Loaders and network layers raise any exception (StopIteration for an empty file): only their code runs inside these
+# blocks, so each exception means that the data set cannot be read.
 
 
 def _load(name: str, configuration: str | None, **options: Any) -> Any:

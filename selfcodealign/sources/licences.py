@@ -1,8 +1,8 @@
 """Name a licence by its SPDX expression: from the text of a LICENSE file, package metadata, or a file's own header.
 
-Only phrases that a licence's own text carries count; what is not recognised is never guessed. Identifiers follow the
-SPDX licence list (https://spdx.org/licenses/). A GNU licence text does not say whether later versions are allowed,
-so it is named `-only`, the narrower grant.
+Only phrases of the licence's own text count; an unrecognised licence is never guessed. Identifiers follow the SPDX
+licence list (https://spdx.org/licenses/). A GNU licence text does not say whether later versions are allowed, so it is
+named `-only`, the narrower grant.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SHORT_NAMES = {
     "lgpl-3.0": "LGPL-3.0-only",
     "the unlicense": "Unlicense",
 }
-# The classifier for BSD does not say how many clauses there are, hence the SPDX form for a licence outside the list.
+# The BSD classifier does not give the number of clauses, hence the SPDX form for a licence outside the list.
 _CLASSIFIERS = {
     "MIT License": "MIT",
     "MIT No Attribution License (MIT-0)": "MIT-0",
@@ -62,8 +62,8 @@ _CLASSIFIERS = {
     "CC0 1.0 Universal (CC0 1.0) Public Domain Dedication": "CC0-1.0",
 }
 
-# Every phrase of a rule must occur, none of its exclusions may; texts are compared in lower case, white space as one
-# blank, quotation marks as '.
+# All phrases of a rule must occur and none of its exclusions. Texts are compared in lower case, with white space as one
+# blank and quotation marks as '.
 _PHRASES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     (
         "MIT",
@@ -123,12 +123,12 @@ _LICENCE_FILE = re.compile(r"(un)?licen[cs]e([-_.].*)?|copying([-_.].*)?", re.IG
 
 
 def is_licence_file(name: str) -> bool:
-    """Whether a file name is one under which projects keep their licence (LICENSE, LICENCE.txt, COPYING, ...)."""
+    """Return whether a file name is that of a licence file (LICENSE, LICENCE.txt, COPYING, ...)."""
     return _LICENCE_FILE.fullmatch(name) is not None and not name.endswith(".py")
 
 
 def name_licence_text(text: str) -> str | None:
-    """The SPDX expression of a licence text; several licences in one text are joined by AND; None if none is known."""
+    """Return the SPDX expression of a licence text, several licences joined by AND; None if none is recognised."""
     plain = " ".join(re.sub('["“”‘’`]', "'", text).lower().split())
     found = {
         name
@@ -139,21 +139,21 @@ def name_licence_text(text: str) -> str | None:
 
 
 def name_licence_texts(texts: list[str]) -> str | None:
-    """The licence of a project from all its licence files: every recognised one applies."""
+    """Return the licence of a project from all its licence files: all recognised licences apply."""
     found = {part for text in texts for part in (name_licence_text(text) or "").split(" AND ") if part}
     return " AND ".join(sorted(found)) or None
 
 
 def find_licence_tag(head: str) -> str | None:
-    """The expression of an `SPDX-License-Identifier:` header in the beginning of a source file, if it has one."""
+    """Return the expression of the `SPDX-License-Identifier:` header at the top of a source file, if any."""
     match = _SPDX_TAG.search(head)
     return match.group(1).strip() if match else None
 
 
 def name_licence(words: object) -> str | None:
-    """The SPDX expression meant by a data set's licence column: an identifier in any case, a common name, or a list.
+    """Return the SPDX expression for a data set's licence column: an identifier in any case, a common name, or a list.
 
-    A list (a repository with several licences) is joined by AND; a text that is no known name is kept as it is.
+    A list (a repository with several licences) is joined by AND; an unknown name is kept unchanged.
     """
     if isinstance(words, list | tuple):
         parts = sorted({name for word in words if (name := name_licence(word))})
@@ -164,7 +164,7 @@ def name_licence(words: object) -> str | None:
 
 
 def name_package_licence(metadata: Message, licence_texts: list[str]) -> str | None:
-    """The licence of an installed package (core metadata, PEP 639), the most exact statement first."""
+    """Return the licence of an installed package (core metadata, PEP 639), from its most exact statement."""
     if expression := metadata.get("License-Expression"):
         return expression.strip()
     stated = (metadata.get("License") or "").strip()

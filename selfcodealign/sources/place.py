@@ -1,4 +1,4 @@
-"""Where source files come from: what all files of one place share, and how a text of it becomes a row."""
+"""A place that source files come from: the facts that its files share, and the rows made from its texts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from selfcodealign.rows import Dropped, SourceFile, digest
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import UNKNOWN, find_licence_tag
 
-_HEAD = 4096  # an SPDX header stands in the first lines of a file or not at all
+_HEAD = 4096  # only the first lines of a file are searched for an SPDX header
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A package, repository, data set or path; `licence` is what it says of itself ("" when it says nothing)."""
+    """A package, repository, data set or path; `licence` is its own statement ("" without one)."""
 
     settings: SeedSettings
     origin: str
@@ -23,16 +23,15 @@ class Place:
 
     @property
     def max_bytes(self) -> int:
-        """Files above this size are dropped unread."""
+        """Larger files are dropped without being read."""
         return self.settings.max_file_kib * 1024
 
     def admit(
         self, path: str, content: bytes | str, licence: str | None = None, number: int = 0
     ) -> SourceFile | Dropped:
-        """One text of this place as a row; `number` tells rows of a data set apart that share a path.
+        """Make a row from one text; `number` distinguishes rows of a data set that share a path.
 
-        The file's own SPDX header goes before `licence` (its data set row), that before the place, that before the
-        setting.
+        The licence is, in this order: the file's SPDX header, `licence` (its data set row), the place, the setting.
         """
         raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
         if len(raw) > self.max_bytes:
@@ -48,7 +47,7 @@ class Place:
         )
 
     def refuse(self, path: str, reason: str, detail: str, number: int = 0) -> Dropped:
-        """A file or data set row that cannot be read, with the fields a seed of it would have had."""
+        """Drop a file or data set row, with the fields that its seeds would have."""
         identity = digest("file", self.origin, path, number, reason)
         row = {
             "source_id": identity,
@@ -65,10 +64,10 @@ class Place:
         )
 
     def describe_size(self, size: int) -> str:
-        """Why a file of `size` bytes is too large."""
+        """Say why a file of `size` bytes is too large."""
         return f"{size / 1024:,.0f} KiB, at most {self.settings.max_file_kib:,} are read"
 
 
 def make_printable(text: str) -> str:
-    """File names may hold bytes that are not UTF-8, which no table can store: they show as question marks."""
+    """Replace the bytes of a file name that are not UTF-8, which no table can store, by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,6 @@
-"""Source files from the rows of a data set: JSONL, Parquet, or anything `datasets` can load.
+"""Source files from the rows of a data set: JSONL, Parquet, or anything that `datasets` can load.
 
-All of it is read as a stream: memory holds one row (JSONL), one batch (Parquet) or what `datasets` buffers, however
-large the source is.
+Data sets are streamed: memory holds one row (JSONL), one batch (Parquet) or the buffers of `datasets`.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ DATA_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 Numbered = Iterator[tuple[int, dict[str, Any] | Dropped]]
 
 _BATCH_ROWS = 128
-_ESCAPED = 6  # one byte of text takes at most six in JSON (\u0000)
-_LINE_SLACK = 1 << 20  # room for the columns beside the code
+_ESCAPED = 6  # one byte of text takes at most six bytes in JSON (\u0000)
+_LINE_SLACK = 1 << 20  # room for the other columns
 
 
 def open_table(path: Path, settings: SeedSettings, origin: str | None = None) -> Iterator[SourceFile | Dropped]:
-    """Rows of a .jsonl, .jsonl.gz or .parquet file; the code is in `settings.code_column`."""
+    """Read the rows of a .jsonl, .jsonl.gz or .parquet file; the code is in `settings.code_column`."""
     place = Place(settings, origin or path.name)
     rows = _parquet_rows(path, settings) if path.name.endswith(".parquet") else _jsonl_rows(path, place)
     return _read_each(place, path.name, _check_columns(rows, settings, str(path)))
 
 
 def open_hub(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """Rows of the data set `hub:NAME` or `hub:NAME:CONFIGURATION`; its revision becomes the commit of its seeds."""
+    """Read the rows of `hub:NAME` or `hub:NAME:CONFIGURATION`; the revision becomes the commit of the seeds."""
     hub = stream_hub(name, settings.split)
     place = Place(settings, hub.origin, commit=hub.revision)
     rows = enumerate(hub.rows, start=1)
@@ -45,7 +44,7 @@ def open_hub(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dropped
 
 
 def _check_columns(rows: Numbered, settings: SeedSettings, where: str) -> Numbered:
-    """The same rows, after making sure that the first good one has the columns the settings name."""
+    """Check that the first readable row has the columns that the settings name; return all rows."""
     head: list[tuple[int, dict[str, Any] | Dropped]] = []
     for entry in rows:
         head.append(entry)
@@ -107,7 +106,7 @@ def _parquet_rows(path: Path, settings: SeedSettings) -> Numbered:
 
 
 def _batch_rows(batch: Any, code_column: str) -> Iterator[dict[str, Any]]:
-    """Rows of a batch; a code cell that is not UTF-8 stays bytes, so that it costs one row and not the batch."""
+    """Read the rows of a batch; a code cell that is not UTF-8 stays bytes, so that only its row is lost."""
     import pyarrow as pa
 
     others = batch.drop_columns([code_column]).to_pylist()
@@ -152,7 +151,7 @@ def _parse_line(line: bytes, place: Place, where: str, number: int) -> dict[str,
 
 
 def _lines(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
-    """Lines of at most `limit` bytes; a longer one is skipped in pieces and shows as None."""
+    """Read lines of at most `limit` bytes; a longer line is skipped in pieces and yields None."""
     while line := stream.readline(limit):
         if len(line) < limit or line.endswith(b"\n"):
             yield line

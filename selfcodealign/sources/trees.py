@@ -16,13 +16,13 @@ from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import is_licence_file, name_licence_texts, name_package_licence
 from selfcodealign.sources.place import Place
 
-# Tests are no seeds; idlelib and lib2to3 are programs inside the library; *-packages hold other people's code.
+# Tests are not seeds; idlelib and lib2to3 are programs inside the library; *-packages hold third-party code.
 _NOT_LIBRARY = {"test", "tests", "idle_test", "idlelib", "lib2to3", "site-packages", "dist-packages", "_bundled"}
 _NOT_SOURCE = {"__pycache__", "node_modules"}
 
 
 def open_stdlib(settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """The pure Python standard library of the running interpreter, without its tests and bundled programs."""
+    """Read the Python files of the interpreter's standard library, without tests and bundled programs."""
     root = Path(sysconfig.get_path("stdlib"))
     place = Place(settings, f"{platform.python_implementation()} {platform.python_version()}", "PSF-2.0")
     paths = _walk(root, lambda name: name.endswith(".py"), _NOT_LIBRARY)
@@ -30,7 +30,7 @@ def open_stdlib(settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
 
 
 def open_package(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """The Python files of an installed distribution, without its tests."""
+    """Read the Python files of an installed distribution, without its tests."""
     try:
         package = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):
@@ -47,7 +47,7 @@ def open_package(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dro
     root = Path(str(package.locate_file("")))
     if not any((root / path).is_file() for path in paths):
         raise SourceError(
-            f'package "{name}" records no Python files (is it installed for editing?): give its folder instead'
+            f'package "{name}" records no Python files (is it an editable install?): give its folder instead'
         )
     texts = [_read_text(root / str(file)) for file in records if is_licence_file(file.name) and file.suffix != ".py"]
     licence = name_package_licence(package.metadata, texts)  # type: ignore[arg-type]
@@ -56,12 +56,12 @@ def open_package(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dro
 
 
 def open_python_file(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """One Python file."""
+    """Read one Python file."""
     return _read_each(Place(settings, path.name), path.parent, iter([path]))
 
 
 def open_folder(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """All Python files below a folder, sorted; hidden folders and virtual environments are left out."""
+    """Read all Python files below a folder, sorted, without hidden folders and virtual environments."""
     found = _need_one(
         find_files(path, (".py",)), f"{path} holds no Python files: give a folder with .py files in it, or a data file"
     )
@@ -71,12 +71,12 @@ def open_folder(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dro
 
 
 def find_files(root: Path, endings: tuple[str, ...]) -> Iterator[Path]:
-    """Files below `root` with one of these endings, sorted folder by folder."""
+    """Find the files below `root` with one of these endings, sorted folder by folder."""
     return _walk(root, lambda name: name.endswith(endings), _NOT_SOURCE)
 
 
 def list_names(folder: Path) -> list[str]:
-    """What lies in a folder, sorted; nothing where that cannot be seen. For suggestions in messages."""
+    """List a folder for suggestions in messages, sorted; empty if it cannot be read."""
     try:
         return sorted(os.listdir(folder))
     except OSError:
@@ -96,7 +96,7 @@ def _walk(root: Path, wanted: Callable[[str], bool], excluded: set[str]) -> Iter
 
 
 def _need_one(paths: Iterator[Path], otherwise: str) -> Iterator[Path]:
-    """The same paths, after making sure that there is one: an empty source is an error before anything starts."""
+    """Check that there is a path and return all: an empty source is an error before any work."""
     first = next(paths, None)
     if first is None:
         raise SourceError(otherwise)
@@ -107,7 +107,7 @@ def _read_each(place: Place, root: Path, paths: Iterator[Path]) -> Iterator[Sour
     for path in paths:
         name = path.relative_to(root).as_posix()
         try:
-            if not path.is_file():  # a fifo would block for ever, a dangling link is nothing to read
+            if not path.is_file():  # a FIFO would block for ever; a dangling link cannot be read
                 yield place.refuse(name, "unreadable", "not a regular file")
                 continue
             size = path.stat().st_size
@@ -122,7 +122,7 @@ def _read_each(place: Place, root: Path, paths: Iterator[Path]) -> Iterator[Sour
 
 
 def _read_text(path: Path) -> str:
-    """A licence file's text; one that cannot be read tells nothing about the licence."""
+    """Read a licence file; "" if it cannot be read."""
     try:
         return path.read_text("utf-8", "replace") if path.is_file() else ""
     except OSError:

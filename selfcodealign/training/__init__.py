@@ -1,7 +1,7 @@
-"""Fine-tuning: a base model and verified examples in, an instruction-tuned model out.
+"""Fine-tune a base model on verified examples.
 
-`train` is the whole of it. The order of things is in `run`; `masking` decides which tokens carry loss and proves it,
-`batching` which rows go together, `loop` holds the trainer.
+`train` is the entry point. `run` is the training from top to bottom; `masking` decides which tokens carry loss and
+proves the mask; `batching` plans the batches; `loop` holds the trainer.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ def train(
     *,
     fresh: bool = False,
 ) -> TrainResult:
-    """Fine-tune `model` on `dataset` and leave a model folder, its report and its card in `out`.
+    """Fine-tune `model` on `dataset` and write the model, its report and its card to `out`.
 
     `dataset`: a run folder, a data-set folder, a .parquet or .jsonl file, or a hub name. `model`: a folder, a hub
-    name or "embedded". Called again with the same arguments it goes on from the last checkpoint, and returns the
-    result at once when training is complete; `fresh` starts anew. Ctrl-C writes a checkpoint and raises
-    KeyboardInterrupt. With `settings.processes` > 1 as many processes are started with accelerate.
+    name or "embedded". A second call with the same arguments resumes from the last checkpoint, or returns the result at
+    once if training is complete; `fresh` starts over. Ctrl-C writes a checkpoint and raises KeyboardInterrupt. With
+    `settings.processes` > 1, accelerate starts that many processes.
 
     Raises `TrainingError` (data, masking, settings, folder), `ModelError`, `MissingExtra`.
     """
-    # TRL reports which model is trained to its authors unless it is told not to.
+    # By default TRL reports the trained model to its authors.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # Threads that spin while they wait take the core away from whoever shares it; has to be set before torch loads.
+    # Spinning threads take the core from other programs; this must be set before torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     settings = settings or TrainSettings()
     try:

@@ -1,4 +1,4 @@
-"""A process of a training with several; `launch` starts it."""
+"""One process of a multi-process training, started by `launch`."""
 
 import json
 import sys

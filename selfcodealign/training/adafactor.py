@@ -1,7 +1,8 @@
-"""Adafactor for weights that are sharded over devices.
+"""Adafactor for sharded weights.
 
-transformers' Adafactor makes its row and column averages as plain tensors, which torch refuses to mix with sharded
-ones: under FSDP2 the first step fails. Only the making of the state differs here; the arithmetic is transformers'.
+transformers' Adafactor creates its row and column averages as plain tensors, which torch refuses to mix with sharded
+tensors: under FSDP2 the first step fails. Only the creation of the state differs here; the arithmetic is
+transformers'.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from transformers import Adafactor
 
 
 class ShardedAdafactor(Adafactor):
-    """transformers' Adafactor whose state is sharded as the weights are."""
+    """transformers' Adafactor, with its state sharded like the weights."""
 
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
@@ -38,6 +39,6 @@ class ShardedAdafactor(Adafactor):
 
 
 def _settle(average: Any) -> DTensor:
-    """An average over a sharded dimension is still a sum that is due; afterwards every device holds its value."""
+    """Reduce an average over a sharded dimension, which is a pending sum, so that every device holds its value."""
     due = [Replicate() if placement.is_partial() else placement for placement in average.placements]
     return average.redistribute(placements=due)

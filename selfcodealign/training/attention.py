@@ -1,13 +1,13 @@
-"""Attention over packed rows, one row after the other.
+"""Attention over packed rows, one row at a time.
 
-transformers keeps packed rows apart by a block-diagonal mask. Torch's kernel for CPUs computes what the mask then
-throws away: a pass of n tokens costs n², whatever the lengths of its rows, so that packing loses in attention what it
-saves elsewhere. Cut at the rows' boundaries, attention costs what the rows cost alone, and everything else still runs
-over the whole pass without padding. Kernels of variable length (flash attention) do the same on a GPU.
+transformers separates packed rows by a block-diagonal mask. Torch's CPU kernel computes also the masked scores: a pass
+of n tokens costs n², whatever the lengths of its rows, so that packing loses in attention what it saves elsewhere. Cut
+at the rows' boundaries, attention costs as much as for the rows alone, and all other layers still process the whole
+pass without padding. Variable-length kernels (flash attention) do the same on a GPU.
 
-Under mixed precision attention is computed in float32: rotary embeddings leave queries and keys in it anyway, the
-gradient's error is half as large, and at 230 tokens the kernel for CPUs takes two thirds of its time in bfloat16 (as
-long at 500, 1.25 times at 1000).
+Under mixed precision, attention runs in float32: rotary embeddings leave queries and keys in float32 anyway, the
+gradient's error is half as large, and at 230 tokens the CPU kernel takes two thirds of its time in bfloat16 (the same
+at 500, 1.25 times at 1000).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-#: The name under which transformers knows this attention.
+#: Name of this attention in transformers.
 ROW_BY_ROW = "row_by_row"
 
-#: The masks of a pass, cut once for all layers; they go when the pass's mask goes.
+#: The cut masks of a pass, shared by all layers and freed with the pass's mask.
 _CUT = WeakTensorKeyDictionary()
 
 
@@ -37,11 +37,11 @@ def attend_row_by_row(
     cu_seq_lens_q: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """What transformers' `sdpa` gives for a packed pass: (1, tokens, heads, head size), and no attention weights.
+    """Return the same as transformers' `sdpa` for a packed pass: (1, tokens, heads, head size), no attention weights.
 
-    `query`, `key`, `value`: (1, heads, tokens, head size). `cu_seq_lens_q`: where each row begins, and the end, as
-    TRL's collator gives them. Whatever the model's mask says inside a row (a sliding window, say) is kept. Without
-    boundaries, or where they do not fit the tensors, it is `sdpa` itself with the mask. Under autocast in float32.
+    `query`, `key`, `value`: (1, heads, tokens, head size). `cu_seq_lens_q`: the start of each row, and the end, from
+    TRL's collator. The model's mask inside a row (a sliding window, say) is kept. Without boundaries, or if they do not
+    fit the tensors, `sdpa` runs with the mask. Under autocast the computation is in float32.
     """
     if torch.is_autocast_enabled(query.device.type):
         with torch.autocast(query.device.type, enabled=False):
@@ -60,7 +60,7 @@ def attend_row_by_row(
 
 
 def _cut_mask(mask: torch.Tensor | None, bounds: list[int]) -> list[torch.Tensor | None]:
-    """The mask inside each row; None where it is the causal one, for which the kernel has a faster way."""
+    """Cut the mask of each row; None for a causal mask, for which the kernel has a faster path."""
     if mask is None:
         return [None] * (len(bounds) - 1)
     if mask not in _CUT:
@@ -75,7 +75,7 @@ def _is_causal(mask: torch.Tensor) -> bool:
 
 
 def attend_rows_apart(model: Any) -> None:
-    """Let `model` use this attention where it would use torch's (`sdpa`); others are left alone. For CPUs."""
+    """Replace torch's attention (`sdpa`) of `model` by this one, for CPUs; other attention is unchanged."""
     if model.config._attn_implementation == "sdpa":
         AttentionInterface.register(ROW_BY_ROW, attend_row_by_row)
         AttentionMaskInterface.register(ROW_BY_ROW, sdpa_mask)

@@ -1,12 +1,11 @@
-"""Which rows make a step, and which of them go through the model together.
+"""Plan the batches: the rows of each step, and the rows of each forward pass.
 
-A step is always the same `batch` rows, drawn by seed and epoch alone, however many devices there are and however
-many rows a device takes at once. Within a step the order is free, since their gradients are summed: rows are dealt
-so that every forward pass holds about the same number of tokens. Speed settings therefore change the speed and
-nothing else.
+A step always has the same `batch` rows, drawn by seed and epoch only, for any number of devices and any micro-batch.
+Within a step the order is free, because gradients are summed: rows are distributed so that every forward pass holds
+about the same number of tokens. Speed settings therefore change only the speed.
 
-Fixed-length blocks ("best fit decreasing") would fill memory as well, but a step of 64 blocks holds a number of rows
-that depends on their lengths, and the published batch is 64 rows.
+Fixed-length blocks ("best fit decreasing") would fill memory as well, but the number of rows in a step of 64 blocks
+depends on their lengths, and the published batch is 64 rows.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from dataclasses import dataclass
 
 from selfcodealign.errors import TrainingError
 
-#: Tokens that one forward pass should hold: more keep the arithmetic units no busier and take more memory.
+#: Tokens of a full forward pass: more tokens take more memory and run no faster.
 _FULL_PASS = {"cpu": 2048, "cuda": 8192}
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How `batch` rows per step are split: micro_batch × accumulation × processes = batch."""
+    """The split of the `batch` rows of a step: micro_batch × accumulation × processes = batch."""
 
     lengths: Sequence[int]
     batch: int
@@ -44,7 +43,7 @@ class BatchPlan:
         return len(self.lengths)
 
     def steps(self, epoch: int) -> Iterator[list[int]]:
-        """The rows of each step of an epoch, dealt to forward passes; micro-batch i is items [i·m, (i+1)·m)."""
+        """Yield the rows of each step of an epoch, by forward pass; micro-batch i is items [i·m, (i+1)·m)."""
         import numpy as np
 
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.lengths)).tolist()
@@ -53,7 +52,7 @@ class BatchPlan:
             yield self._deal(chosen + [self.blank] * (self.batch - len(chosen)))
 
     def _deal(self, chosen: list[int]) -> list[int]:
-        """Deal rows, longest first, back and forth over the forward passes: sums of lengths come out nearly equal."""
+        """Deal rows, longest first, back and forth over the forward passes, so that their tokens are nearly equal."""
         passes: list[list[int]] = [[] for _ in range(self.batch // self.micro_batch)]
         ordered = sorted(chosen, key=lambda row: (-self._length(row), row))
         for place, row in enumerate(ordered):
@@ -68,9 +67,9 @@ class BatchPlan:
 def plan_batches(
     lengths: Sequence[int], *, batch: int, micro_batch: int | None, processes: int, seed: int, device: str
 ) -> BatchPlan:
-    """Choose `micro_batch` where it is None: the divisor whose rows come closest to filling a forward pass.
+    """Plan the batches. `micro_batch` None chooses the divisor whose rows come closest to a full forward pass.
 
-    Raises `TrainingError` when rows per step do not divide evenly.
+    Raises `TrainingError` if the rows of a step do not divide evenly.
     """
     share = share_rows(batch, processes)
     if micro_batch is None:
@@ -87,7 +86,7 @@ def plan_batches(
 
 
 def share_rows(batch: int, processes: int) -> int:
-    """Rows of a step that each process takes. Raises `TrainingError` when they cannot take equally many."""
+    """Return the rows of a step per process. Raises `TrainingError` if `batch` does not divide evenly."""
     if batch % processes:
         raise TrainingError(f"train.batch = {batch} rows cannot be split evenly over {processes} processes")
     return batch // processes

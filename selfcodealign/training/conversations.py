@@ -1,4 +1,4 @@
-"""Conversations to train on, from wherever they are: a run, a data-set folder, a file, or the hub.
+"""Load the conversations to train on: from a run, a data-set folder, a file, or the hub.
 
 A row is either `messages` (a list of {role, content}) or a pair `instruction` + `response`.
 """
@@ -24,7 +24,7 @@ _ONE_PER_ROW = "it must hold a list of one JSON object per row"
 
 @dataclass(frozen=True)
 class Conversations:
-    """Rows in their own order, where they came from, and a digest of their text that names this very content."""
+    """Rows in order, their source, and a digest of their text."""
 
     rows: list[Messages]
     source: str
@@ -34,7 +34,7 @@ class Conversations:
 def load_conversations(dataset: str | Path) -> Conversations:
     """Load a run folder (its `dataset/`), a data-set folder, a .parquet / .jsonl / .json file, or a hub data set.
 
-    A hub name may carry a split: "owner/name:train". Raises `TrainingError`.
+    A hub name may include a split: "owner/name:train". Raises `TrainingError`.
     """
     rows = [_converse(row, number) for number, row in enumerate(_read(dataset))]
     if not rows:
@@ -115,7 +115,7 @@ def _read_hub(name: str) -> list[dict[str, Any]]:
 
 
 def _check_columns(columns: Iterable[str], where: object) -> list[str]:
-    """The columns to read; raises `TrainingError` that names the column which was probably meant."""
+    """Return the columns to read. Raises `TrainingError` that names the column which was probably meant."""
     names = list(columns)
     if "messages" in names:
         return ["messages"]

@@ -1,4 +1,4 @@
-"""Tells a `Progress` the events of a training; the proof of masking is in colour on a terminal, marked in a log."""
+"""Show the events of a training on a `Progress`; the loss mask is in colour on a terminal, marked in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOSS_STYLE = "black on green3"
 
 
 class TrainDisplay:
-    """Call it with each event of one training."""
+    """Shows the events of one training; call it with each event."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -33,8 +33,8 @@ class TrainDisplay:
     def _tell_step(self, step: Step) -> None:
         facts = f"epoch {step.epoch:.2f}, loss {step.loss:.4f}, {step.tokens_per_second:,.0f} tokens/s"
         if not self._step:
-            # A resumed training begins in the middle. The time of the first step is not known here and is left out
-            # of the rate: loading and compiling would make it a bad estimate.
+            # A resumed training begins in the middle. The first step is left out of the rate, because loading and
+            # compiling would distort it.
             self.progress.start(TASK, step.steps, "steps")
             self.progress.skip(TASK, step.step)
             self._step = step.step
@@ -45,7 +45,7 @@ class TrainDisplay:
 
 
 class ProofPanels:
-    """A panel for each row of the proof, which shows where its loss lies."""
+    """A panel for each row of the proof, with its loss tokens marked."""
 
     def __init__(self, proof: Proof) -> None:
         self.proof = proof

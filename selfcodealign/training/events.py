@@ -1,4 +1,4 @@
-"""What a training tells while it goes, and what it leaves in the end."""
+"""The events of a training, and its result."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from selfcodealign.training.masking import Piece
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence a person should read."""
+    """A sentence for the user."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A few rows, cut where loss begins and ends; `rows[i]` is the number of row i in the data set."""
+    """A few rows, split where loss begins and ends; `numbers[i]` is the number of `rows[i]` in the data set."""
 
     numbers: list[int]
     rows: list[list[Piece]]

@@ -1,8 +1,8 @@
-"""Proof, on the model at hand, that rows packed behind one another do not see each other.
+"""Prove on the given model that packed rows do not attend to each other.
 
-Whether a boundary is kept depends on the architecture and on the attention implementation: transformers builds a
-block-diagonal mask from position ids that start again at 0, variable-length kernels get the boundaries as lengths,
-and a model that knows neither would train on contexts that never occur. So it is tried, not assumed.
+This depends on the architecture and on the attention implementation: transformers builds a block-diagonal mask from
+position ids that restart at 0, variable-length kernels get the boundaries as lengths, and a model that supports neither
+would train on contexts that never occur. So isolation is tested, not assumed.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from transformers import TrainerCallback
 
 from selfcodealign.errors import TrainingError
 
-#: Shift of a logit, relative to the spread of all logits, that rounding in another kernel may cause.
+#: Largest shift of a logit by rounding in another kernel, relative to the spread of all logits.
 _ROUNDING = 1e-3
-#: The same where shapes differ (a row alone against a row in a pack) and arithmetic may be bfloat16.
+#: The same for different shapes (a row alone and a row in a pack), possibly in bfloat16.
 _RESHAPED = 0.1
 
 _PROBE_TOKENS = 64
 
 
 class ProveIsolation(TrainerCallback):
-    """Tries packing before the first step, through the model as it is wrapped for training."""
+    """Tests packing before the first step, on the model as wrapped for training."""
 
     def __init__(self, trainer: Any, rows: list[list[int]], vocabulary: int) -> None:
         self.trainer, self.rows, self.vocabulary = trainer, rows, vocabulary
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        # In training mode, where dropout is off too: bitsandbytes repacks 4-bit weights on a CPU when they are asked in
-        # evaluation mode, and gradients through the repacked ones are wrong.
+        # In training mode (dropout is 0): in evaluation mode bitsandbytes repacks 4-bit weights on a CPU, and gradients
+        # through repacked weights are wrong.
         model = self.trainer.model_wrapped.train()
         with torch.no_grad(), self.trainer.compute_loss_context_manager():
             check_isolation(model, self.trainer.data_collator, self.rows, self.vocabulary, args.device)
 
 
 def check_isolation(model: Any, collate: Any, rows: list[list[int]], vocabulary: int, device: Any) -> None:
-    """Pack two rows, change the first, and see that the second's logits stay; then compare it with the row alone.
+    """Pack two rows and check that the second row's logits ignore the first row and equal those of the row alone.
 
-    `rows`: token ids of at least one row; `collate` makes a batch of examples. Raises `TrainingError` when the
-    packed rows see each other or do not start at position 0.
+    `rows`: token ids of at least one row; `collate` makes a batch of examples. Raises `TrainingError` if packed rows
+    attend to each other or do not start at position 0.
     """
     first, second = rows[0][:_PROBE_TOKENS], rows[-1][:_PROBE_TOKENS]
     changed = [(token + 1) % vocabulary for token in first]

@@ -1,6 +1,6 @@
-"""Several devices: as many processes are started with accelerate, and their events come back through a pipe.
+"""Train on several devices: accelerate starts one process for each; their events come back through a pipe.
 
-Started by hand it works as well, with the same files:
+Starting the processes by hand, with the same configuration files, works as well:
 
     accelerate launch --config_file fsdp2.yaml --num_processes 8 -m selfcodealign train DATASET --model M --out OUT
 """
@@ -28,7 +28,7 @@ from selfcodealign.training.events import Event, Note, OnProgress, Proof, Step, 
 from selfcodealign.training.masking import Piece
 from selfcodealign.training.output import IDENTITY, STOP, find_result
 
-#: Starts a line of the workers' output that is an event; other lines are the libraries' talk.
+#: Prefix of event lines in the workers' output; other lines come from libraries.
 _MARK = "\x1e"
 
 LOG = "processes.log"
@@ -37,27 +37,33 @@ LOG = "processes.log"
 def launch(
     dataset: str | Path, model: str, out: Path, settings: TrainSettings, on_progress: OnProgress, *, fresh: bool
 ) -> TrainResult:
-    """Train with `settings.processes` processes on this machine. Raises what they raise."""
+    """Train with `settings.processes` processes on this machine. Raises the errors of the processes."""
     share_rows(settings.batch, settings.processes)
     if settings.parallel == "zero3" and find_spec("deepspeed") is None:
         raise TrainingError("train.parallel = zero3 needs DeepSpeed: pip install deepspeed, or use fsdp2")
     on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
     if on_cpu and settings.parallel != "ddp":
-        # accelerate does not shard on CPUs: it would go on with a whole model in each process, and not say so.
+        # accelerate does not shard on CPUs: it would silently train a whole model in each process.
         raise TrainingError(f"train.parallel = {settings.parallel} needs GPUs: use ddp here")
     if out.exists() and any(out.iterdir()) and not (out / IDENTITY).exists():
         raise TrainingError(f"{out} holds files that are no training: choose an empty or new folder")
     log = out.with_name(out.name + "." + LOG)
     log.parent.mkdir(parents=True, exist_ok=True)
-    job = {"dataset": str(dataset), "model": model, "out": str(out), "settings": settings.model_dump(), "fresh": fresh}
+    arguments = {
+        "dataset": str(dataset),
+        "model": model,
+        "out": str(out),
+        "settings": settings.model_dump(),
+        "fresh": fresh,
+    }
     command, environment = _command(settings, on_cpu)
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [*command, "-m", "selfcodealign.training", json.dumps(job)],
+            [*command, "-m", "selfcodealign.training", json.dumps(arguments)],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            start_new_session=True,  # Ctrl-C comes to us; we tell the workers, which stop after the same step
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops all workers after the same step
             env=environment,
         )
         failure = _follow(process, out, on_progress)
@@ -71,7 +77,7 @@ def launch(
 
 
 def _command(settings: TrainSettings, on_cpu: bool) -> tuple[list[str], dict[str, str]]:
-    """What starts the processes, and the environment to start them in."""
+    """Return the command that starts the processes, and its environment."""
     file = resources.files("selfcodealign") / "accelerate" / f"{'cpu' if on_cpu else settings.parallel}.yaml"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
     command += ["--num_processes", str(settings.processes), "--main_process_port", "0"]
@@ -83,7 +89,7 @@ def _command(settings: TrainSettings, on_cpu: bool) -> tuple[list[str], dict[str
 
 
 def _follow(process: subprocess.Popen[str], out: Path, on_progress: OnProgress) -> BaseException | None:
-    """Pass events on until the workers end; on Ctrl-C ask them to stop, on a second one end them."""
+    """Forward events until the workers end; Ctrl-C asks them to stop, a second Ctrl-C kills them."""
     failure: BaseException | None = None
     assert process.stdout is not None
     asked = False
@@ -109,7 +115,7 @@ def _follow(process: subprocess.Popen[str], out: Path, on_progress: OnProgress) 
 
 
 def write_event(event: Event | BaseException) -> str:
-    """One line that `read_event` understands."""
+    """Write an event as one line for `read_event`."""
     if isinstance(event, BaseException):
         told: dict[str, Any] = {"text": str(event)}
     else:
@@ -131,17 +137,18 @@ def read_event(line: str) -> Event | BaseException:
     return getattr(errors, kind, TrainingError)(told["text"])
 
 
-def work(job: dict[str, Any]) -> None:
-    """One worker's whole life; rank 0 tells the launching process what happens."""
+def work(arguments: dict[str, Any]) -> None:
+    """Run one worker; rank 0 reports events to the launching process."""
     from selfcodealign.training.run import train_here
 
     def tell(event: Event | BaseException) -> None:
         print(_MARK + write_event(event), flush=True)
 
-    settings = TrainSettings.model_validate(job["settings"])
+    settings = TrainSettings.model_validate(arguments["settings"])
     try:
-        train_here(job["dataset"], job["model"], Path(job["out"]), settings, tell, fresh=job["fresh"])
+        dataset, model, out = arguments["dataset"], arguments["model"], Path(arguments["out"])
+        train_here(dataset, model, out, settings, tell, fresh=arguments["fresh"])
     except (errors.UserError, KeyboardInterrupt) as error:
         if int(os.environ.get("RANK", "0")) == 0:
             tell(error)
-        raise SystemExit(2) from None  # so that the launcher ends the processes that wait for this one
+        raise SystemExit(2) from None  # so that the launcher ends the other processes, which wait for this one

@@ -1,6 +1,6 @@
-"""TRL's SFTTrainer, given rows that are tokenized, masked and planned already.
+"""TRL's SFTTrainer on rows that are already tokenized, masked and planned.
 
-What is ours here: the order of the rows (`batching`), the loss on a CPU, stopping with a checkpoint, and silence.
+This module adds the order of the rows (`batching`), the loss on a CPU, stopping with a checkpoint, and silence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from selfcodealign.training.masking import NO_LOSS, TokenRow
 
 
 class PlannedOrder(Sampler[int]):
-    """The rows of all epochs, one after the other, so that a resumed run can skip what was trained by counting."""
+    """The rows of all epochs in sequence, so that a resumed run skips trained rows by counting."""
 
     def __init__(self, plan: BatchPlan, epochs: int) -> None:
         self.plan, self.epochs = plan, epochs
@@ -47,23 +47,23 @@ class PlannedOrder(Sampler[int]):
 
 
 class PlannedTrainer(SFTTrainer):
-    """SFTTrainer that takes its rows in planned order."""
+    """SFTTrainer that reads its rows in planned order."""
 
     def __init__(self, *args: Any, plan: BatchPlan, epochs: int, **kwargs: Any) -> None:
         self._order = PlannedOrder(plan, epochs)
         super().__init__(*args, **kwargs)
-        # On a GPU TRL's fused head scores only the positions with loss. On a CPU it scores all of them, entropy
-        # included, which costs a quarter of the step of a small model.
+        # On a GPU TRL's fused head scores only positions with loss. On a CPU it scores all positions, entropy included,
+        # which takes a quarter of a small model's step.
         self._compact = self.padding_free and self.args.device.type == "cpu"
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self._order
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """The card is written once, by `report`, when there is a result to tell."""
+        """Write no card: `report` writes it once, with the result."""
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        # To the Trainer all epochs are one; what is logged elsewhere should speak of real epochs.
+        # For the Trainer all epochs are one; trackers must get the real epoch.
         real = self.state.epoch
         self.state.epoch = self.state.global_step / self._order.plan.steps_per_epoch
         super().log(logs, start_time)
@@ -83,7 +83,7 @@ class PlannedTrainer(SFTTrainer):
 
 
 class StopAtSignal(TrainerCallback):
-    """Ctrl-C, SIGTERM or a stop file: the step under way ends, a checkpoint is written, training stops.
+    """Ctrl-C, SIGTERM or a stop file: the current step ends, a checkpoint is written, training stops.
 
     A second Ctrl-C stops at once.
     """
@@ -110,7 +110,7 @@ class StopAtSignal(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.asked = self.asked or self.stop_file.exists()
-        # Processes hear the signal at different moments, and one that stops alone leaves the others waiting for it.
+        # Processes receive the signal at different times, and a process that stops alone leaves the others waiting.
         if args.world_size > 1:
             heard = torch.tensor(int(self.asked), device=args.device)
             torch.distributed.all_reduce(heard, op=torch.distributed.ReduceOp.MAX)
@@ -168,13 +168,31 @@ def build_trainer(
     mixed: bool,
     adapters: Any = None,
 ) -> PlannedTrainer:
-    """Set up the trainer. `adapters` is a peft configuration, `mixed` asks for bfloat16 arithmetic."""
+    """Set up the trainer. `adapters` is a peft configuration; `mixed` requests bfloat16 arithmetic."""
     from datasets import Dataset
 
     blank = {"input_ids": [tokenizer.eos_token_id], "labels": [NO_LOSS]}
     dataset = Dataset.from_list([{"input_ids": row.input_ids, "labels": row.labels} for row in rows] + [blank])
+    trainer = PlannedTrainer(
+        model=model,
+        args=_trainer_arguments(plan, settings, checkpoints, device, mixed),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=adapters,
+        optimizer_cls_and_kwargs=_choose_optimizer(settings),
+        plan=plan,
+        epochs=settings.epochs,
+    )
+    trainer.remove_callback(PrinterCallback)
+    _keep_tensorboard_files(trainer, checkpoints.parent / "tensorboard")
+    return trainer
+
+
+def _trainer_arguments(
+    plan: BatchPlan, settings: TrainSettings, checkpoints: Path, device: str, mixed: bool
+) -> SFTConfig:
     checkpointing = device != "cpu" if settings.gradient_checkpointing is None else settings.gradient_checkpointing
-    arguments = SFTConfig(
+    return SFTConfig(
         output_dir=str(checkpoints),
         num_train_epochs=1,
         max_steps=settings.max_steps or -1,
@@ -204,30 +222,17 @@ def build_trainer(
         disable_tqdm=True,
         dataloader_pin_memory=device != "cpu",
     )
-    trainer = PlannedTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        peft_config=adapters,
-        optimizer_cls_and_kwargs=_choose_optimizer(settings),
-        plan=plan,
-        epochs=settings.epochs,
-    )
-    trainer.remove_callback(PrinterCallback)
-    _keep_tensorboard_files(trainer, checkpoints.parent / "tensorboard")
-    return trainer
 
 
 def _keep_tensorboard_files(trainer: PlannedTrainer, folder: Path) -> None:
-    """By default they lie beside the checkpoints, which go in the end."""
+    """Move TensorBoard's files out of the checkpoints' folder, which is removed in the end."""
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback):
             callback.logging_dir = callback.logging_dir or str(folder)
 
 
 def _choose_optimizer(settings: TrainSettings) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
-    """Adafactor with the schedule's rate, as published; None leaves the Trainer its own choice, AdamW."""
+    """Return Adafactor with the schedule's learning rate, as published, or None for the Trainer's default, AdamW."""
     if settings.optimizer == "adamw":
         return None
     return ShardedAdafactor, {"lr": settings.learning_rate, "scale_parameter": False, "relative_step": False}
@@ -235,7 +240,7 @@ def _choose_optimizer(settings: TrainSettings) -> tuple[type[torch.optim.Optimiz
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Libraries keep their bars and hints to themselves; real errors still come as exceptions."""
+    """Silence the bars and warnings of libraries; exceptions still propagate."""
     import datasets
 
     level = transformers.logging.get_verbosity()

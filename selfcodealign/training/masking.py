@@ -1,8 +1,8 @@
-"""Which tokens carry loss, and the proof of it.
+"""Mask the loss, and prove the mask.
 
-Loss lies on every answer and on the token that ends it, and nowhere else. Nothing here is assumed: for each row the
-text before an answer is tokenized alone, as it will be when the tuned model is asked, and has to be exactly what the
-whole row begins with. A row where that fails would teach the model a context that it never sees.
+Every response and its end token carry loss; all other tokens carry none. Nothing is assumed: for each row the text
+before a response is tokenized alone, as in a prompt to the tuned model, and must equal the first tokens of the whole
+row. A row that fails would teach the model a context that never occurs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 from selfcodealign.errors import TrainingError
 from selfcodealign.models.chat import Chat, check_messages
 
-#: What a label has to be for its token to carry no loss (the convention of torch and transformers).
+#: Label of a token without loss (the convention of torch and transformers).
 NO_LOSS = -100
 
 _CHUNK = 1000
@@ -31,7 +31,7 @@ _MEANING: dict[Reason, str] = {
 
 @dataclass(frozen=True)
 class TokenRow:
-    """A row ready to train on: `labels` equal `input_ids` where a token carries loss, else NO_LOSS."""
+    """A tokenized row: `labels` equal `input_ids` where a token carries loss, else NO_LOSS."""
 
     number: int
     input_ids: list[int]
@@ -43,7 +43,7 @@ class TokenRow:
 
 @dataclass(frozen=True)
 class TokenRows:
-    """All rows that will be trained on, and how many were left out for which reason."""
+    """All rows to train on, and the numbers of dropped rows by reason."""
 
     rows: list[TokenRow]
     dropped: dict[str, int] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class TokenRows:
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of tokens, as text, that all carry loss or all carry none."""
+    """The text of consecutive tokens that all carry loss or all carry none."""
 
     text: str
     loss: bool
@@ -72,10 +72,10 @@ def mask_rows(
     max_tokens: int,
     bad_rows: Literal["refuse", "drop"] = "refuse",
 ) -> TokenRows:
-    """Tokenize conversations and put loss on their answers.
+    """Tokenize conversations and put loss on their responses.
 
-    Rows longer than `max_tokens` are left out and counted as "too_long", never cut. Rows that fail the proof raise
-    `TrainingError`, or are left out and counted when `bad_rows` is "drop".
+    Rows longer than `max_tokens` are dropped and counted as "too_long", never cut. A row that fails the proof raises
+    `TrainingError`, or is dropped and counted if `bad_rows` is "drop".
     """
     rows: list[TokenRow] = []
     dropped: Counter[str] = Counter()
@@ -90,7 +90,7 @@ def mask_rows(
             reason, seen = outcome
             if bad_rows == "refuse":
                 raise TrainingError(
-                    f"row {number} {_MEANING[reason]}: {seen}; mend the data, or leave such rows out with "
+                    f"row {number} {_MEANING[reason]}: {seen}; correct the data, or drop such rows with "
                     "--set train.bad_rows=drop"
                 )
             dropped[reason] += 1
@@ -101,7 +101,7 @@ def mask_rows(
 
 
 def show_loss(row: TokenRow, chat: Chat) -> list[Piece]:
-    """The row as runs of text with and without loss, decoded from the very ids and labels that are trained on."""
+    """Split a row into text with and without loss, decoded from the ids and labels that are trained on."""
     pieces: list[Piece] = []
     start = 0
     for end in range(1, len(row) + 1):
@@ -114,7 +114,7 @@ def show_loss(row: TokenRow, chat: Chat) -> list[Piece]:
 
 
 def choose_proof(rows: Sequence[TokenRow], count: int) -> list[TokenRow]:
-    """`count` rows to show: the shortest, the longest and evenly spaced ones between them."""
+    """Choose `count` rows to show: the shortest, the longest, and rows evenly spaced between them."""
     ordered = sorted(rows, key=lambda row: (len(row), row.number))
     if count <= 1 or len(ordered) <= count:
         return ordered[: max(count, 0)]
@@ -124,7 +124,7 @@ def choose_proof(rows: Sequence[TokenRow], count: int) -> list[TokenRow]:
 def _mask_chunk(
     conversations: Sequence[list[dict[str, str]]], chat: Chat, start: int
 ) -> Iterable[tuple[int, TokenRow | tuple[Reason, str]]]:
-    """Mask some rows; texts are gathered first, because a tokenizer is much faster on many at once."""
+    """Mask some rows; all texts are tokenized at once, which is much faster."""
     texts: list[str] = []
     plans: list[tuple[str, list[int]]] = []
     for number, messages in enumerate(conversations, start):
@@ -157,7 +157,7 @@ def _mask_row(
         if ids[: len(before_ids)] != before_ids:
             return "boundary", _differing(before_ids, ids, chat)
         first = len(before_ids)
-        # The template may go on behind the end token (ChatML: a line break); the model stops before that.
+        # The template may add text after the end token (ChatML: a line break); the model stops before it.
         last = next((i for i in range(len(through_ids) - 1, first - 1, -1) if through_ids[i] in chat.end_ids), None)
         behind = chat.tokenizer.decode(through_ids[last + 1 :]) if last is not None else ""
         if last is None or behind.strip() or ids[: last + 1] != through_ids[: last + 1]:

@@ -1,7 +1,7 @@
-"""The folder a training leaves: what it is a training of, its checkpoints, and its result.
+"""The output folder of a training: its identity, its checkpoints, and its result.
 
-`training.json` names what is trained on what with which settings; the same command finds it and goes on, another
-one is refused instead of mixing two trainings. `train_report.json` is written last: where it is, training is complete.
+`training.json` records model, data set and settings; the same command resumes, a command with others is refused, so
+that two trainings never mix. `train_report.json` is written last: its presence means that training is complete.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ CHECKPOINTS = "checkpoints"
 #: A file of this name asks the training to stop after its step.
 STOP = "stop"
 
-#: The file a checkpoint is complete with: the Trainer writes it last.
+#: The file that the Trainer writes last: a checkpoint with it is complete.
 _LAST_WRITTEN = "trainer_state.json"
 _REMOVE = "remove it, or give another --out"
 
 
 def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
-    """Claim `out` for this training. Raises `TrainingError` when it holds another one or something else."""
+    """Claim `out` for this training. Raises `TrainingError` if it holds another training or other files."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out} is a file: give a folder to --out")
     known = out / IDENTITY
@@ -43,13 +43,13 @@ def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
         changed = [key for key in identity if before.get(key) != identity[key]]
         if changed:
             was = ", ".join(f"{key} was {before.get(key)!r}, is {identity[key]!r}" for key in changed[:3])
-            raise TrainingError(f"{out} holds another training ({was}): choose another --out, or --fresh to start anew")
+            raise TrainingError(f"{out} holds another training ({was}): choose another --out, or --fresh to start over")
     (out / STOP).unlink(missing_ok=True)
     write_json(known, identity, error=TrainingError)
 
 
 def find_result(out: Path) -> TrainResult | None:
-    """The result of a training that is complete, None otherwise."""
+    """Return the result of a complete training, else None."""
     if not (out / REPORT).is_file():
         return None
     told: dict[str, Any] = read_json(out / REPORT, error=TrainingError, fix=_REMOVE)["result"]
@@ -58,7 +58,7 @@ def find_result(out: Path) -> TrainResult | None:
 
 
 def find_checkpoint(out: Path) -> Path | None:
-    """The latest checkpoint that was written to its end."""
+    """Return the latest complete checkpoint."""
     folders = [folder for folder in (out / CHECKPOINTS).glob("checkpoint-*") if (folder / _LAST_WRITTEN).is_file()]
     return max(folders, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 

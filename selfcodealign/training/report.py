@@ -1,4 +1,4 @@
-"""What a person looks at after a training: loss curve, proof of masking, figures; and the model's card."""
+"""The report of a training (loss curve, proof of the loss mask, figures), and the model card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ svg { max-width: 100%; height: auto; } .note { color: #5b6b7b; }
 
 
 def draw_losses(points: list[tuple[int, float]], last: int) -> str:
-    """The loss of each step as SVG text: dots the steps, the line their moving mean; `last` is the last step."""
+    """Draw the loss as SVG text: a dot per step, a line for the moving mean; `last` is the last step."""
     points = [(step, loss) for step, loss in points if math.isfinite(loss)]
     if not points:
         raise ValueError("there is no finite loss to draw")
@@ -75,10 +75,10 @@ def draw_losses(points: list[tuple[int, float]], last: int) -> str:
 def write_report(
     out: Path, result: TrainResult, steps: list[dict[str, float]], proof: Proof, about: dict[str, Any]
 ) -> None:
-    """Leave loss.svg, train_report.html, README.md and, last, train_report.json in `out`.
+    """Write loss.svg, train_report.html, README.md and, last, train_report.json to `out`.
 
-    `steps`: step, loss, learning_rate, grad_norm of every step since the first; `about` holds what was trained on
-    what: model, dataset, settings, how the work was split, versions.
+    `steps`: step, loss, learning_rate and grad_norm of every step; `about`: model, dataset, settings, split of the work
+    over devices, versions.
     """
     curve = draw_losses([(int(step["step"]), step["loss"]) for step in steps], result.steps)
     write_text(out / "loss.svg", curve, error=TrainingError)

@@ -1,4 +1,4 @@
-"""A training from its data set to a model folder, top to bottom."""
+"""A training from data set to model folder, top to bottom."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from selfcodealign.training.weights import (
 def train_here(
     dataset: str | Path, model: str, out: Path, settings: TrainSettings, on_progress: OnProgress, *, fresh: bool
 ) -> TrainResult:
-    """Train in this process, which may be one of several that a launcher started. Raises as `training.train`."""
+    """Train in this process, alone or as one of a launcher's processes. Raises the same errors as `training.train`."""
     from selfcodealign.training.loop import TellSteps, quiet
 
     start = time.monotonic()
@@ -51,7 +51,7 @@ def train_here(
             open_output(out, identity, fresh=fresh)
         done = find_result(out)
         if done is not None and not fresh:
-            tell(Note(f"{out} is trained already; --fresh would train it anew"))
+            tell(Note(f"{out} is already trained; --fresh trains it again"))
             return done
         chat = open_chat(load_tokenizer(location), settings.chat_template)
         network, kept = load_model(location, settings, device)
@@ -101,7 +101,7 @@ def _check_reporters(settings: TrainSettings) -> None:
 def _identify(
     conversations: Conversations, model: str, folder: Path | None, settings: TrainSettings, processes: int
 ) -> dict[str, Any]:
-    """What makes two trainings the same; settings that only change the speed are left out."""
+    """Return the identity of a training, without settings that only change the speed."""
     deciding = {
         name: value
         for name, value in settings.model_dump(mode="json").items()
@@ -119,7 +119,7 @@ def _identify(
 
 
 def _longest(network: Any, settings: TrainSettings) -> int:
-    """Tokens of the longest row: the setting, or the model's window where that is shorter."""
+    """Return the most tokens of a row: the setting, or the model's window if that is shorter."""
     window = getattr(network.config, "max_position_embeddings", None)
     return min(window or settings.max_tokens, settings.max_tokens)
 
@@ -172,14 +172,14 @@ def _assemble(
 
 
 def _check_sharing(trainer: Any, settings: TrainSettings) -> None:
-    """A launcher that was told otherwise goes on with what it has; what was asked for has to be in force."""
+    """Check that the requested way of sharing is in force, because a launcher may silently use another."""
     found = "fsdp2" if trainer.is_fsdp_enabled else "zero3" if trainer.is_deepspeed_enabled else "ddp"
     if settings.processes > 1 and found != settings.parallel:
         raise TrainingError(f"train.parallel = {settings.parallel}, but accelerate set up {found}")
     if found == "zero3" and settings.optimizer == "adafactor":
-        # It shards weights flattened, and Adafactor keeps averages of rows and columns: the steps would be others.
+        # ZeRO shards flattened weights, but Adafactor keeps averages of rows and columns: its steps would differ.
         raise TrainingError(
-            "Adafactor needs weights in their shape, ZeRO flattens them: fsdp2, or train.optimizer=adamw"
+            "Adafactor needs weights in their shape, but ZeRO flattens them: use fsdp2, or train.optimizer=adamw"
         )
 
 
@@ -204,7 +204,7 @@ def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
         tell(
             Note(
                 f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps} with a checkpoint; "
-                "the same command goes on from there"
+                "the same command resumes there"
             )
         )
         raise KeyboardInterrupt
@@ -213,7 +213,7 @@ def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
 
 
 def _history(trainer: Any) -> list[dict[str, float]]:
-    """Every step since the very first, those before a resume included."""
+    """Return all steps, also those before a resume."""
     keys = ("step", "loss", "learning_rate", "grad_norm")
     return [{key: float(entry[key]) for key in keys} for entry in trainer.state.log_history if "loss" in entry]
 

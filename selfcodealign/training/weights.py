@@ -24,7 +24,7 @@ def load_tokenizer(location: str) -> Any:
 
 
 def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any, torch.dtype]:
-    """Load weights in the precision to train in and switch dropout off; also returns the precision they came in."""
+    """Load weights in the training precision, without dropout; also return the precision they are stored in."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
@@ -47,7 +47,7 @@ def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any
 
 
 def choose_adapters(settings: TrainSettings) -> Any:
-    """The peft configuration of LoRA and QLoRA (all linear layers, no dropout), or None for a full fine-tune."""
+    """Return the peft configuration of LoRA and QLoRA (all linear layers, no dropout); None for a full fine-tune."""
     if settings.method == "full":
         return None
     from peft import LoraConfig
@@ -77,10 +77,10 @@ def _four_bit() -> Any:
 
 
 def save_model(trainer: Any, chat: Any, location: str, out: Path, dtype: torch.dtype) -> None:
-    """Write the tuned model, whole, into `out`: weights as `dtype`, tokenizer with its chat template.
+    """Write the tuned model to `out`: weights as `dtype`, tokenizer with its chat template.
 
-    Adapters are kept in `out/adapter` and merged into weights loaded afresh, so that a base that was quantized for
-    training is not saved with its rounding. Every process has to call this: sharded weights are gathered.
+    Adapters are kept in `out/adapter` and merged into newly loaded base weights, so that the rounding of a base that
+    was quantized for training is not saved. Every process must call this function: sharded weights are gathered.
     """
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.accelerator.is_main_process:
@@ -110,7 +110,7 @@ def save_model(trainer: Any, chat: Any, location: str, out: Path, dtype: torch.d
 
 
 def _end_generation(model: Any, chat: Any) -> None:
-    """Generation stops at each token that ended an answer in training."""
+    """Set the tokens that end a response in training as the tokens that end generation."""
     known = model.generation_config.eos_token_id
     before = known if isinstance(known, list) else [] if known is None else [known]
     ends = [chat.tokenizer.eos_token_id, *sorted(chat.end_ids | set(before))]
@@ -122,7 +122,7 @@ def _end_generation(model: Any, chat: Any) -> None:
 
 
 def _cast(state: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Floating tensors as `dtype`; tensors that shared memory (tied embeddings) still share it."""
+    """Cast floating tensors to `dtype`; tensors that share memory (tied embeddings) still share it."""
     made: dict[int, torch.Tensor] = {}
     for tensor in state.values():
         if tensor.data_ptr() not in made:

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from selfcodealign.benchmarks.answers import complete, defines, extract_code, strip_thinking
+from selfcodealign.benchmarks.answers import complete, defines, find_solution, strip_thinking
 
 CODE = "def f(x):\n    return x + 1\n"
 
@@ -41,20 +41,20 @@ def test_thinking_is_left_out(text: str, expected: str) -> None:
 )
 def test_code_is_found_in_every_wrapping(text: str) -> None:
     """Fences of all kinds, closed or cut off, among prose and other languages, or no fence at all."""
-    assert extract_code(text, "f").strip() == CODE.strip()
+    assert find_solution(text, "f").strip() == CODE.strip()
 
 
 def test_the_last_block_that_defines_the_entry_point_counts() -> None:
     """A correction beats the first try; a usage example after it does not."""
     text = f"```python\ndef f(x): return 0\n```\nWrong, so:\n```python\n{CODE}```\nUse it:\n```python\nprint(f(1))\n```"
-    assert extract_code(text, "f") == CODE
-    assert extract_code(text) == "def f(x): return 0\n"
-    assert extract_code(text, pick="last") == "print(f(1))\n"
+    assert find_solution(text, "f") == CODE
+    assert find_solution(text) == "def f(x): return 0\n"
+    assert find_solution(text, pick="last") == "print(f(1))\n"
 
 
 def test_what_cannot_be_read_as_code_is_handed_on_as_it_is() -> None:
     """An answer without code fails as what it is; nothing is made up."""
-    assert extract_code("I cannot help with that.") == "I cannot help with that."
+    assert find_solution("I cannot help with that.") == "I cannot help with that."
 
 
 @pytest.mark.parametrize(

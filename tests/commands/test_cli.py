@@ -1,4 +1,4 @@
-"""The command line as a person meets it: fast, teaching, and one line for each mistake."""
+"""The command line: fast, with helpful --help and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.runs import books, rows_of
 
 @pytest.mark.parametrize("command", ["run", "show", "doctor", "execute", "train", "evaluate", "export"])
 def test_every_command_has_help_that_shows_how(command: str) -> None:
-    """--help says what a command does, with an example for those that take arguments."""
+    """--help says what a command does, with an example if the command takes arguments."""
     done = call(command, "--help")
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
@@ -104,7 +104,7 @@ async def test_show_tells_the_funnel_and_a_rows_story(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_checks_everything_and_does_nothing(tmp_path: Path) -> None:
-    """It prints the settings and what is left to do, and makes no folder; a bad source is found."""
+    """It prints the settings and the remaining work, and creates no folder; a bad source is found."""
     source = write_sources(tmp_path / "source", 2)
     done = call("run", "quickstart", "--out", "run", "--dry-run", "--set", f'seeds.sources=["{source}"]', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -116,7 +116,7 @@ def test_a_dry_run_checks_everything_and_does_nothing(tmp_path: Path) -> None:
 
 
 def test_a_renamed_setting_is_named_in_one_line(tmp_path: Path) -> None:
-    """The earlier name works; stderr has one line that says which name to use."""
+    """The earlier name works; one line on stderr names the current one."""
     done = call("run", "quickstart", "--out", "run", "--dry-run", "--set", "execution.strength=false", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "mutation_testing = false" in done.stdout
@@ -133,7 +133,7 @@ def test_doctor_proves_the_walls() -> None:
 
 
 def test_help_does_not_import_the_pipeline() -> None:
-    """`selfcodealign --help` stays quick because it loads no library of the stages."""
+    """`selfcodealign --help` is fast because it imports no library of the stages."""
     code = (
         "import sys\nsys.argv = ['selfcodealign', '--help']\nfrom selfcodealign.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"

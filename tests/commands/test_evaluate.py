@@ -1,4 +1,4 @@
-"""The command `evaluate`, from the words on the command line to the table."""
+"""The command `evaluate`, from the command line to the table."""
 
 from __future__ import annotations
 

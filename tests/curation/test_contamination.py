@@ -1,4 +1,4 @@
-"""Copies of benchmark tasks are found in rows; clean code and short phrases are not taken for copies."""
+"""Copies of benchmark problems are found in rows; clean code and short phrases are not."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def test_a_copy_is_found_whatever_its_layout(tmp_path: Path, row: str):
     ],
 )
 def test_what_differs_is_not_found(tmp_path: Path, row: str):
-    """A changed word or operator, a part, or the function's name alone are no copy."""
+    """A changed word or operator, a part, or only the function's name is not a copy."""
     assert decontaminate(tmp_path, ROW).find(row) is None
 
 
 def test_trivially_short_texts_do_not_count(tmp_path: Path):
-    """`return x + y` is a task's solution and no evidence; its docstring with the examples is."""
+    """The solution `return x + y` is no evidence; the docstring with its examples is."""
     prompt = 'def add(x: int, y: int):\n    """Add two numbers x and y\n    >>> add(2, 3)\n    5\n    """\n'
     known = decontaminate(tmp_path, {"task_id": "a", "prompt": prompt, "canonical_solution": "    return x + y\n"})
     assert known.find("def plus(x, y):\n    return x + y\n") is None
@@ -96,7 +96,7 @@ def test_trivially_short_texts_do_not_count(tmp_path: Path):
 
 
 def test_wording_around_the_tasks_does_not_count(tmp_path: Path):
-    """A paragraph that several tasks share is no evidence for one of them; a paragraph of its own is."""
+    """A paragraph that several problems share is no evidence; a unique paragraph is."""
     frame = "You are a very good programmer. " * 5
     own = [" ".join(f"{word}{number}" for word in "abcdefghijklmnopqrstuvwxyz") for number in range(2)]
     rows = [{"id": number, "content": f"{frame}\n\n{text}\n\nGood luck."} for number, text in enumerate(own)]
@@ -166,7 +166,7 @@ def all_real() -> Decontaminator:
 @real
 @pytest.mark.parametrize("name", REAL)
 def test_real_benchmarks_have_texts_for_every_task(name: str):
-    """Each format's fields are known: no task of any of them goes unprotected."""
+    """Each format's fields are known, so every problem has texts."""
     benchmark = load_benchmark_texts(str(DATA / name))
     assert len(benchmark.tasks) == REAL[name]
     assert [task for task, texts in benchmark.tasks if not texts] == []
@@ -175,7 +175,7 @@ def test_real_benchmarks_have_texts_for_every_task(name: str):
 
 @real
 def test_planted_real_tasks_are_found(all_real: Decontaminator):
-    """Every HumanEval prompt and every MBPP question, laid out anew inside a row, is found."""
+    """Every HumanEval prompt and every MBPP question is found inside a row, with another layout."""
     lines = gzip.decompress((DATA / "humaneval/HumanEval.jsonl.gz").read_bytes()).splitlines()
     texts = [json.loads(line)["prompt"] for line in lines]
     texts += [json.loads(line)["text"] for line in (DATA / "mbpp/mbpp.jsonl").read_text("utf-8").splitlines()]

@@ -1,4 +1,4 @@
-"""Near-duplicates: found as exact arithmetic and an independent library find them, in a fixed order."""
+"""Near-duplicates agree with exact Jaccard and with an independent library, in a fixed order."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def exact(first: str, second: str, ngram: int) -> float:
 
 
 def test_copies_and_near_copies_are_dropped_and_the_first_stays():
-    """Layout and punctuation do not count, one changed word in a long text hardly does."""
+    """Layout and punctuation do not matter; one changed word in a long text hardly matters."""
     text = " ".join(VOCABULARY[:60])
     near = text.replace("word30 ", "other ")
     assert find([text, text.replace(" ", ",\n"), near, " ".join(VOCABULARY[100:160])]) == {1: 0, 2: 0}
 
 
 def test_every_dropped_text_resembles_a_kept_one():
-    """In a chain of drifting texts, what is dropped is close to something that stays, not to something dropped."""
+    """In a chain of drifting texts, every dropped text is similar to a kept text, not only to a dropped one."""
     chain = [" ".join(VOCABULARY[start : start + 100]) for start in range(0, 600, 10)]
     found = find(chain)
     assert found
@@ -52,7 +52,7 @@ def test_every_dropped_text_resembles_a_kept_one():
 
 @pytest.mark.parametrize(("jaccard", "ngram"), [(0.5, 5), (0.7, 5), (0.7, 1), (0.9, 2)])
 def test_agrees_with_exact_similarity(jaccard: float, ngram: int):
-    """Away from the threshold (4 standard errors) no pair is judged otherwise than exact Jaccard judges it."""
+    """Away from the threshold (4 standard errors) every decision agrees with exact Jaccard."""
     random_ = random.Random(7)
     pairs = [make_pair(random_, random_.random()) for _ in range(300)]
     found = find([text for pair in pairs for text in pair], jaccard=jaccard, ngram=ngram)
@@ -102,7 +102,7 @@ def test_short_texts_are_one_ngram():
 
 
 def test_batches_do_not_change_the_result():
-    """A copy is found however many texts lie between."""
+    """A copy is found across any number of texts in between."""
     texts = [" ".join(VOCABULARY[start % 1900 : start % 1900 + 40]) + f" {start}" for start in range(0, 40_000, 40)]
     texts.append(texts[0])
     assert find(texts, jaccard=1.0) == {1000: 0}
@@ -128,7 +128,7 @@ def test_same_result_in_every_process():
 @pytest.mark.parametrize("jaccard", [0.1, 0.3, 0.5, 0.7, 0.85, 0.99, 1.0])
 @pytest.mark.parametrize("permutations", [16, 100, 250, 257])
 def test_bands_find_pairs_at_the_threshold(jaccard: float, permutations: int):
-    """The index has at least as many permutations as asked for, and misses few pairs where that can be had."""
+    """The index has at least the requested permutations, and misses few pairs where possible."""
     bands, rows = choose_bands(jaccard, permutations)
     assert permutations <= bands * rows < permutations + rows
     assert 1 - (1 - jaccard**rows) ** bands >= 0.95 or rows == 1

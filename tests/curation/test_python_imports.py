@@ -1,4 +1,4 @@
-"""The import lines that a function takes along."""
+"""The import lines that a seed takes from its module."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ def test_alternatives_are_carried_whole():
 
 
 def test_a_branch_that_gives_up_leaves_the_import():
-    """pass, flags and own replacements are not needed by a function that stands alone."""
+    """A function that stands alone needs no pass, flags or replacements of the other branch."""
     for handler in ("pass", "HAS_A = False", "raise SystemExit", "def a(x): return x"):
         imports = f"try:\n    from a import a\nexcept ImportError:\n    {handler}"
         assert carried(imports, "def f(x): return a(x)") == "from a import a"
 
 
 def test_platform_branches_keep_their_condition():
-    """Imports below an if stay below it, and what its test uses comes along."""
+    """Imports below an if stay below it; names in its test are imported too."""
     imports = """
         import sys
         import unused
@@ -126,7 +126,7 @@ def test_platform_branches_keep_their_condition():
 
 
 def test_a_condition_on_module_names_does_not_stand_alone():
-    """The test of the if around an import is part of what must resolve."""
+    """Names in the test of the if around an import must resolve too."""
     found = needs("HAS = True\nif HAS:\n    import a", "def f(x): return a.b(x)")
     assert (found.reason, found.detail) == ("needs_module_names", "HAS")
 

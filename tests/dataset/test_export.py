@@ -1,4 +1,4 @@
-"""A real run, written in every format and read by those who will train on it."""
+"""A real run, written in every format and read by the trainers of that format."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def test_supervised_formats_hold_the_same_pairs(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
-    """Whatever the names of the fields, each example is there once, in order, and nothing else is."""
+    """Each example appears once, in order, under the format's field names."""
     pairs = [(row["instruction"], row["response"]) for row in examples]
     for to in SFT:
         done = export(run, to, tmp_path / f"{to}.jsonl")
@@ -65,7 +65,7 @@ def test_supervised_formats_hold_the_same_pairs(run: Path, examples: list[dict[s
 
 
 def test_openai_rows_hold_messages_only(run: Path, tmp_path: Path):
-    """The documented format: one object a line with `messages`, the last one the assistant's; few rows are said."""
+    """The documented format: one object per line with `messages`, the last from the assistant; few rows give a note."""
     done = export(run, "openai", tmp_path / "chat.jsonl")
     rows = read(done.files[0])
     assert all(set(row) == {"messages"} for row in rows)
@@ -75,7 +75,7 @@ def test_openai_rows_hold_messages_only(run: Path, tmp_path: Path):
 
 
 def test_preference_pairs_are_a_passing_and_a_failing_answer(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
-    """Chosen is the example's answer; rejected one that failed in the sandbox, of the same instruction."""
+    """Chosen is the example's response; rejected is a response to the same instruction that failed in the sandbox."""
     done = export(run, "dpo", tmp_path / "pairs.jsonl")
     by_instruction = {row["instruction_id"]: row for row in examples}
     dropped = [row for file in (run / "responses").glob("dropped-*") for row in pq.read_table(file).to_pylist()]
@@ -96,7 +96,7 @@ def test_preference_pairs_are_a_passing_and_a_failing_answer(run: Path, examples
 
 
 def test_tasks_carry_tests_and_measured_pass_rate(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
-    """Each task has the tests its reference passed and the share of the answers drawn that passed."""
+    """Each task has the tests that its reference passed, and the share of sampled responses that passed."""
     done = export(run, "rl", tmp_path / "tasks.parquet")
     tasks = pq.read_table(done.files[0]).to_pylist()
     assert [task["tests"] for task in tasks] == [row["tests"] for row in examples]
@@ -150,7 +150,7 @@ def test_trl_reads_preference_pairs(run: Path, tiny_base: Path, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def documented() -> dict[str, Any]:
-    """What the Python of docs/export.md defines."""
+    """Run the Python of docs/export.md and return its definitions."""
     page = (ROOT / "docs" / "export.md").read_text("utf-8")
     (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
@@ -174,7 +174,7 @@ def test_documented_reward_is_the_verdict_of_the_tests(run: Path, documented: di
 
 
 def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], tmp_path: Path):
-    """TRL's GRPOTrainer draws answers of the embedded model, has the sandbox reward each of them, and learns."""
+    """TRL's GRPOTrainer samples responses of the embedded model, gets rewards from the sandbox, and takes a step."""
     from transformers import AutoTokenizer
     from trl import GRPOConfig
 
@@ -251,7 +251,7 @@ def test_parquet_and_jsonl_hold_the_same(run: Path, tmp_path: Path):
 
 
 def test_a_data_set_folder_serves_for_all_but_pairs(run: Path, tmp_path: Path):
-    """Without the run only its answers are missing."""
+    """A data-set folder lacks only the responses, which dpo needs."""
     for to in FORMATS:
         if to != "dpo":
             assert export(run / "dataset", to, tmp_path / f"{to}.jsonl").rows > 0

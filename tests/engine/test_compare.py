@@ -1,4 +1,4 @@
-"""A stage that compares rows is made again from all of them, whole."""
+"""A stage that compares rows is made again from all rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.flows import SEEDS
 
 
 async def test_every_row_is_kept_or_dropped_and_what_was_there_is_replaced(tmp_path: Path) -> None:
-    """Made again each time from all rows; unequal counts are a defect, and leave the stage as it was."""
+    """The stage is made again from all rows each time; unequal counts are an error and leave the stage unchanged."""
 
     def decide(limit: int) -> Iterator[Seed | Dropped]:
         for number, seed in enumerate(SEEDS):

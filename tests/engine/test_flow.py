@@ -70,7 +70,7 @@ async def test_rows_go_on_to_the_next_stage_before_the_first_is_through(folder: 
 
 
 async def test_the_queue_between_two_stages_is_short(folder: RunFolder) -> None:
-    """A slow second stage holds the first one up: rows wait on disk or in the source, not in memory."""
+    """A slow second stage throttles the first: rows wait on disk or in the source, not in memory."""
     made = used = most = 0
 
     async def fast(seed: Seed) -> list[Concepts | Dropped]:
@@ -104,7 +104,7 @@ async def test_finished_stages_do_no_work_again(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("dies_in", ["concepts", "instructions"])
 async def test_an_error_keeps_what_is_finished_and_a_second_run_completes_it(folder: RunFolder, dies_in: str) -> None:
-    """A dead server stops the flow with its own error, not a group of them; no row on disk lacks its parent."""
+    """A dead server stops the flow with its own error, not an exception group; no row on disk lacks its parent."""
     calls = 0
 
     async def dies(row: Any) -> list[Any]:
@@ -165,7 +165,7 @@ async def test_cancelling_keeps_what_is_finished(folder: RunFolder) -> None:
 
 
 async def test_rows_of_inputs_that_are_gone_are_retired(folder: RunFolder) -> None:
-    """With fewer inputs both stages hold just their rows; with more again, the missing ones are made."""
+    """With fewer inputs both stages hold only the rows of those; with more inputs, the missing rows are made."""
     await run_flow(folder, SEEDS)
     await run_flow(folder, SEEDS[:25])
     assert ids(concepts_folder(folder)) == expected(SEEDS[:25])
@@ -180,7 +180,7 @@ async def test_rows_of_inputs_that_are_gone_are_retired(folder: RunFolder) -> No
 async def test_any_history_of_broken_runs_ends_with_the_rows_of_an_undisturbed_one(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[set[int], int]]
 ) -> None:
-    """Whatever inputs earlier runs had and wherever they broke off, the last one has exactly its own rows."""
+    """After any earlier runs, with any inputs and stopped at any point, the last run has exactly its own rows."""
     calls = 0
 
     def breaking_at(number: int, work: Any) -> Any:
@@ -208,7 +208,7 @@ async def test_any_history_of_broken_runs_ends_with_the_rows_of_an_undisturbed_o
 
 
 async def test_rows_of_one_id_are_one_row(folder: RunFolder) -> None:
-    """Copies that no stage has dropped are worked on once."""
+    """Equal rows are worked on once."""
     await run_flow(folder, [*SEEDS[:9], *SEEDS[:9]])
     assert ids(concepts_folder(folder)) == expected(SEEDS[:9])
 
@@ -224,7 +224,7 @@ async def test_a_row_without_outcome_is_a_defect_that_is_not_hidden(folder: RunF
 
 
 class Estimates(Progress):
-    """Remembers what was said about totals."""
+    """Records the totals that it is told."""
 
     def __init__(self) -> None:
         self.totals: dict[str, list[int | None]] = {}
@@ -290,7 +290,7 @@ def test_a_full_disk_stops_the_run_with_a_line_and_loses_nothing(tmp_path: Path)
 
 
 async def test_an_error_of_the_disk_wins_over_the_cancelled_work(folder: RunFolder) -> None:
-    """The person is told what they can act on."""
+    """The disk's error is raised, because a person can fix it."""
     stage: StageFolder[Any] = concepts_folder(folder)
 
     async def work(seed: Seed) -> list[Concepts | Dropped]:

@@ -1,4 +1,4 @@
-"""The worked examples of `python.md`: they are right, they are spread, and they are our own."""
+"""The worked examples of `python.md` are correct, varied, and original."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.generation.few_shot_file import STAGE_TAGS, Example, draw_examples, load_few_shot
+from selfcodealign.generation.few_shot_file import STAGE_TAGS, WorkedExample, draw_examples, load_few_shot
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.sandbox import Program, Sandbox, Verdict
 from selfcodealign.settings import SelectionSettings
@@ -27,7 +27,7 @@ by_example = pytest.mark.parametrize("example", FEW_SHOT.examples, ids=lambda ex
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, Verdict]:
-    """What the sandbox says of each example's response and tests."""
+    """The sandbox's verdict on each example's response and tests."""
 
     async def run() -> list[Verdict]:
         async with Sandbox() as sandbox:
@@ -38,8 +38,8 @@ def verdicts() -> dict[str, Verdict]:
 
 
 @by_example
-def test_response_passes_its_own_tests(example: Example, verdicts: dict[str, Verdict]):
-    """Every response passes in the sandbox, and its tests notice at least four of five mutants to it."""
+def test_response_passes_its_own_tests(example: WorkedExample, verdicts: dict[str, Verdict]):
+    """Every response passes in the sandbox, and its tests kill at least four of five mutants."""
     verdict = verdicts[example.name]
     assert verdict.passed, f"{verdict.status} in line {verdict.line}: {verdict.error_type} {verdict.message}"
     assert verdict.mutation_score is not None
@@ -52,8 +52,8 @@ def code_of(markdown: str) -> str:
 
 
 @by_example
-def test_example_is_what_its_stages_are_to_write(example: Example):
-    """Each example keeps the rules that the model's own texts are later selected by, with room to spare."""
+def test_example_is_what_its_stages_are_to_write(example: WorkedExample):
+    """Each example passes the filters for the model's texts with a margin."""
     settings = SelectionSettings()
     assert 3 <= len(example.concepts) <= 6
     assert len(example.instruction.split()) <= 150 < settings.max_instruction_words
@@ -65,7 +65,7 @@ def test_example_is_what_its_stages_are_to_write(example: Example):
 
 
 def run_snippet(snippet: str) -> None:
-    """Define what a snippet defines, and hold it to the examples in its docstring."""
+    """Run a snippet and the examples in its docstring."""
     names: dict[str, Any] = {}
     exec(compile(snippet, "<snippet>", "exec"), names)
     function = ast.parse(snippet).body[-1]
@@ -77,7 +77,7 @@ def run_snippet(snippet: str) -> None:
 
 
 @by_example
-def test_snippet_is_a_documented_function_that_stands_alone(example: Example):
+def test_snippet_is_a_documented_function_that_stands_alone(example: WorkedExample):
     """Snippets look like seeds: imports, then one documented top-level function with arguments and a result."""
     *imports, function = ast.parse(example.snippet).body
     assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in imports)
@@ -89,8 +89,8 @@ def test_snippet_is_a_documented_function_that_stands_alone(example: Example):
 
 
 @by_example
-def test_task_is_not_the_snippet_again(example: Example):
-    """The task takes up the concepts, not the function: what its answer defines has another name and other code."""
+def test_task_is_not_the_snippet_again(example: WorkedExample):
+    """The response differs from the snippet in name and code: only the concepts are shared."""
     function = ast.parse(example.snippet).body[-1]
     assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
     assert function.name not in example.response + example.instruction + example.tests
@@ -117,20 +117,20 @@ LIBRARIES = (
 
 @pytest.mark.parametrize("library", LIBRARIES.split())
 def test_libraries_are_spread(library):
-    """The examples reach the libraries that ordinary Python is made of."""
+    """The examples use the libraries of ordinary Python code."""
     code = "\n".join(example.snippet + "\n" + example.response + "\n" + example.tests for example in FEW_SHOT.examples)
     assert re.search(rf"^(import|from) {library}\b", code, re.MULTILINE)
 
 
 def test_concepts_are_varied():
-    """No concept is named so often that a model would come to repeat it."""
+    """No concept occurs so often that a model would repeat it."""
     counts = Counter(concept.lower() for example in FEW_SHOT.examples for concept in example.concepts)
     assert len(counts) >= 90
     assert max(counts.values()) <= 4
 
 
 def test_judgements_are_balanced():
-    """As many good docstrings as bad ones, each on a documented function that runs."""
+    """Good and bad docstrings are equally many, each on a function that runs."""
     counts = Counter(judgement.judgement for judgement in FEW_SHOT.judgements)
     assert counts["yes"] == counts["no"] >= 4
     for judgement in FEW_SHOT.judgements:
@@ -178,7 +178,7 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def strings_in(value: object) -> Iterator[str]:
-    """All texts of a record, test inputs left out: they are data, and megabytes of it."""
+    """Return all texts of a record except test inputs, which are megabytes of data."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -192,7 +192,7 @@ def strings_in(value: object) -> Iterator[str]:
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_nothing_is_taken_from_a_benchmark(benchmark):
-    """No ten words in a row and no line of 60 characters of ours stands in a benchmark we are measured by."""
+    """No ten consecutive words and no line of 60 characters occur in a benchmark."""
     folder = DATA / benchmark
     if not folder.is_dir():
         pytest.skip(f"no benchmark data in {folder}")

@@ -1,4 +1,4 @@
-"""Few-shot files: what is read, what is refused with which line, and how examples are drawn."""
+"""Few-shot files: parsing, refusals with line numbers, and the drawing of examples."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def refusal_of(text: str) -> str:
 
 
 def test_a_good_file_is_read_in_full():
-    """Every section arrives as written, code with its inner empty lines and indentation."""
+    """Every section is read as written, code with its inner empty lines and indentation."""
     few_shot = parse_few_shot(GOOD, "mine.md")
     (example,) = few_shot.examples
     (judgement,) = few_shot.judgements
@@ -111,7 +111,7 @@ def test_each_stage_gets_its_sections_in_the_order_of_its_prompt():
 
 
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path):
-    """Editors add both unasked; the prompts stay the same."""
+    """Editors add both; the prompts stay the same."""
     path = tmp_path / "windows.md"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert load_few_shot(path) == parse_few_shot(GOOD, "mine.md")
@@ -203,7 +203,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize(("text", "line", "fragment"), DAMAGES.values(), ids=DAMAGES.keys())
 def test_damage_is_refused_with_file_and_line(text, line, fragment):
-    """Each kind of damage is one line that names the file, the line to look at, and what is wrong."""
+    """Each kind of damage gives one line with the file, the line number and the fault."""
     message = refusal_of(text)
     assert message.startswith(f"mine.md:{line}: "), message
     assert fragment in message, message
@@ -214,7 +214,7 @@ STRUCTURE = [number for number, line in enumerate(GOOD.split("\n"), 1) if line.s
 
 @pytest.mark.parametrize("number", STRUCTURE)
 def test_no_line_of_structure_can_be_lost_unseen(number):
-    """Without any one heading, tag, fence or end of a comment, the file is refused or lacks what the line held."""
+    """With any heading, tag, fence or end of a comment removed, the file is refused or lacks that line's content."""
     lines = GOOD.split("\n")
     lost = lines.pop(number - 1)
     if lost == "<!-- between -->":
@@ -224,7 +224,7 @@ def test_no_line_of_structure_can_be_lost_unseen(number):
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_the_line(tmp_path):
-    """The byte that cannot be read is on the named line."""
+    """The invalid byte is on the named line."""
     path = tmp_path / "latin.md"
     path.write_bytes(GOOD.replace("Divide by two.", "Teile durch zwei, höchstens.").encode("latin-1"))
     with pytest.raises(FewShotError, match=r"latin\.md:22: this line is not UTF-8"):
@@ -232,7 +232,7 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_line(tmp_path):
 
 
 def test_a_missing_file_names_the_one_probably_meant(tmp_path):
-    """A typo in a packaged name, or in the name of a file that lies beside, is answered with the right name."""
+    """A typo in a packaged name, or in the name of a neighbouring file, is answered with the right name."""
     with pytest.raises(FewShotError, match=r'^pyhton: there is no such few-shot file; did you mean "python"\?$'):
         load_few_shot("pyhton")
     (tmp_path / "examples.md").write_text(GOOD, encoding="utf-8")
@@ -258,7 +258,7 @@ def test_packaged_files_load_by_name():
 
 
 def test_what_a_file_lacks_is_missed_only_when_needed():
-    """A file without judgements serves every stage but the judge, which is refused with the fix."""
+    """A file without judgements works for every stage but the judge, which is refused with the fix."""
     few_shot = parse_few_shot(GOOD[: GOOD.index("## Judgement")], "mine.md")
     assert len(few_shot.pool("responses")) == 1
     with pytest.raises(FewShotError, match=r'^mine\.md: stage "judge" needs .*\(1\) than are here \(0\); add "## Judg'):
@@ -291,7 +291,7 @@ DOCUMENT = ROOT / "docs" / "few-shot.md"
 
 
 def test_the_documented_file_is_one():
-    """The file shown in the documentation can be read as it stands there."""
+    """The file in the documentation parses unchanged."""
     (shown,) = re.findall(r"^```markdown\n(.*?)^```\n\n\*\*", DOCUMENT.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     few_shot = parse_few_shot(shown, "mine.md")
     assert [example.name for example in few_shot.examples] == ["quoting a mail"]
@@ -300,7 +300,7 @@ def test_the_documented_file_is_one():
 
 
 def test_the_documented_messages_are_the_real_ones(tmp_path):
-    """Every message in the documentation's table is given for the damage it stands for, word by word."""
+    """Each message in the documentation's table is the exact error for its damage."""
     real = [refusal_of(text) for text, _, _ in DAMAGES.values()]
     (tmp_path / "mine.md").write_bytes(edited("Divide by two.", "Teile durch zwei: ½").encode("latin-1"))
     good = parse_few_shot(GOOD, "mine.md")
@@ -375,14 +375,14 @@ def test_every_example_comes_first_equally_often_within_the_draws():
 
 
 def test_few_examples_give_as_many_draws_as_there_are():
-    """One example per prompt: every example of the pool is used, not a random part of them; two of three: all 6."""
+    """One example per prompt: every example of the pool is used; two of three: all 6 ordered draws."""
     assert {draw_examples(POOL, 1, "responses", row, 64)[0] for row in ROWS} == set(POOL)
     assert len({tuple(draw_examples("abc", 2, "responses", row, 64)) for row in ROWS}) == 6
     assert len({tuple(draw_examples("abc", 3, "responses", row, 5)) for row in ROWS}) == 5
 
 
 def test_without_a_bound_every_row_draws_anew():
-    """`draws=0`: practically as many draws as rows, each example in each place equally often."""
+    """`draws=0`: nearly as many draws as rows, each example in each place equally often."""
     draws = [tuple(draw_examples(POOL, 8, "concepts", row, 0)) for row in ROWS]
     assert len(set(draws)) == len(ROWS)
     expected = len(ROWS) / len(POOL)

@@ -1,4 +1,4 @@
-"""Prompts: what `lay_out` writes, `read_sections` reads back, whatever the texts are."""
+"""`read_sections` reads back what `lay_out` writes, for any texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLES = [
 
 
 def test_layout_is_fixed():
-    """Introduction, numbered examples, then the open one; nothing but one empty line between them."""
+    """Introduction, numbered examples, the open example, separated by one empty line."""
     prompt = lay_out("Name the concepts.\n", EXAMPLES, {"snippet": "def h(): ..."}, ["concepts"])
     assert prompt == (
         "Name the concepts.\n\n"
@@ -34,13 +34,13 @@ def test_without_introduction_the_prompt_starts_with_the_first_example():
 
 
 def test_an_example_without_a_needed_section_is_an_error():
-    """A worked example that lacks a section is a defect, not a shorter prompt."""
+    """A worked example that lacks a section is an error, not a shorter prompt."""
     with pytest.raises(KeyError, match="tests"):
         lay_out("", EXAMPLES, {"snippet": "x"}, ["concepts", "tests"])
 
 
 def test_stop_strings_end_the_last_section_or_a_new_example():
-    """Only the last wanted section's end stops a completion; the ones before it must not."""
+    """Only the end of the last wanted section stops a completion."""
     assert stop_strings(["response", "tests"]) == ("</tests>", "\n## Example")
 
 
@@ -70,7 +70,7 @@ def test_a_completion_without_all_sections_is_none(completion):
 
 
 def test_the_last_closing_tag_may_be_missing_or_followed_by_text():
-    """Servers cut stop strings off; models without stop strings write on."""
+    """Servers cut stop strings; without stop strings a model continues."""
     wanted = {"response": "answer", "tests": "assert True"}
     assert read_sections("answer\n</response>\n<tests>\nassert True\n", list(wanted)) == wanted
     assert read_sections("answer\n</response>\n<tests>\nassert True\n</tests>\n## Example 9", list(wanted)) == wanted
@@ -98,7 +98,7 @@ sections = st.fixed_dictionaries(dict.fromkeys(TAGS, texts))
     shown=st.integers(1, 4),
 )
 def test_what_is_laid_out_is_read_back(introduction, examples, row, tags, shown):
-    """A model that continues the open example as the worked ones are laid out is understood, for every stage."""
+    """A completion in the layout of the worked examples is parsed, for every stage."""
     shown_tags, wanted = tags[: min(shown, len(tags) - 1)], tags[min(shown, len(tags) - 1) :]
     prompt = lay_out(introduction, examples, {tag: row[tag] for tag in shown_tags}, wanted)
     complete = lay_out(introduction, [*examples, row], dict.fromkeys(shown_tags, "x"), wanted)

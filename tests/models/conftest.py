@@ -1,4 +1,4 @@
-"""What all tests of models rely on."""
+"""Setup for the tests of models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back off in hundredths of seconds, and know no key."""
+    """Back off for hundredths of a second, and set no API key."""
     monkeypatch.setattr(endpoints, "FIRST_PAUSE", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

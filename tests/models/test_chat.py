@@ -1,4 +1,4 @@
-"""The chat format: what it looks like, and that the saved tokenizer writes it alone."""
+"""The chat format: its text, and that the saved tokenizer alone writes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_plain_format_is_the_documented_text():
 
 
 def test_prompt_is_what_the_answer_follows():
-    """`write_prompt` and the template agree on the text the model is asked with."""
+    """`write_prompt` and the template write the same prompt."""
     chat = open_chat(make_tokenizer(eos_token="<|end|>"), "plain")
     assert chat.render(TURNS[:1], answer_next=True) == write_prompt("Say hi.")
 
@@ -36,13 +36,13 @@ def test_system_and_further_turns_stand_in_order():
 
 
 def test_beginning_token_is_written_where_the_base_expects_one():
-    """A base tokenizer that puts a token in front of every text gets it in the chat format too."""
+    """A base tokenizer's beginning-of-text token also begins the chat format."""
     chat = open_chat(make_tokenizer(eos_token="<|end|>", bos_token="<|begin|>"), "plain")
     assert chat.render(TURNS).startswith("<|begin|>### Instruction")
 
 
 def test_tokenizer_without_pad_token_gets_one():
-    """Padding becomes possible with the end token; the end token itself stays what it was."""
+    """The end token becomes the pad token; the end token does not change."""
     tokenizer = make_tokenizer(eos_token="<|end|>")
     assert tokenizer.pad_token_id is None
     chat = open_chat(tokenizer, "plain")
@@ -51,7 +51,7 @@ def test_tokenizer_without_pad_token_gets_one():
 
 
 def test_own_template_is_kept_and_its_closing_token_found():
-    """With "model" the template stays, and the token it closes an answer with counts as an end."""
+    """With "model" the template stays, and the token that closes a response is an end token."""
     tokenizer = make_tokenizer(eos_token="<|end|>", extra="<|im_end|>")
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tokenizer.chat_template = CHATML
@@ -61,8 +61,8 @@ def test_own_template_is_kept_and_its_closing_token_found():
 
 
 def test_missing_template_and_missing_end_token_are_refused():
-    """Each of the two is said with what to do about it."""
-    with pytest.raises(TrainingError, match="no chat template of its own"):
+    """Each of the two errors names the fix."""
+    with pytest.raises(TrainingError, match="no chat template"):
         open_chat(make_tokenizer(eos_token="<|end|>"), "model")
     with pytest.raises(TrainingError, match="set eos_token"):
         open_chat(make_tokenizer(), "plain")

@@ -1,4 +1,4 @@
-"""What cannot be loaded is said in one line that names the fix."""
+"""A checkpoint that cannot be loaded gives one line with the fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.tiny_checkpoints import make_checkpoint  # noqa: E402
 
 
 def fail(**values: Any) -> str:
-    """The message that entering ends with."""
+    """Return the message of the error that entering raises."""
 
     async def enter() -> None:
         async with LocalModel(ModelSettings.model_validate(values)):
@@ -34,7 +34,7 @@ def fail(**values: Any) -> str:
 
 
 def test_missing_folder_suggests_its_neighbour(tmp_path: Path):
-    """A path that does not exist is no hub name; the likeliest folder beside it is named."""
+    """A missing path is not taken for a hub name; the most similar folder beside it is named."""
     (tmp_path / "starcoder").mkdir()
     assert fail(name=str(tmp_path / "starcodr")) == (
         f'there is no folder {tmp_path / "starcodr"}; did you mean "starcoder"?'
@@ -62,7 +62,7 @@ def test_hub_name_without_a_hub(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_damaged_weights(tmp_path: Path):
-    """A torn weights file is an error of one line."""
+    """A torn weights file gives an error of one line."""
     folder = make_checkpoint(tmp_path)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -84,14 +84,14 @@ def test_revision_of_a_folder(tmp_path: Path):
 
 
 def test_unknown_device(tmp_path: Path):
-    """A device that is misspelt, or that this machine lacks, is named."""
+    """A misspelt or missing device is named."""
     folder = str(make_checkpoint(tmp_path))
     assert fail(name=folder, device="gpu").startswith('there is no device "gpu"; model.device is auto, cpu')
     assert "torch sees" in fail(name=folder, device="cuda:99")
 
 
 def test_architecture_with_state_of_its_own(tmp_path: Path):
-    """Layers that keep more than keys and values are refused, with the engine that can."""
+    """Layers with state besides keys and values are refused; the error names an engine that supports them."""
     values = {"state_size": 4, "intermediate_size": 64, "conv_kernel": 2, "num_hidden_layers": 2}
     config = transformers.MambaConfig(vocab_size=261, hidden_size=32, **values)
     transformers.MambaForCausalLM(config).save_pretrained(tmp_path)
@@ -130,7 +130,7 @@ def test_revision_follows_the_deciding_files(tmp_path: Path, monkeypatch: pytest
 
 
 def test_commit_of_a_cached_hub_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The hub's cache tells which commit a name stood for; without it nothing is claimed."""
+    """The hub's cache gives the commit of a name; without a cache there is none."""
     cache = tmp_path / "models--some--model"
     (cache / "refs").mkdir(parents=True)
     (cache / "refs" / "main").write_text("0123abcd")
@@ -143,7 +143,7 @@ def test_commit_of_a_cached_hub_model(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_embedded_means_the_package_folder():
-    """The embedded model is found wherever the package is installed."""
+    """The embedded model is found in the installed package."""
     folder = locate_folder("embedded")
     assert folder is not None
     assert folder.name == "embedded"

@@ -1,4 +1,4 @@
-"""What a server's answers mean: bad rows, wrong addresses, wrong names, and texts in need of a cut."""
+"""Responses of servers: bad rows, wrong addresses, wrong names, and texts to cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.faulty_server import FaultyServer, Plan, ask, fail, refuse, s
 
 
 def test_empty_name_takes_the_only_model():
-    """Without a name the only model held is asked; of several, one has to be chosen."""
+    """Without a name the server's only model is used; with several models, a name is required."""
     with FaultyServer(models=("only",)) as server:
         ask(server, name="")
         assert server.bodies[0]["model"] == "only"
@@ -19,7 +19,7 @@ def test_empty_name_takes_the_only_model():
 
 
 def test_unknown_model_lists_what_there_is():
-    """A misspelt name is answered with the names held and the likeliest one."""
+    """A misspelt name is answered with the server's models and the most similar name."""
     with FaultyServer(models=("coder-7b", "writer-1b")) as server:
         message = fail(server, name="codr-7b")
     assert 'holds no model "codr-7b"; it holds coder-7b, writer-1b; did you mean "coder-7b"?' in message
@@ -37,7 +37,7 @@ def test_unknown_model_lists_what_there_is():
     ids=["vllm", "vllm full", "llama.cpp", "tgi"],
 )  # fmt: skip
 def test_prompt_too_long_is_a_bad_row(plan: Plan):
-    """The engines' ways of saying it become `PromptTooLong`, which drops a row and not the run."""
+    """The engines' messages become `PromptTooLong`, which drops a row and does not end the run."""
     with FaultyServer(plan) as server, pytest.raises(PromptTooLong):
         ask(server)
 
@@ -52,7 +52,7 @@ def test_prompt_too_long_is_a_bad_row(plan: Plan):
     ],
 )
 def test_too_many_tokens_asked_for_is_asked_again_with_what_fits(message: str):
-    """A prompt that fits is answered as far as the context goes, as engines do that cut by themselves."""
+    """A prompt that fits is answered up to the end of the context."""
     with FaultyServer(refuse(400, message), say("cut", "length")) as server:
         got = ask(server, Sampling(max_tokens=200))
     assert (got.text, got.finish_reason) == ("cut", "length")
@@ -60,7 +60,7 @@ def test_too_many_tokens_asked_for_is_asked_again_with_what_fits(message: str):
 
 
 def test_no_more_tokens_are_asked_for_than_the_context_holds():
-    """A server that tells its context is never asked for more: vLLM refuses max_tokens beyond it."""
+    """A server that states its context is never asked for more tokens: vLLM refuses them."""
     with FaultyServer(card={"max_model_len": 512}) as server:
         ask(server, Sampling(max_tokens=1536))
     assert server.bodies[0]["max_tokens"] == 511
@@ -76,7 +76,7 @@ def test_other_refusals_end_the_run_in_the_servers_words():
 
 @pytest.mark.parametrize("where", ["list", "completion"])
 def test_web_page_instead_of_the_api(where: str):
-    """A server that answers HTML is a wrong address."""
+    """A web page means a wrong address."""
     with FaultyServer(show_page(), list_plan=show_page() if where == "list" else None) as server:
         message = fail(server)
     assert message == f"{server.url}: it answers with a web page, not with the OpenAI API; check host, port and path"
@@ -93,7 +93,7 @@ def test_web_page_instead_of_the_api(where: str):
     ],
 )
 def test_answers_in_no_known_form(plan: Plan, words: str):
-    """JSON of another shape, or none, is said to be that."""
+    """JSON of another shape, or other text, is named in the error."""
     with FaultyServer(plan) as server:
         assert words in fail(server)
 
@@ -105,14 +105,14 @@ def test_model_list_in_no_known_form():
 
 
 def test_server_without_a_model_list_is_asked_by_name():
-    """Not every server has /models; with a name set it is used as it is."""
+    """Not every server has /models; a configured name is then used unchanged."""
     with FaultyServer(list_plan=refuse(404)) as server:
         assert ask(server, name="any").text == "hello:11"
         assert "does not tell which models it holds; set model.name" in fail(server, name="")
 
 
 def test_chat_only_server():
-    """A server with the model but without /v1/completions is said to be that."""
+    """A server with the model but without /v1/completions is named a chat-only server."""
     with FaultyServer(refuse(404, "Not Found")) as server:
         assert "without /v1/completions" in fail(server)
 
@@ -124,14 +124,14 @@ def test_redirect_is_named():
 
 
 def test_stop_string_left_in_the_text_is_cut():
-    """A server that returns the stop string, or ignores `stop`, gives the same rows as one that does not."""
+    """A server that returns the stop string, or ignores `stop`, gives the same rows as any other."""
     with FaultyServer(say("one</a>two", "length")) as server:
         got = ask(server, Sampling(stop=("</a>",)))
     assert (got.text, got.finish_reason) == ("one", "stop")
 
 
 def test_length_is_told_apart():
-    """An answer cut by max_tokens says so."""
+    """A completion cut by max_tokens has the finish reason "length"."""
     with FaultyServer(say("one", "length")) as server:
         assert ask(server).finish_reason == "length"
 
@@ -155,6 +155,6 @@ def test_addresses_are_completed(written: str, used: str):
 
 @pytest.mark.parametrize("written", ["", "ftp://host/v1", "http://", "http://host:port/v1", "http://host:99999"])
 def test_no_address(written: str):
-    """What cannot be an address is refused before anything is asked."""
+    """An invalid address is refused before any request."""
     with pytest.raises(ModelError, match="is no server address; write it like"):
         endpoints.normalize_url(written)

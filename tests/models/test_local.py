@@ -1,4 +1,4 @@
-"""A local checkpoint continues text as transformers does, whatever company a row has."""
+"""A local checkpoint continues text like transformers, for any other rows in the batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARM = Sampling(temperature=1.0, max_tokens=24)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Grouped heads, as most models of today have."""
+    """Grouped-query attention, as in most current models."""
     return make_checkpoint(tmp_path_factory.mktemp("tiny"))
 
 
@@ -49,7 +49,7 @@ def ask(folder: Path | str, calls: list[tuple[str, Sampling, int]], **values: An
 
 
 def generate_greedily(folder: Path, prompts: list[str], count: int) -> list[tuple[str, bool]]:
-    """What transformers' own `generate` writes, one prompt at a time, and whether it came to an end by itself."""
+    """Return what transformers' `generate` writes, one prompt at a time, and whether it ended at an end token."""
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     texts = []
@@ -67,7 +67,7 @@ def generate_greedily(folder: Path, prompts: list[str], count: int) -> list[tupl
     ids=["grouped", "one each", "one for all", "tied"],
 )
 def test_greedy_equals_generate(tmp_path: Path, values: dict[str, Any]):
-    """Rows decoded together, entering and leaving, write what `generate` writes for each of them alone."""
+    """Rows that enter and leave a batch write the same as `generate` for each row alone."""
     folder = make_checkpoint(tmp_path, **values)
     got = ask(folder, [(prompt, GREEDY, 0) for prompt in PROMPTS], batch_size=3)
     for (text, ended), completion in zip(generate_greedily(folder, PROMPTS, 24), got, strict=True):
@@ -85,14 +85,14 @@ def test_greedy_equals_generate(tmp_path: Path, values: dict[str, Any]):
     ],
 )
 def test_other_architectures(tmp_path: Path, name: str, values: dict[str, Any]):
-    """Biases, learned positions, sliding windows: the decode loop knows no architecture by name."""
+    """Biases, learned positions, sliding windows: the decode loop is independent of the architecture."""
     folder = make_checkpoint(tmp_path, architecture=getattr(transformers, name), **values)
     got = ask(folder, [(prompt, GREEDY, 0) for prompt in PROMPTS], batch_size=4)
     assert [completion.text for completion in got] == [text for text, _ in generate_greedily(folder, PROMPTS, 24)]
 
 
 def test_company_in_the_batch_changes_nothing(checkpoint: Path):
-    """A sampled row is the same alone, among others, in another order and in a batch of another size."""
+    """A sampled row is the same alone, with other rows, in another order and in another batch size."""
     calls = [(prompt, Sampling(temperature=0.8, top_p=0.95, max_tokens=30), 31 * i) for i, prompt in enumerate(PROMPTS)]
     together = ask(checkpoint, calls)
     assert ask(checkpoint, calls[::-1], batch_size=3)[::-1] == together
@@ -100,7 +100,7 @@ def test_company_in_the_batch_changes_nothing(checkpoint: Path):
 
 
 def test_shared_beginnings_change_nothing(checkpoint: Path):
-    """Prompts that share a long beginning, or are the same, are computed from each other's keys and values."""
+    """Equal prompts, and prompts with a long common prefix, reuse each other's keys and values."""
     few_shot = "## Example 1\n<snippet>\ndef add(a, b): ...\n</snippet>\n"
     prompts = [few_shot + ending for ending in ("x", "yy", "zzz", "x", "x", "ab", "")] + [few_shot[:30], few_shot[:31]]
     calls = [(prompt, WARM, seed) for seed, prompt in enumerate(prompts)]
@@ -143,7 +143,7 @@ def test_end_of_text_token_ends_the_row(checkpoint: Path):
 
 
 def test_max_tokens_and_context_cut_by_length(checkpoint: Path):
-    """`max_tokens` cuts, and so does the context, which is 96 tokens here."""
+    """`max_tokens` cuts, and so does the context of 96 tokens."""
     short, full = ask(
         checkpoint, [("x" * 10, Sampling(0.0, max_tokens=5), 0), ("x" * 90, Sampling(0.0, max_tokens=50), 0)]
     )
@@ -152,7 +152,7 @@ def test_max_tokens_and_context_cut_by_length(checkpoint: Path):
 
 
 def test_prompt_that_leaves_no_room(checkpoint: Path):
-    """A prompt as long as the context is a bad row; one token shorter is not, and others go on beside it."""
+    """A prompt as long as the context is a bad row; one token less fits, and other rows continue."""
 
     async def job(model: LocalModel) -> list[Any]:
         calls = (model.complete("x" * count, GREEDY, seed=0) for count in (96, 95, 500))
@@ -166,7 +166,7 @@ def test_prompt_that_leaves_no_room(checkpoint: Path):
 
 
 def test_cancelled_calls_leave_the_batch(checkpoint: Path):
-    """A call that nobody waits for any more gives its slot to the next one."""
+    """A cancelled call frees its slot for the next call."""
 
     async def job(model: LocalModel) -> tuple[Completion, list[Any]]:
         endless = [asyncio.create_task(model.complete("a", Sampling(1.5, max_tokens=80), seed=i)) for i in range(50)]
@@ -181,7 +181,7 @@ def test_cancelled_calls_leave_the_batch(checkpoint: Path):
 
 
 def test_identity_changes_with_the_weights(tmp_path: Path):
-    """The revision of a folder follows from its files; rows of other weights are not taken for its own."""
+    """The revision of a folder depends on its files, so rows of other weights are not reused."""
 
     async def job(model: LocalModel) -> dict[str, str]:
         return model.identity()
@@ -201,7 +201,7 @@ def test_identity_changes_with_the_weights(tmp_path: Path):
 
 
 def test_dead_engine_ends_all_calls(checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
-    """When the engine dies, every call under way and every later one gets the reason."""
+    """When the engine dies, all active and all later calls get the reason."""
     from selfcodealign.models.decoding import Decoder
 
     async def job(model: LocalModel) -> list[Any]:

@@ -26,7 +26,7 @@ class Opened(ScriptedModel):
 
 
 async def test_a_model_is_opened_by_the_first_call_and_once() -> None:
-    """Known by its recorded identity it stays closed; calls open it once, and tokens are counted."""
+    """With a recorded identity the model stays closed; calls open it once, and tokens are counted."""
     model = Opened(["abcd" * 5, "abcd"])
     async with OnDemandModel(model, {"name": "scripted", "revision": "1"}) as opened:
         assert opened.identity()["name"] == "scripted"
@@ -39,14 +39,14 @@ async def test_a_model_is_opened_by_the_first_call_and_once() -> None:
 
 
 async def test_another_model_than_the_recorded_one_is_refused() -> None:
-    """Before a row is written."""
+    """Another model is refused before a row is written."""
     async with OnDemandModel(Opened(["a"], revision="2"), {"name": "scripted", "revision": "1"}) as opened:
         with pytest.raises(ModelError, match="was begun with scripted at 1"):
             await opened.complete("p", Sampling(), seed=0)
 
 
 class Broken:
-    """A sandbox whose every verdict, but for one in the middle, is that there is none."""
+    """A sandbox that judges no program but one in the middle."""
 
     def __init__(self) -> None:
         self.programs = 0

@@ -1,4 +1,4 @@
-"""Settings decide which engine answers."""
+"""Settings choose the engine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from selfcodealign.settings import ModelSettings
 
 
 def test_urls_mean_servers():
-    """Named servers are asked, with as many requests at once as the settings say."""
+    """Named servers are used, with the concurrency from the settings."""
     model = open_model(ModelSettings(name="x", urls=["localhost:1", "http://localhost:1/v1"], concurrency=7))
     assert isinstance(model, ServerModel)
     assert model.concurrency == 7
 
 
 def test_serve_means_a_server_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """vLLM is looked for when the model is opened, before anything else is done."""
+    """vLLM is searched for when the model is opened, before any other work."""
     (tmp_path / "vllm").write_text("#!/bin/sh\n")
     (tmp_path / "vllm").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -33,7 +33,7 @@ def test_serve_means_a_server_of_our_own(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_serve_without_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Without vLLM the message says how to get it and where it is looked for."""
+    """Without vLLM the message says how to install it and where it is searched for."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(vllm, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"PATH.*pip install 'selfcodealign\[vllm\]'"):
@@ -41,7 +41,7 @@ def test_serve_without_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_otherwise_a_local_checkpoint():
-    """The default is the embedded model, with some calls more under way than fit its batch."""
+    """The default is the embedded model, with more concurrent calls than slots."""
     pytest.importorskip("transformers")
     model = open_model(ModelSettings(batch_size=8))
     assert isinstance(model, LocalModel)
@@ -49,7 +49,7 @@ def test_otherwise_a_local_checkpoint():
 
 
 def test_bad_address_is_refused_when_opened():
-    """A wrong address is noticed before anything is started."""
+    """A wrong address is refused before any work."""
     with pytest.raises(ModelError, match="is no server address"):
         open_model(ModelSettings(name="x", urls=["ftp://host"]))
 

@@ -1,4 +1,4 @@
-"""The scripted model keeps to the protocol that real engines keep to."""
+"""The scripted model follows the protocol of real engines."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def test_function_sees_prompt_sampling_and_seed():
 
 
 def test_earliest_stop_string_ends_the_text():
-    """The text ends before whichever stop string comes first, and the reason is "stop"."""
+    """The text ends before the earliest stop string, and the finish reason is "stop"."""
     answer = ask(ScriptedModel(["one END two STOP"]), sampling=Sampling(stop=("STOP", "END")))
     assert (answer.text, answer.finish_reason) == ("one ", "stop")
 
 
 def test_max_tokens_cuts_by_length():
-    """A longer text is cut at max_tokens units of four characters and says so."""
+    """A longer text is cut at max_tokens units of four characters, with the finish reason "length"."""
     answer = ask(ScriptedModel(["x" * 100]), sampling=Sampling(max_tokens=3))
     assert answer == Completion("x" * 3 * CHARACTERS_PER_TOKEN, "length", prompt_tokens=2, completion_tokens=3)
 
 
 def test_text_of_exactly_max_tokens_is_not_cut():
-    """A text that just fits ends by itself."""
+    """A text of exactly max_tokens is not cut."""
     assert ask(ScriptedModel(["x" * 12]), sampling=Sampling(max_tokens=3)).finish_reason == "stop"
 
 
 def test_stop_string_beyond_max_tokens_does_not_count():
-    """What lies beyond the cut is never seen, its stop string neither."""
+    """A stop string beyond the cut has no effect."""
     answer = ask(ScriptedModel(["x" * 20 + "END"]), sampling=Sampling(max_tokens=3, stop=("END",)))
     assert answer.finish_reason == "length"
 
@@ -51,7 +51,7 @@ def test_completion_is_handed_out_unchanged():
 
 
 def test_list_answers_in_order_and_ends():
-    """A list is spoken line by line; one call too many is an error that names the length."""
+    """A list is answered item by item; a call beyond the list is an error that names the length."""
     model = ScriptedModel(["a", "b"])
     assert [ask(model).text, ask(model).text] == ["a", "b"]
     with pytest.raises(ModelError, match="only 2 answers"):
@@ -67,7 +67,7 @@ def test_mapping_answers_to_the_open_example():
 
 
 def test_fails_after_n_answers_and_can_come_back():
-    """A model told to die answers n calls, then raises; it comes back when it is told to."""
+    """With `fail_after` the model answers n calls, then raises, until `fail_after` is reset."""
     model = ScriptedModel(lambda *_: "ok", fail_after=2)
     assert [ask(model).text for _ in range(2)] == ["ok", "ok"]
     with pytest.raises(ModelError, match="fails after 2"):
@@ -78,7 +78,7 @@ def test_fails_after_n_answers_and_can_come_back():
 
 
 def test_calls_with_latency_run_side_by_side():
-    """Latency is waited for without holding up the other calls: all have begun before the first is answered."""
+    """Latency does not block other calls: all have begun before the first is answered."""
     begun_before_answer: list[int] = []
 
     async def ask_many() -> list[str]:

@@ -1,4 +1,4 @@
-"""A model behind HTTP servers: what is sent, what is tried again, and what a dead server does to a run."""
+"""A model behind HTTP servers: requests, retries, and the effect of a dead server on a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.faulty_server import (
 
 
 def test_request_carries_seed_stop_and_sampling():
-    """Everything that decides an answer is sent; a vLLM is told to use no sampler of its own."""
+    """Everything that decides a completion is sent; vLLM's default samplers are turned off."""
     with FaultyServer(card={"max_model_len": 4096}) as server:
         got = ask(server, Sampling(temperature=0.3, top_p=0.9, max_tokens=17, stop=("</a>", "\n#")))
     assert got == Completion("hello:11", "stop", prompt_tokens=7, completion_tokens=3)
@@ -84,7 +84,7 @@ def test_identity_names_engine_and_version():
     ids=["429", "500", "503", "502 page", "time-out", "reset", "half a body", "unfinished", "aborted"],
 )
 def test_passing_faults_are_tried_again(fault: Plan):
-    """What may pass is asked again, with the same seed, until there is an answer."""
+    """Transient faults are retried with the same seed until there is an answer."""
     with FaultyServer(fault, fault) as server:
         got = ask(server, request_seconds=0.3)
     assert got.text == "hello:11"
@@ -92,14 +92,14 @@ def test_passing_faults_are_tried_again(fault: Plan):
 
 
 def test_retry_after_is_kept_to():
-    """The server is left alone for as long as it asks, however short our own pauses are."""
+    """Retry-After is respected, even if the back-off is shorter."""
     with FaultyServer(refuse(429, headers={"Retry-After": "1"})) as server:
         ask(server)
     assert server.times[1] - server.times[0] >= 1.0
 
 
 def test_retry_after_longer_than_patience_ends_at_once():
-    """Waiting that must end in giving up is not begun."""
+    """A Retry-After beyond `retry_seconds` ends the run at once."""
     begun = time.monotonic()
     with FaultyServer(always=refuse(429, "come back tomorrow", {"Retry-After": "86400"})) as server:
         message = fail(server, retry_seconds=60.0)
@@ -109,7 +109,7 @@ def test_retry_after_longer_than_patience_ends_at_once():
 
 
 def test_gives_up_after_retry_seconds():
-    """A fault that does not pass ends the run, with the server's own words."""
+    """A lasting fault ends the run with the server's message."""
     with FaultyServer(always=refuse(500, "CUDA error")) as server:
         message = fail(server, retry_seconds=0.2)
     assert "no answer for 0.2 s" in message
@@ -126,7 +126,7 @@ def test_no_patience_means_one_try():
 
 
 def test_dead_server_at_start_is_said_at_once():
-    """A run does not begin by waiting for a server that is not there."""
+    """A run does not wait for a server that is missing at the start."""
     with refused_port() as port:
         message = fail(f"127.0.0.1:{port}", retry_seconds=60.0)
     assert f"no server can be reached (http://127.0.0.1:{port}/v1: no connection" in message
@@ -134,7 +134,7 @@ def test_dead_server_at_start_is_said_at_once():
 
 
 def test_server_that_dies_half_way_and_comes_back():
-    """Requests wait for a server that is restarted in time, and none is lost."""
+    """Requests wait for a server that restarts in time; none is lost."""
 
     async def run() -> list[str]:
         first = FaultyServer().start()
@@ -151,7 +151,7 @@ def test_server_that_dies_half_way_and_comes_back():
 
 
 def test_server_that_dies_for_good():
-    """When the server stays away the run ends with one line that names it."""
+    """If the server does not return, the run ends with one line that names it."""
 
     async def run() -> None:
         server = FaultyServer().start()
@@ -165,7 +165,7 @@ def test_server_that_dies_for_good():
 
 
 def test_several_servers_share_the_load():
-    """Requests go to whichever server has the fewest under way."""
+    """Requests go to the server with the fewest in flight."""
 
     async def run(*servers: FaultyServer) -> None:
         async with ServerModel(settings(*servers)) as model:
@@ -179,7 +179,7 @@ def test_several_servers_share_the_load():
 
 
 def test_one_dead_server_among_several_is_said_once(caplog: pytest.LogCaptureFixture):
-    """The others go on; the loss is told in one line, not once per request."""
+    """Other servers are used; the loss is reported in one line, not once per request."""
 
     async def run(alive: FaultyServer, dying: FaultyServer) -> list[Completion]:
         async with ServerModel(settings(alive, dying)) as model:
@@ -190,15 +190,15 @@ def test_one_dead_server_among_several_is_said_once(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING, "selfcodealign"), FaultyServer() as alive:
         answers = asyncio.run(run(alive, FaultyServer().start()))
     assert [completion.text for completion in answers] == [f"p:{seed}" for seed in range(60)]
-    assert sum("going on with the other servers" in line for line in caplog.messages) == 1
+    assert sum("using the other servers" in line for line in caplog.messages) == 1
 
 
 def test_server_missing_at_start_is_left_out_until_it_comes(caplog: pytest.LogCaptureFixture):
-    """Entering succeeds as long as one server is there."""
+    """Entering succeeds if one server answers."""
     with refused_port() as port, FaultyServer() as server, caplog.at_level(logging.WARNING, "selfcodealign"):
         got = asyncio.run(ask_once(ServerModel(settings(f"127.0.0.1:{port}", server))))
     assert got.text == "hello:11"
-    assert sum("going on with the other servers" in line for line in caplog.messages) == 1
+    assert sum("using the other servers" in line for line in caplog.messages) == 1
 
 
 def test_servers_must_hold_the_same_model():
@@ -209,7 +209,7 @@ def test_servers_must_hold_the_same_model():
 
 
 def test_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    """The key travels in the header alone: not in errors that repeat it, nor in logs, identity or repr."""
+    """The key is sent in the header only: errors, logs, identity and repr never show it."""
     key = "sk-secret-0123456789"
     monkeypatch.setenv("MY_KEY", key)
     seen: list[str] = []
@@ -237,7 +237,7 @@ def test_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch, caplog: 
 
 
 def test_missing_key_names_the_variable():
-    """A server that wants a key is answered with the variable's name."""
+    """If a server requires a key, the error names the environment variable."""
     with FaultyServer(refuse(401, "Unauthorized")) as server:
         assert "environment variable OPENAI_API_KEY, and it is not set" in fail(server)
         assert "Authorization" not in server.headers[0]
@@ -251,7 +251,7 @@ def test_password_in_an_address_is_not_shown():
 
 
 def test_poisoned_request_does_not_hold_up_the_others():
-    """While one request fails again and again, others are answered."""
+    """A request that fails repeatedly does not hold up other requests."""
 
     async def run(server: FaultyServer) -> tuple[int, bool]:
         async with ServerModel(settings(server, retry_seconds=1.0)) as model:

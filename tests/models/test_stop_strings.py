@@ -1,4 +1,4 @@
-"""Text is read back exactly, and stop strings are noticed with the token that completes them."""
+"""Detokenized text is exact, and stop strings are detected at the token that completes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def decode(ids: list[int]) -> str:
 
 
 def decode_like_sentencepiece(ids: list[int]) -> str:
-    """As Llama 2's tokenizer does: the space that opens a text is dropped."""
+    """Decode like Llama 2's tokenizer, which drops a leading space."""
     pieces = [" a", " b", "ab", "</", "a", ">", " ", "\n", "  "]
     return "".join(pieces[number] for number in ids).removeprefix(" ")
 
@@ -32,7 +32,7 @@ def decode_like_sentencepiece(ids: list[int]) -> str:
     st.lists(st.text("ab</> dé\n", min_size=1, max_size=5), max_size=3),
 )
 def test_stop_strings_are_noticed_at_once(prompt: str, text: str, stop: list[str]):
-    """Token by token, the check is true exactly when the text so far holds a stop string for the first time."""
+    """The check is true exactly at the token where the text first holds a stop string."""
     ids = TOKENIZER(prompt)["input_ids"]
     written = TOKENIZER(text)["input_ids"]
     detokenizer = Detokenizer(decode)
@@ -47,7 +47,7 @@ def test_stop_strings_are_noticed_at_once(prompt: str, text: str, stop: list[str
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=8), st.lists(st.integers(0, 8), min_size=1, max_size=12))
 def test_text_is_what_decoding_the_whole_adds(prompt: list[int], written: list[int]):
-    """A space that a tokenizer drops at the beginning of a text is kept in a continuation."""
+    """A space that a tokenizer drops at the beginning of a text is kept in a completion."""
     text = Detokenizer(decode_like_sentencepiece).read([*prompt, *written], len(prompt))
     assert text == decode_like_sentencepiece([*prompt, *written])[len(decode_like_sentencepiece(prompt)) :]
 
@@ -75,7 +75,7 @@ def test_character_split_between_prompt_and_text():
 
 
 def test_first_stop_string_cuts():
-    """The earliest place counts, not the order in which stop strings are given."""
+    """The earliest position counts, not the order of the stop strings."""
     assert cut_at_stop("one END two STOP", ("STOP", "END")) == "one "
     assert cut_at_stop("one", ()) == "one"
 
@@ -94,5 +94,5 @@ def test_first_stop_string_cuts():
     ],
 )
 def test_which_tokens_can_end_a_stop_string(piece: str, mark: str, wanted: bool):
-    """Most tokens cannot, and are spared the decoding."""
+    """Most tokens cannot, and need no decoding."""
     assert can_end(piece, mark) is wanted

@@ -1,4 +1,4 @@
-"""A vLLM server is started, watched and always stopped; the stand-in here is a program that behaves as one."""
+"""A vLLM server is started, monitored and always stopped; a stand-in program behaves like vLLM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from selfcodealign.settings import ModelSettings
 from tests.support.places import ROOT
 from tests.support.tiny_checkpoints import make_checkpoint
 
-#: What a stand-in for `vllm` does: writes its arguments and process ids, starts an engine process of its own, serves.
+#: What a stand-in for `vllm` does: writes its arguments and process ids, starts an engine process, serves.
 STAND_IN = """#!{python}
 import json, os, subprocess, sys, threading, time
 sys.path.insert(0, {root!r})
@@ -54,7 +54,7 @@ start(int(arguments[arguments.index("--port") + 1]))
 
 @pytest.fixture
 def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Puts the stand-in on the PATH; the file it writes; afterwards its processes must be gone."""
+    """Put the stand-in on the PATH; return the file that it writes; check that its processes end."""
     note = tmp_path / "note.json"
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "vllm"
@@ -96,7 +96,7 @@ def open_served(*serve_args: str, name: str = "some/model") -> ServedModel:
 
 
 def test_server_is_started_asked_and_stopped(note: Path):
-    """The server gets the model and the arguments, answers, and is gone afterwards with its engine and its log."""
+    """The server gets the model and the arguments, answers, and ends with its engine and its log."""
 
     async def run() -> tuple[Completion, dict[str, str]]:
         async with open_served("--max-model-len", "2048") as model:
@@ -120,7 +120,7 @@ def test_server_is_started_asked_and_stopped(note: Path):
 
 
 def test_death_at_start_shows_the_cause(note: Path):
-    """A server that ends while starting is noticed at once; the line that says why is shown, and where the log is."""
+    """A server that ends while starting is detected at once; the error shows the cause and the log's path."""
 
     async def run() -> None:
         async with open_served("--die-early"):
@@ -135,7 +135,7 @@ def test_death_at_start_shows_the_cause(note: Path):
 
 
 def test_death_half_way_does_not_wait_for_retries(note: Path):
-    """A server of our own that is dead cannot come back: the run ends at once, with the cause and the remedy."""
+    """A dead private server cannot return: the run ends at once, with the cause and the fix."""
 
     async def run() -> None:
         async with open_served("--die-later") as model:
@@ -175,7 +175,7 @@ def test_no_server_is_left_behind(note: Path, how: signal.Signals):
 
 
 def test_arguments_follow_the_settings(tmp_path: Path):
-    """dtype and revision are passed on, a folder is passed as a path, `serve_args` come last and so win."""
+    """dtype and revision are passed on, a folder is passed as a path, `serve_args` come last and win."""
     settings = ModelSettings(name="a/b", revision="abc", dtype="bfloat16", serve="vllm", serve_args=["--dtype", "half"])
     assert list_arguments(settings, 99) == [
         "a/b", "--host", "127.0.0.1", "--port", "99", "--uvicorn-log-level", "warning",

@@ -1,4 +1,4 @@
-"""What a user sees while long work goes on: bars on a terminal, lines in a log, from one protocol."""
+"""What a user sees of long work: bars on a terminal, lines in a log, from one protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfcodealign.progress.terminal import Drawer, Lines, Live, clock, open_pro
 
 
 class Clock:
-    """Stands for the wall clock; time passes when a test says so."""
+    """Replaces the wall clock; a test advances the time."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -24,7 +24,7 @@ class Clock:
 
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The drawers' clock, in the hands of the test."""
+    """The drawers' clock, under the test's control."""
     wall = Clock()
     monkeypatch.setattr("selfcodealign.progress.terminal.monotonic", wall)
     return wall
@@ -45,14 +45,14 @@ def terminal(width: int = 80) -> Live:
 
 
 def frame(live: Live) -> list[str]:
-    """The bars as they stand on the screen now."""
+    """Return the bars that are on the screen now."""
     console = Console(file=io.StringIO(), width=live.console.width)
     console.print(live.draw())
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
 def test_lines_say_how_far_how_fast_and_how_long(lines: Lines, wall: Clock) -> None:
-    """A line names done/total, rates since the task began, share kept, the commonest drops and the time left."""
+    """A line shows done/total, rates since the task began, share kept, the most frequent drops and the time left."""
     lines.tokens = lambda: (1000, 500)
     lines.start("responses", 200)
     lines.tokens = lambda: (9000, 1500)
@@ -125,7 +125,7 @@ def test_the_time_left_is_known_only_when_the_end_is(lines: Lines, wall: Clock) 
 
 
 def test_facts_stand_in_the_place_of_rates_until_others_come(lines: Lines, wall: Clock) -> None:
-    """A training has facts of its own, and the time left as everything else."""
+    """A training shows its own facts, and the time left."""
     lines.start("training", 10, "steps")
     wall.now += 10
     lines.advance("training", facts="loss 2.0 [nats]")
@@ -176,7 +176,7 @@ def test_a_long_name_leaves_the_figures_in_sight(wall: Clock) -> None:
 
 
 def test_a_finished_task_is_one_line_above_the_bars(wall: Clock) -> None:
-    """The bar goes, the summary stays, as does whatever was said or shown; text is never taken for markup."""
+    """The bar disappears; the summary and all messages stay; text is never parsed as markup."""
     live = terminal()
     with live:
         live.start("concepts", 2)
@@ -209,7 +209,7 @@ def test_work_that_stops_leaves_its_bar() -> None:
 
 
 def test_a_task_that_was_never_started_is_a_mistake(lines: Lines) -> None:
-    """The drawers tell a caller that breaks the protocol."""
+    """A call that breaks the protocol raises an error."""
     with pytest.raises(KeyError):
         lines.advance("concepts")
 
@@ -223,7 +223,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_protocol_itself_keeps_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    """Work may be given no drawer at all."""
+    """Work can run without a drawer."""
     silent = Progress()
     silent.start("concepts", 3)
     silent.expect("concepts", 4)

@@ -33,7 +33,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(text=st.text(), concepts=st.lists(st.text(alphabet=st.characters(codec="utf-8")), max_size=4))
 def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, text: str, concepts: list[str]) -> None:
-    """Whatever a model or a file holds can be stored; what UTF-8 cannot express becomes "?"."""
+    """Any text of a model or a file can be stored; what UTF-8 cannot encode becomes "?"."""
     folder = tmp_path_factory.mktemp("shards")
     row = Concepts(**make_seed(1, text).fields(), concepts_id=digest("c"), concepts=concepts)
     shards = Shards(folder, Concepts, "seed_id")
@@ -44,7 +44,7 @@ def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, text: str, 
 
 
 def test_rows_come_sorted_by_id_from_any_order(tmp_path: Path) -> None:
-    """`sorted_rows` gives the order of the ids, whatever the shards' order."""
+    """`sorted_rows` sorts by id for any order of the shards."""
     shards = Shards(tmp_path, Seed, "source_id")
     for number in range(50):
         shards.write([make_seed(number)], [])
@@ -71,7 +71,7 @@ def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path) -> None:
 
 
 def test_a_damaged_shard_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    """A file torn by the disk names itself and its twin; nothing is silently left out."""
+    """The error for a torn file names the file and its twin; no row is silently skipped."""
     shards = Shards(tmp_path, Seed, "source_id")
     shards.write([make_seed(1)], [])
     path = tmp_path / "kept-main-000001.parquet"
@@ -91,7 +91,7 @@ def test_a_reader_needs_nothing_of_ours(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_nothing_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    """The folder has gone (or is full, or read-only): one line, no half of a pair."""
+    """The folder is missing (or full, or read-only): one line, and no half of a pair."""
     folder = tmp_path / "gone"
     with pytest.raises(RunFolderError, match="make room or choose another --out"):
         Shards(folder, Seed, "source_id").write([make_seed(1)], [])

@@ -1,4 +1,4 @@
-"""Licences are named by what their texts and the metadata say, and never guessed."""
+"""Licences are named from texts and metadata, and never guessed."""
 
 from __future__ import annotations
 

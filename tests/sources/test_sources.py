@@ -1,4 +1,4 @@
-"""Every kind of source gives its files in a fixed order with where they are from, and says clearly when it cannot."""
+"""Every kind of source yields its files in a fixed order with their origin, or a clear error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_standard_library():
-    """The running interpreter's own library, without its tests and without other people's packages."""
+    """The interpreter's library, without its tests and without third-party packages."""
     found = files("stdlib")
     paths = [file.path for file in found]
     assert {"textwrap.py", "json/decoder.py"} <= set(paths)
@@ -130,7 +130,7 @@ def test_folder(tmp_path: Path):
 
 
 def test_single_file_and_its_own_licence_header(tmp_path: Path):
-    """A file that states its licence is believed before the setting; the setting fills the gap."""
+    """A licence in the file wins over the setting; the setting fills the gap."""
     plain, tagged = tmp_path / "plain.py", tmp_path / "tagged.py"
     plain.write_text(CODE)
     tagged.write_text("# SPDX-License-Identifier: ISC\n" + CODE)
@@ -139,7 +139,7 @@ def test_single_file_and_its_own_licence_header(tmp_path: Path):
 
 
 def test_ids_come_from_origin_path_and_text(tmp_path: Path):
-    """The same file has the same id in every run, a changed one another."""
+    """The same file has the same id in every run; a changed file has another id."""
     path = tmp_path / "a.py"
     path.write_text(CODE)
     before = files(path)[0].id
@@ -149,7 +149,7 @@ def test_ids_come_from_origin_path_and_text(tmp_path: Path):
 
 
 def test_bad_files_are_rows(tmp_path: Path):
-    """Files that are too large, not regular or not text cost themselves only."""
+    """A file that is too large, not regular or not text is dropped; others are not affected."""
     (tmp_path / "big.py").write_bytes(b"x = 1;" * 2_000_000)
     (tmp_path / "dangling.py").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe.py")
@@ -210,7 +210,7 @@ def test_overlong_line_is_skipped_in_pieces(tmp_path: Path):
 
 
 def test_licence_header_of_a_row_wins_over_its_column(tmp_path: Path):
-    """What the file says of itself goes before what a data set says of it."""
+    """A licence header in the file wins over the data set's licence column."""
     rows = [
         {"content": "# SPDX-License-Identifier: ISC\n" + CODE, "licence": "mit"},
         {"content": CODE, "licence": "mit"},
@@ -239,7 +239,7 @@ def test_parquet(tmp_path: Path, kind: pa.DataType):
 
 
 def test_parquet_cell_that_is_not_utf8(tmp_path: Path):
-    """A broken cell in a string column costs its row, not the batch it is in."""
+    """A broken cell in a string column drops its row, not its batch."""
     broken = pa.Array.from_buffers(
         pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"\xffx")]
     )
@@ -274,7 +274,7 @@ def test_memory_does_not_grow_with_a_data_set(tmp_path: Path):
 
 
 def test_local_data_set_through_datasets(tmp_path: Path):
-    """`hub:` streams through the real `datasets` library, tried on a folder of Parquet."""
+    """`hub:` streams through the real `datasets` library, here from a folder of Parquet files."""
     (tmp_path / "data").mkdir()
     rows = pa.table({"content": [CODE, "x = 1"], "path": ["a.py", "b.py"], "license": ["mit", None]})
     pq.write_table(rows, tmp_path / "data" / "train-00000.parquet")
@@ -329,7 +329,7 @@ def _file(name: str, content: bytes) -> Callable[[Path], str]:
 
 
 def _bare_package(folder: Path) -> str:
-    """A distribution that records no files, as one installed for editing does."""
+    """A distribution that records no files, like an editable install."""
     (folder / "bare-1.0.dist-info").mkdir()
     (folder / "bare-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: bare\nVersion: 1.0\n")
     (folder / "bare-1.0.dist-info" / "RECORD").write_text("bare.pth,,\n")
@@ -383,7 +383,7 @@ def test_a_wrong_source_is_found_before_anything_is_read(tmp_path: Path):
 
 
 def test_parquet_without_the_column(tmp_path: Path):
-    """The columns there are stand in the message."""
+    """The message lists the existing columns."""
     pq.write_table(pa.table({"code": ["x"], "n": [1]}), tmp_path / "a.parquet")
     with pytest.raises(SourceError, match=r'no column "content" \(it has code, n\)'):
         read(tmp_path / "a.parquet")

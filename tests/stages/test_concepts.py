@@ -1,4 +1,4 @@
-"""Which concepts are read out of a model's answer, and how much of a seed the prompt shows."""
+"""Parsing concepts from a model's answer, and cutting a seed for the prompt."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from selfcodealign.stages.concepts import LONGEST_CONCEPT, cut_snippet, drop_doc
     ],
 )
 def test_an_answer_is_read_as_a_list(text: str, concepts: list[str]) -> None:
-    """Commas, semicolons or lines part it; bullets, quotes and repetitions are taken off, sentences are left out."""
+    """Commas, semicolons or lines separate concepts; bullets, quotes, repetitions and sentences are removed."""
     assert read_concepts(text, most=12) == concepts
 
 
 def test_the_first_concepts_stay_when_there_are_too_many() -> None:
-    """Repetitions and what is no concept do not count."""
+    """Repetitions and invalid concepts do not count."""
     assert read_concepts(f"a, A, {'word ' * 30}, b, c, d", most=3) == ["a", "b", "c"]
     assert read_concepts("a, b, c", most=3) == ["a", "b", "c"]
 
 
 @given(st.text(), st.integers(1, 5))
 def test_any_answer_gives_few_short_distinct_concepts(text: str, most: int) -> None:
-    """Whatever a model writes: no more than asked for, none empty, none a sentence, none twice in another case."""
+    """For any answer: no more concepts than allowed, none empty, none a sentence, none twice in another case."""
     concepts = read_concepts(text, most)
     assert len(concepts) <= most
     assert all(0 < len(concept) <= LONGEST_CONCEPT for concept in concepts)
@@ -69,7 +69,7 @@ LINES = ["a" * 19, "b" * 19, "c" * 19]  # 20 characters each, with the line end
 def test_a_snippet_is_as_many_whole_lines_as_there_is_room_for(
     lines: list[str], settings: dict[str, int], shown: list[str]
 ) -> None:
-    """Lines and characters each have their limit; only a first line that is too long by itself is cut."""
+    """Lines and characters have separate limits; only an overlong first line is cut."""
     assert cut_snippet("\n".join(lines), ConceptSettings.model_validate(settings)) == "\n".join(shown)
 
 
@@ -89,5 +89,5 @@ def test_a_snippet_is_as_many_whole_lines_as_there_is_room_for(
     ],
 )
 def test_docstrings_are_cut_out_by_the_line(code: str, left: str) -> None:
-    """Of functions and classes, however long their heads; comments and other strings stay."""
+    """Docstrings of functions and classes are cut, after heads of any length; comments and other strings stay."""
     assert drop_docstrings(code) == left

@@ -16,7 +16,7 @@ FIRST = make_instruction(1, instruction="Add two numbers.")
 
 @pytest.mark.parametrize("text", ["Add two numbers.", " Add\ttwo\n\nnumbers .\n", "Addtwonumbers."])
 def test_a_copy_is_dropped_whatever_its_white_space(text: str) -> None:
-    """The first stays as it is; the copy's drop names it and holds the copy's fields."""
+    """The first stays unchanged; the copy's drop names it and holds the copy's fields."""
     copy = make_instruction(2, instruction=text)
     assert list(drop_copies([FIRST, copy])) == [
         FIRST,
@@ -26,13 +26,13 @@ def test_a_copy_is_dropped_whatever_its_white_space(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["add two numbers.", "Add two numbers", "Add two numbers!", "Add 2 numbers.", ""])
 def test_another_wording_is_another_task(text: str) -> None:
-    """Case and punctuation count, as does every word."""
+    """Case, punctuation and every word count."""
     rows = [FIRST, make_instruction(2, instruction=text)]
     assert list(drop_copies(rows)) == rows
 
 
 def test_every_copy_names_the_first_and_not_the_one_before_it() -> None:
-    """Three copies with another task between them."""
+    """Three copies with another instruction between them."""
     rows = [make_instruction(number, instruction=text) for number, text in enumerate(["A", "B", "A ", " A", "B"])]
     outcomes = [one.detail if isinstance(one, Dropped) else "kept" for one in drop_copies(rows)]
     assert outcomes == ["kept", "kept", rows[0].id, rows[0].id, rows[1].id]
@@ -43,7 +43,7 @@ def test_every_copy_names_the_first_and_not_the_one_before_it() -> None:
 def test_one_of_each_task_stays_whatever_the_order_in_which_rows_were_made(
     texts: list[str], data: st.DataObject
 ) -> None:
-    """Every row leaves once, in its place; one row of each text stays, that of the smallest id; copies are gone."""
+    """Every row has one outcome, in order; of each text the row with the smallest id stays."""
     rows = [make_instruction(number, instruction=text) for number, text in enumerate(texts)]
     stored = store_and_sort(data.draw(st.permutations(rows)), Instruction, "concepts_id")
     outcomes = list(drop_copies(stored))

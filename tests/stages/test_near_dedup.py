@@ -1,4 +1,4 @@
-"""Which seeds stay: one of each that are alike, none with the text of a benchmark, as many as the recipe asks for."""
+"""Near-deduplication of seeds, decontamination, and the limit of the recipe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def seed(number: int, code: str, seed_id: str = "") -> Seed:
 
 
 def steps(start: int, stop: int) -> str:
-    """Code whose share in common with other such code is that of their numbers."""
+    """Code whose overlap with other such code is that of their numbers."""
     return "\n".join(f"step_{number} = {number}" for number in range(start, stop))
 
 
@@ -81,7 +81,7 @@ FILTERS: Mapping[str, tuple[Mapping[str, Any], Seed, str, Seed]] = {
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_drops_what_it_is_for(name: str) -> None:
-    """With its reason, what was seen, and all fields of the row; the first seed stays."""
+    """A drop has its reason, its detail and all fields of the row; the first seed stays."""
     settings, row, detail, _ = FILTERS[name]
     first, dropped = choose(FIRST, row, **settings)
     assert first == FIRST
@@ -99,7 +99,7 @@ def test_a_filter_keeps_what_only_looks_like_it(name: str) -> None:
 
 
 def test_the_limit_counts_what_stays() -> None:
-    """Copies, near copies and contaminated seeds take nobody's place; what is over the limit has that reason alone."""
+    """Copies, near-duplicates and contaminated seeds do not count towards the limit; seeds over it have that reason."""
     rows = [
         FIRST,
         seed(2, FIRST.seed, seed_id=FIRST.id),
@@ -117,7 +117,7 @@ def test_the_limit_counts_what_stays() -> None:
 
 
 def test_a_copy_of_a_near_copy_is_a_copy() -> None:
-    """Copies are told by their ids, so each of them names itself and not the seed that it resembles."""
+    """Copies are found by id, so each drop names its own id and not a similar seed."""
     near = seed(2, steps(1, 41))
     outcomes = told(choose(FIRST, near, seed(3, near.seed, seed_id=near.id)))
     assert outcomes[1].startswith(f"near_copy {FIRST.id}")
@@ -149,7 +149,7 @@ def test_ids_decide_and_not_the_order_in_which_rows_were_made(rows: list[Seed], 
 @hypothesis_settings(max_examples=50, deadline=None)
 @given(rows=many_seeds(), limit=st.integers(0, 6))
 def test_a_higher_limit_draws_the_same_seeds_and_more(rows: list[Seed], limit: int) -> None:
-    """The limit cuts the list of what stays without it, and a second pass over that list keeps all of it."""
+    """The limit cuts the list of kept seeds, and a second pass keeps all of them."""
     everything = [one for one in choose(*rows, permutations=64) if isinstance(one, Seed)]
     kept = [one for one in choose(*rows, permutations=64, limit=limit) if isinstance(one, Seed)]
     assert kept == everything[:limit]

@@ -1,4 +1,4 @@
-"""Which functions of a file become seeds, and that the seeds stand alone."""
+"""The functions that become seeds, and seeds that stand alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reason(text: str | bytes, **settings: object) -> str:
 
 
 def test_seed_carries_code_place_and_licence():
-    """A kept function has its text, its line and everything known about its file."""
+    """A seed has its text, its line and the facts about its file."""
     seed = only("import os\n\n\n" + GOOD)
     assert isinstance(seed, Seed)
     assert seed.seed == GOOD.rstrip("\n")
@@ -106,7 +106,7 @@ def test_every_function_that_is_no_seed_has_its_reason(text: str | bytes, expect
 
 
 def test_deep_nesting_is_a_drop_and_no_crash():
-    """Nesting beyond what Python parses costs the file, not the run."""
+    """Nesting beyond Python's parser drops the file and does not end the run."""
     nested = (
         "def f(x): pass\nx = "
         + "\n".join("[" * 100 for _ in range(50))
@@ -148,7 +148,7 @@ def test_exact_copies_share_their_id_and_others_do_not():
 
 
 def test_dropped_functions_show_what_they_were():
-    """A drop holds the seed's fields as far as they are known, and its file's id."""
+    """A drop holds the known fields of the seed and its file's id."""
     dropped = only("x = 1\ndef f(a):\n    return a + x\n")
     assert isinstance(dropped, Dropped)
     assert dropped.parent == "0f"
@@ -166,7 +166,7 @@ def test_extraction_travels_to_other_processes():
 
 @given(st.text(max_size=200) | st.binary(max_size=200))
 def test_any_input_has_an_outcome(content: str | bytes):
-    """Whatever a file holds, it leaves at least one row and no exception."""
+    """Any file gives at least one row and no exception."""
     assert extract(content)
 
 
@@ -189,7 +189,7 @@ def test_standard_library_gives_enough_seeds(stdlib: list[Seed | Dropped]):
 
 
 def test_names_of_standard_library_seeds_resolve(stdlib: list[Seed | Dropped], tmp_path):
-    """An independent checker (ruff) finds no undefined name and no import carried in vain in any seed."""
+    """An independent checker (ruff) finds no undefined name and no unused import in any seed."""
     for number, seed in enumerate(row for row in stdlib if isinstance(row, Seed)):
         (tmp_path / f"seed_{number}.py").write_text(seed.seed + "\n", "utf-8")
     rules = "F821,F822,F823,F401,F811,E9"

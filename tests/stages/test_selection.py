@@ -1,4 +1,4 @@
-"""Which verified answers become the data set: what each filter drops, and what looks like it and stays."""
+"""The selection filters: what each filter drops, and near misses that stay."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fenced(code: str) -> str:
 
 
 def words(start: int, stop: int) -> str:
-    """Text whose share in common with another such text is that of their numbers."""
+    """Text whose overlap with other such text is that of their numbers."""
     return " ".join(f"word{number}" for number in range(start, stop))
 
 
@@ -55,7 +55,7 @@ def steps(name: str, start: int, stop: int) -> str:
 
 @dataclass(frozen=True)
 class Filter:
-    """What a filter does with the second of two rows.
+    """The effect of a filter on the second of two rows.
 
     `first` and the others are what the rows have of their own. `drops` are variants of the second row that must go,
     each with a pattern of the drop's detail; `keeps` are near misses that must stay, and `settings` hold for all.
@@ -178,7 +178,7 @@ KEEPS = [
 
 @pytest.mark.parametrize(("one", "changes", "detail"), DROPS)
 def test_a_filter_drops_what_it_is_for(one: Filter, changes: Changes, detail: str) -> None:
-    """The row goes with the filter's reason and what was seen, its fields are told, and the row before it stays."""
+    """The row is dropped with the filter's reason, a detail and its fields; the row before it stays."""
     first, second = make_response(1, **one.first), make_response(2, **changes)
     outcomes = select(first, second, **one.settings)
     dropped = outcomes[second.id]
@@ -197,7 +197,7 @@ def test_a_filter_keeps_what_only_looks_like_it(one: Filter, changes: Changes) -
 
 
 def test_every_filter_that_the_module_names_is_in_the_table() -> None:
-    """A new reason has to come with a row that it drops and one that it keeps."""
+    """Every reason needs a row that it drops and a row that it keeps."""
     assert named_filters() <= {one.reason for one in FILTERS if one.drops and one.keeps}
     assert len(named_filters()) == 11
 
@@ -208,7 +208,7 @@ def named_filters() -> set[str]:
 
 
 def test_a_row_is_dropped_by_the_first_filter_that_wants_it() -> None:
-    """A row with every fault: as one fault after another is mended, the reasons come in the documented order."""
+    """A row with every fault: as faults are removed one by one, the reasons appear in the documented order."""
     first = make_response(1, instruction=words(0, 60), response=words(0, 90) + "\n" + fenced(steps("f", 0, 40)))
     row = {"response": first.response, "instruction": words(0, 300), "tests": f"# todo\n{TASK}", SCORE: 0.1}
     mended: Sequence[tuple[Changes, str]] = (
@@ -243,7 +243,7 @@ def test_a_row_is_dropped_by_the_first_filter_that_wants_it() -> None:
     ],
 )
 def test_a_filter_that_is_off_drops_nothing(settings: Changes, first: Changes, second: Changes) -> None:
-    """What the shipped settings drop stays where the recipe says so."""
+    """A row that the shipped settings drop stays if the recipe turns the filter off."""
     rows = make_response(1, **first), make_response(2, **second)
     assert isinstance(select(*rows)[rows[1].id], Dropped)
     assert isinstance(select(*rows, **settings)[rows[1].id], Example)
@@ -257,7 +257,7 @@ def test_without_benchmarks_nothing_is_contaminated() -> None:
 
 
 def test_an_answer_that_is_dropped_for_itself_leaves_its_instruction_to_the_next() -> None:
-    """The draw of one answer per instruction is among those that the earlier filters leave."""
+    """One response per instruction is drawn among those that the earlier filters keep."""
     same = {"instruction_id": "0a", "instruction": "Add."}
     rows = [make_response(1, tests="# todo", **same), make_response(2, **same), make_response(3, **same)]
     outcomes = [one.reason if isinstance(one, Dropped) else "kept" for one in select(*rows).values()]
@@ -265,7 +265,7 @@ def test_an_answer_that_is_dropped_for_itself_leaves_its_instruction_to_the_next
 
 
 def test_an_example_is_the_row_and_how_hard_its_task_was() -> None:
-    """All fields stay as they were; the tally gives the draws and the share of them that was verified."""
+    """All fields are unchanged; the tally gives the number of samples and the share that was verified."""
     row = make_response(1)
     (example,) = select_examples(lambda: [row], {row.instruction_id: (8, 2)}, SelectionSettings(), None)
     assert isinstance(example, Example)
@@ -324,7 +324,7 @@ def test_ids_decide_and_not_the_order_in_which_rows_were_made(rows: list[Respons
 @hypothesis_settings(max_examples=50, deadline=None)
 @given(rows=many_responses())
 def test_a_second_selection_keeps_all_that_the_first_kept(rows: list[Response]) -> None:
-    """No kept row is a reason to drop another one."""
+    """A second selection drops none of the kept rows."""
     outcomes = select(*rows, **STRICT)
     kept = [row for row in rows if isinstance(outcomes[row.id], Example)]
     assert set(told(select(*kept, **STRICT)).values()) <= {"kept"}
@@ -333,7 +333,7 @@ def test_a_second_selection_keeps_all_that_the_first_kept(rows: list[Response]) 
 @hypothesis_settings(max_examples=50, deadline=None)
 @given(rows=many_responses())
 def test_a_drop_names_an_earlier_row(rows: list[Response]) -> None:
-    """Of two rows that are alike the first stays, so what a drop was compared with has a smaller id."""
+    """Of two similar rows the first stays, so a drop names a smaller id."""
     for row_id, outcome in select(*rows, **STRICT).items():
         if isinstance(outcome, Dropped) and outcome.reason.startswith(("same_", "near_")):
             assert outcome.detail.partition(" ")[0] < row_id

@@ -1,4 +1,4 @@
-"""What a prompt shows of a seed."""
+"""The snippet of a seed in a prompt."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def tidy(text, mark="#"):
 
 
 def test_docstrings_are_left_out_when_asked() -> None:
-    """Without docstrings the lines of code come sooner, and nothing else is missing; by default they are shown."""
+    """Without docstrings only the docstrings are missing; by default they are shown."""
     shown = cut_snippet(SEED, ConceptSettings(snippet_docstrings=False, snippet_lines=6))
     assert shown == ('import re\n\n\ndef tidy(text, mark="#"):\n    def inner(part):\n        return part.strip()')
     assert cut_snippet(SEED, ConceptSettings(snippet_lines=5)).endswith('"""Tidy a text.')
 
 
 def test_a_docstring_that_cannot_be_cut_out_stays() -> None:
-    """A body that is nothing else, and a docstring that shares its line with code, are kept: the code still parses."""
+    """A docstring that is the whole body, or shares its line with code, is kept, so that the code still parses."""
     for code in (
         'def f():\n    "Nothing."',
         'def f(): "Doc."; return 1',

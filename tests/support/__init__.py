@@ -1,1 +1,1 @@
-"""What tests of several rooms share: small worlds, models, data, processes."""
+"""Support for tests of several packages: small worlds, models, data, processes."""

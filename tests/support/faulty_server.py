@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback interface that speaks `/v1/completions` and fails as it is told to."""
+"""A real HTTP server on the loopback interface that speaks `/v1/completions` and fails on demand."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FaultyServer(ThreadingHTTPServer):
         return self
 
     def die(self) -> None:
-        """As a killed server: connections are cut, new ones refused."""
+        """Behave like a killed server: cut connections, refuse new ones."""
         self.shutdown()
         self.server_close()
         for connection in self.connections:
@@ -74,7 +74,7 @@ class FaultyServer(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Broken pipes are what these tests are about; they are not worth a traceback."""
+        """Print no traceback for the broken pipes that these tests cause."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -126,29 +126,29 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def answer(handler: Handler, body: dict[str, Any]) -> None:
-    """A sound answer that names the prompt and the seed."""
+    """Return a valid response that names the prompt and the seed."""
     text = f"{body['prompt']}:{body['seed']}"
     choice = {"index": 0, "text": text, "finish_reason": "stop"}
     handler.send_json({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
 
 
 def say(text: str, reason: str | None = "stop") -> Plan:
-    """A sound answer with this text."""
+    """Return a valid response with this text."""
     return lambda handler, body: handler.send_json({"choices": [{"text": text, "finish_reason": reason}]})
 
 
 def refuse(status: int, message: str = "no", headers: dict[str, str] | None = None) -> Plan:
-    """A refusal in OpenAI's form."""
+    """Refuse in OpenAI's format."""
     return lambda handler, body: handler.send_json({"error": {"message": message}}, status, headers)
 
 
 def show_page(status: int = 200) -> Plan:
-    """A web page, as a proxy or a wrong port sends it."""
+    """Return a web page, like a proxy or a wrong port."""
     return lambda handler, body: handler.send(b"<!DOCTYPE html><h1>Welcome</h1>", "text/html", status)
 
 
 def stay_silent(seconds: float) -> Plan:
-    """No answer for so long, then a late one."""
+    """Answer after a delay."""
 
     def wait(handler: Handler, body: dict[str, Any]) -> None:
         time.sleep(seconds)
@@ -176,7 +176,7 @@ def break_off(handler: Handler, body: dict[str, Any]) -> None:
 
 @contextmanager
 def refused_port() -> Iterator[int]:
-    """A port at which nothing listens: bound, so that nobody else takes it, but not listening."""
+    """Return a port that refuses connections: bound, so that no other process takes it, but not listening."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
@@ -200,7 +200,7 @@ def ask(server: FaultyServer, sampling: Sampling | None = None, **values: Any) -
 
 
 def fail(server: FaultyServer | str, **values: Any) -> str:
-    """The message of the `ModelError` that entering and asking ends with; it is always one line."""
+    """Return the message of the `ModelError` from entering and asking; it is always one line."""
     with pytest.raises(ModelError) as caught:
         asyncio.run(ask_once(ServerModel(settings(server, **values))))
     assert "\n" not in str(caught.value)

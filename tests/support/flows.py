@@ -36,7 +36,7 @@ async def write_instructions(row: Concepts) -> list[Instruction | Dropped]:
 
 
 def expected(seeds: Sequence[Seed]) -> list[str]:
-    """Ids of the concepts that come of these seeds."""
+    """Return the ids of the concepts rows of these seeds."""
     return sorted(
         digest(seed.id, number)
         for seed in seeds
@@ -46,7 +46,7 @@ def expected(seeds: Sequence[Seed]) -> list[str]:
 
 
 def expected_instructions(seeds: Sequence[Seed]) -> list[str]:
-    """Ids of the instructions that come of these seeds."""
+    """Return the ids of the instructions of these seeds."""
     return sorted(digest(one, "i") for one in expected([seed for seed in seeds if seed.source_line % 5]))
 
 

@@ -1,4 +1,4 @@
-"""Ways to a pass that proves nothing: each a wrong response or worthless tests. None may pass."""
+"""Forged passes: each has a wrong response or worthless tests. None may pass."""
 
 from __future__ import annotations
 

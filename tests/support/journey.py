@@ -1,4 +1,4 @@
-"""A small world for tests of the spine: source files with seeds in them, and a model that answers every stage."""
+"""A small world for tests of the pipeline: source files with seeds, and a model that answers every stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = ["alder", "birch", "cedar", "daphne", "elder", "fir", "gorse", "hazel", 
 
 
 def write_sources(folder: Path, count: int) -> Path:
-    """`count` files of one documented function each, no two of them alike."""
+    """Write `count` files of one documented function each, all different."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         word, other = WORDS[number % 10], f"{WORDS[number // 10 % 10]}s"
@@ -30,7 +30,7 @@ def write_sources(folder: Path, count: int) -> Path:
 
 
 def answer(prompt: str, sampling: Sampling, seed: int) -> str:
-    """Continue any of the pipeline's prompts, by its arguments alone. About half of the answers are right."""
+    """Continue any prompt of the pipeline, depending on the arguments only. About half of the responses are right."""
     if prompt.endswith("<concepts>\n"):
         names = re.findall(r"def (\w+)", prompt)[-1]
         return ", ".join(["arithmetic", "rounding", *names.split("_")]) + "\n</concepts>\n"
@@ -55,7 +55,7 @@ def scripted_model(**options: object) -> ScriptedModel:
 
 
 def small_recipe(sources: Path, *settings: str, added: Sequence[str] = (), without: Sequence[str] = ()) -> Recipe:
-    """The shipped defaults with little to do: no near-dedup worth the name, four samples, two workers."""
+    """The shipped defaults for little work: almost no near-dedup, four samples, two workers."""
     recipe = load_recipe(
         sources.parent / _empty_recipe(sources.parent),
         [

@@ -1,4 +1,4 @@
-"""A sandbox behind plain calls, for tests that are no coroutines."""
+"""A sandbox with synchronous calls, for tests that are not coroutines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIMITS = Limits(seconds=3.0, memory_mib=512, processes=24, open_files=64, file_m
 
 
 class Judge:
-    """A sandbox behind plain calls: an event loop in a thread of its own."""
+    """A sandbox with synchronous calls: an event loop in a separate thread."""
 
     def __init__(self, mode: Literal["namespaces", "landlock"], **settings: Any) -> None:
         self.loop = asyncio.new_event_loop()

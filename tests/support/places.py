@@ -1,4 +1,4 @@
-"""Where things lie: the repository, and the real data beside it, where they lie at all."""
+"""Paths of the repository and of the real data, which may be absent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DATA = ROOT.parent / "shared" / "data"
 
 
 def find_shared(path: str) -> Path:
-    """A file of the real data; skips the test where it is absent."""
+    """Return a file of the real data, or skip the test if it is absent."""
     found = DATA / path
     if not found.exists():
         pytest.skip(f"needs {path} of the real data in ../shared, which is not here")

@@ -1,4 +1,4 @@
-"""Rows as the stages give them, of which a test names only what it is about."""
+"""Rows of the stages, with defaults for all fields that a test does not set."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def make_seed(number: int, text: str = "def f(x):\n    return x\n", **changes: A
 
 
 def make_instruction(number: int, **changes: Any) -> Instruction:
-    """Ids grow with the number; instructions of different numbers have nothing in common."""
+    """Make an instruction. Ids grow with the number; instructions of different numbers share no words."""
     return _make(Instruction, number, changes)
 
 
 def make_response(number: int, **changes: Any) -> Response:
-    """A verified answer. Ids grow with the number; answers of different numbers share no name and no task."""
+    """Make a verified response. Ids grow with the number; those of different numbers share no names or instructions."""
     return _make(Response, number, changes)
 
 
@@ -34,7 +34,7 @@ def make_drop(number: int) -> Dropped:
 
 
 def store_and_sort(rows: Sequence[Kind], kind: type[Kind], parent_field: str) -> list[Kind]:
-    """The rows as a stage that compares them gets them: out of shards written in the order given, sorted by id."""
+    """Write the rows to shards in the given order and read them sorted by id, as for a stage that compares rows."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         shards = Shards(Path(folder), kind, parent_field)
         middle = len(rows) // 2

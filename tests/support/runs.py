@@ -1,4 +1,4 @@
-"""What a run left on disk, what it told, and a run in a process of its own that a test may kill."""
+"""The rows of a run on disk, and a run in a separate process that a test may kill."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MEASURED = ("seconds", "peak_memory_mib")
 
 
 def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:
-    """All rows of a stage, without what was measured, in a fixed order."""
+    """Return all rows of a stage without measured fields, in a fixed order."""
     rows = [row for path in sorted((run / stage).glob(f"{kind}-*.parquet")) for row in pq.read_table(path).to_pylist()]
     plain = [{key: value for key, value in row.items() if key not in MEASURED} for row in rows]
     return sorted(plain, key=lambda row: json.dumps(row, sort_keys=True, default=str))
 
 
 def everything(run: Path) -> str:
-    """The rows of all stages, comparable."""
+    """Return the rows of all stages, without measured fields."""
     stages = ("seeds", "near_dedup", "judge", "concepts", "instructions", "distinct", "responses", "selection")
     found = {f"{stage}/{kind}": rows_of(run, stage, kind) for stage in stages for kind in ("kept", "dropped")}
     return json.dumps(found, sort_keys=True, default=str)

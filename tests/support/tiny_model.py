@@ -8,14 +8,14 @@ from typing import Any
 
 from selfcodealign.settings import TrainSettings
 
-#: Two epochs of such rows in seconds.
+#: Settings for two epochs of such rows in seconds.
 FAST = TrainSettings(learning_rate=1e-2, epochs=2, batch=8, precision="float32", device="cpu")
 
 NAMES = ["add", "square", "reverse", "middle", "first_word", "count_even", "flatten", "is_prime"]
 
 
 def make_rows(count: int) -> list[dict[str, str]]:
-    """Rows of clearly different lengths."""
+    """Make rows of clearly different lengths."""
     return [
         {
             "instruction": f"Write a function {NAMES[i % len(NAMES)]}_{i} of {i % 5 + 1} arguments.",

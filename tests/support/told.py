@@ -1,4 +1,4 @@
-"""A `Progress` that remembers what it was told."""
+"""A `Progress` that records its calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from selfcodealign.progress import Progress
 
 
 class Told(Progress):
-    """`calls` holds what was told about tasks, `lines` what was said."""
+    """`calls` holds the calls about tasks, `lines` the messages."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
@@ -32,5 +32,5 @@ class Told(Progress):
         self.lines.append(text)
 
     def advanced(self, task: str) -> int:
-        """Units of the task that are through."""
+        """Return the finished units of the task."""
         return sum(int(str(call[2])) for call in self.calls if call[:2] == ("advance", task))

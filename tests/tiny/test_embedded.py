@@ -1,4 +1,4 @@
-"""The shipped model is the one its card describes, loads quietly without a network, with a sound benchmark."""
+"""The shipped model matches its card and loads silently without a network; its benchmark is sound."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_prompts_break_where_the_corpus_broke() -> None:
 
 
 def test_worked_examples_fit_the_window() -> None:
-    """Two of the longest worked examples leave room for an answer in every stage, and their tests hold."""
+    """Two of the longest worked examples leave room for a response in every stage, and their tests pass."""
     tokenizers = pytest.importorskip("tokenizers")
     tokenizer = tokenizers.Tokenizer.from_file(str(EMBEDDED / "tokenizer.json"))
     for example in load_few_shot("tiny").examples:
@@ -89,7 +89,7 @@ def test_worked_examples_fit_the_window() -> None:
 
 @pytest.mark.parametrize(("split", "least"), [("eval", 500), ("dev", 200)])
 def test_benchmark_is_held_out_and_sound(split: str, least: int) -> None:
-    """Every task is of a held-out composition of its split, asked once, and its canonical solution passes its tests."""
+    """Every task has a held-out composition of its split and a unique instruction; its canonical solution passes."""
     rows = read_tasks(split)
     assert len(rows) >= least
     assert len({row["task_id"] for row in rows}) == len({row["instruction"] for row in rows}) == len(rows)

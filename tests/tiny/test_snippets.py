@@ -1,4 +1,4 @@
-"""Concepts are read off the syntax tree where they show, and functions are kept out of the corpus by their text."""
+"""Concepts are labelled in the syntax tree, and functions are held out of the corpus by their text."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_all_labels_is_complete() -> None:
 
 
 def test_cut_keeps_whole_lines() -> None:
-    """At most so many lines and characters, but never less than a line."""
+    """The limits on lines and characters hold, but at least one line is kept."""
     assert cut(CODE, 2, 1000).count("\n") == 1
     assert cut(CODE, 50, 75) == "\n".join(CODE.split("\n")[:2])
     assert cut(CODE, 5, 3) == CODE.split("\n")[0]
@@ -74,7 +74,7 @@ def test_concepts_are_drawn_from_visible_lines_in_order() -> None:
 
 
 def test_a_seed_is_read_with_its_imports_and_without_its_docstring() -> None:
-    """Both versions of a documented function share the verdict on being held out; the imports it uses come first."""
+    """Both versions of a documented function are held out together; the used imports come first."""
     source = "import re\nimport os\n\n" + CODE.replace("int(part)", "re.sub('a', 'b', part)")
     versions = read_text(source)
     assert [version.documented for version in versions] == [True, False]

@@ -1,4 +1,4 @@
-"""Training learns: the loss of a short run falls below what guessing by frequency can reach, and it resumes."""
+"""A short training reaches a loss below that of token frequencies, and resumes."""
 
 from __future__ import annotations
 

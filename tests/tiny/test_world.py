@@ -1,4 +1,4 @@
-"""The world keeps its promises: references are right, mistakes are mistakes, tests are true, held-out stays out."""
+"""The world is sound: references are right, wrong versions are wrong, tests are true, held-out tasks stay out."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def merge(left, right):
 
 
 def draw(generator_place: int, count: int) -> list[Task]:
-    dice = random.Random(generator_place)
-    tasks = [GENERATORS[generator_place][0](dice) for _ in range(count)]
+    rng = random.Random(generator_place)
+    tasks = [GENERATORS[generator_place][0](rng) for _ in range(count)]
     for task in tasks:
         keep_wrong(task)
     return tasks
@@ -51,7 +51,7 @@ def draw(generator_place: int, count: int) -> list[Task]:
 
 @pytest.mark.parametrize("place", range(len(GENERATORS)))
 def test_references_are_right_and_mistakes_are_noticed(place: int) -> None:
-    """Every reference computes what every assert expects; every kept mistake fails a hidden case; most have one."""
+    """Every reference passes every assert; every kept wrong version fails a hidden case; most tasks have one."""
     tasks = draw(place, 40)
     for task in tasks:
         assert passes_hidden(task, task.code)
@@ -67,11 +67,11 @@ def test_references_are_right_and_mistakes_are_noticed(place: int) -> None:
 
 
 def test_two_asserts_tell_the_function_from_a_constant() -> None:
-    """The asserts shown expect two different values, hold for the reference, and fail for most mistakes."""
-    dice = random.Random(5)
+    """The shown asserts expect two different values, hold for the reference, and fail for most wrong versions."""
+    rng = random.Random(5)
     noticed = []
     for _ in range(150):
-        task = draw_task(dice, lambda key: True)
+        task = draw_task(rng, lambda key: True)
         asserts = task.extra["asserts"]
         assert len(asserts) == 2
         assert not same(*(evaluate({}, text.rpartition(" == ")[2]) for text in asserts))
@@ -89,7 +89,7 @@ def run_assert(code: str, text: str) -> bool:
 
 
 def test_no_two_different_values_is_said() -> None:
-    """A task whose asserts all expect one value has no tests, and that is an error the caller can take."""
+    """A task whose asserts all expect one value has no tests, which raises an error for the caller."""
     task = draw(1, 1)[0]
     task.asserts = [task.asserts[0]] * 4
     with pytest.raises(LookupError, match="different values"):
@@ -97,12 +97,12 @@ def test_no_two_different_values_is_said() -> None:
 
 
 def test_held_out_keys_never_reach_the_corpus() -> None:
-    """Every task of the corpus has a learnable key; the share held out is about what it should be; splits differ."""
+    """Every task of the corpus has a key that is not held out; the held-out share is as intended; splits differ."""
     corpus = Corpus(3, FUNCTIONS, pool=200)
     for _ in range(400):
         assert not is_held_out(corpus.draw_task().key)
-    dice = random.Random(1)
-    keys = {GENERATORS[0][0](dice).key for _ in range(900)}
+    rng = random.Random(1)
+    keys = {GENERATORS[0][0](rng).key for _ in range(900)}
     held_out = {key for key in keys if is_held_out(key)}
     assert 0.5 < len(held_out) / len(keys) / (HELD_OUT_PERCENT / 100) < 1.5
     assert 0.15 < sum(map(is_development, held_out)) / len(held_out) < 0.6
@@ -118,7 +118,7 @@ def test_the_corpus_is_the_same_for_the_same_seed() -> None:
 
 
 def test_about_two_in_five_solutions_are_wrong() -> None:
-    """The shares of right and wrong programs in the corpus are those its description names."""
+    """The shares of right and wrong programs in the corpus are those in its docstring."""
     corpus = Corpus(4, FUNCTIONS, pool=300)
     wrong = 0
     for _ in range(500):

@@ -1,4 +1,4 @@
-"""Adafactor steps sharded weights as it steps whole ones."""
+"""Adafactor steps sharded weights like whole weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = {"lr": 1e-2, "scale_parameter": False, "relative_step": False}
 
 @pytest.fixture
 def one_process() -> Iterator[None]:
-    """A process group of this process alone: weights become sharded tensors all the same."""
+    """A process group of one process, in which weights are sharded tensors nevertheless."""
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()

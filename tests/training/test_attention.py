@@ -1,4 +1,4 @@
-"""Attention row by row gives what each row would get alone."""
+"""Attention row by row equals the attention of each row alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WINDOW = 6
 
 
 def make_network(kind: str) -> Any:
-    """Large random weights, so that every token a row sees moves its logits."""
+    """Make large random weights, so that every attended token moves the logits."""
     torch.manual_seed(0)
     if kind == "window":
         network: Any = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=WINDOW))
@@ -112,7 +112,7 @@ def test_mixed_precision_leaves_attention_in_float32():
 
 
 def test_padded_rows_and_single_rows_go_through_unchanged():
-    """Without boundaries, the mask counts: a padded batch and a row alone give what `sdpa` gives."""
+    """Without boundaries the mask counts: a padded batch and a single row equal `sdpa`."""
     plain, ours = make_network("window"), make_network("window")
     attend_rows_apart(ours)
     ids = torch.randint(0, 50, (2, 15), generator=torch.Generator().manual_seed(1))
@@ -138,13 +138,13 @@ def test_padded_rows_and_single_rows_go_through_unchanged():
 def test_it_is_used_for_packing_unless_another_is_chosen(
     tiny_base: Path, device: str, update: dict[str, Any], used: str
 ):
-    """Packing on a CPU takes it by itself; `attention` decides where it is set."""
+    """Packing on a CPU uses it by default; the setting `attention` overrides it."""
     model, _ = load_model(str(tiny_base), TrainSettings(**update), device)
     assert model.config._attn_implementation == used
 
 
 def test_a_saved_model_knows_nothing_of_it(tiny_base: Path, tmp_path: Path):
-    """The folder loads with torch's attention, as any model."""
+    """The saved folder loads with torch's attention, like any model."""
     model, _ = load_model(str(tiny_base), TrainSettings(), "cpu")
     model.save_pretrained(tmp_path)
     assert ROW_BY_ROW not in (tmp_path / "config.json").read_text()

@@ -1,4 +1,4 @@
-"""Steps are the same rows for every way of splitting the work."""
+"""Steps hold the same rows for every split of the work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plan(micro_batch: int, processes: int = 1, batch: int = 8, seed: int = 0) ->
     st.integers(0, 5),
 )
 def test_every_epoch_holds_every_row_once(lengths: list[int], split: tuple[int, int], epoch: int):
-    """All steps are full; what is not a row is the blank one, in the last step only."""
+    """All steps are full; blank rows occur in the last step only."""
     batch, micro_batch = split
     made = BatchPlan(lengths, batch, micro_batch, 1, 0)
     steps = list(made.steps(epoch))
@@ -33,7 +33,7 @@ def test_every_epoch_holds_every_row_once(lengths: list[int], split: tuple[int, 
 
 
 def test_speed_settings_do_not_change_which_rows_make_a_step():
-    """Micro-batch and processes reorder rows within a step and move none to another."""
+    """Micro-batch and processes reorder rows only within a step."""
     steps = [sorted(step) for step in plan(1).steps(0)]
     for other in (plan(2), plan(4), plan(8), plan(2, processes=2)):
         assert [sorted(step) for step in other.steps(0)] == steps
@@ -55,7 +55,7 @@ def test_forward_passes_of_a_step_hold_about_the_same_number_of_tokens():
 
 
 def test_micro_batch_is_chosen_to_fill_a_pass():
-    """Short rows go together in numbers, long ones alone; the number always divides the step."""
+    """Short rows give large micro-batches, long rows small ones; the micro-batch divides the step."""
     assert plan_batches([20] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 64
     assert plan_batches([250] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 8
     assert plan_batches([3000] * 9, batch=64, micro_batch=None, processes=1, seed=0, device="cpu").micro_batch == 1

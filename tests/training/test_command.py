@@ -1,4 +1,4 @@
-"""`selfcodealign train` and `export` as a person meets them."""
+"""`selfcodealign train` and `export` on the command line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_unknown_settings_are_refused_with_what_was_meant():
 
 
 def test_recipe_gives_the_settings_and_set_wins():
-    """The section [train] of a recipe is taken; what --set says is above it."""
+    """The section [train] of a recipe is used; --set overrides it."""
     result = CliRunner().invoke(app, ["train", "x", "--recipe", "quickstart", "--set", "epochs=9", "--list-settings"])
     lines = {line.split()[0]: line.split()[2] for line in result.output.splitlines() if line.startswith("train.")}
     assert float(lines["train.learning_rate"]) == load_recipe("quickstart").train.learning_rate != 1e-5
@@ -65,7 +65,7 @@ def test_recipe_gives_the_settings_and_set_wins():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_proof_marks_the_tokens_with_loss(terminal: bool):
-    """In colour on a terminal, between » and « elsewhere, with the counts of both kinds."""
+    """In colour on a terminal, between » and « elsewhere, with the token counts of both kinds."""
     written = io.StringIO()
     console = Console(file=written, force_terminal=terminal, width=80)
     with Live(console) if terminal else Lines(console) as progress:
@@ -80,7 +80,7 @@ def test_proof_marks_the_tokens_with_loss(terminal: bool):
 
 
 def test_steps_of_a_resumed_training_become_one_task():
-    """It goes on at the third of four steps; those before are skipped, and the last one ends the task."""
+    """It resumes at the third of four steps; earlier steps are skipped, and the last step ends the task."""
     told = Told()
     display = TrainDisplay(told)
     for number in (3, 4):
@@ -95,7 +95,7 @@ def test_steps_of_a_resumed_training_become_one_task():
 
 
 def test_a_training_in_a_log():
-    """Three steps in no time: the notes, how it began and how it ended."""
+    """Three quick steps: the notes, a line at the beginning and a line at the end."""
     written = io.StringIO()
     with Lines(Console(file=written, width=80)) as lines:
         display = TrainDisplay(lines)
@@ -110,7 +110,7 @@ def test_a_training_in_a_log():
 
 
 def test_loss_curve_is_one_picture_of_all_steps():
-    """A dot per finite loss, one line through them, the first and last loss said for those who cannot see it."""
+    """A dot per finite loss, one line through them, and the first and last loss as a text alternative."""
     picture = draw_losses([(1, 3.0), (2, 2.0), (3, float("nan")), (4, 1.0)], 4)
     assert picture.count("<circle") == 3
     assert picture.count("<polyline") == 1

@@ -1,4 +1,4 @@
-"""Rows are found wherever a data set can lie."""
+"""Rows are read from every place of a data set."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_hub_name_is_read_with_its_split(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_missing_columns_are_named_with_what_was_probably_meant(tmp_path: Path, row: dict, words: str):
-    """The message says which columns are wanted and which one comes close."""
+    """The message names the required columns and the most similar one."""
     with pytest.raises(TrainingError, match=words):
         load_conversations(write_rows(tmp_path / "x.jsonl", [row]))
 

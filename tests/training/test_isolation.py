@@ -1,4 +1,4 @@
-"""Packed rows do not see each other, and the check that says so can tell."""
+"""Packed rows do not attend to each other, and the check detects if they do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pack(rows: list[list[int]]) -> dict:
 
 
 def test_logits_of_packed_rows_are_those_of_the_rows_alone(model):
-    """Three rows behind one another: each one's logits are what the row alone gives."""
+    """Three packed rows: the logits of each equal those of the row alone."""
     with torch.no_grad():
         batch = pack(ROWS)
         batch.pop("labels")
@@ -44,7 +44,7 @@ def test_logits_of_packed_rows_are_those_of_the_rows_alone(model):
 
 
 def test_without_boundaries_the_logits_would_differ(model):
-    """The comparison above is no tautology: one long row of the same tokens gives other logits."""
+    """The comparison above is not a tautology: one long row of the same tokens gives other logits."""
     with torch.no_grad():
         joined = (
             model(input_ids=torch.tensor([[token for row in ROWS for token in row]]))
@@ -62,7 +62,7 @@ def test_training_takes_a_model_that_keeps_the_boundaries(model):
 
 
 def test_training_refuses_a_model_that_sees_over_the_boundary(model):
-    """Boundaries that do not arrive (here: left out of the batch) are noticed before the first step."""
+    """Missing boundaries are detected before the first step."""
 
     def collate(examples: list[dict]) -> dict:
         batch = pack([example["input_ids"] for example in examples])
@@ -73,7 +73,7 @@ def test_training_refuses_a_model_that_sees_over_the_boundary(model):
 
 
 def test_training_refuses_positions_that_go_on_counting():
-    """GPT-2 knows absolute positions: a packed row has to start at 0 again, as the row alone does."""
+    """GPT-2 has absolute positions: a packed row must restart at 0."""
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=100, n_positions=128, n_embd=32, n_layer=2, n_head=2)).eval()
 

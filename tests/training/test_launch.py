@@ -1,4 +1,4 @@
-"""Several processes: the same training, its events and its end told to the one that started them."""
+"""Several processes: the same training; events and result reach the launching process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.tiny_model import FAST
 
 
 def test_two_processes_learn_what_one_learns(tiny_base: Path, dataset: Path, tmp_path: Path):
-    """Stopped in step 2 and called again, two gloo processes end with the losses of one process, up to rounding."""
+    """Stopped in step 2 and resumed, two gloo processes end with the losses of one process, up to rounding."""
     settings = FAST.model_copy(update={"micro_batch": 2})
     alone = train(dataset, str(tiny_base), tmp_path / "alone", settings)
     events: list = []
@@ -49,7 +49,7 @@ def test_two_processes_learn_what_one_learns(tiny_base: Path, dataset: Path, tmp
     ids=lambda event: type(event).__name__,
 )
 def test_events_come_through_the_pipe_as_they_were(event: object):
-    """What a worker writes is what the caller gets, on one line."""
+    """An event passes from worker to caller as one line, unchanged."""
     line = write_event(event)  # type: ignore[arg-type]
     assert "\n" not in line
     assert read_event(line) == event

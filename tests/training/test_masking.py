@@ -1,4 +1,4 @@
-"""Which tokens carry loss, and the rows that are refused."""
+"""The loss mask, and the rows that are refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_answer_of_a_conversation_carries_loss(chat: Chat):
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=40), st.text(alphabet="abcdef ():=\n", min_size=1, max_size=60))
 def test_labels_are_ids_or_nothing_and_the_row_is_the_rendered_text(chat: Chat, instruction: str, response: str):
-    """Whatever is accepted decodes to its text, carries loss from the answer on, and starts with the bare prompt."""
+    """Every accepted row decodes to its text, carries loss from the response on, and starts with the plain prompt."""
     accepted = mask_rows([pair("A", "b"), pair(instruction, response)], chat, 1000, bad_rows="drop")
     if len(accepted.rows) == 1:
         assert accepted.dropped == {"boundary": 1}
@@ -54,7 +54,7 @@ def test_labels_are_ids_or_nothing_and_the_row_is_the_rendered_text(chat: Chat, 
 
 
 def test_rows_too_long_are_left_out_and_counted_never_cut(chat: Chat):
-    """A row over the limit disappears with a count; the others are complete."""
+    """A row over the limit is dropped and counted; other rows are complete."""
     rows = mask_rows([pair("A", "b"), pair("A", "word " * 200)], chat, 60)
     assert [row.number for row in rows.rows] == [0]
     assert rows.dropped == {"too_long": 1}
@@ -98,7 +98,7 @@ def test_tokens_that_merge_over_the_boundary_are_refused():
 
 
 def test_bad_rows_can_be_left_out_with_a_count(chat: Chat):
-    """`bad_rows = drop` trains on the rest and says how many went."""
+    """`bad_rows = drop` trains on the other rows and counts the dropped ones."""
     rows = mask_rows([pair("A", ""), pair("A", "b"), pair("B", "")], chat, 100, bad_rows="drop")
     assert [row.number for row in rows.rows] == [1]
     assert rows.dropped == {"no_loss": 2}
@@ -124,7 +124,7 @@ def test_closing_token_with_a_line_break_behind_it_ends_the_loss():
 
 
 def test_proof_shows_shortest_middle_and_longest():
-    """The rows shown spread over all lengths."""
+    """The shown rows cover all lengths."""
     rows = [TokenRow(i, [1] * length, [1] * length) for i, length in enumerate([5, 9, 1, 3, 7])]
     assert [len(row) for row in choose_proof(rows, 3)] == [1, 5, 9]
     assert [len(row) for row in choose_proof(rows, 1)] == [1]

@@ -29,7 +29,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(tiny_base: Path, rows: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory):
-    """One plain training that several tests look at: result and events."""
+    """One plain training for several tests: result and events."""
     folder = tmp_path_factory.mktemp("trained")
     events: list = []
     result = train(write_rows(folder / "rows.jsonl", rows), str(tiny_base), folder / "out", FAST, events.append)
@@ -54,7 +54,7 @@ def test_loss_falls_and_the_folder_is_a_model(trained: tuple[TrainResult, list])
 
 
 def test_events_tell_rows_proof_and_every_step(trained: tuple[TrainResult, list]):
-    """First what is trained on, then the proof, then one event per step with a falling time left."""
+    """First the rows, then the proof, then one event per step with a falling time left."""
     result, events = trained
     assert isinstance(events[0], Note)
     assert events[0].text.startswith(f"24 rows, {result.tokens:,} tokens")
@@ -68,7 +68,7 @@ def test_events_tell_rows_proof_and_every_step(trained: tuple[TrainResult, list]
 
 
 def test_report_and_card_hold_what_happened(trained: tuple[TrainResult, list]):
-    """train_report.json has the figures, the page the curve and the proof; checkpoints are gone."""
+    """train_report.json has the figures, the page has the curve and the proof; checkpoints are removed."""
     result, events = trained
     told = json.loads((result.out / "train_report.json").read_text())
     assert told["result"]["losses"] == result.losses
@@ -89,7 +89,7 @@ def test_the_same_command_again_returns_the_result(trained: tuple[TrainResult, l
     events: list = []
     again = train(result.out.parent / "rows.jsonl", str(tiny_base), result.out, FAST, events.append)
     assert again == result
-    assert [event.text for event in events] == [f"{result.out} is trained already; --fresh would train it anew"]
+    assert [event.text for event in events] == [f"{result.out} is already trained; --fresh trains it again"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_seed_decides(trained: tuple[TrainResult, list], tiny_base: Path, datase
 def test_stopped_training_goes_on_where_it_stopped(
     trained: tuple[TrainResult, list], tiny_base: Path, dataset: Path, tmp_path: Path
 ):
-    """Ctrl-C in step 3: a checkpoint is left; the same call ends with the weights of an unbroken training."""
+    """Ctrl-C in step 3 leaves a checkpoint; the same call ends with the weights of an uninterrupted training."""
     out = tmp_path / "out"
     notes: list[str] = []
 
@@ -169,7 +169,7 @@ def test_fresh_trains_anew(tiny_base: Path, dataset: Path, tmp_path: Path):
 
 
 def test_lora_leaves_an_adapter_and_merged_weights(tiny_base: Path, dataset: Path, tmp_path: Path):
-    """The folder is a whole model whose weights are the base's plus the adapter's, which lies beside it."""
+    """The folder is a whole model with the adapter merged into the base; the adapter is kept beside it."""
     result = train(dataset, str(tiny_base), tmp_path / "out", FAST.model_copy(update={"method": "lora"}))
     assert result.last_loss < result.first_loss
     before, after = weights(tiny_base), weights(result.out)
@@ -223,7 +223,7 @@ def test_tensorboard_keeps_the_curve_when_training_is_complete(tiny_base: Path, 
 
 
 def test_wandb_without_a_key_is_refused_and_offline_is_not(tiny_base: Path, dataset: Path, tmp_path: Path):
-    """One line that names both ways out; offline the run lies in WANDB_DIR."""
+    """One line that names both fixes; offline, the run is in WANDB_DIR."""
     pytest.importorskip("wandb")
     hidden = {"NETRC": str(tmp_path / "netrc"), "WANDB_API_KEY": "", "WANDB_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "selfcodealign", "train", str(dataset), "--model", str(tiny_base)]

@@ -1,4 +1,4 @@
-"""Choosing the next token: one uniform number per row and step, so that company in the batch changes nothing."""
+"""The sampler: one uniform number per row and step, so that other rows of the batch change nothing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 
 
 def draw_uniforms(seed: int, count: int) -> list[float]:
-    """`count` numbers in [0, 1) that depend on the seed alone: the dice of a whole row, thrown on the CPU."""
+    """Draw all of a row's random numbers on the CPU: `count` numbers in [0, 1) that depend on the seed alone."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, generator=generator, dtype=torch.float64).tolist()
 
 
-def choose_tokens(
+def sample_tokens(
     logits: torch.Tensor, temperatures: list[float], top_ps: list[float], uniforms: list[float]
 ) -> list[int]:
-    """The next token of every row of `logits` [rows, vocabulary].
+    """Sample the next token of every row of `logits` [rows, vocabulary].
 
-    Temperature 0 takes the likeliest token. Otherwise the tokens' probabilities (those of the likeliest tokens that
-    reach `top_p` together, the one that crosses it included) are laid end to end, and the row's uniform number points
-    at one: inverse transform sampling, which needs one number where the Gumbel trick needs one per token.
+    Temperature 0 takes the likeliest token. Otherwise inverse transform sampling is used: the row's uniform number
+    selects a token from the cumulative probabilities of the nucleus (the likeliest tokens whose sum reaches `top_p`,
+    the token that crosses it included). One number suffices per row; the Gumbel trick needs one per token.
     """
     logits = logits.float()
     if not any(temperatures):
@@ -36,19 +36,19 @@ def choose_tokens(
 
 
 def _outside_nucleus(probabilities: torch.Tensor, top_ps: list[float]) -> torch.Tensor:
-    """Which tokens `top_p` leaves out, in the vocabulary's order: the one that rows without `top_p` use."""
+    """Mask the tokens outside the nucleus, in vocabulary order, which rows without `top_p` use too."""
     ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
     before = ordered.double().cumsum(-1) - ordered
     limits = torch.tensor(top_ps, device=probabilities.device, dtype=torch.float64)[:, None]
-    # top_p 1 keeps all, rounding in the sum notwithstanding; the likeliest token stays whatever top_p is.
+    # top_p 1 keeps all tokens despite rounding in the sum; the likeliest token is always kept.
     outside = (before >= limits) & (limits < 1.0)
     outside[:, 0] = False
     return torch.zeros_like(outside).scatter(1, order, outside)
 
 
 def _point(weights: torch.Tensor, pointers: torch.Tensor) -> torch.Tensor:
-    """Index [rows, 1] of the weight that each pointer (a share of the weights' sum) falls on."""
+    """Return the index [rows, 1] of the weight on which each pointer (a share of the weights' sum) falls."""
     ends = weights.double().cumsum(-1)
-    # right=True steps over weights of zero, which end where their predecessor ends.
+    # right=True skips zero weights, which end where their predecessor ends.
     found = torch.searchsorted(ends, pointers * ends[:, -1:], right=True)
     return found.clamp_max(weights.shape[-1] - 1)
