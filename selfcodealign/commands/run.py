@@ -72,11 +72,14 @@ def run(
 
 def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:
     """Return the recipe and the run folder; either may be omitted if the other implies it."""
+    from selfcodealign.run_folder.folder import open_existing
+
     if recipe is None:
         if out is None:
             raise RecipeError("which recipe? Try: selfcodealign run quickstart")
         if not (out / "recipe.toml").is_file():
             raise RunFolderError(f"{out} holds no run to resume: name a recipe, as in: run quickstart --out {out}")
+        open_existing(out).journey()  # a run in the form of an earlier version is refused as that
         return str(out / "recipe.toml"), out
     return recipe, out or Path("runs") / Path(recipe).stem
 
@@ -89,6 +92,11 @@ def _load(name: str, settings: list[str], added: list[str], removed: list[str]) 
     loaded = load_recipe(name, settings)
     if added or removed:
         loaded = loaded.model_copy(update={"journey": edit_journey(loaded.journey, added, removed, CATALOGUE)})
+    for setting in settings:
+        stage = setting.partition(".")[0]
+        # `concepts` also says how much of a seed a prompt shows, with the stage or without it.
+        if stage in CATALOGUE and stage not in (*loaded.journey, "concepts"):
+            raise RecipeError(f"--set {setting}: this journey has no stage {stage}; add it with --with {stage}")
     return loaded
 
 

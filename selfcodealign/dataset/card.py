@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from selfcodealign.rows import Books
+from selfcodealign.rows import Books, Example
+from selfcodealign.sandbox import Status
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,27 @@ class CardFacts:
     benchmarks: Sequence[Mapping[str, Any]]
 
 
-def write_card(count: int, licences: Counter[str], origins: Counter[str], facts: CardFacts) -> str:
-    """The card as Markdown; `licences` and `origins` count the examples of each."""
+@dataclass
+class Examples:
+    """What the rows themselves say: how many there are, verified, with a mutation score, per licence and origin."""
+
+    count: int = 0
+    verified: int = 0
+    scored: int = 0
+    licences: Counter[str] = field(default_factory=Counter)
+    origins: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Example) -> None:
+        """Count one more."""
+        self.count += 1
+        self.verified += row.status == Status.PASSED
+        self.scored += not math.isnan(row.mutation_score)
+        self.licences[row.licence] += 1
+        self.origins[row.origin] += 1
+
+
+def write_card(examples: Examples, facts: CardFacts) -> str:
+    """The card as Markdown."""
     model = facts.run.get("model", {})
     lines = [
         "---",
@@ -40,9 +61,7 @@ def write_card(count: int, licences: Counter[str], origins: Counter[str], facts:
         "",
         "# Self-aligned code instructions",
         "",
-        f"{count} instruction–response pairs that `{model.get('name', 'unknown')}` wrote. "
-        "Every response passed tests written with it, in a sandbox, and its tests killed at least one mutant of "
-        "the response where a mutation score is given. That is evidence of correctness, not proof.",
+        f"{examples.count} instruction–response pairs that `{model.get('name', 'unknown')}` wrote. {_claim(examples)}",
         "",
         "## How it was made",
         "",
@@ -58,10 +77,10 @@ def write_card(count: int, licences: Counter[str], origins: Counter[str], facts:
         "",
         "## Licences and origins of the seeds",
         "",
-        *_table(("licence", "examples"), licences.most_common()),
+        *_table(("licence", "examples"), examples.licences.most_common()),
         "",
-        *_table(("origin", "examples"), origins.most_common(20)),
-        *([f"\n… and {len(origins) - 20} more origins."] if len(origins) > 20 else []),
+        *_table(("origin", "examples"), examples.origins.most_common(20)),
+        *([f"\n… and {len(examples.origins) - 20} more origins."] if len(examples.origins) > 20 else []),
         "",
         "## Decontamination",
         "",
@@ -75,6 +94,22 @@ def write_card(count: int, licences: Counter[str], origins: Counter[str], facts:
         "",
     ]
     return "\n".join(lines)
+
+
+def _claim(examples: Examples) -> str:
+    """What the verdicts on the rows allow to be said of them."""
+    if not examples.count:
+        return "The table below says where the rows went."
+    if examples.verified < examples.count:
+        return (
+            f"{examples.verified} of the responses passed tests written with them, in a sandbox; the others did "
+            "**not** pass or were not run."
+        )
+    score = ", and its tests killed at least one mutant of the response where a mutation score is given"
+    return (
+        f"Every response passed tests written with it, in a sandbox{score if examples.scored else ''}. That is "
+        "evidence of correctness, not proof."
+    )
 
 
 def _provenance(run: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -15,6 +15,8 @@ from typing import Any
 
 from selfcodealign.errors import ExportError, did_you_mean
 from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
+from selfcodealign.rows import Response
+from selfcodealign.run_folder.folder import RunFolder
 
 #: Reasons that prove the response wrong; others (no tests, cut by length, ...) say nothing about the code.
 FAILED = ("failed", "error", "timeout", "memory", "crashed", "blocked")
@@ -126,9 +128,10 @@ def _pairs(run: Path) -> Iterator[Record]:
     """
     import duckdb
 
-    dropped = [str(file) for file in sorted((run / "responses").glob("dropped-*.parquet"))]
+    answers = RunFolder(run).making(Response)
+    dropped = [str(file) for file in sorted(answers.path.glob("dropped-*.parquet"))] if answers else []
     if not dropped:
-        raise ExportError(f"no answers in {run / 'responses'}: preference pairs are made from a run folder")
+        raise ExportError(f"no responses in {run}: preference pairs are made from a run folder")
     query = f"""
         SELECT instruction_id, arg_min(r.response, r.response_id), min(r.response_id), arg_min(reason, r.response_id)
         FROM read_parquet(?) r JOIN read_parquet(?) e USING (instruction_id)

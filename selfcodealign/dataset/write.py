@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfcodealign.dataset.card import CardFacts, write_card
+from selfcodealign.dataset.card import CardFacts, Examples, write_card
 from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Example
+from selfcodealign.run_folder.shards import schema_of
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 SCHEMA = pa.schema(
@@ -47,33 +47,39 @@ SCHEMA = pa.schema(
 FILE_ROWS = 50_000
 
 
-def write_dataset(folder: Path, examples: Iterable[Example], count: int, facts: CardFacts) -> None:
-    """Replace `folder`: data/train-*.parquet and README.md; a reader sees either the old or the new data set."""
+def write_dataset(
+    folder: Path, rows: Iterable[Example], count: int, facts: CardFacts, kind: type[Example] = Example
+) -> None:
+    """Replace `folder`: data/train-*.parquet and README.md; a reader sees either the old or the new data set.
+
+    `count` rows of the type `kind`, whose fields beyond those of an `Example` become columns too.
+    """
+    own = [field for field in schema_of(kind) if field.name not in Example.field_names()]
+    schema = pa.schema([*SCHEMA, *own])
     fresh = folder.with_name(f".{folder.name}.new")
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         (fresh / "data").mkdir(parents=True)
-        licences: Counter[str] = Counter()
-        origins: Counter[str] = Counter()
-        rows = iter(examples)
+        examples = Examples()
+        rows = iter(rows)
         files = max(1, -(-count // FILE_ROWS))
         for number in range(files):
             batch = list(islice(rows, FILE_ROWS))
-            licences.update(row.licence for row in batch)
-            origins.update(row.origin for row in batch)
-            table = pa.Table.from_pylist([_columns(row) for row in batch], schema=SCHEMA)
+            for row in batch:
+                examples.add(row)
+            table = pa.Table.from_pylist([_columns(row, schema.names) for row in batch], schema=schema)
             pq.write_table(table, fresh / "data" / f"train-{number:05d}-of-{files:05d}.parquet", compression="zstd")
-        (fresh / "README.md").write_text(write_card(count, licences, origins, facts), "utf-8")
+        (fresh / "README.md").write_text(write_card(examples, facts), "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(fresh, folder)
     except OSError as error:
         raise RunFolderError(f"cannot write the data set to {folder}: {error.strerror or error}") from error
 
 
-def _columns(row: Example) -> dict[str, Any]:
+def _columns(row: Example, names: Sequence[str]) -> dict[str, Any]:
     columns = row.fields()
     columns["messages"] = [
         {"role": "user", "content": row.instruction},
         {"role": "assistant", "content": row.response},
     ]
-    return {name: columns[name] for name in SCHEMA.names}
+    return {name: columns[name] for name in names}

@@ -5,16 +5,18 @@ from __future__ import annotations
 from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.write import write_dataset
 from selfcodealign.recipe import recipe_toml
-from selfcodealign.rows import Example
+from selfcodealign.rows import Example, extended
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
 
 
 async def publish(context: Context) -> None:
     """Write the data set and its card again, from the rows as they are now."""
-    after = context.places["dataset"].after
-    assert after is not None
-    examples = context.folder.open(after, Example)
+    place = context.places["dataset"]
+    assert place.after is not None
+    assert place.given is not None
+    kind = extended(Example, place.given)
+    examples = context.folder.open(place.after, kind)
     stages = context.folder.stages()
     # A claim of what was done, not of what was asked for: the stage that chose the examples must have compared them.
     compared = any(one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__)
@@ -26,7 +28,7 @@ async def publish(context: Context) -> None:
     )
     with context.folder.connect() as connection:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
-        write_dataset(context.folder.path / "dataset", rows, examples.books().kept, facts)
+        write_dataset(context.folder.path / "dataset", rows, examples.books().kept, facts, kind)
 
 
 DATASET = Last(

@@ -13,6 +13,7 @@ import pytest
 
 import selfcodealign
 from selfcodealign import run_recipe
+from selfcodealign.pipeline import CATALOGUE
 from tests.support.command_line import call
 from tests.support.journey import scripted_model, small_recipe, write_sources
 from tests.support.runs import books, rows_of
@@ -58,6 +59,7 @@ def test_importing_is_silent_and_brings_no_heavy_library() -> None:
         ),
         (["run", "quickstart", "--without", "dataset"], 'stage "train" needs the stage "dataset" before it'),
         (["run", "quickstart", "--set", 'journey=["near_dedup"]'], "nothing comes before it; before it belong seeds"),
+        (["run", "quickstart", "--set", "judge.examples=4"], "no stage judge; add it with --with judge"),
         (["run", "quickstart", "--set", "judge.enabled=true"], "give --with judge"),
         (["run", "quickstart", "--set", 'evaluate.benchmarks=["humanevil"]'], 'did you mean "humaneval"?'),
         (["run", "--out", "nowhere"], "nowhere holds no run to resume"),
@@ -141,3 +143,28 @@ def test_help_does_not_import_the_pipeline() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_help_of_run_names_every_stage() -> None:
+    """The catalogue and the help are one list."""
+    said = " ".join(call("run", "--help").stdout.replace("│", " ").split())
+    assert f"Stages: {', '.join(CATALOGUE)}." in said
+
+
+def test_a_run_folder_in_the_earlier_form_is_refused_by_every_command(tmp_path: Path) -> None:
+    """run, show and export say it in one line, whatever its recipe.toml holds."""
+    run = tmp_path / "old"
+    (run / "seeds").mkdir(parents=True)
+    (run / "run.json").write_text('{"selfcodealign": "0.1.0"}')
+    (run / "recipe.toml").write_text("[judge]\nenabled = true\n")
+    for words in (
+        ["run", "--out", str(run)],
+        ["run", "quickstart", "--out", str(run), "--dry-run"],
+        ["show", str(run)],
+        ["show", str(run), "abcd"],
+        ["export", str(run), "--to", "dpo", "--out", str(tmp_path / "pairs.jsonl")],
+    ):
+        done = call(*words, cwd=tmp_path)
+        assert done.returncode == 2, words
+        assert "in the form of an earlier version" in done.stderr, words
+        assert done.stderr.count("\n") == 1, words

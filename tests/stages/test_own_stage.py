@@ -38,7 +38,9 @@ async def test_its_rows_drops_and_fields_are_those_of_any_stage(tmp_path: Path) 
     assert {row["words"] for row in rows_of(run, "short_tasks")} == {9}
     assert all(row["words"] == 9 for stage in ("responses", "selection") for row in rows_of(run, stage))
     assert all(row["words"] == 9 for row in rows_of(run, "responses", "dropped"))
-    assert pq.read_table(run / "dataset" / "data").num_rows == books(run)["selection"][1] > 0
+    dataset = pq.read_table(run / "dataset" / "data")
+    assert dataset.num_rows == books(run)["selection"][1] > 0
+    assert set(dataset.column("words").to_pylist()) == {9}
     again = scripted_model()
     await run_recipe(recipe_with_it(sources, 60), run, model=again)
     assert again.calls == 0

@@ -1,0 +1,40 @@
+"""What users import from the package is one list."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import selfcodealign
+
+#: The public names. Adding one is a decision; removing one needs a release that warns.
+PUBLIC = [
+    "Completion",
+    "Limits",
+    "Model",
+    "Program",
+    "Recipe",
+    "Sampling",
+    "Sandbox",
+    "ScriptedModel",
+    "Status",
+    "Verdict",
+    "load_recipe",
+    "run_recipe",
+]
+
+
+def test_the_public_names_are_this_list() -> None:
+    """`__all__`, the names that load on first use and the names that type checkers see are the same."""
+    assert sorted(selfcodealign.__all__) == sorted(PUBLIC)
+    assert sorted(selfcodealign._HOME) == sorted(PUBLIC)
+    tree = ast.parse(Path(selfcodealign.__file__).read_text("utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = [alias.name for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(typed) == sorted(PUBLIC)
+
+
+def test_every_public_name_loads_and_is_documented() -> None:
+    """Each name is there, with a docstring."""
+    for name in PUBLIC:
+        assert getattr(selfcodealign, name).__doc__, name
