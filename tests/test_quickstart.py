@@ -78,7 +78,7 @@ def test_a_second_run_does_nothing_again(quickstart: tuple[Path, Any]) -> None:
     tuned = (run / "tuned" / "model.safetensors").stat().st_mtime_ns
     done = call("run", "--out", str(run))
     assert done.returncode == 0, done.stderr
-    assert "scored by an earlier run" in done.stderr
+    assert "evaluate: finished; evaluation/ stays" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in (run / "responses").glob("*.parquet")} == before
     assert (run / "tuned" / "model.safetensors").stat().st_mtime_ns == tuned
 

@@ -61,8 +61,8 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The outcome of one answer.
+class Grade:
+    """The grade of one answer.
 
     `status` is "passed", or the reason why not ("failed", "error", "timeout", …); "not_judged" means that the machine,
     not the answer, is at fault (a required library is missing, the reference solution does not run): such an answer
@@ -76,9 +76,9 @@ class Outcome:
     seconds: float = 0.0
 
 
-def not_judged(detail: str) -> Outcome:
+def not_judged(detail: str) -> Grade:
     """Return the outcome of an answer that could not be judged on this machine."""
-    return Outcome(status="not_judged", detail=detail)
+    return Grade(status="not_judged", detail=detail)
 
 
 P = TypeVar("P", bound=Problem)
@@ -149,5 +149,5 @@ class Benchmark(ABC, Generic[P]):
         """Return the sandbox program that judges these solutions (at most `answers_at_once`)."""
 
     @abstractmethod
-    def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:
+    def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Grade]:
         """Return the outcome of each of the `count` solutions, from the verdict on `program`."""

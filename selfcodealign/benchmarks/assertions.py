@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from selfcodealign.benchmarks import Outcome, Problem, not_judged
+from selfcodealign.benchmarks import Grade, Problem, not_judged
 
 if TYPE_CHECKING:
     from selfcodealign.sandbox import Program, Verdict
@@ -51,7 +51,7 @@ def fence(code: str) -> str:
     return f"{mark}python\n{code}\n{mark}\n"
 
 
-def assertion_outcome(score: str, verdict: Verdict, problem: AssertionProblem) -> list[Outcome]:
+def assertion_outcome(score: str, verdict: Verdict, problem: AssertionProblem) -> list[Grade]:
     """Return pass or fail in one score; what the machine lacks or forbids is not the answer's fault."""
     if not verdict.passed:
         reason = missing_library(problem.libraries)
@@ -63,7 +63,7 @@ def assertion_outcome(score: str, verdict: Verdict, problem: AssertionProblem) -
             return [not_judged(reason)]
     detail = "" if verdict.passed else ": ".join(part for part in (verdict.error_type, verdict.message) if part)
     values = {score: float(verdict.passed)}
-    return [Outcome(status=str(verdict.status), values=values, detail=detail, seconds=verdict.seconds)]
+    return [Grade(status=str(verdict.status), values=values, detail=detail, seconds=verdict.seconds)]
 
 
 def missing_library(libraries: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from selfcodealign.benchmarks import Benchmark, Mode, Outcome, Prompt
+from selfcodealign.benchmarks import Benchmark, Grade, Mode, Prompt
 from selfcodealign.benchmarks.assertions import (
     AssertionProblem,
     assertion_outcome,
@@ -57,5 +57,5 @@ class CanItEdit(Benchmark[AssertionProblem]):
     def program(self, problem: AssertionProblem, codes: Sequence[str]) -> Program:
         return assertion_program(problem, codes, SECONDS)
 
-    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
+    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Grade]:
         return assertion_outcome(f"canitedit-{problem.group}", verdict, problem)

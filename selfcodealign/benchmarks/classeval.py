@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from selfcodealign.benchmarks import Benchmark, Outcome, Problem, not_judged
+from selfcodealign.benchmarks import Benchmark, Grade, Problem, not_judged
 from selfcodealign.benchmarks.assertions import fence, imported_modules, missing_library
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 
@@ -82,7 +82,7 @@ class ClassEval(Benchmark[ClassProblem]):
         limits = Limits(seconds=SECONDS * len(problem.test_classes) + 5)
         return Program(response=fence(code), tests=fence(tests), kind="check", limits=limits, mutation_testing=False)
 
-    def outcomes(self, problem: ClassProblem, verdict: Verdict, count: int) -> list[Outcome]:
+    def outcomes(self, problem: ClassProblem, verdict: Verdict, count: int) -> list[Grade]:
         found = {record[0]: record[1:] for record in verdict.records if isinstance(record, list) and len(record) == 4}
         passed = [name for name, (run, wrong, _) in found.items() if run and not wrong]
         share = len(passed) / len(problem.test_classes)
@@ -94,4 +94,4 @@ class ClassEval(Benchmark[ClassProblem]):
         wrong = [text for _, count_wrong, texts in found.values() if count_wrong for text in texts]
         detail = "" if whole else verdict.message or (wrong[0] if wrong else f"{share:.0%} of the test classes pass")
         values = {"classeval": float(whole), "classeval-methods": share}
-        return [Outcome(status=status, values=values, detail=detail, seconds=verdict.seconds)]
+        return [Grade(status=status, values=values, detail=detail, seconds=verdict.seconds)]

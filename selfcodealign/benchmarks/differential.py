@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from selfcodealign.benchmarks import Benchmark, Outcome, P, Problem, Suite, not_judged
+from selfcodealign.benchmarks import Benchmark, Grade, P, Problem, Suite, not_judged
 from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, assertion_program
 from selfcodealign.benchmarks.programs import judge_program, read_report
 
@@ -89,7 +89,7 @@ class DifferentialBenchmark(Benchmark[P]):
         seconds = 3 * problem.total * len(problem.suites) * (len(codes) + 1) + 30
         return judge_program("calls", {"task": pack_task(problem), "answers": list(codes)}, seconds)
 
-    def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Outcome]:
+    def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Grade]:
         if isinstance(problem, AssertionProblem):
             return assertion_outcome(self.scores[0], verdict, problem)
         report = read_report(verdict)
@@ -99,7 +99,7 @@ class DifferentialBenchmark(Benchmark[P]):
             return [not_judged(f"the benchmark's own solution does not run here: {report['broken']}")] * count
         return [self._outcome(suites) for suites in report["answers"]]
 
-    def _failed_judge(self, problem: P, verdict: Verdict) -> list[Outcome]:
+    def _failed_judge(self, problem: P, verdict: Verdict) -> list[Grade]:
         """Return the outcome when a judge of a single answer could not finish.
 
         When the program exceeded its limits or tampered with the sandbox's report, the answer caused it (the reference
@@ -112,9 +112,9 @@ class DifferentialBenchmark(Benchmark[P]):
         suites = {name: Suite(status="fail", message=detail) for name in problem.suites}
         values = self.values(dict.fromkeys(suites, False))
         values = {score: float(value) for score, value in values.items()}
-        return [Outcome(status=str(verdict.status), values=values, detail=detail, suites=suites)]
+        return [Grade(status=str(verdict.status), values=values, detail=detail, suites=suites)]
 
-    def _outcome(self, found: Mapping[str, Mapping[str, Any]]) -> Outcome:
+    def _outcome(self, found: Mapping[str, Mapping[str, Any]]) -> Grade:
         suites = {
             name: Suite(status=one["status"], index=one["index"], message=one.get("message", ""))
             for name, one in found.items()
@@ -129,7 +129,7 @@ class DifferentialBenchmark(Benchmark[P]):
             where = f"{name} test {first['index']}" if first["index"] >= 0 else "defining the function"
             detail = f"{where}: {first['message']}"
         seconds = sum(one["seconds"] for one in found.values())
-        return Outcome(status=status, values=values, detail=detail, suites=suites, seconds=seconds)
+        return Grade(status=status, values=values, detail=detail, suites=suites, seconds=seconds)
 
     def values(self, passed: Mapping[str, bool]) -> Mapping[str, bool]:
         """Return the scores of an answer from the suites it passed; by default the one score requires all suites."""

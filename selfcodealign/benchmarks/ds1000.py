@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from selfcodealign.benchmarks import Benchmark, Mode, Outcome, Prompt
+from selfcodealign.benchmarks import Benchmark, Grade, Mode, Prompt
 from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, fence, imported_modules
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 
@@ -72,7 +72,7 @@ class Ds1000(Benchmark[AssertionProblem]):
             response=response, tests=fence(problem.tests), kind="check", limits=limits, mutation_testing=False
         )
 
-    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
+    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Grade]:
         return assertion_outcome(self.name, verdict, problem)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from selfcodealign.benchmarks import Outcome
+from selfcodealign.benchmarks import Grade
 from selfcodealign.benchmarks.answers import complete
 from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark, pack_task
 from selfcodealign.benchmarks.humaneval import ask
@@ -75,7 +75,7 @@ class EvalPerf(DifferentialBenchmark[PerformanceProblem]):
         data = {"task": pack_task(problem), "references": list(problem.references), "answers": list(codes)}
         return judge_program("timing", data, 45.0 * 3 * (len(codes) + len(problem.references)) + 60)
 
-    def outcomes(self, problem: PerformanceProblem, verdict: Verdict, count: int) -> list[Outcome]:
+    def outcomes(self, problem: PerformanceProblem, verdict: Verdict, count: int) -> list[Grade]:
         found = super().outcomes(problem, verdict, count)
         report = read_report(verdict)
         if report is None or "broken" in report:
@@ -85,7 +85,7 @@ class EvalPerf(DifferentialBenchmark[PerformanceProblem]):
             for outcome, measured in zip(found, report["answers"], strict=True)
         ]
 
-    def _outcome(self, found: Mapping[str, Any]) -> Outcome:
+    def _outcome(self, found: Mapping[str, Any]) -> Grade:
         return super()._outcome({name: suite for name, suite in found.items() if name in SUITES})
 
 

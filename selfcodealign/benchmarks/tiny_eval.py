@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from selfcodealign.benchmarks import Benchmark, Outcome
+from selfcodealign.benchmarks import Benchmark, Grade
 from selfcodealign.benchmarks.answers import complete
 from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, assertion_program
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
@@ -44,5 +44,5 @@ class TinyEval(Benchmark[AssertionProblem]):
     def program(self, problem: AssertionProblem, codes: Sequence[str]) -> Program:
         return assertion_program(problem, codes)
 
-    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Outcome]:
+    def outcomes(self, problem: AssertionProblem, verdict: Verdict, count: int) -> list[Grade]:
         return assertion_outcome(self.name, verdict, problem)

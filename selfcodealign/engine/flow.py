@@ -95,6 +95,7 @@ class _Lane:
         self.outcomes: list[Outcome[Any]] = []
         self.waiting = 0
         self.total: float | None = None
+        self.complete = False
         self.through = self.kept = 0
         self._done = self.folder.shards.parents()
         self._kept_before = self.folder.shards.sizes()[0]
@@ -207,8 +208,10 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
         await lane.following.send_finished(lane)
     books = await asyncio.to_thread(lane.settle)
     progress.finish(lane.name, books.summary())
+    lane.complete = True
     if lane.following is not None:
         lane.following.total = books.kept
+        progress.expect(lane.following.name, books.kept)
         await lane.following.close()
 
 
@@ -259,6 +262,8 @@ class _Writer:
         while True:
             await asyncio.sleep(min(0.2, seconds))
             for lane, following in pairwise(self._lanes):
+                if lane.complete:  # the exact number has been told, and the following stage may be finished too
+                    continue
                 following.total = lane.expected()
                 if following.total is not None:
                     self._progress.expect(following.name, round(following.total))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from selfcodealign.benchmarks import Benchmark, Outcome, Problem
+from selfcodealign.benchmarks import Benchmark, Grade, Problem
 from selfcodealign.benchmarks.programs import JUDGE_FOLDER, JUDGE_MODULE
 from selfcodealign.sandbox import Limits, Program, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
@@ -50,12 +50,12 @@ class Judging:
         for sandbox in (self._light, self._scientific, self._plain):
             await sandbox.__aexit__(*exc_info)
 
-    async def judge(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Outcome]:
+    async def judge(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Grade]:
         """Return the outcome of each solution of one task, in order. Raises `SandboxError` when the machine fails."""
         distinct = list(dict.fromkeys(codes))
         size = benchmark.answers_at_once(problem)
         batches = iter([distinct[start : start + size] for start in range(0, len(distinct), size)])
-        found: dict[str, Outcome] = {}
+        found: dict[str, Grade] = {}
 
         async def take() -> None:
             for batch in batches:
@@ -68,7 +68,7 @@ class Judging:
             (found[code],) = await self._run(benchmark, problem, [code])
         return [found[code] for code in codes]
 
-    async def _run(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Outcome]:
+    async def _run(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Grade]:
         program = benchmark.program(problem, codes)
         sandbox = self._plain
         if JUDGE_MODULE in program.response:
@@ -88,12 +88,12 @@ Work = tuple[Benchmark[Any], Problem, Sequence[str]]
 
 async def judge_all(
     judging: Judging, work: Sequence[Work], advance: Callable[[int, int], object] = lambda done, answers: None
-) -> list[list[Outcome]]:
+) -> list[list[Grade]]:
     """Judge many tasks concurrently; call `advance(number, answers)` after each task.
 
     The first failure of the machine stops the evaluation, so no partial result is reported.
     """
-    outcomes: list[list[Outcome]] = [[] for _ in work]
+    outcomes: list[list[Grade]] = [[] for _ in work]
     weights = [benchmark.weight(problem) for benchmark, problem, _ in work]
     queue = iter(sorted(range(len(work)), key=lambda number: -weights[number]))
 

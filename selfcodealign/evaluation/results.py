@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.benchmarks import Outcome, Problem
+from selfcodealign.benchmarks import Grade, Problem
 from selfcodealign.benchmarks.differential import CallProblem
 from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation.samples import Sample
 from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
 
 #: A judged answer: task, answer, outcome.
-Judged = tuple[Problem, Sample, Outcome]
+Judged = tuple[Problem, Sample, Grade]
 
 
-def result_row(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, Any]:
+def result_row(problem: Problem, sample: Sample, outcome: Grade) -> dict[str, Any]:
     """Return one answer as a row of results.jsonl and results.parquet; score values are columns named "value:SCORE"."""
     row: dict[str, Any] = {
         "task_id": problem.task_id,
@@ -63,7 +63,7 @@ def write_evalplus(path: Path, judged: Sequence[Judged], md5: str) -> None:
     write_text(path, json.dumps({"date": date, "hash": md5, "eval": tasks}), error=RunFolderError)
 
 
-def _evalplus_entry(problem: Problem, sample: Sample, outcome: Outcome) -> dict[str, Any]:
+def _evalplus_entry(problem: Problem, sample: Sample, outcome: Grade) -> dict[str, Any]:
     entry: dict[str, Any] = {"task_id": problem.task_id, "solution": sample.solution}
     statuses: dict[str, str | None] = {name: suite.status for name, suite in outcome.suites.items()}
     if not statuses and outcome.status != "not_judged":

@@ -166,5 +166,5 @@ def test_a_run_folder_in_the_earlier_form_is_refused_by_every_command(tmp_path: 
     ):
         done = call(*words, cwd=tmp_path)
         assert done.returncode == 2, words
-        assert "in the form of an earlier version" in done.stderr, words
+        assert "in the format of an earlier version" in done.stderr, words
         assert done.stderr.count("\n") == 1, words

@@ -17,7 +17,7 @@ from selfcodealign.engine.flow import RowWork, flow
 from selfcodealign.errors import BooksDoNotBalance, ModelError, RunFolderError
 from selfcodealign.progress import Progress
 from selfcodealign.rows import Concepts, Dropped, Instruction, Seed
-from selfcodealign.run_folder.folder import RunFolder, StageFolder
+from selfcodealign.run_folder.folder import Description, RunFolder, StageFolder
 from tests.support.flows import (
     SEEDS,
     concepts_folder,
@@ -224,21 +224,31 @@ async def test_a_row_without_outcome_is_a_defect_that_is_not_hidden(folder: RunF
 
 
 class Estimates(Progress):
-    """Records the totals that it is told."""
+    """Remembers what was said about totals; refuses to be told of a task that is not under way, as drawers do."""
 
     def __init__(self) -> None:
         self.totals: dict[str, list[int | None]] = {}
         self.counted: dict[str, int] = {}
+        self.under_way: set[str] = set()
+
+    def start(self, task: str, total: int | None, unit: str = "rows") -> None:
+        self.under_way.add(task)
+
+    def finish(self, task: str, summary: str = "") -> None:
+        self.under_way.remove(task)
 
     def expect(self, task: str, total: int | None) -> None:
+        assert task in self.under_way
         self.totals.setdefault(task, []).append(total)
 
     def skip(self, task: str, count: int = 1) -> None:
+        assert task in self.under_way
         self.counted[task] = self.counted.get(task, 0) + count
 
     def advance(
         self, task: str, count: int = 1, *, kept: int = 0, dropped: Sequence[str] = (), facts: str = ""
     ) -> None:
+        assert task in self.under_way
         self.counted[task] = self.counted.get(task, 0) + count
 
 
@@ -254,10 +264,29 @@ async def test_progress_counts_every_row_and_estimates_the_later_stages(folder: 
     kept = concepts_folder(folder).books().kept
     assert told.counted == {"concepts": 60, "instructions": kept}
     assert told.totals["concepts"][-1] == 60
-    assert told.totals["instructions"]
+    assert told.totals["instructions"][-1] == kept
     again = Estimates()
     await run_flow(folder, SEEDS, progress=again)
     assert again.counted == {"concepts": 60, "instructions": kept}
+
+
+async def test_a_finished_stage_is_told_of_no_more_while_a_later_one_works(folder: RunFolder) -> None:
+    """Estimates end with the stage that they come from: a display has put the finished one away."""
+
+    async def slow(row: Instruction) -> list[Instruction | Dropped]:
+        await asyncio.sleep(0.3)
+        return [row]
+
+    description = Description("Instruction", "instruction_id", "instruction_id", "instructions", ())
+    works = [
+        RowWork(concepts_folder(folder), write_concepts, 7, {}),
+        RowWork(instructions_folder(folder), write_instructions, 7, {}),
+        RowWork(folder.stage("slow", description, Instruction), slow, 50, {}),
+    ]
+    told = Estimates()
+    await flow(works, SEEDS, len(SEEDS), flush_seconds=0.02, progress=told)
+    assert told.under_way == set()
+    assert told.counted["slow"] == instructions_folder(folder).books().kept
 
 
 FULL_DISK = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfcodealign.benchmarks import Outcome
+from selfcodealign.benchmarks import Grade
 from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.benchmarks.problem_files import load_rows
 from tests.support.benchmark_rows import evalplus_row
@@ -51,7 +51,7 @@ ANSWERS = {
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> dict[str, Outcome]:
+def outcomes() -> dict[str, Grade]:
     """All answers, judged together (eight to a program), as samples of one task are."""
     benchmark, (problem, short) = read("humaneval+", evalplus_row(), evalplus_row(base_input=[[[1, 2]]], plus_input=[]))
     slow = [name for name, (_, status) in ANSWERS.items() if status == "timeout"]
@@ -66,7 +66,7 @@ def outcomes() -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_every_kind_of_answer_gets_its_verdict(outcomes: dict[str, Outcome], name: str) -> None:
+def test_every_kind_of_answer_gets_its_verdict(outcomes: dict[str, Grade], name: str) -> None:
     """The verdict is that of the answer alone, whatever its neighbours in the same program did."""
     outcome = outcomes[name]
     assert outcome.status == ANSWERS[name][1], outcome
@@ -75,7 +75,7 @@ def test_every_kind_of_answer_gets_its_verdict(outcomes: dict[str, Outcome], nam
     assert outcome.values["humaneval"] == float(right or name == "wrong on plus")
 
 
-def test_a_failure_names_the_first_failing_call_and_what_was_seen(outcomes: dict[str, Outcome]) -> None:
+def test_a_failure_names_the_first_failing_call_and_what_was_seen(outcomes: dict[str, Grade]) -> None:
     """Per suite: which call, what it gave, what was expected."""
     wrong = outcomes["wrong on plus"]
     assert (wrong.suites["base"].status, wrong.suites["plus"].status, wrong.suites["plus"].index) == ("pass", "fail", 1)

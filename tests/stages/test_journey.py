@@ -205,5 +205,5 @@ def test_the_switches_of_earlier_recipes_are_refused_with_what_takes_their_place
     """They would be ignored otherwise."""
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", [setting])
-    assert "is no setting any more" in str(error.value)
+    assert "is no longer a setting" in str(error.value)
     assert instead in str(error.value)

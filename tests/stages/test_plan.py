@@ -307,7 +307,7 @@ def test_a_folder_in_the_earlier_form_is_refused(tmp_path: Path) -> None:
     (run / "run.json").write_text('{"selfcodealign": "0.1.0"}')
     (run / "seeds" / "stage.json").write_text('{"digest": "d", "settings": {}, "books": null}')
     recipe = small_recipe(write_sources(tmp_path / "source", 1))
-    with pytest.raises(RunFolderError, match=r"in the form of an earlier version.*choose another --out"):
+    with pytest.raises(RunFolderError, match=r"in the format of an earlier version.*choose another --out"):
         asyncio.run(run_recipe(recipe, run, model=scripted_model()))
     assert json.loads((run / "run.json").read_text()) == {"selfcodealign": "0.1.0"}
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from selfcodealign.benchmarks import Benchmark, Outcome, Problem
+from selfcodealign.benchmarks import Benchmark, Grade, Problem
 from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.evaluation.grading import Judging, judge_all
 from selfcodealign.settings import ExecutionSettings
@@ -14,8 +14,8 @@ from selfcodealign.settings import ExecutionSettings
 Work = tuple[Benchmark[Any], Problem, Sequence[str]]
 
 
-def judge(*work: Work) -> list[list[Outcome]]:
-    async def run() -> list[list[Outcome]]:
+def judge(*work: Work) -> list[list[Grade]]:
+    async def run() -> list[list[Grade]]:
         async with Judging(ExecutionSettings()) as judging:
             return await judge_all(judging, list(work))
 

@@ -244,7 +244,7 @@ def test_zero_is_refused_with_an_optimizer_that_it_would_change():
 
     sharing = SimpleNamespace(is_fsdp_enabled=False, is_deepspeed_enabled=True)
     settings = TrainSettings(processes=2, parallel="zero3")
-    with pytest.raises(TrainingError, match=r"ZeRO flattens them: fsdp2, or train\.optimizer=adamw"):
+    with pytest.raises(TrainingError, match=r"ZeRO flattens them: use fsdp2, or train\.optimizer=adamw"):
         _check_sharing(sharing, settings)
     _check_sharing(sharing, settings.model_copy(update={"optimizer": "adamw"}))
 
