@@ -84,8 +84,7 @@ async def run_recipe(
     """
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
-    context = Context(recipe, journey.places, RunFolder(out), progress or Progress(), model)
-    async with context.model, context.sandbox:
+    async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
         await prepare(context, steps)
         with context.folder:
             _record(context)
@@ -104,8 +103,7 @@ async def plan_recipe(
 ) -> list[Decision]:
     """What `run_recipe` would do in each stage, after the same checks; nothing is written. Raises what it raises."""
     journey = make_journey(recipe, stages)
-    context = Context(recipe, journey.places, RunFolder(out), given_model=model)
-    async with context.model, context.sandbox:
+    async with Context(recipe, journey.places, RunFolder(out), given_model=model) as context:
         return await prepare(context, journey.until(until))
 
 

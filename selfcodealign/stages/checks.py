@@ -20,17 +20,18 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
     all of them.
     """
     found: list[UserError | str] = list(context.folder.problems())
-    for step in steps:
-        try:
-            found += step.stage.check(context)
-        except UserError as error:
-            found.append(error)
     decisions: list[Decision] = []
     try:
         decisions = plan(context, steps)
     except UserError as error:
         found.append(error)
+    # A finished stage needs nothing: its sources may be gone, its packages missing.
     working = [one.step for one in decisions if one.action is not Action.REST] if decisions else steps
+    for step in working:
+        try:
+            found += step.stage.check(context)
+        except UserError as error:
+            found.append(error)
     needs = {need for step in working for need in step.stage.needs}
     for problem in [
         await _find_model_problem(context) if "model" in needs else None,

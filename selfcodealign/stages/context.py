@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self
 
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.errors import FewShotError
@@ -51,6 +51,16 @@ class Context:
     folder: RunFolder
     progress: Progress = field(default_factory=Progress)
     given_model: Model | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the model and the sandbox, if they were opened."""
+        if "model" in self.__dict__:
+            await self.model.__aexit__(*exc_info)
+        if "sandbox" in self.__dict__:
+            await self.sandbox.__aexit__(*exc_info)
 
     # ------------------------------------------------------------------------------------------ what is opened
 

@@ -136,6 +136,24 @@ def test_a_finished_run_opens_neither_model_nor_sandbox(tmp_path: Path, monkeypa
     asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
 
 
+def test_a_run_is_resumed_when_its_sources_are_gone(tmp_path: Path) -> None:
+    """Sources that were read to their end are not needed again; unread ones are."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 3), "responses.samples=1")
+    asyncio.run(run_recipe(recipe, tmp_path / "run", until="concepts", model=scripted_model()))
+    (tmp_path / "source").rename(tmp_path / "elsewhere")
+    asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
+    assert (tmp_path / "run" / "dataset" / "README.md").exists()
+    with pytest.raises(UserError, match="does not exist"):
+        asyncio.run(run_recipe(recipe, tmp_path / "other", model=scripted_model()))
+
+
+def test_a_wrong_address_is_told_with_the_other_problems(refused: Callable[..., str]) -> None:
+    """A model that cannot even be made is one problem among others."""
+    said = refused('model.urls=["ftp://host"]', "model.name=m", "responses.examples=1000")
+    assert "is no server address" in said
+    assert "needs more examples (1000)" in said
+
+
 def test_a_run_until_a_stage_needs_only_what_the_stages_before_it_need(tmp_path: Path) -> None:
     """Seeds can be taken on a machine without the model."""
     recipe = small_recipe(write_sources(tmp_path / "source", 2), "model.name=./no/model", added=["train"])
