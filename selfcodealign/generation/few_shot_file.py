@@ -36,7 +36,7 @@ from selfcodealign.generation.few_shot_parser import FoundSection, Lines
 from selfcodealign.rows import digest, seed_of
 
 # The sections of each stage's prompt, in order.
-STAGE_TAGS = {
+PROMPT_TAGS = {
     "concepts": ("snippet", "concepts"),
     "instructions": ("properties", "instruction"),
     "instructions-from-seed": ("snippet", "instruction"),
@@ -94,7 +94,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShotFile:
-    """A parsed few-shot file; `introductions` has every stage of `STAGE_TAGS`, "" where the file has none."""
+    """A parsed few-shot file; `introductions` has every stage of `PROMPT_TAGS`, "" where the file has none."""
 
     introductions: dict[str, str]
     examples: tuple[WorkedExample, ...]
@@ -113,9 +113,9 @@ class FewShotFile:
                 f'{self.path}: stage "{stage}" needs more examples ({count}) than are here ({len(parts)}); '
                 f'add "## {kind}: name" sections or lower the stage\'s setting "examples"'
             )
-        return tuple({tag: part.sections()[tag] for tag in STAGE_TAGS[stage]} for part in parts)
+        return tuple({tag: part.sections()[tag] for tag in PROMPT_TAGS[stage]} for part in parts)
 
-    def stage_digest(self, stage: str) -> str:
+    def prompt_digest(self, stage: str) -> str:
         """Digest of the texts in the stage's prompts; other edits, comments and names do not change it."""
         texts = [f"{tag}={text}" for example in self.pool(stage, 0) for tag, text in example.items()]
         return digest(stage, self.introductions[stage], *texts)
@@ -123,7 +123,7 @@ class FewShotFile:
     @property
     def digest(self) -> str:
         """Digest of the texts in the prompts of all stages."""
-        return digest(*(self.stage_digest(stage) for stage in STAGE_TAGS))
+        return digest(*(self.prompt_digest(stage) for stage in PROMPT_TAGS))
 
 
 def lay_out_properties(category: str, language: str, difficulty: str, concepts: Sequence[str]) -> str:
@@ -190,12 +190,12 @@ def load_few_shot(name_or_path: str | Path) -> FewShotFile:
 def parse_few_shot(text: str, path: str) -> FewShotFile:
     """Parse the text of a few-shot file; `path` names the file in errors (`FewShotError`)."""
     lines = Lines(path, text)
-    introductions = dict.fromkeys(STAGE_TAGS, "")
+    introductions = dict.fromkeys(PROMPT_TAGS, "")
     examples: list[WorkedExample] = []
     judgements: list[Judgement] = []
     taken: set[tuple[str, str]] = set()
     while lines.skip_blank():
-        line, kind, name = lines.take_heading(tuple(STAGE_TAGS))
+        line, kind, name = lines.take_heading(tuple(PROMPT_TAGS))
         if (kind, name) in taken:
             raise lines.error(line, f'there are two "## {kind}: {name}"; rename or remove one')
         taken.add((kind, name))

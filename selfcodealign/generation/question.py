@@ -53,7 +53,7 @@ class Question:
         return digest(
             identity["name"],
             identity["revision"],
-            self.few_shot.stage_digest(self.stage),
+            self.few_shot.prompt_digest(self.stage),
             self.wanted,
             self.examples,
             self.draws,

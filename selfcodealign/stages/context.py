@@ -146,7 +146,7 @@ class Context:
             **self.deciding("model"),
             "random_seed": recipe.random_seed,
             "few_shot.draws": recipe.few_shot.draws,
-            f"few-shot texts of {stage}": self.few_shot.stage_digest(stage),
+            f"few-shot texts of {stage}": self.few_shot.prompt_digest(stage),
         }
 
     def benchmarks(self) -> Mapping[str, Any]:

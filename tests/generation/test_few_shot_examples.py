@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.generation.few_shot_file import STAGE_TAGS, WorkedExample, draw_examples, load_few_shot
+from selfcodealign.generation.few_shot_file import PROMPT_TAGS, WorkedExample, draw_examples, load_few_shot
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.sandbox import Program, Sandbox, Verdict
 from selfcodealign.settings import SelectionSettings
@@ -142,7 +142,7 @@ def test_judgements_are_balanced():
 
 def test_every_stage_lays_out_a_prompt_of_moderate_length():
     """All stages find introduction and examples, and 8 worked examples leave room in a 4k-token context."""
-    for stage, tags in STAGE_TAGS.items():
+    for stage, tags in PROMPT_TAGS.items():
         assert FEW_SHOT.introductions[stage]
         count = 1 if stage == "responses" else 8
         drawn = draw_examples(FEW_SHOT.pool(stage, count), count, stage, "a row", 64)

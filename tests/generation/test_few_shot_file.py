@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from selfcodealign.errors import FewShotError
 from selfcodealign.generation.few_shot_file import (
-    STAGE_TAGS,
+    PROMPT_TAGS,
     draw_examples,
     lay_out_properties,
     load_few_shot,
@@ -93,20 +93,20 @@ def test_a_good_file_is_read_in_full():
     assert example.response == "Divide by two.\n\n```python\ndef half(x):\n    return x / 2\n```"
     assert example.tests == "```python\nassert half(4) == 2\n```"
     assert (judgement.name, judgement.judgement) == ("clear", "yes")
-    assert few_shot.introductions == {stage: "Name the concepts." * (stage == "concepts") for stage in STAGE_TAGS}
+    assert few_shot.introductions == {stage: "Name the concepts." * (stage == "concepts") for stage in PROMPT_TAGS}
     assert few_shot.path == "mine.md"
 
 
 def test_each_stage_gets_its_sections_in_the_order_of_its_prompt():
     """`pool` fits `lay_out`: the tags a stage shows and wants, and no others."""
     few_shot = parse_few_shot(GOOD, "mine.md")
-    assert {stage: tuple(few_shot.pool(stage)[0]) for stage in STAGE_TAGS} == STAGE_TAGS
+    assert {stage: tuple(few_shot.pool(stage)[0]) for stage in PROMPT_TAGS} == PROMPT_TAGS
     assert few_shot.pool("concepts")[0]["concepts"] == "arithmetic, functions"
     assert few_shot.pool("instructions")[0]["properties"] == (
         "category: function\nlanguage: Python\ndifficulty: easy\nconcepts: arithmetic, functions"
     )
     assert few_shot.pool("judge")[0]["judgement"] == "yes"
-    for stage, tags in STAGE_TAGS.items():
+    for stage, tags in PROMPT_TAGS.items():
         assert f"</{tags[-1]}>\n\n## Example 2" in lay_out("", few_shot.pool(stage), {tags[0]: "x"}, tags[1:])
 
 
@@ -275,10 +275,10 @@ def test_digest_follows_what_reaches_a_prompt():
 
     changed = parse_few_shot(edited("half(4) == 2", "half(6) == 3"), "mine.md")
     assert changed.digest != good.digest
-    differing = {stage for stage in STAGE_TAGS if changed.stage_digest(stage) != good.stage_digest(stage)}
+    differing = {stage for stage in PROMPT_TAGS if changed.prompt_digest(stage) != good.prompt_digest(stage)}
     assert differing == {"responses"}
     introduced = parse_few_shot(edited("Name the", "List the"), "mine.md")
-    assert {stage for stage in STAGE_TAGS if introduced.stage_digest(stage) != good.stage_digest(stage)} == {"concepts"}
+    assert {stage for stage in PROMPT_TAGS if introduced.prompt_digest(stage) != good.prompt_digest(stage)} == {"concepts"}
 
 
 def test_properties_are_laid_out_as_in_the_file():
@@ -328,7 +328,7 @@ def test_the_documentation_knows_the_packaged_files():
     assert load_few_shot(printed.strip()) == load_few_shot("python")
     python = load_few_shot("python")
     assert f"{len(python.examples)} examples and {len(python.judgements)} judgements" in document
-    assert all(f"| `{stage}` |" in document for stage in STAGE_TAGS)
+    assert all(f"| `{stage}` |" in document for stage in PROMPT_TAGS)
 
 
 POOL = [f"example {number}" for number in range(24)]
@@ -338,7 +338,7 @@ ROWS = [f"{number:016x}" for number in range(2000)]
 @given(
     size=st.integers(1, 12),
     count=st.integers(1, 12),
-    stage=st.sampled_from(list(STAGE_TAGS)),
+    stage=st.sampled_from(list(PROMPT_TAGS)),
     row=st.text(),
     draws=st.integers(0, 80),
 )
