@@ -35,7 +35,7 @@ from selfcodealign.files import read_text
 from selfcodealign.generation.few_shot_parser import FoundSection, Lines
 from selfcodealign.rows import digest, seed_of
 
-# The sections of each stage's prompt, in order.
+# The kinds of prompts and the sections of each, in order; a stage chooses its kind.
 PROMPT_TAGS = {
     "concepts": ("snippet", "concepts"),
     "instructions": ("properties", "instruction"),

@@ -278,7 +278,9 @@ def test_digest_follows_what_reaches_a_prompt():
     differing = {stage for stage in PROMPT_TAGS if changed.prompt_digest(stage) != good.prompt_digest(stage)}
     assert differing == {"responses"}
     introduced = parse_few_shot(edited("Name the", "List the"), "mine.md")
-    assert {stage for stage in PROMPT_TAGS if introduced.prompt_digest(stage) != good.prompt_digest(stage)} == {"concepts"}
+    assert {stage for stage in PROMPT_TAGS if introduced.prompt_digest(stage) != good.prompt_digest(stage)} == {
+        "concepts"
+    }
 
 
 def test_properties_are_laid_out_as_in_the_file():
