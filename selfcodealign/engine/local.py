@@ -32,7 +32,7 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
         for one in decisions:
             stage = one.step.stage
             assert isinstance(stage, Each)
-            work = stage.build(context)
+            work: Any = stage.build(context)
             if stage.cpu:
                 work = partial(_in_process, pools.enter_context(_processes()), work)
             folder = _open(context, one)
@@ -53,7 +53,7 @@ async def whole(context: Context, decision: Decision) -> None:
 
         def rows() -> Iterator[Any]:
             order = (before.description.row_id, before.description.parent)
-            # A cursor of its own, because a second pass may begin before the first has ended.
+            # A second pass may begin before the first has ended, so each has a cursor.
             return before.shards.sorted_rows(connection.cursor(), *order)
 
         await compare(

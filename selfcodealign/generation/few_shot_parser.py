@@ -143,7 +143,7 @@ class Lines:
         while self.read < len(self.lines):
             _, end, after = self._take().partition("-->")
             if after.strip():
-                raise self.error(self.read, "text after a comment's end; put it on a line of its own")
+                raise self.error(self.read, "text after a comment's end; put it on the next line")
             if end:
                 return
         raise self.error(opened, 'this comment is never closed; end it with "-->"')

@@ -28,8 +28,8 @@ Need = Literal["model", "sandbox"]
 #: Named facts that decide the rows of a stage, as JSON values. They are stored beside the rows; when one of them
 #: differs from the stored one, the stage starts again and says which.
 Facts = Mapping[str, Any]
-#: Turns one row into rows and drops; several calls may be under way at once.
-Worker = Callable[[Any], Awaitable[Outcome[Any]]]
+#: Turns one row into rows and drops: a coroutine, several calls of which may be under way; with `Each.cpu` a function.
+Worker = Callable[[Any], Awaitable[Outcome[Any]]] | Callable[[Any], Outcome[Any]]
 #: All rows that came into a stage, in the order of their ids; may be called more than once.
 Rows = Callable[[], Iterable[Any]]
 
@@ -67,7 +67,7 @@ class Each(Stage):
     pool of processes (it has to be picklable).
     """
 
-    build: Callable[[Context], Any]
+    build: Callable[[Context], Worker]
     rows_at_once: Callable[[Context], int] = lambda context: context.model.concurrency
     cpu: bool = False
 

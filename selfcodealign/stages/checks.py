@@ -63,7 +63,7 @@ async def _find_sandbox_problem(context: Context) -> UserError | None:
 
 
 def _raise(found: Sequence[UserError | str]) -> None:
-    """Raise what was found, each problem once: a single one as it is, several as a list."""
+    """Raise what was found, each problem once: a single error unchanged, several as a list."""
     distinct = list({str(one): one for one in found}.items())
     if not distinct:
         return

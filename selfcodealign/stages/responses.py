@@ -1,4 +1,4 @@
-"""Instruction → responses: answers with tests of their own, each executed as soon as it is written.
+"""Instruction → responses: answers with tests, each executed as soon as it is sampled.
 
 Sampling and execution flow together: while the sandbox runs one answer the model writes others, and nothing waits
 for a batch. A uniformly random verified answer among n has the same distribution as the first verified one, so by

@@ -77,7 +77,7 @@ def test_livecodebench_judges_programs_and_methods() -> None:
 
 
 def test_livecodebench_stops_programs_that_never_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test has a time limit of its own."""
+    """Each test has a time limit."""
     monkeypatch.setattr("selfcodealign.benchmarks.livecodebench.SECONDS", 0.5)
     benchmark, (script,) = read("livecodebench", question())
     ((outcome,),) = judge((benchmark, script, ["while True: pass"]))

@@ -155,7 +155,7 @@ FILES |= {
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the real data in ../shared, which are not here")
 @pytest.mark.parametrize(("name", "path"), [(name, path) for name, paths in FILES.items() for path in paths])
 def test_published_files_load_and_their_version_is_known(name: str, path: str) -> None:
-    """Each problem has an id of its own and something to ask, and the file's version is recognised."""
+    """Each problem has a different id and something to ask, and the file's version is recognised."""
     benchmark = find_benchmark(name)
     file = load_rows(name, benchmark.source, find_shared(path))
     problems = benchmark.problems(file.rows)

@@ -12,7 +12,7 @@ from selfcodealign.benchmarks.inside.time_limit import OutOfTime, TimeLimit, is_
 
 
 def ends_in_time(run: Callable[[TimeLimit], object]) -> bool:
-    """Whether `run` comes to its end in a process of its own, or is out of time."""
+    """Whether `run` ends in a separate process, or is out of time."""
     pid = os.fork()
     if pid == 0:
         code = 3
