@@ -21,7 +21,7 @@ quickstart: setup
 	.venv/bin/selfcodealign run quickstart
 
 test: lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	.venv/bin/ruff check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,9 @@ def test_a_sandbox_that_cannot_start_is_found_before_work(
 
 def test_a_full_disk_is_found_before_work(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Too little room is said with how much there is."""
-    monkeypatch.setattr(run_folder, "LEAST_FREE", 2**62)
-    assert "MiB are free at" in refused(model=scripted_model())
+    usage = shutil.disk_usage(".")._replace(free=run_folder.LEAST_FREE - 1)
+    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda place: usage)
+    assert refused(model=scripted_model()).startswith("only 256 MiB are free at ")
 
 
 def test_an_output_that_is_no_folder_is_found_before_work(tmp_path: Path) -> None:

@@ -53,21 +53,21 @@ def test_muon_makes_orthogonal_updates() -> None:
 
 
 def test_a_short_run_learns_and_resumes(tmp_path: Path) -> None:
-    """Twenty steps of the warm-up bring the loss from 7.3 below 6.2; what is saved is what is loaded."""
+    """Twelve steps of the warm-up bring the loss from 7.4 below 7.0; what is saved is what is loaded."""
     from tiny.train import Trainer, loss_of, read_tags, weigh_tokens
 
     data, tokenizer = windows(40_000)
     tags = read_tags(tokenizer)
     trainer = Trainer(tmp_path, minutes=60, device="cpu")
     losses = []
-    for step in range(20):
+    for step in range(12):
         batch = torch.from_numpy(data[step * 4 : step * 4 + 4].astype("int64"))
         losses.append(trainer.update(loss_of, batch, weigh_tokens(batch, tags)))
-    assert losses[0] > 7.0
-    assert sum(losses[-4:]) / 4 < 6.2
+    assert losses[0] > 7.2
+    assert sum(losses[-4:]) / 4 < 7.0
     trainer.save()
     loaded = Trainer(tmp_path, minutes=60, device="cpu")
-    assert (loaded.step, loaded.tokens) == (20, 20 * 4 * WINDOW)
+    assert (loaded.step, loaded.tokens) == (12, 12 * 4 * WINDOW)
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, loaded.model.state_dict()[name])
     assert all(torch.equal(one, other) for one, other in zip(trainer.muon.buffers, loaded.muon.buffers, strict=True))
