@@ -110,6 +110,7 @@ async def plan_recipe(
 async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
     """Take all rows through all stages. Neighbours that look at one row at a time work together, as one flow."""
     context.progress.tokens = lambda: (context.model.prompt_tokens, context.model.completion_tokens)
+    context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)

@@ -117,8 +117,15 @@ def read_section(kind: type[SectionType], where: str, values: Mapping[str, Any])
 
 
 def _explain(error: ValidationError, kind: type[Section] = Recipe, prefix: str = "") -> str:
-    """Describe the first problem in one line: where, what, and what was probably meant."""
-    problem = error.errors()[0]
+    """Describe every problem: a single one in one line, several as a list."""
+    told = [_explain_one(dict(problem), kind, prefix) for problem in error.errors()]
+    if len(told) == 1:
+        return told[0]
+    return f"{len(told)} settings are wrong:\n" + "\n".join(f"  - {text}" for text in told)
+
+
+def _explain_one(problem: dict[str, Any], kind: type[Section], prefix: str) -> str:
+    """Describe a problem in one line: where, what, and what was probably meant."""
     where = prefix + ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         section: Any = kind

@@ -104,6 +104,17 @@ def test_only_settings_that_decide_the_rows_change_a_digest() -> None:
     assert plain.model.model_copy(update={"name": "other"}).result_digest() != plain.model.result_digest()
 
 
+def test_all_wrong_settings_are_told_together() -> None:
+    """Four mistakes need one attempt."""
+    wrong = ["responses.samples=many", "train.epochs=-1", "foo.bar=1", "near_dedup.jacard=1"]
+    with pytest.raises(RecipeError) as error:
+        load_recipe("quickstart", wrong)
+    lines = str(error.value).splitlines()
+    assert lines[0] == "quickstart: 4 settings are wrong:"
+    for part in ("responses.samples = 'many'", "train.epochs = -1", 'setting "foo"', 'did you mean "jaccard"?'):
+        assert sum(part in line for line in lines) == 1
+
+
 @pytest.mark.parametrize(
     ("section", "retired", "known"),
     [

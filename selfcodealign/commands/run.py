@@ -87,11 +87,14 @@ def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:
 def _load(name: str, settings: list[str], added: list[str], removed: list[str]) -> Recipe:
     from selfcodealign.pipeline import CATALOGUE
     from selfcodealign.recipe import load_recipe
-    from selfcodealign.stages.journey import edit_journey
+    from selfcodealign.stages.journey import edit_journey, find_stages
 
     loaded = load_recipe(name, settings)
     if added or removed:
-        loaded = loaded.model_copy(update={"journey": edit_journey(loaded.journey, added, removed, CATALOGUE)})
+        journey = edit_journey(loaded.journey, added, removed, CATALOGUE)
+        left = {stage.name for stage in find_stages(journey, CATALOGUE)}
+        own = {stage: section for stage, section in loaded.own.items() if stage in left or not removed}
+        loaded = loaded.model_copy(update={"journey": journey, "own": own})
     for setting in settings:
         stage = setting.partition(".")[0]
         # `concepts` also says how much of a seed a prompt shows, with the stage or without it.
@@ -110,7 +113,6 @@ def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
     from selfcodealign.report.funnel import print_funnel
 
     with open_progress() as progress:
-        progress.say(f"run folder: {folder}")
         try:
             asyncio.run(run_recipe(recipe, folder, until=until, progress=progress))
         except KeyboardInterrupt:

@@ -65,6 +65,8 @@ async def flow(
     lanes = [_Lane(stage, progress) for stage in stages]
     for lane, following in pairwise(lanes):
         lane.following = following
+    for number, lane in enumerate(lanes):
+        progress.start(lane.name, None if number else total)
     writer = _Writer(lanes, progress)
     try:
         async with asyncio.TaskGroup() as group:
@@ -104,12 +106,10 @@ class _Lane:
         self._seen: set[int] | None = None if stage.from_outside else set()
         self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED_PER_WORKER * self.workers)
         self._progress = progress
-        progress.start(self.name, None)
 
     def pending(self, rows: Iterable[Identified], total: int | None) -> Iterator[Identified]:
         """The rows that have no outcome on disk; the others are counted."""
         self.total = total
-        self._progress.expect(self.name, total)
         return (row for row in rows if self._admit(row))
 
     async def send(self, row: Identified) -> None:

@@ -151,7 +151,7 @@ class Lines(Drawer):
 
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         super().start(task, total, unit)
-        self.say(f"{task}: {unit if total is None else f'{total} {unit}'} to go through")
+        self.say(f"{task}: " + ("under way" if total is None else f"{total} {unit} to go through"))
 
     def skip(self, task: str, count: int = 1) -> None:
         super().skip(task, count)

@@ -119,6 +119,14 @@ class Shards(Generic[R]):
                 found.append(_numbers(ids))
         return np.unique(np.concatenate(found))
 
+    def column(self, name: str) -> list[str]:
+        """One text column of all kept rows."""
+        found: list[str] = []
+        for path in self._kept_files():
+            with _reading(path):
+                found += pq.read_table(path, columns=[name]).column(0).to_pylist()
+        return found
+
     def ids(self, parents: np.ndarray) -> np.ndarray:
         """Return the ids (uint64) of the kept rows whose parent is in `parents`."""
         assert self.row is not None

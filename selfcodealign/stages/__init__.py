@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from selfcodealign.errors import UserError
 from selfcodealign.rows import Dropped, Outcome, Row
 from selfcodealign.settings import Section
 from selfcodealign.stages.context import Context
@@ -55,7 +56,7 @@ class Stage:
     gives: type[Row] | None = None
     settings: type[Section] | None = None
     needs: tuple[Need, ...] = ()
-    check: Callable[[Context], Iterable[str]] = nothing_to_fix
+    check: Callable[[Context], Iterable[str | UserError]] = nothing_to_fix
 
 
 @dataclass(frozen=True, kw_only=True)

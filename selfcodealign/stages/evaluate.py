@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import UserError
+from selfcodealign.rows import digest
 from selfcodealign.settings import EvaluateSettings
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
@@ -38,6 +40,11 @@ def _check(context: Context) -> Iterable[str]:
     from selfcodealign.generation.few_shot_file import load_few_shot
 
     settings = context.recipe.evaluate
+    if max(settings.k) > settings.samples:
+        yield (
+            f"evaluate.k = {settings.k} needs {max(settings.k)} answers per problem, and evaluate.samples is "
+            f"{settings.samples}: raise it, or lower k"
+        )
     for name in settings.benchmarks:
         path = settings.problems.get(name) or settings.problems.get(name.removesuffix("+"))
         try:
@@ -58,9 +65,10 @@ def _decided_by(context: Context) -> dict[str, Any]:
 
 def _made_from(context: Context) -> dict[str, Any]:
     facts = context.folder.facts()
+    tuned = facts.get("last_stages", {}).get("train") if "train" in context.places else None
     return {
         "the base model's weights": facts.get("model", {}).get("revision"),
-        "the tuned model": facts.get("last_stages", {}).get("train"),
+        "the tuned model": digest(json.dumps(tuned, sort_keys=True)) if tuned else None,
     }
 
 

@@ -83,9 +83,12 @@ def _find(name: str, catalogue: Mapping[str, Stage]) -> Stage:
         raise RecipeError(
             f'no stage "{name}"{did_you_mean(name, catalogue)} (known: {known}; one of your own: file.py:NAME)'
         )
-    stage = getattr(_load(module, name), value, None)
+    loaded = _load(module, name)
+    stage = getattr(loaded, value, None)
     if not isinstance(stage, Stage):
-        what = "nothing of that name" if stage is None else f"a {type(stage).__name__}, no stage"
+        held = [one for one, what in vars(loaded).items() if isinstance(what, Stage)]
+        known = f" (its stages: {', '.join(held)})" if held else ""
+        what = f"nothing of that name{known}" if stage is None else f"a {type(stage).__name__}, no stage"
         raise RecipeError(f'journey names "{name}", and {module} holds {what}: name a value of selfcodealign.stages')
     if stage.name in catalogue:
         raise RecipeError(f'{name} is called "{stage.name}", as a stage of this package is: give it another name')
@@ -126,7 +129,8 @@ def edit_journey(
     the very type that it takes. Raises `RecipeError` for a stage that is unknown, there already, or not there.
     """
     journey = list(names)
-    for name in removed:
+    called = {stage.name: name for name, stage in zip(names, find_stages(names, catalogue), strict=True)}
+    for name in (called.get(one, one) for one in removed):
         if name not in journey:
             hint = did_you_mean(name, journey)
             raise RecipeError(f"--without {name}: this journey has no such stage{hint} (it has {', '.join(journey)})")
@@ -181,7 +185,8 @@ def _check_fit(
             raise RecipeError(f'stage "{stage.name}" begins a journey and cannot come after "{earlier[-1]}"')
     elif stage.takes is not None and (current is None or not holds(current, stage.takes)):
         missing = _between(current, stage.takes, catalogue)
-        where = "between them belong" if current else "before it belong"
+        belong = "belong" if len(missing) > 1 else "belongs"
+        where = f"between them {belong}" if current else f"before it {belong}"
         would = f"would be given {current.__name__}" if current else "nothing comes before it"
         fix = f"; {where} {', '.join(missing)}" if missing else ""
         raise RecipeError(f'stage "{stage.name}" takes {stage.takes.__name__} rows and {would}{fix}')

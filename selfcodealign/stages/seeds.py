@@ -19,6 +19,7 @@ from typing import Any
 
 from selfcodealign.curation.python_imports import ModuleNames
 from selfcodealign.curation.python_names import Function
+from selfcodealign.errors import UserError
 from selfcodealign.generation.prompts import find_markup
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.settings import SeedSettings
@@ -182,9 +183,13 @@ def _settings(context: Context) -> SeedSettings:
     return context.recipe.seeds.model_copy(update={"limit": None})
 
 
-def _check(context: Context) -> Iterable[str]:
-    iterate_source_files(context.recipe.seeds)  # opens every source, reads none
-    return ()
+def _check(context: Context) -> Iterable[UserError]:
+    settings = context.recipe.seeds
+    for source in settings.sources:
+        try:
+            iterate_source_files(settings.model_copy(update={"sources": [source]}))  # opens it, reads nothing
+        except UserError as error:
+            yield error
 
 
 def _decided_by(context: Context) -> dict[str, Any]:

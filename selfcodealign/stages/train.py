@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +25,21 @@ async def tune(context: Context) -> None:
 
     await context.model.close()  # training needs its device
     tell = TrainDisplay(context.progress)
-    train(context.folder.path, _base(context), context.folder.path / "tuned", context.recipe.train, tell)
+    with _interrupts_at_once():
+        train(context.folder.path, _base(context), context.folder.path / "tuned", context.recipe.train, tell)
+
+
+@contextmanager
+def _interrupts_at_once() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt where it arrives; asyncio would keep it until the training ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _base(context: Context) -> str:
@@ -61,7 +78,7 @@ def _decided_by(context: Context) -> dict[str, Any]:
 def _made_from(context: Context) -> dict[str, Any]:
     after = context.places["train"].after
     assert after is not None
-    ids = sorted(row.id for row in context.folder.open(after, Example).shards.rows())
+    ids = sorted(context.folder.open(after, Example).shards.column(Example.id_field))
     weights = context.folder.facts().get("model", {}).get("revision")
     return {"the examples": f"{len(ids)} ({digest(*ids)})", "the base model's weights": weights}
 

@@ -55,10 +55,10 @@ def test_importing_is_silent_and_brings_no_heavy_library() -> None:
         (["run", "quickstart", "--without", "judge"], "--without judge: this journey has no such stage"),
         (
             ["run", "quickstart", "--without", "instructions", "--without", "distinct"],
-            'stage "responses" takes Instruction rows and would be given Concepts; between them belong instructions',
+            'stage "responses" takes Instruction rows and would be given Concepts; between them belongs instructions',
         ),
         (["run", "quickstart", "--without", "dataset"], 'stage "train" needs the stage "dataset" before it'),
-        (["run", "quickstart", "--set", 'journey=["near_dedup"]'], "nothing comes before it; before it belong seeds"),
+        (["run", "quickstart", "--set", 'journey=["near_dedup"]'], "nothing comes before it; before it belongs seeds"),
         (["run", "quickstart", "--set", "judge.examples=4"], "no stage judge; add it with --with judge"),
         (["run", "quickstart", "--set", "judge.enabled=true"], "give --with judge"),
         (["run", "quickstart", "--set", 'evaluate.benchmarks=["humanevil"]'], 'did you mean "humaneval"?'),

@@ -233,13 +233,14 @@ class Estimates(Progress):
 
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         self.under_way.add(task)
+        self.totals[task] = [total]
 
     def finish(self, task: str, summary: str = "") -> None:
         self.under_way.remove(task)
 
     def expect(self, task: str, total: int | None) -> None:
         assert task in self.under_way
-        self.totals.setdefault(task, []).append(total)
+        self.totals[task].append(total)
 
     def skip(self, task: str, count: int = 1) -> None:
         assert task in self.under_way

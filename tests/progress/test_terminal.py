@@ -78,7 +78,7 @@ def test_lines_are_written_now_and_then(lines: Lines, monkeypatch: pytest.Monkey
     lines.advance("seeds")
     lines.finish("seeds")
     first, between, last = written(lines)
-    assert first == "seeds: rows to go through"
+    assert first == "seeds: under way"
     assert between.startswith("seeds: 101, ")
     assert last == "seeds: done (0:00)"
 
@@ -116,7 +116,7 @@ def test_the_time_left_is_known_only_when_the_end_is(lines: Lines, wall: Clock) 
     lines.expect("concepts", 61)
     wall.now += 10
     lines.advance("concepts")
-    assert [line for line in written(lines) if "go through" not in line] == [
+    assert [line for line in written(lines) if "go through" not in line and "under way" not in line] == [
         "seeds: 1, 0.1 rows/s",
         "concepts: 50/100",
         "concepts: 51/100, 0.1 rows/s, 16:20 left",

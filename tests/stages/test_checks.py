@@ -66,6 +66,14 @@ def test_all_problems_are_told_together(refused: Callable[..., str], tmp_path: P
     assert len(lines) == 7
 
 
+def test_every_source_and_the_ks_of_an_evaluation_are_checked(refused: Callable[..., str]) -> None:
+    """All missing sources are named; pass@5 of one answer is refused before the answers are paid for."""
+    sources = 'seeds.sources=["package:no_such_package", "/nope", "git:/nope2"]'
+    said = refused(sources, "evaluate.k=[5]", added=["evaluate"], model=scripted_model())
+    for part in ("no_such_package", "/nope does", "/nope2", "needs 5 answers per problem, and evaluate.samples is 1"):
+        assert sum(part in line for line in said.splitlines()) == 1, said
+
+
 def test_a_single_problem_is_one_line_of_its_own_kind(refused: Callable[..., str]) -> None:
     """The error is the one that the part itself raises."""
     assert refused("few_shot.file=pyton").endswith('did you mean "python"?')

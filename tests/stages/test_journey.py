@@ -67,7 +67,7 @@ def test_each_stage_knows_whose_rows_it_is_given() -> None:
             'stage "responses" takes Instruction rows and would be given Seed; between them belong concepts, '
             "instructions",
         ),
-        (["near_dedup"], 'stage "near_dedup" takes Seed rows and nothing comes before it; before it belong seeds'),
+        (["near_dedup"], 'stage "near_dedup" takes Seed rows and nothing comes before it; before it belongs seeds'),
         (
             ["dataset"],
             "nothing comes before it; before it belong seeds, concepts, instructions, responses, selection",
@@ -148,6 +148,7 @@ def test_a_field_that_cannot_be_stored_is_refused() -> None:
         (["train", "evaluate"], [], [*DATA_JOURNEY, "train", "evaluate"]),
         (["evaluate", "train"], [], [*DATA_JOURNEY, "train", "evaluate"]),
         ([], ["concepts"], [*DATA_JOURNEY[:2], *DATA_JOURNEY[3:]]),
+        ([], ["selection", "dataset"], list(DATA_JOURNEY[:-2])),
         ([SHORT_TASKS], [], [*DATA_JOURNEY[:4], SHORT_TASKS, *DATA_JOURNEY[4:]]),
         ([SHORT_TASKS, "distinct"], [], [*DATA_JOURNEY[:4], "distinct", SHORT_TASKS, *DATA_JOURNEY[4:]]),
     ],
@@ -159,6 +160,13 @@ def test_stages_are_added_at_their_place_and_left_out(
     found = edit_journey(DATA_JOURNEY, added, removed, CATALOGUE)
     assert found == expected
     make_journey(journey(*found))
+
+
+def test_a_stage_of_ones_own_is_left_out_by_its_name() -> None:
+    """`show` and the plan call it so; its path works as well."""
+    journey = edit_journey(DATA_JOURNEY, [SHORT_TASKS], [], CATALOGUE)
+    for name in ("short_tasks", SHORT_TASKS):
+        assert edit_journey(journey, [], [name], CATALOGUE) == list(DATA_JOURNEY)
 
 
 @pytest.mark.parametrize(

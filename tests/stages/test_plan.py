@@ -52,7 +52,7 @@ OTHER: dict[str, Any] = {
     "evaluate.benchmarks": ["tiny-eval", "tiny-eval"],
     "evaluate.problems": {"tiny-eval": f"{ROOT}/selfcodealign/embedded/tiny_eval.jsonl"},
     "evaluate.base_modes": ["chat"],
-    "evaluate.k": [1, 2],
+    "evaluate.k": [1, 1],
     "evaluate.few_shot": "tiny",
 }
 
@@ -194,7 +194,8 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     assert ran is None
     decisions: dict[str, Decision] = {one.step.name: one for one in planned}
     announced = [one.sentence for one in planned if one.action is not Action.BEGIN]
-    assert told.lines[: len(announced)] == announced
+    assert told.lines[0] == f"run folder: {run}"
+    assert told.lines[1 : len(announced) + 1] == announced
     check_what_was_done(decisions, before, look_at(run), model.calls, told)
     free = setting == "flush_seconds" or is_free(setting)
     started = [one for one in planned if one.action is Action.START_AGAIN]
@@ -268,6 +269,41 @@ def test_an_unfinished_stage_resumes_and_a_missing_file_is_noticed(
     (run / "instructions" / "stage.json").write_text(json.dumps(state))
     planned = {one.step.name: one for one in asyncio.run(plan_recipe(recipe, run, model=scripted_model()))}
     assert planned["instructions"].sentence.startswith("instructions: resumes; so far ")
+
+
+def test_a_selection_that_an_earlier_run_changed_starts_the_training_again(
+    finished: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    """A run that ended between selection and training leaves a model of other rows: the next one says so and trains."""
+    recipe, original = finished
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    changed = change(recipe, "selection.max_instruction_words", 3)
+    asyncio.run(run_recipe(changed, run, until="dataset", model=scripted_model()))
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(changed, run, model=scripted_model()))}
+    assert planned["selection"].action is Action.REST
+    assert planned["train"].action is Action.START_AGAIN
+    assert planned["train"].sentence.startswith("train: starts again because the examples changed from ")
+    assert planned["evaluate"].action is Action.UPDATE
+    told = Told()
+    asyncio.run(run_recipe(changed, run, model=scripted_model(), progress=told))
+    assert planned["train"].sentence in told.lines
+    assert any(line.startswith("evaluate: starts again because the tuned model changed from ") for line in told.lines)
+    assert (run / "superseded" / "tuned-1").is_dir()
+    again = asyncio.run(plan_recipe(changed, run, model=scripted_model()))
+    assert {one.action for one in again if one.step.name != "dataset"} == {Action.REST}
+
+
+def test_scores_of_a_tuned_model_do_not_stay_without_the_training(
+    finished: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    """A journey without `train` compares base models only."""
+    recipe, original = finished
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    changed = change(recipe, "journey", [name for name in JOURNEY if name != "train"])
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(changed, run, model=scripted_model()))}
+    assert planned["evaluate"].action is Action.START_AGAIN
 
 
 def test_a_run_of_another_journey_is_refused(finished: tuple[Recipe, Path], tmp_path: Path) -> None:
