@@ -87,9 +87,11 @@ async def run_recipe(
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
         await prepare(context, steps)
         with context.folder:
+            # Decided again under the lock, and before anything is written: another run may just have ended here.
+            decisions = plan(context, steps)
             _record(context)
             try:
-                await take_rows_through(context, plan(context, steps))
+                await take_rows_through(context, decisions)
             except OSError as error:
                 if error.errno not in NO_DISK:
                     raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from selfcodealign.errors import RecipeError, UserError
 from selfcodealign.models.opening import check_model
@@ -72,11 +71,3 @@ def _raise(found: Sequence[UserError | str]) -> None:
         raise one if isinstance(one, UserError) else RecipeError(text)
     lines = "\n".join(f"  - {text}" for text, _ in distinct)
     raise RecipeError(f"{len(distinct)} things to fix before this can run:\n{lines}")
-
-
-def find_missing_packages(packages: Sequence[str], what: str, extra: str) -> list[str]:
-    """A problem in words when one of these packages is not installed."""
-    missing = [name for name in packages if find_spec(name) is None]
-    if not missing:
-        return []
-    return [f"{what} needs {', '.join(missing)}: pip install 'selfcodealign[{extra}]'"]

@@ -120,19 +120,18 @@ def _decide_last(context: Context, step: Step, decided_by: Mapping[str, Any], sa
         return Action.BEGIN, "from the beginning"
     if stage.rewritten:
         return Action.UPDATE, f"{stage.output}/ is written again"
-    changes = explain_changes(stored_facts(context, step.name).get("decided_by", {}), decided_by)
+    stored, complete = stored_facts(context, step.name), stage.is_complete(context)
+    changes = explain_changes(stored.get("decided_by", {}), decided_by)
+    if not changes and complete and same:
+        # What comes in is on disk as it will be in the end; an earlier run may have ended before it used it.
+        changes = explain_changes(stored.get("made_from", {}), stage.made_from(context))
     if changes:
         where = superseded_name(output).relative_to(context.folder.path)
         return Action.START_AGAIN, f"starts again because {changes}; the earlier {stage.output}/ moves to {where}"
-    if not stage.is_complete(context):
+    if not complete:
         return Action.RESUME, f"resumes what {stage.output}/ holds"
     if same:
-        # What comes in is on disk as it will be in the end; an earlier run may have ended before it used it.
-        changes = explain_changes(stored_facts(context, step.name).get("made_from", {}), stage.made_from(context))
-        if not changes:
-            return Action.REST, f"finished; {stage.output}/ stays"
-        where = superseded_name(output).relative_to(context.folder.path)
-        return Action.START_AGAIN, f"starts again because {changes}; the earlier {stage.output}/ moves to {where}"
+        return Action.REST, f"finished; {stage.output}/ stays"
     return Action.UPDATE, f"{stage.output}/ stays if what it is made from is the same in the end, else it starts again"
 
 
