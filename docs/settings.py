@@ -39,14 +39,19 @@ words = ["chess", "poker"]
 
 ```sh
 selfcodealign run paper --with distinct --with train --with evaluate --without judge
-selfcodealign run paper --set seeds.limit=1000 --set 'seeds.sources=["git:.", "stdlib"]' --until responses
+selfcodealign run paper --source git:. --source stdlib --limit 1000 --until responses
+selfcodealign run paper -m org/base-7b --url http://gpu1:8000 --set responses.samples=4
 selfcodealign run paper --with train --dry-run
 ```
 
 - `--with STAGE` adds a stage at its place, `--without STAGE` removes one; both may be repeated.
 - `--until STAGE` names the last stage to run.
-- `--set section.key=value` wins over the recipe. Values are TOML; a bare word is taken as a string.
-- `--dry-run` checks everything, prints all settings in force and what the run would do in each stage, and does nothing.
+- `--set section.key=value` wins over the recipe. Values are TOML; a bare word is taken as a string. A setting that is
+  a list takes a single value, too: `--set seeds.sources=package:requests`.
+- `-m`, `--url`, `--serve`, `--source`, `--limit` and `--sandbox` are short for `model.name`, `model.urls`,
+  `model.serve`, `seeds.sources`, `seeds.limit` and `execution.sandbox`.
+- `--dry-run` checks everything, prints what the run would do in each stage and the settings that differ from the
+  recipe's (`--settings`: all in force), and does nothing.
 
 Stages that do not fit together, unknown stages and unknown settings are refused before any work; the error names the
 missing stages, or the name that was probably meant. Sources, worked examples, packages, benchmarks, the model, the

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import warnings
 from importlib import import_module
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import typer
 
+from selfcodealign.commands.mistakes import PROGRAM, UsageError, explain_mistake
+from selfcodealign.commands.output import output_options
 from selfcodealign.errors import RenamedWarning, UserError, did_you_mean
+from selfcodealign.progress.log import PACKAGE, SAID, open_log
 
 #: In the order of `--help`. A command's module is imported only to show or run that command.
 COMMANDS = ("run", "show", "doctor", "execute", "train", "evaluate", "export")
 
 INTERRUPTED = 130
+BOTH_HELPS = {"help_option_names": ["--help", "-h"]}
 
 
-class Commands(typer.core.TyperGroup):
+class WithPlainFlags:
+    """A command whose help shows no type behind its flags."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        found = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+        return found
+
+
+class Command(WithPlainFlags, typer.core.TyperCommand):
+    """One command."""
+
+
+class Commands(WithPlainFlags, typer.core.TyperGroup):
     """Lists all commands by name and imports each on first use."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.params += output_options()
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -28,21 +52,41 @@ class Commands(typer.core.TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"selfcodealign.commands.{cmd_name}")
+        function = getattr(module, cmd_name)
         one = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        one.command(name=cmd_name, no_args_is_help=getattr(module, "NO_ARGS_IS_HELP", False))(getattr(module, cmd_name))
-        return typer.main.get_command(one)
+        one.command(
+            name=cmd_name,
+            cls=Command,
+            help=lay_out_help(function.__doc__),
+            context_settings=BOTH_HELPS,
+            no_args_is_help=getattr(module, "NO_ARGS_IS_HELP", False),
+        )(function)
+        command: Any = typer.main.get_command(one)
+        command.params += output_options()
+        for parameter in command.params:
+            parameter.help = lay_out_help(parameter.help)
+        return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        wrong = args and not args[0].startswith("-") and args[0] not in COMMANDS
+        if wrong and not ctx.resilient_parsing:
             raise UserError(f'no command "{args[0]}"{did_you_mean(args[0], COMMANDS)} See: selfcodealign --help')
         return super().resolve_command(ctx, args)
+
+
+def lay_out_help(text: str | None) -> str:
+    """Make one line of each paragraph, for the terminal to break; indented lines, the examples, stay as they are."""
+    from rich.markup import escape
+
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return escape("\n\n".join(one if "\n    " in f"\n{one}" else " ".join(one.split("\n")) for one in paragraphs))
 
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
+    context_settings=BOTH_HELPS,
     help="Turn a base code model into an instruction-tuned one with nothing but that model and permissively licensed "
     "code.\n\n[bold]selfcodealign run quickstart[/] takes the whole journey on the small model in this package; "
     "[bold]selfcodealign doctor[/] shows what this machine offers.",
@@ -67,23 +111,38 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Print a renamed setting in one line, other warnings as Python does."""
-    renamed = category is RenamedWarning
-    text = f"warning: {message}\n" if renamed else warnings.formatwarning(message, category, filename, lineno, line)
+    if category is RenamedWarning and file is None:
+        PACKAGE.warning("%s", message)
+        return
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    SAID.warning("%s", text.strip())
     (file or sys.stderr).write(text)
 
 
 def main() -> None:
     """Entry point. Exit codes: 0; 1, a bug in this package; 2, a user error, shown in one line; 130, Ctrl-C."""
     warnings.showwarning = _show_warning
+    open_log()
     try:
-        app()
+        code = app(prog_name=PROGRAM, standalone_mode=False)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _fail(str(error), error.exit_code)
+    except UsageError as error:
+        _fail(explain_mistake(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped", INTERRUPTED)
     except BrokenPipeError:
         # The reader of stdout (`| head`) has exited; Python would print a second error while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(INTERRUPTED)
+    except Exception:
+        SAID.exception("a bug in this package")
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(text: str, exit_code: int) -> NoReturn:
+    if text:
+        SAID.error("%s", text)
+        print(text if exit_code == INTERRUPTED else f"error: {text}", file=sys.stderr)
+    sys.exit(exit_code)

@@ -11,6 +11,7 @@ disk and are found again after a kill in `engine/` and `run_folder/`.
 from __future__ import annotations
 
 import errno
+import logging
 import platform
 import sys
 import time
@@ -63,6 +64,7 @@ _IN_ORDER = (
 )
 CATALOGUE: dict[str, Stage] = {stage.name: stage for stage in _IN_ORDER}
 
+_log = logging.getLogger(__name__)
 #: Errors of a disk that takes no more.
 NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -114,6 +116,7 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
     context.progress.tokens = lambda: (context.model.prompt_tokens, context.model.completion_tokens)
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
+        _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, dict(decision.decided_by))
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)
     for part in parts([one for one in decisions if one.action is not Action.REST]):

@@ -6,6 +6,7 @@ that names the key and, where there is one, the key that was probably meant.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -65,6 +66,20 @@ def recipe_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
 
 
+def changed_settings(base: Recipe, recipe: Recipe) -> list[str]:
+    """List the settings of `recipe` that differ from those of `base`, as lines `section.key = value`."""
+    before, now = (_flat(one.model_dump(mode="json")) for one in (base, recipe))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return [f"{name} = {'unset' if now.get(name) is None else json.dumps(now[name])}" for name in names]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
 def _read(name_or_path: str | Path) -> dict[str, Any]:
     shipped = shipped_recipes()
     if str(name_or_path) in shipped:
@@ -88,7 +103,11 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         raise RecipeError(f'--set wants section.key=value, got "{setting}"')
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        if text.lstrip().startswith(("[", "{", '"')):  # a shell removes quotes: ["a"] arrives as [a]
+            raise RecipeError(
+                f'--set {key}: {text} is not TOML ({error}); quote it for the shell, as in --set \'{key}=["a", "b"]\''
+            ) from None
         value = text
     for part in path[:-1]:
         values = values.setdefault(part, {})

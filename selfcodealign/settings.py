@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +18,7 @@ class Section(BaseModel):
 
     Fields made by `free` do not change which rows come out (speed, paths, keys), so changing them keeps finished
     work. Every other field is part of the section's digest. Fields made by `renamed` accept their earlier name.
+    A list takes a single value for a list of one: `sources = "stdlib"`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,7 +35,13 @@ class Section(BaseModel):
                     f'the setting "{earlier}" is now "{name}": the earlier name will be refused in the next release'
                 )
                 warnings.warn(message, RenamedWarning, stacklevel=2)
-        return cls.with_current_names(values)
+        return {name: cls._listed(name, value) for name, value in cls.with_current_names(values).items()}
+
+    @classmethod
+    def _listed(cls, name: str, value: Any) -> Any:
+        field = cls.model_fields.get(name)
+        single = isinstance(value, str | int | float)
+        return [value] if single and field is not None and get_origin(field.annotation) is list else value
 
     @classmethod
     def earlier_names(cls) -> dict[str, str]:

@@ -39,6 +39,18 @@ def test_the_paper_recipe_holds_the_published_settings() -> None:
     assert paper.responses.max_tokens == 1536
 
 
+def test_a_single_value_is_taken_for_a_list_of_one(tmp_path: Path) -> None:
+    """In a recipe and with --set, for every setting that is a list; a list stays what it is."""
+    path = tmp_path / "r.toml"
+    path.write_text('journey = "seeds"\n[model]\nname = "m"\nurls = "http://a:1"\n')
+    recipe = load_recipe(path, ["seeds.sources=package:requests", "evaluate.k=1", 'execution.warm=["numpy"]'])
+    assert recipe.journey == ["seeds"]
+    assert recipe.model.urls == ["http://a:1"]
+    assert (recipe.seeds.sources, recipe.evaluate.k, recipe.execution.warm) == (["package:requests"], [1], ["numpy"])
+    lists = load_recipe(path, ['seeds.sources=["package:requests"]'])
+    assert lists.seeds.result_digest() == recipe.seeds.result_digest()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

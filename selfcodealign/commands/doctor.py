@@ -32,7 +32,9 @@ class Fact:
 
 
 def doctor(
-    folder: Annotated[Path, typer.Option("--at", help="Check the disk that holds this folder.")] = Path(),
+    folder: Annotated[
+        Path, typer.Option("--at", help="Check the disk that holds this folder.", metavar="FOLDER")
+    ] = Path(),
 ) -> None:
     """Show what this machine offers: the sandbox's walls, each proven by a probe; devices, versions, free disk.
 

@@ -12,43 +12,100 @@ if TYPE_CHECKING:
     from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 
 NO_ARGS_IS_HELP = True
+#: Groups of options in the help.
+FILES, ANSWERS, PROGRAMS = "Problems and files", "Answers", "Programs"
 
 
 def evaluate(
-    benchmark: Annotated[list[str], typer.Option("--benchmark", "-b", help="Name of a benchmark; may be repeated.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Write answers, verdicts and scores to this folder.")],
+    benchmark: Annotated[
+        list[str], typer.Option("--benchmark", "-b", help="Name of a benchmark; may be repeated.", metavar="NAME")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Write answers, verdicts and scores to this folder.", metavar="FOLDER")
+    ],
     model: Annotated[
         list[str] | None,
-        typer.Option(help='[NAME=]MODEL: "embedded", a folder, a hub name or a server\'s model; may be repeated.'),
-    ] = None,
-    url: Annotated[
-        list[str] | None, typer.Option(help="An OpenAI-compatible server that holds the model; may be repeated.")
-    ] = None,
-    samples: Annotated[
-        list[str] | None,
         typer.Option(
-            help="[BENCHMARK=]FILE: judge the answers in this file instead of asking a model; may be repeated."
+            "--model",
+            "-m",
+            help='"embedded", a folder, a hub name or a name that the servers use; may be repeated.',
+            metavar="[NAME=]MODEL",
         ),
     ] = None,
-    problems: Annotated[
+    url: Annotated[
         list[str] | None,
-        typer.Option(help="[BENCHMARK=]FILE: read the problems from this file instead of fetching them."),
+        typer.Option(help="An OpenAI-compatible server that holds the model; may be repeated.", metavar="URL"),
     ] = None,
     mode: Annotated[
         list[str] | None,
         typer.Option(
-            help="completion or few-shot (base models), chat (tuned models); may be repeated for one row each."
+            help="completion or few-shot (base models), chat (tuned models); may be repeated for one row each.",
+            metavar="MODE",
         ),
     ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="Answers per problem.", min=1)] = 1,
-    k: Annotated[list[int] | None, typer.Option("--k", "-k", help="Report pass@k for this k; may be repeated.")] = None,
-    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 is greedy.", min=0.0)] = 0.0,
-    top_p: Annotated[float, typer.Option(help="Nucleus sampling; 1 keeps all tokens.", min=0.0, max=1.0)] = 1.0,
-    max_tokens: Annotated[int, typer.Option(help="Cut answers after this many tokens.", min=1)] = 1024,
-    few_shot: Annotated[str, typer.Option(help="Few-shot file whose worked example --mode few-shot shows.")] = "python",
-    limit: Annotated[int | None, typer.Option(help="Use only the first problems, at most this many.", min=1)] = None,
-    sandbox: Annotated[str, typer.Option(help="Isolation mode: auto, namespaces, landlock or unsafe.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Programs run in parallel; default: one per core.", min=1)] = None,
+    samples: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[BENCHMARK=]FILE: judge the answers in this file instead of asking a model; may be repeated.",
+            metavar="FILE",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    problems: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[BENCHMARK=]FILE: read the problems from this file instead of fetching them; may be repeated.",
+            metavar="FILE",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Use only the first N problems.", min=1, metavar="N", rich_help_panel=FILES),
+    ] = None,
+    few_shot: Annotated[
+        str,
+        typer.Option(
+            help="Few-shot file whose worked example --mode few-shot shows.", metavar="FILE", rich_help_panel=FILES
+        ),
+    ] = "python",
+    n: Annotated[
+        int, typer.Option("--n", "-n", help="Answers per problem.", min=1, metavar="N", rich_help_panel=ANSWERS)
+    ] = 1,
+    k: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--k", "-k", help="Report pass@k for this k; may be repeated.", metavar="K", rich_help_panel=ANSWERS
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Sampling temperature; 0 is greedy.", min=0.0, metavar="T", rich_help_panel=ANSWERS)
+    ] = 0.0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            help="Nucleus sampling; 1 keeps all tokens.", min=0.0, max=1.0, metavar="P", rich_help_panel=ANSWERS
+        ),
+    ] = 1.0,
+    max_tokens: Annotated[
+        int,
+        typer.Option(help="Cut answers after this many tokens.", min=1, metavar="N", rich_help_panel=ANSWERS),
+    ] = 1024,
+    sandbox: Annotated[
+        str,
+        typer.Option(
+            help="How programs are walled off: auto takes the strongest way that this machine allows, namespaces or "
+            "landlock one of them, unsafe none.",
+            metavar="MODE",
+            rich_help_panel=PROGRAMS,
+        ),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Programs run in parallel; default: one per core.", min=1, metavar="N", rich_help_panel=PROGRAMS
+        ),
+    ] = None,
 ) -> None:
     """Ask models the problems of benchmarks, judge every answer in the sandbox, and compare the models.
 
@@ -56,11 +113,13 @@ def evaluate(
     noise. The same command with the same --out resumes.
 
         # a tuned model and its base, on the small benchmark in this package
-        selfcodealign evaluate -b tiny-eval --model base=embedded --model tuned=runs/tuned -o scores
+        selfcodealign evaluate -b tiny-eval -m base=embedded -m tuned=runs/tuned \\
+            -o scores
         # a base model behind a server
-        selfcodealign evaluate -b mbpp+ --model org/base-7b --url http://localhost:8000 --mode completion -o scores
+        selfcodealign evaluate -b mbpp+ -m org/base-7b --mode completion \\
+            --url http://localhost:8000 -o scores
         # existing answers
-        selfcodealign evaluate -b humaneval+ --samples answers.jsonl --problems HumanEvalPlus.jsonl.gz -o scores
+        selfcodealign evaluate -b humaneval+ --samples answers.jsonl -o scores
 
     OUT/MODEL/BENCHMARK holds samples.jsonl, results.jsonl, results.parquet and eval_results.json (EvalPlus's format);
     OUT holds scores.json, scores.md and scores.html.
@@ -86,7 +145,8 @@ def _read_settings(asking: dict[str, Any], execution: dict[str, Any]) -> tuple[E
         return EvaluateSettings.model_validate(asking), ExecutionSettings.model_validate(execution)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise RecipeError(f"--{problem['loc'][0]} {problem['input']}: {problem['msg'].lower()}") from None
+        option = str(problem["loc"][0]).replace("_", "-")
+        raise RecipeError(f"--{option} {problem['input']}: {problem['msg'].lower()}") from None
 
 
 def _evaluate(

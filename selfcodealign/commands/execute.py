@@ -26,18 +26,28 @@ def execute(
         Path, typer.Argument(metavar="OUT", help="Write the rows with verdicts here.", show_default=False)
     ],
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Programs run in parallel. \\[default: one per core]")
+        int | None, typer.Option(min=1, help="Programs run in parallel; default: one per core.", metavar="N")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Wall-clock limit of a program, in seconds.")] = 10.0,
-    memory: Annotated[int, typer.Option(min=16, help="Memory limit of a program, in MiB.")] = 4096,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Wall-clock limit of a program.", metavar="SECONDS")] = 10.0,
+    memory: Annotated[int, typer.Option(min=16, help="Memory limit of a program.", metavar="MIB")] = 4096,
     warm: Annotated[
-        str, typer.Option(help="Libraries to import once and share, separated by commas.")
+        str, typer.Option(help="Libraries to import once and share, separated by commas.", metavar="NAMES")
     ] = "numpy,pandas",
-    sandbox: Annotated[SandboxMode, typer.Option(help="Isolation mode; unsafe has none.")] = SandboxMode.AUTO,
-    mutation_testing: Annotated[bool, typer.Option(help="Run the tests against mutants of each response.")] = True,
+    sandbox: Annotated[
+        SandboxMode,
+        typer.Option(
+            help="How programs are walled off: auto takes the strongest way that this machine allows, namespaces or "
+            "landlock one of them, unsafe none.",
+            metavar="MODE",
+        ),
+    ] = SandboxMode.AUTO,
+    no_mutation_testing: Annotated[
+        bool, typer.Option("--no-mutation-testing", help="Do not run the tests against mutants of each response.")
+    ] = False,
     flake_reruns: Annotated[
-        int, typer.Option(min=0, help="Rerun passing programs this often under other hash seeds.")
+        int, typer.Option(min=0, help="Rerun passing programs this often under other hash seeds.", metavar="N")
     ] = 0,
+    mutation_testing: Annotated[bool, typer.Option("--mutation-testing", hidden=True)] = False,
     strength: Annotated[bool | None, typer.Option(hidden=True, help="Earlier name of --mutation-testing.")] = None,
 ) -> None:
     """Run responses against their tests and write a verdict for each.
@@ -68,7 +78,7 @@ def execute(
                 limits=limits,
                 warm=libraries,
                 mode=sandbox.value,
-                mutation_testing=mutation_testing if strength is None else strength,
+                mutation_testing=mutation_testing or (not no_mutation_testing and strength is not False),
                 flake_reruns=flake_reruns,
                 progress=progress,
             )

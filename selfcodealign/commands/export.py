@@ -20,15 +20,23 @@ def export(
             metavar="FORMAT",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Write a .jsonl file (.parquet for trl, dpo and rl), or this folder.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write a .jsonl file (.parquet for trl, dpo and rl), or this folder.",
+            metavar="PATH",
+        ),
+    ],
 ) -> None:
     """Write the data of a run in the format of another trainer.
 
     A folder also gets the configuration that the trainer needs: axolotl.yaml, or LLaMA-Factory's dataset_info.json.
 
-        selfcodealign export runs/mine --to trl --out data/sft.jsonl
-        selfcodealign export runs/mine --to dpo --out data/pairs.parquet
-        selfcodealign export runs/mine --to llama-factory --out data/lf
+        selfcodealign export runs/mine --to trl -o data/sft.jsonl
+        selfcodealign export runs/mine --to dpo -o data/pairs.parquet
+        selfcodealign export runs/mine --to llama-factory -o data/lf
     """
     import sys
 

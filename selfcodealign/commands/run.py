@@ -2,51 +2,104 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfcodealign.errors import RecipeError, RunFolderError
+from selfcodealign.progress.log import is_verbose
 
 if TYPE_CHECKING:
     from selfcodealign.settings import Recipe
+
+#: Groups of options in the help.
+MODEL, JOURNEY = "Model and sources", "Journey"
 
 
 def run(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A recipe in the package (quickstart, paper), or your own .toml file."),
+        typer.Argument(help="A recipe in the package (quickstart, paper), or your own .toml file.", metavar="RECIPE"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; an existing run is resumed. Default: runs/RECIPE.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The run folder; an existing run is resumed. Default: runs/RECIPE.",
+            metavar="FOLDER",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Set a setting: section.key=value; may be repeated.", metavar="KEY=VALUE"),
     ] = None,
-    added: Annotated[
-        list[str] | None,
-        typer.Option("--with", help="Add a stage to the journey; may be repeated.", metavar="STAGE"),
-    ] = None,
-    removed: Annotated[
-        list[str] | None,
-        typer.Option("--without", help="Remove a stage from the journey; may be repeated.", metavar="STAGE"),
-    ] = None,
-    until: Annotated[str | None, typer.Option(help="Stop after this stage.", metavar="STAGE")] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Use at most this many seeds; short for seeds.limit.", min=1)
-    ] = None,
-    sandbox: Annotated[
-        str | None, typer.Option(help="auto, namespaces, landlock or unsafe; short for execution.sandbox.")
-    ] = None,
-    serve: Annotated[
-        str | None,
-        typer.Option(help="Start a server (vllm) for the model and stop it after the run.", metavar="ENGINE"),
-    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what a run would do; run nothing.")
     ] = False,
+    all_settings: Annotated[
+        bool, typer.Option("--settings", help="With --dry-run: show all settings in force as well.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help='The base model: "embedded", a folder, a hub name, or a name that the servers use (model.name).',
+            metavar="MODEL",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An OpenAI-compatible server that holds the model (model.urls); may be repeated.",
+            metavar="URL",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            help="Start a server (vllm) for the model and stop it after the run (model.serve).",
+            metavar="ENGINE",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Code to take seeds from (seeds.sources): stdlib, package:NAME, git:PATH, hub:NAME, a file or a "
+            "folder; may be repeated.",
+            metavar="SOURCE",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Use at most this many seeds (seeds.limit).", min=1, metavar="N", rich_help_panel=MODEL),
+    ] = None,
+    added: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Add a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
+    ] = None,
+    removed: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="Leave out a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Stop after this stage.", metavar="STAGE", rich_help_panel=JOURNEY)
+    ] = None,
+    sandbox: Annotated[
+        str | None,
+        typer.Option(
+            help="How programs are walled off (execution.sandbox): auto takes the strongest way that this machine "
+            "allows, namespaces or landlock one of them, unsafe none.",
+            metavar="MODE",
+        ),
+    ] = None,
 ) -> None:
     """Run a recipe: take rows through the stages of its journey.
 
@@ -57,15 +110,21 @@ def run(
     setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/.
 
         selfcodealign run quickstart
-        selfcodealign run paper --out runs/mine --set model.name=bigcode/starcoder2-3b --with train --with evaluate
-        selfcodealign run --out runs/mine            # resume it, by its own recipe.toml
+        selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
+        selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
     """
-    shorthands = {"seeds.limit": limit, "execution.sandbox": sandbox, "model.serve": serve}
-    chosen = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
+    if all_settings and not dry_run:
+        raise RecipeError("--settings shows settings with --dry-run only: give both")
     name, folder = _find(recipe, out)
+    given = {"model.name": model, "model.urls": url, "model.serve": serve, "seeds.sources": source}
+    given |= {"seeds.limit": limit, "execution.sandbox": sandbox}
+    # A JSON value is a TOML value; only what was given overrides the recipe.
+    chosen = [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value not in (None, [])
+    ]
     loaded = _load(name, [*(settings or []), *chosen], added or [], removed or [])
     if dry_run:
-        _show_plan(loaded, folder, until)
+        _show_plan(loaded, folder, until, None if all_settings or is_verbose() else _load(name, [], [], []))
     else:
         _run(loaded, folder, until)
 
@@ -107,6 +166,7 @@ def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
     import asyncio
 
     from rich.console import Console
+    from rich.text import Text
 
     from selfcodealign.pipeline import run_recipe
     from selfcodealign.progress.terminal import open_progress
@@ -118,22 +178,34 @@ def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
         except KeyboardInterrupt:
             progress.say("stopped; all finished rows are on disk, and the same command resumes")
             raise
-    print_funnel(folder, Console())
+    console = Console()
+    print_funnel(folder, console)
+    if until is not None:
+        console.print(Text(f"stopped after {until}, as --until says; without it, the same command goes on"))
 
 
-def _show_plan(recipe: Recipe, folder: Path, until: str | None) -> None:
-    """Print the settings in force, and what a run would do in each stage."""
+def _show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | None) -> None:
+    """Print what a run would do in each stage, and the settings: all, or those that differ from the recipe `base`."""
     import asyncio
 
     from rich.console import Console
     from rich.text import Text
 
     from selfcodealign.pipeline import plan_recipe
-    from selfcodealign.recipe import recipe_toml
+    from selfcodealign.recipe import changed_settings, recipe_toml
 
     decisions = asyncio.run(plan_recipe(recipe, folder, until=until))
     console = Console()
-    console.print(Text(recipe_toml(recipe).strip()))
-    console.print(Text(f"\nWhat a run would do in {folder}", style="bold"))
+    console.print(Text(f"What a run would do in {folder}", style="bold"))
     for decision in decisions:
         console.print(Text(f"  {decision.sentence}"), soft_wrap=True)
+    if base is None:
+        console.print(Text("\nSettings", style="bold"))
+        console.print(Text(recipe_toml(recipe).strip()), soft_wrap=True)
+        return
+    changed = changed_settings(base, recipe)
+    if changed:
+        console.print(Text("\nSettings that differ from the recipe's", style="bold"))
+        for line in changed:
+            console.print(Text(f"  {line}"), soft_wrap=True)
+    console.print(Text("All settings in force: --settings", style="dim"))

@@ -15,15 +15,26 @@ def train(
         str,
         typer.Argument(
             help="Training data: a run folder, a data-set folder, a .parquet or .jsonl file with the column "
-            "messages or the columns instruction and response, or a hub data set."
+            "messages or the columns instruction and response, or a hub data set.",
+            metavar="DATASET",
         ),
     ],
     model: Annotated[
-        str, typer.Option(help="The base model: a folder, a hub name, or embedded (the small one in the package).")
-    ] = "embedded",
-    out: Annotated[Path | None, typer.Option(help="Write the model folder here. Default: models/DATASET.")] = None,
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help='The base model: "embedded", a folder or a hub name. Default: the model of --recipe, else embedded.',
+            metavar="MODEL",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The model folder. Default: models/DATASET.", metavar="FOLDER"),
+    ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Use the [train] section of this recipe; --set overrides it.")
+        str | None,
+        typer.Option(help="Use the [train] section of this recipe; --set overrides it.", metavar="RECIPE"),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -42,14 +53,16 @@ def train(
     writes a checkpoint; the same command resumes. The model folder holds the weights, the tokenizer with its chat
     template, and train_report.html with the loss curve. The defaults are the published settings.
 
-        selfcodealign train runs/quickstart --model embedded --out models/tuned --set learning_rate=4e-4 --set epochs=3
-        selfcodealign train runs/mine --model bigcode/starcoder2-3b --set method=lora
-        selfcodealign train runs/mine --model bigcode/starcoder2-15b --set processes=8 --set parallel=fsdp2
+        selfcodealign train runs/quickstart -o models/tuned --set epochs=3
+        selfcodealign train runs/mine -m org/base-3b --set method=lora
+        selfcodealign train runs/mine -m org/base-15b --set processes=8 \\
+            --set parallel=fsdp2
     """
     from selfcodealign.recipe import default_recipe, load_recipe
 
     chosen = [text if "." in text.partition("=")[0] else f"train.{text}" for text in settings or []]
-    loaded = (load_recipe(recipe, chosen) if recipe else default_recipe(chosen)).train
+    whole = load_recipe(recipe, chosen) if recipe else default_recipe(chosen)
+    loaded = whole.train
     if list_settings:
         _list(loaded)
         return
@@ -58,9 +71,10 @@ def train(
     from selfcodealign.training import train as train_model
     from selfcodealign.training.display import TrainDisplay
 
+    base = model or loaded.model or whole.model.name
     folder = out or Path("models") / Path(dataset.rstrip("/")).stem
     with open_progress() as progress:
-        result = train_model(dataset, loaded.model or model, folder, loaded, TrainDisplay(progress), fresh=fresh)
+        result = train_model(dataset, base, folder, loaded, TrainDisplay(progress), fresh=fresh)
     print(
         f"{result.steps} steps on {result.rows} rows, loss {result.first_loss:.4f} → {result.last_loss:.4f}, "
         f"{result.seconds:.0f} s, {result.tokens_per_second:,.0f} tokens/s\nmodel: {result.out}\n"

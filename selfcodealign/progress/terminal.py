@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selfcodealign.progress import Progress
+from selfcodealign.progress.log import SAID, is_quiet
 
 #: Seconds between two lines about a task in a log.
 LINE_SECONDS = 10.0
@@ -135,6 +136,7 @@ class Drawer(Progress):
         self.say(f"{task}: {summary or 'done'} ({clock(tally.seconds())})")
 
     def say(self, text: str) -> None:
+        SAID.info("%s", text)
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, renderable: object) -> None:
@@ -167,6 +169,15 @@ class Lines(Drawer):
         if tally.pace.is_due():
             parts = (tally.count(), tally.describe(self.tokens()[1]), tally.left())
             self.say(f"{tally.name}: {', '.join(filter(None, parts))}")
+
+
+class Quiet(Lines):
+    """For -q: nothing on stderr; a log file gets the lines."""
+
+    def say(self, text: str) -> None:
+        SAID.info("%s", text)
+
+    def show(self, renderable: object) -> None: ...
 
 
 class Live(Drawer):
@@ -210,6 +221,8 @@ class Live(Drawer):
 
 
 def open_progress() -> Live | Lines:
-    """Return a context manager: bars if stderr is a terminal, lines otherwise."""
+    """Return a context manager: bars if stderr is a terminal, lines otherwise; nothing with -q."""
     console = Console(stderr=True)
+    if is_quiet():
+        return Quiet(console)
     return Live(console) if console.is_terminal else Lines(console)

@@ -14,6 +14,7 @@ import pytest
 import selfcodealign
 from selfcodealign import run_recipe
 from selfcodealign.pipeline import CATALOGUE
+from selfcodealign.recipe import load_recipe
 from tests.support.command_line import call
 from tests.support.journey import scripted_model, small_recipe, write_sources
 from tests.support.runs import books, rows_of
@@ -106,22 +107,40 @@ async def test_show_tells_the_funnel_and_a_rows_story(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_checks_everything_and_does_nothing(tmp_path: Path) -> None:
-    """It prints the settings and the remaining work, and creates no folder; a bad source is found."""
+    """The plan comes first, then only what differs from the recipe; no folder is created; a bad source is found."""
     source = write_sources(tmp_path / "source", 2)
-    done = call("run", "quickstart", "--out", "run", "--dry-run", "--set", f'seeds.sources=["{source}"]', cwd=tmp_path)
+    words = ["run", "quickstart", "--out", "run", "--dry-run", "--source", str(source), "--limit", "3"]
+    done = call(*words, "-m", "embedded", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "from the beginning" in done.stdout
-    assert 'file = "tiny"' in done.stdout
+    first, *rest = done.stdout.splitlines()
+    assert first == "What a run would do in run"
+    assert rest[0] == "  seeds: from the beginning"
+    assert f'  seeds.sources = ["{source}"]' in rest
+    assert "  seeds.limit = 3" in rest
+    assert not [line for line in rest if "few_shot" in line]
+    for option in ("--settings", "-v"):
+        assert 'file = "tiny"' in call(*words, option, cwd=tmp_path).stdout
     assert not (tmp_path / "run").exists()
-    done = call("run", "quickstart", "--dry-run", "--set", 'seeds.sources=["absent"]', cwd=tmp_path)
+    done = call("run", "quickstart", "--dry-run", "--set", "seeds.sources=absent", cwd=tmp_path)
     assert done.returncode == 2
+
+
+def test_the_short_options_of_run_are_settings(tmp_path: Path) -> None:
+    """-m, --url, --source and -o; servers that are named twice share the load."""
+    words = ["run", "quickstart", "-o", "run", "--until", "seeds", "-m", "org/m", "--url", "http://a:1"]
+    words += ["--url", "http://b:1", "--source", str(write_sources(tmp_path / "a", 2)), "--source", "package:rich"]
+    done = call(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    recipe = load_recipe(tmp_path / "run" / "recipe.toml")
+    assert (recipe.model.name, recipe.model.urls) == ("org/m", ["http://a:1", "http://b:1"])
+    assert recipe.seeds.sources == [str(tmp_path / "a"), "package:rich"]
 
 
 def test_a_renamed_setting_is_named_in_one_line(tmp_path: Path) -> None:
     """The earlier name works; one line on stderr names the current one."""
     done = call("run", "quickstart", "--out", "run", "--dry-run", "--set", "execution.strength=false", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "mutation_testing = false" in done.stdout
+    assert "execution.mutation_testing = false" in done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith('warning: the setting "strength" is now "mutation_testing"')
 

@@ -1,0 +1,110 @@
+"""What a command says besides its results: how much of it on stderr, and all of it in a log file.
+
+Modules of this package log to `logging.getLogger(__name__)`: stderr shows warnings, with -v also debug lines. Lines
+that stderr shows by other means (progress, errors) go to `SAID` as well, which only a log file reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+from selfcodealign.errors import UserError, reason_of
+
+PACKAGE = logging.getLogger("selfcodealign")
+SAID = logging.getLogger("selfcodealign.said")
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"']*@", re.IGNORECASE)
+_QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"']*\?)[^\s\"')\],;]+", re.IGNORECASE)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}")
+_SHORTEST_SECRET = 6
+
+
+class _Choice:
+    """What the options of this process ask for."""
+
+    quiet = False
+    verbose = False
+
+
+def open_log() -> None:
+    """Show warnings of this package on stderr, and forget what an earlier call in this process chose."""
+    for handler in list(PACKAGE.handlers):
+        PACKAGE.removeHandler(handler)
+        handler.close()
+    _Choice.quiet = _Choice.verbose = False
+    PACKAGE.setLevel(logging.DEBUG)
+    PACKAGE.addHandler(_ToStderr(logging.WARNING))
+
+
+def be_quiet() -> None:
+    """Show no progress: warnings, errors and results only. Raises `UserError` after `be_verbose`."""
+    _Choice.quiet = True
+    _agree()
+
+
+def be_verbose() -> None:
+    """Show debug lines on stderr. Raises `UserError` after `be_quiet`."""
+    _Choice.verbose = True
+    _agree()
+    for handler in PACKAGE.handlers:
+        if isinstance(handler, _ToStderr):
+            handler.setLevel(logging.DEBUG)
+
+
+def is_quiet() -> bool:
+    """Whether progress is not to be shown."""
+    return _Choice.quiet
+
+
+def is_verbose() -> bool:
+    """Whether details are to be shown."""
+    return _Choice.verbose
+
+
+def log_to(path: Path) -> None:
+    """Append everything to a file, with times and without secrets. Raises `UserError` if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UserError(f"--log-file {path}: {reason_of(error)}; choose another file") from None
+    handler.setLevel(logging.DEBUG)
+    handler.setFormatter(_WithoutSecrets(FORMAT))
+    PACKAGE.addHandler(handler)
+
+
+def conceal(text: str) -> str:
+    """Replace what may be secret: users and queries of URLs, bearer tokens, values of variables named like a key.
+
+    >>> conceal("http://me:pass@host:8000/v1?key=abc is down")
+    'http://***@host:8000/v1?*** is down'
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name):
+            text = text.replace(value, "***")
+    text = _BEARER.sub(r"\1 ***", text)
+    return _QUERY_OF_URL.sub(r"\1***", _USER_OF_URL.sub(r"\1***@", text))
+
+
+def _agree() -> None:
+    if _Choice.quiet and _Choice.verbose:
+        raise UserError("--quiet and --verbose exclude each other")
+
+
+class _ToStderr(logging.Handler):
+    """Writes to the stderr of the moment, which a live display may have replaced."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != SAID.name:
+            print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
+class _WithoutSecrets(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return conceal(super().format(record))
