@@ -53,6 +53,9 @@ selfcodealign run paper --with train --dry-run
 - `--dry-run` checks everything, prints what the run would do in each stage and the settings that differ from the
   recipe's (`--settings`: all in force), and does nothing.
 
+`selfcodealign check mine.toml` checks a recipe in the same way without a run folder, several files at once, and names
+everything that has to be fixed; few-shot files can be checked with it, too.
+
 Stages that do not fit together, unknown stages and unknown settings are refused before any work; the error names the
 missing stages, or the name that was probably meant. Sources, worked examples, packages, benchmarks, the model, the
 sandbox, the run folder and the free disk are checked before any work, too, and all problems are reported together.

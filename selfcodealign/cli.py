@@ -14,10 +14,10 @@ import typer
 from selfcodealign.commands.mistakes import PROGRAM, UsageError, explain_mistake
 from selfcodealign.commands.output import output_options
 from selfcodealign.errors import RenamedWarning, UserError, did_you_mean
-from selfcodealign.progress.log import PACKAGE, SAID, open_log
+from selfcodealign.progress.log import PACKAGE, SAID, open_log, report_error
 
 #: In the order of `--help`. A command's module is imported only to show or run that command.
-COMMANDS = ("run", "show", "doctor", "execute", "train", "evaluate", "export")
+COMMANDS = ("run", "check", "show", "doctor", "execute", "train", "evaluate", "export")
 
 INTERRUPTED = 130
 BOTH_HELPS = {"help_option_names": ["--help", "-h"]}
@@ -142,7 +142,8 @@ def main() -> None:
 
 
 def _fail(text: str, exit_code: int) -> NoReturn:
-    if text:
-        SAID.error("%s", text)
-        print(text if exit_code == INTERRUPTED else f"error: {text}", file=sys.stderr)
+    if exit_code == INTERRUPTED:
+        print(text, file=sys.stderr)
+    elif text:
+        report_error(text)
     sys.exit(exit_code)

@@ -54,7 +54,7 @@ T = TypeVar("T")
 class WorkedExample:
     """One worked example: a seed snippet, the instruction made from its concepts, and a response with tests.
 
-    `response` and `tests` are Markdown with fenced code.
+    `response` and `tests` are Markdown with fenced code; `line` is the line of its heading in the file.
     """
 
     name: str
@@ -66,6 +66,7 @@ class WorkedExample:
     instruction: str
     response: str
     tests: str
+    line: int = field(default=0, compare=False)
 
     def sections(self) -> dict[str, str]:
         """The text of every section by tag, as `prompts.lay_out` takes it."""
@@ -202,7 +203,7 @@ def parse_few_shot(text: str, path: str) -> FewShotFile:
         if kind == "Introduction":
             introductions[name] = lines.take_introduction()
         elif kind == "Example":
-            examples.append(_read_example(lines, name, lines.take_sections(line, kind, name)))
+            examples.append(_read_example(lines, line, name, lines.take_sections(line, kind, name)))
         else:
             judgements.append(_read_judgement(lines, name, lines.take_sections(line, kind, name)))
     if not examples and not judgements:
@@ -210,7 +211,7 @@ def parse_few_shot(text: str, path: str) -> FewShotFile:
     return FewShotFile(introductions=introductions, examples=tuple(examples), judgements=tuple(judgements), path=path)
 
 
-def _read_example(lines: Lines, name: str, sections: dict[str, FoundSection]) -> WorkedExample:
+def _read_example(lines: Lines, line: int, name: str, sections: dict[str, FoundSection]) -> WorkedExample:
     properties = _read_properties(lines, *sections["properties"])
     if properties["language"].lower() == "python":
         lines.check_python(*sections["snippet"])
@@ -227,6 +228,7 @@ def _read_example(lines: Lines, name: str, sections: dict[str, FoundSection]) ->
         instruction=sections["instruction"][1].strip("\n"),
         response=sections["response"][1].strip("\n"),
         tests=sections["tests"][1].strip("\n"),
+        line=line,
     )
 
 

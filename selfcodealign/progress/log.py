@@ -79,6 +79,12 @@ def log_to(path: Path) -> None:
     PACKAGE.addHandler(handler)
 
 
+def report_error(text: str) -> None:
+    """Show a user error in one line on stderr."""
+    SAID.error("%s", text)
+    print(f"error: {text}", file=sys.stderr)
+
+
 def conceal(text: str) -> str:
     """Replace what may be secret: users and queries of URLs, bearer tokens, values of variables named like a key.
 
