@@ -212,6 +212,21 @@ def holds(given: type[Row], wanted: type[Row]) -> bool:
 Outcome = Sequence[R | Dropped]
 
 
+#: What rows are called in reports, by the field of their id, and what is looked at to make them.
+_UNITS = {"source_id": "files", "concepts_id": "concept lists"}
+_CANDIDATES = {"seed_id": "functions"}
+
+
+def unit_of(id_field: str, *, candidates: bool = False) -> str:
+    """What rows with this id are called, or the `candidates` for such rows, kept and dropped ones together.
+
+    >>> unit_of("response_id"), unit_of("seed_id", candidates=True)
+    ('responses', 'functions')
+    """
+    found = _CANDIDATES.get(id_field) if candidates else None
+    return found or _UNITS.get(id_field) or f"{id_field.removesuffix('_id')}s"
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """The account of a stage: parents that entered, rows that were kept, drops by reason."""
@@ -220,11 +235,14 @@ class Books:
     kept: int
     dropped: dict[str, int] = field(default_factory=dict)
 
-    def summary(self) -> str:
-        """The account in one line.
+    def summary(self, came: str = "", stayed: str = "") -> str:
+        """The account in one line, with the units of what came in and of what was kept.
 
         >>> Books(3, 2, {"failed": 1}).summary()
         '3 in, 2 kept; dropped: failed 1'
+        >>> Books(3, 40).summary("files", "seeds")
+        '3 files in, 40 seeds kept'
         """
         drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items())
-        return f"{self.entered} in, {self.kept} kept" + (f"; dropped: {drops}" if drops else "")
+        entered, kept = (f"{number} {unit}".strip() for number, unit in ((self.entered, came), (self.kept, stayed)))
+        return f"{entered} in, {kept} kept" + (f"; dropped: {drops}" if drops else "")

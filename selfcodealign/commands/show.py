@@ -1,4 +1,4 @@
-"""`selfcodealign show`: show the funnel of a run, or everything about one row."""
+"""`selfcodealign show`: show the funnel of a run, some rows of a stage, or everything about one row."""
 
 from __future__ import annotations
 
@@ -7,31 +7,72 @@ from typing import Annotated
 
 import typer
 
+from selfcodealign.errors import RunFolderError
+
 NO_ARGS_IS_HELP = True
+ROWS = "Rows of a stage"
 
 
 def show(
     run: Annotated[Path, typer.Argument(help="A run folder; the run may be in progress.", metavar="RUN")],
     row: Annotated[
-        str | None, typer.Argument(help="Id of a row (seed, concepts, instruction, response), or its first digits.")
+        str | None,
+        typer.Argument(help="Id of a row (seed, concepts, instruction, response), or its first digits.", metavar="ROW"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the funnel as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the funnel, or the rows of a stage, as JSON.")] = False,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="Show rows of this stage, kept and dropped.", metavar="STAGE", rich_help_panel=ROWS),
+    ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            help="Only rows that were dropped for this reason, or kept.", metavar="REASON", rich_help_panel=ROWS
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(help="Draw N rows at random; default: 5.", min=1, metavar="N", rich_help_panel=ROWS),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the draw; another one gives other rows.", metavar="SEED", rich_help_panel=ROWS),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Do not cut long texts.", rich_help_panel=ROWS)] = False,
 ) -> None:
-    """Show how many rows each stage kept and dropped and why, or everything about one row.
+    """Show how many rows each stage kept and dropped and why, some rows of a stage, or everything about one row.
 
-    selfcodealign show runs/quickstart
-    selfcodealign show runs/quickstart 3f9a
+    Examples:
+
+        selfcodealign show runs/quickstart
+        selfcodealign show runs/quickstart --stage responses --reason failed
+        selfcodealign show runs/quickstart 3f9a
     """
     from rich.console import Console
 
     from selfcodealign.report.funnel import funnel_json, print_funnel
+    from selfcodealign.report.sample import id_to_try, sample_json, sample_rows, tell_sample
     from selfcodealign.report.story import tell_story
 
     console = Console()
+    of_a_stage = bool(stage or reason)
+    if not of_a_stage and (sample is not None or seed is not None or full):
+        raise RunFolderError("--sample, --seed and --full go with --stage or --reason: which rows?")
+    if row is not None and (of_a_stage or as_json):
+        raise RunFolderError(f"{row} is one row, shown whole: leave out --stage, --reason and --json, or the row")
     if row is not None:
         for part in tell_story(run, row.lower()):
+            console.print(part)
+    elif of_a_stage:
+        found = sample_rows(run, stage, reason, sample or 5, seed or 0)
+        if as_json:
+            print(sample_json(found))
+            return
+        for part in tell_sample(found, full=full):
             console.print(part)
     elif as_json:
         print(funnel_json(run))
     else:
         print_funnel(run, console)
+        if example := id_to_try(run):
+            console.print(f"one row's story: selfcodealign show {run} {example}", soft_wrap=True, highlight=False)

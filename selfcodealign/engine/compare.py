@@ -56,4 +56,4 @@ async def compare(
     fresh.finish(decided_by, books)
     shutil.rmtree(stage.path, ignore_errors=True)
     os.rename(fresh_path, stage.path)
-    progress.finish(stage.name, books.summary())
+    progress.finish(stage.name, stage.summary(books))

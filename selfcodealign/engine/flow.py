@@ -207,7 +207,7 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
     if lane.following is not None:
         await lane.following.send_finished(lane)
     books = await asyncio.to_thread(lane.settle)
-    progress.finish(lane.name, books.summary())
+    progress.finish(lane.name, lane.folder.summary(books))
     lane.complete = True
     if lane.following is not None:
         lane.following.total = books.kept

@@ -38,6 +38,15 @@ def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
         yield from _tell_instruction(instruction_id, answers)
 
 
+def tell_row(row: dict[str, Any]) -> Iterator[RenderableType]:
+    """Tell what a row is at its stage (`stage`, `kept`), without its ancestors if it has an instruction."""
+    if row.get("instruction_id"):
+        yield from _tell_own_fields(row)
+        yield from _tell_instruction(row["instruction_id"], [row])
+    else:
+        yield from _tell_seed(row)
+
+
 class _Search:
     """Searches all shards of a run."""
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from selfcodealign import files
 from selfcodealign.errors import RunFolderError
-from selfcodealign.rows import Books, R, Row
+from selfcodealign.rows import Books, R, Row, unit_of
 from selfcodealign.run_folder.shards import Shards
 
 #: DuckDB sorts on disk beyond this size.
@@ -84,6 +84,11 @@ class StageFolder(Generic[R]):
             return Books(**state)
         kept, dropped = self.shards.counts()
         return Books(len(self.shards.parents()), kept, dropped)
+
+    def summary(self, books: Books | None = None) -> str:
+        """The books (those so far, unless given) in one line, with units where they differ."""
+        came, stayed = (unit_of(name) for name in (self.description.parent, self.description.row_id))
+        return (books or self.books()).summary(*((came, stayed) if came != stayed else ()))
 
     def begin(self, decided_by: Mapping[str, Any]) -> None:
         """Prepare the folder for work: remove the remains of a killed writer, describe the rows."""

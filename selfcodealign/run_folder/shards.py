@@ -12,6 +12,7 @@ and neither do writers with different names.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, get_type_hints
@@ -166,6 +167,18 @@ class Shards(Generic[R]):
                 for reason in pq.read_table(twin, columns=["reason"]).column(0).to_pylist():
                     reasons[reason] = reasons.get(reason, 0) + 1
         return kept, dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+    def drops_of_parents(self, own: Sequence[str]) -> dict[str, int]:
+        """Return by reason how many drops are of the row that entered: those where the fields `own` are all null."""
+        reasons: Counter[str] = Counter()
+        for path in self._kept_files():
+            twin = _twin(path)
+            with _reading(twin):
+                table = pq.read_table(twin, columns=["reason", *own])
+            columns = [table.column(name).to_pylist() for name in own]
+            for reason, *values in zip(table.column("reason").to_pylist(), *columns, strict=True):
+                reasons[reason] += all(value is None for value in values)
+        return dict((+reasons).most_common())
 
     def tally(self, connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, tuple[int, int]]:
         """Return for each value of a field the number of outcomes with it and of those that were kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.write import write_dataset
 from selfcodealign.recipe import recipe_toml
+from selfcodealign.report.funnel import account_for
 from selfcodealign.rows import Example, extended
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
@@ -23,7 +24,8 @@ async def publish(context: Context) -> None:
     facts = CardFacts(
         recipe_toml=recipe_toml(context.recipe),
         run=context.folder.facts(),
-        funnel=[(stage.name, stage.books()) for stage in stages],
+        # The units stand beside the name: what a stage is given and what it makes may differ.
+        funnel=[(f"{one.name} ({one.units()})", one.books) for one in account_for(context.folder)],
         benchmarks=context.decontaminator.describe() if compared and context.decontaminator else [],
     )
     with context.folder.connect() as connection:

@@ -93,14 +93,14 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
         where = superseded_name(stored.path).relative_to(context.folder.path)
         return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}"
     if not stored.finished:
-        return Action.RESUME, f"resumes; so far {stored.books().summary()}"
+        return Action.RESUME, f"resumes; so far {stored.summary()}"
     if not stored.intact:
         return Action.RESUME, "resumes, because files of it are missing"
     return _decide_finished(step, stored, settled)
 
 
 def _decide_finished(step: Step, stored: StageFolder[Any], settled: bool) -> tuple[Action, str]:
-    books = stored.books().summary()
+    books = stored.summary()
     if isinstance(step.stage, Source):
         return Action.REST, f"finished ({books}); its sources are not read again"
     if settled:

@@ -1,0 +1,117 @@
+"""The command `show`: a funnel with units, rows of a stage, an id to try."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from selfcodealign import run_recipe
+from selfcodealign.report.funnel import read_funnel
+from tests.support.command_line import call
+from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.support.runs import rows_of
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve seeds; a file without functions, one that does not parse, and one with two undocumented functions."""
+    folder = tmp_path_factory.mktemp("show")
+    source = write_sources(folder / "source", 12)
+    (source / "none.py").write_text("x = 1\n")
+    (source / "broken.py").write_text("def f(:\n")
+    (source / "bare.py").write_text("def f(x):\n    return x\n\n\ndef g(x):\n    return x\n")
+    asyncio.run(run_recipe(small_recipe(source), folder / "run", model=scripted_model()))
+    return folder / "run"
+
+
+def test_files_and_functions_are_counted_apart(run: Path) -> None:
+    """15 files, 14 functions, 12 seeds: drops of files and of functions have lines of their own; JSON says the same."""
+    seeds = next(one for one in read_funnel(run) if one.name == "seeds")
+    assert (seeds.books.entered, seeds.looked_at, seeds.books.kept) == (15, 14, 12)
+    assert (dict(seeds.whole), seeds.in_part) == ({"no_functions": 1, "syntax_error": 1}, {"no_docstring": 2})
+    shown = call("show", str(run)).stdout
+    for said in ("15 files", "14 functions", "12 seeds", "2 functions: no_docstring 2", "2 files: "):
+        assert said in shown
+    (told,) = [one for one in json.loads(call("show", str(run), "--json").stdout) if one["stage"] == "seeds"]
+    assert told["units"] == {"in": "files", "made": "functions", "kept": "seeds"}
+    assert (told["in"], told["made"], told["kept"]) == (15, 14, 12)
+    card = (run / "dataset" / "README.md").read_text("utf-8")
+    assert "| seeds (files → functions → seeds) | 15 | 12 |" in card
+
+
+def test_every_drop_is_of_what_came_in_or_of_what_was_made(run: Path) -> None:
+    """Kept and dropped rows of each unit add up; a filter drops what came in."""
+    for one in read_funnel(run):
+        assert sum(one.whole.values()) + sum(one.in_part.values()) == sum(one.books.dropped.values())
+        if one.looked_at is not None:
+            assert one.looked_at == one.books.kept + sum(one.in_part.values())
+    responses = next(one for one in read_funnel(run) if one.name == "responses")
+    assert (responses.came, responses.made, responses.whole) == ("instructions", "responses", {})
+
+
+def test_rows_of_a_stage_are_shown_with_ids_and_reasons(run: Path) -> None:
+    """As many as asked for, all of that reason; the same seed shows the same rows, and an id leads to a story."""
+    dropped = [row for row in rows_of(run, "responses", "dropped") if row["reason"] == "failed"]
+    words = ["show", str(run), "--stage", "responses", "--reason", "failed", "--sample", "2"]
+    done = call(*words)
+    assert done.returncode == 0, done.stderr
+    assert f"responses, failed: 2 of {len(dropped)}" in done.stdout
+    ids = re.findall(r"^response (\w{16})  source", done.stdout, re.MULTILINE)
+    assert len(ids) == 2
+    assert set(ids) <= {row["response_id"] for row in dropped}
+    assert "AssertionError" in done.stdout
+    assert call(*words).stdout == done.stdout
+    assert call("show", str(run), ids[0]).returncode == 0
+    kept = json.loads(call("show", str(run), "--stage", "seeds", "--reason", "kept", "--sample", "50", "--json").stdout)
+    assert {row["seed_id"] for row in kept} == {row["seed_id"] for row in rows_of(run, "seeds")}
+    assert "none.py" in call("show", str(run), "--reason", "no_functions").stdout
+    everything = json.loads(call("show", str(run), "--stage", "seeds", "--sample", "50", "--json").stdout)
+    assert len(everything) == 16
+    other = call("show", str(run), "--stage", "seeds", "--sample", "3", "--seed", "1").stdout
+    assert other != call("show", str(run), "--stage", "seeds", "--sample", "3").stdout
+
+
+def test_the_id_to_try_works(run: Path) -> None:
+    """`show RUN` ends with a command that tells one row's story."""
+    line = call("show", str(run)).stdout.splitlines()[-1]
+    words = line.partition("one row's story: selfcodealign ")[2].split()
+    done = call(*words)
+    assert done.returncode == 0, done.stderr
+    assert "in the data set" in done.stdout
+
+
+def test_long_texts_are_cut_unless_full(tmp_path: Path) -> None:
+    """A function of sixty lines is shown in part, and how to see the rest."""
+    (tmp_path / "source").mkdir()
+    lines = "".join(f"    x = x + {number}\n" for number in range(60))
+    (tmp_path / "source" / "long.py").write_text(f'def f(x):\n    """Add many numbers to x."""\n{lines}    return x\n')
+    recipe = small_recipe(tmp_path / "source")
+    asyncio.run(run_recipe(recipe, tmp_path / "run", until="seeds", model=scripted_model()))
+    words = ["show", str(tmp_path / "run"), "--stage", "seeds"]
+    short, full = call(*words).stdout, call(*words, "--full").stdout
+    assert "more characters: --full" in short
+    assert "x + 59" not in short
+    assert "x + 59" in full
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--stage", "respnses"], 'no stage "respnses" in this run; did you mean "responses"? (it has rows of seeds, '),
+        (["--stage", "responses", "--reason", "faild"], 'did you mean "failed"? (there are kept '),
+        (["--reason", "nonsense"], 'no stage dropped anything for the reason "nonsense" (known: '),
+        (["--reason", "kept"], "which stage? Give --stage: seeds, "),
+        (["--sample", "3"], "--sample, --seed and --full go with --stage or --reason"),
+        (["abcd", "--stage", "seeds"], "abcd is one row, shown whole"),
+    ],
+)
+def test_unknown_stages_and_reasons_list_those_that_exist(run: Path, words: list[str], said: str) -> None:
+    """One line, exit code 2."""
+    done = call("show", str(run), *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
