@@ -47,7 +47,7 @@ async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path)
     card = (run / "dataset" / "README.md").read_text()
     assert "`scripted`" in card
     assert "**not** compared with any benchmark" in card
-    assert "| responses | 12 |" in card
+    assert "| responses (instructions → responses) | 12 |" in card
 
 
 async def test_the_data_set_loads_with_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
