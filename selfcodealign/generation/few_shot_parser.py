@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from selfcodealign.errors import FewShotError, did_you_mean
-from selfcodealign.fences import PYTHON_TAGS, find_blocks
+from selfcodealign.markdown import find_blocks
 from selfcodealign.generation.prompts import EXAMPLE_HEADING
 
 # The sections under each kind of heading, in order; an introduction is free text.
@@ -128,7 +128,7 @@ class Lines:
             line = opened + block.line
             if not block.closed:
                 raise self.error(line, 'this fenced code is never closed; put "```" alone on a line below it')
-            if block.language in PYTHON_TAGS:
+            if block.is_python:
                 self.check_python(line, block.code)
         if not blocks:
             opening = f"```{language.lower()}"

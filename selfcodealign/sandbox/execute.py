@@ -1,6 +1,7 @@
 """Rows in, the same rows out with their verdicts: `selfcodealign execute`.
 
-A row is a JSON object with `response` and `tests` (or one `response` that holds both sections) and any other fields;
+A row is a JSON object with `response` and `tests` (a text or a list of texts; or one `response` that holds both
+sections) and any other fields;
 every row is returned, in order, with the verdict's fields added. A row without these texts gets the status "no_code",
 so line n of the output is line n of the input.
 """
@@ -8,6 +9,7 @@ so line n of the output is line n of the input.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -49,10 +51,26 @@ async def execute_rows(
 
 
 async def _execute_row(row: dict[str, Any], sandbox: Sandbox) -> Verdict:
-    response, tests = row.get("response"), row.get("tests") or ""
+    response, tests = row.get("response"), join_tests(row.get("tests"))
     if not isinstance(response, str) or not isinstance(tests, str):
         return Verdict(Status.NO_CODE, message='the row has no text in "response" (and "tests")')
     return await sandbox.run(Program(response, tests))
+
+
+def join_tests(tests: Any) -> Any:
+    """Return a list of tests, or the JSON text of one, as one text; other values unchanged (None as "").
+
+    AceCode and opc-sft have lists of assertions, some data sets have them as JSON.
+    """
+    if isinstance(tests, str) and tests.lstrip().startswith("["):
+        try:
+            listed = json.loads(tests)
+        except (ValueError, RecursionError):
+            return tests
+        tests = listed if isinstance(listed, list) and all(isinstance(one, str) for one in listed) else tests
+    if isinstance(tests, list | tuple) and all(isinstance(one, str) for one in tests):
+        return "\n".join(tests)
+    return "" if tests is None else tests
 
 
 def add_verdict(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import ast
 import re
 
 from selfcodealign.generation.question import shorten
+from selfcodealign.markdown import split_lines
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Seed, digest, grow
 from selfcodealign.settings import ConceptSettings
@@ -52,7 +53,8 @@ def read_concepts(text: str, most: int) -> list[str]:
 
 def cut_snippet(code: str, settings: ConceptSettings) -> str:
     """The part of a seed that the prompt shows: whole lines, as many as the settings allow."""
-    lines = (code if settings.snippet_docstrings else drop_docstrings(code)).splitlines()
+    shown = (code if settings.snippet_docstrings else drop_docstrings(code)).removesuffix("\n")
+    lines = split_lines(shown)
     if settings.snippet_lines is not None:
         lines = lines[: settings.snippet_lines]
     if settings.snippet_characters is not None:
@@ -74,7 +76,7 @@ def drop_docstrings(code: str) -> str:
     def f(x):
         return 2 * x
     """
-    lines = code.splitlines()
+    lines = split_lines(code.removesuffix("\n"))
     dropped: set[int] = set()
     for node in ast.walk(ast.parse(code)):
         if (

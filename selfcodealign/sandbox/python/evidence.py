@@ -125,6 +125,10 @@ class Evidence:
         self._error = _describe_error(error, self.phase)
         self._error["at_site"] = any(site.line <= self._error["line"] <= site.last_line for site in self.sites)
 
+    def has_proof(self) -> bool:
+        """Whether an assertion about the response's own code has held."""
+        return bool(self._proved or self._library_held)
+
     def summary(self) -> dict[str, Any]:
         """Return the evidence as plain values that marshal can write."""
         return {

@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import types
+import unittest
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -170,6 +171,7 @@ def _make_phases(
     if kind != "script":
         steps += [("tests", lambda: run_code(built.tests, namespace)), ("units", units.run_remaining)]
     steps.append(("threads", _thread_joiner()))
+    skips = (pytest_style.Skipped, unittest.SkipTest)
     namespace["__name__"] = "__main__" if job["tests_inside"] or kind == "script" else "solution"
 
     def run_phases() -> None:
@@ -182,6 +184,9 @@ def _make_phases(
             except TestFailed:
                 return
             except BaseException as error:  # anything a program raises is evidence
+                # A skipped module has no tests; after an assertion held, a skip ends the program like any exception.
+                if evidence.phase == "tests" and isinstance(error, skips) and not evidence.has_proof():
+                    break
                 if not _is_ordinary_end(error, kind):
                     evidence.note_error(error)
                     return

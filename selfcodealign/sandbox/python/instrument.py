@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from selfcodealign.sandbox.python.names import (
     BUILTIN_NAMES,
     FUNCTIONS,
     WORLDLY,
+    asks_type_only,
     called_name,
     cannot_fail,
     defined_names,
@@ -30,6 +32,8 @@ from selfcodealign.sandbox.python.names import (
 RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
 COMPARE, TRUE_BUILTINS = "__compare__", "__true_builtins__"
 _LEFT, _RIGHT = "__left__", "__right__"
+# Not `splitlines`: Python counts no form feed and no U+2028 in a text as the end of a line.
+_LINE_END = re.compile(r"\r\n?|\n")
 _LOAD, _STORE = ast.Load(), ast.Store()
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _EXPECTING = (
@@ -58,7 +62,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 class Site:
     """One assertion in the tests.
 
-    `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text).
+    `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text), or
+    asks for no more than the type of a value.
     `mentions`: it refers to values or plain classes of the response, whose use leaves no mark.
     """
 
@@ -143,7 +148,7 @@ class _Assertions(_Statements):
     def __init__(
         self, source: str, own_names: set[str], reached: set[str], inert: set[str], shadowed: set[str]
     ) -> None:
-        self._lines = source.splitlines()
+        self._lines = _LINE_END.split(source)
         self._may_bind = ":=" in source
         self._own_names = own_names
         self._reached = reached
@@ -239,7 +244,8 @@ class _Assertions(_Statements):
         text = self._lines[asserted.lineno - 1].strip() if asserted.lineno <= len(self._lines) else ""
         text = text.removeprefix("assert ")[:200]
         last_line = asserted.end_lineno or node.lineno
-        vacuous, mentions = cannot_fail(asserted, self._fixed), not words.isdisjoint(self._reached)
+        vacuous = cannot_fail(asserted, self._fixed) or asks_type_only(asserted, self._own_names)
+        mentions = not words.isdisjoint(self._reached)
         self.sites.append(Site(node.lineno, last_line, text, vacuous, mentions))
         return len(self.sites) - 1
 

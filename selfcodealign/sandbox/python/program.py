@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from selfcodealign.fences import extract_python
+from selfcodealign.fences import read_answer, read_tests, read_verbatim
 from selfcodealign.sandbox.python.mutants import GATES
 from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 
@@ -23,9 +23,6 @@ RUNNER: str = "selfcodealign.sandbox.python.harness"
 _TESTS_SECTION = re.compile(r"<tests?>(.*?)(?:</tests?>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESPONSE_SECTION = re.compile(r"<response>(.*?)(?:</response>|\Z)", re.DOTALL | re.IGNORECASE)
 _TESTS_HEADING = re.compile(r"^(?:#{1,6}[ \t]*|\*\*)(?:unit |example )?tests?\b[^\n]*$", re.MULTILINE | re.IGNORECASE)
-_LOOKS_LIKE_CODE = re.compile(
-    r"^[ \t]*(def|class|import|from|return|assert|async|for|while|if|print|@|\w+[ \t]*=)", re.MULTILINE
-)
 _IMPORTED = re.compile(r"^[ \t]*(?:from|import)[ \t]+([\w., \t]+)", re.MULTILINE)
 _FORBIDDEN = frozenset(
     {errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
@@ -62,7 +59,6 @@ class Job:
     tests_inside: bool
     program: Program
     limits: Limits
-    fenced: bool
 
     def message(
         self, versions: Sequence[str | None] = (None,), mutants_wanted: bool = False, seconds: float | None = None
@@ -88,13 +84,16 @@ def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
     response, tests = program.response, program.tests
     if program.kind == "tests" and not tests.strip():
         response, tests = split_sections(response)
-    code, test_code = extract_python(response), extract_python(tests)
+    if program.kind == "tests":
+        code, test_code = read_answer(response).code, read_tests(tests).code
+    else:
+        code, test_code = read_verbatim(response), read_verbatim(tests)
     if not code.strip():
         return Verdict(Status.NO_CODE, message="no Python code in the response")
     if program.kind != "script" and tests.strip() and not test_code.strip():
         return Verdict(Status.NO_TESTS, message="no Python code in the tests")
     inside = program.kind == "tests" and not test_code.strip()
-    return Job(code, test_code, inside, program, program.limits or limits, code is not response)
+    return Job(code, test_code, inside, program, program.limits or limits)
 
 
 def imported_modules(job: Job) -> set[str]:
@@ -165,9 +164,6 @@ def _judge_error(job: Job, error: dict[str, Any], seen: dict[str, Any]) -> Verdi
         return Verdict(Status.MEMORY, kind, message or f"needed more than {job.limits.memory_mib} MiB", line, **seen)
     if kind == "PermissionError" or error["errno"] in _FORBIDDEN:
         return Verdict(Status.BLOCKED, kind, message, line, **seen)
-    is_prose = not job.fenced and not _LOOKS_LIKE_CODE.search(job.response)
-    if kind == "SyntaxError" and error["phase"] == "parse response" and is_prose:
-        return Verdict(Status.NO_CODE, kind, "neither a code block nor Python", line, **seen)
     if kind == "SystemExit":
         message = f"left with status {message or 0} before the tests had ended"
     return Verdict(Status.ERROR, kind, message, line, **seen)
