@@ -227,7 +227,7 @@ class _Reader:
             if block.language in OTHER_TAGS:
                 continue
             if self.settle(block.code):
-                found.append(range(block.line - 1, block.last))
+                found.append(range(block.line - 1, block.last - block.closed))
             elif run := self._find_run(lines[: block.last], block.line):
                 found.append(range(run.start, run.stop))
         if not found and (run := self._find_run(lines, 0)):

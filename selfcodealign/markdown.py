@@ -117,7 +117,7 @@ class _Reader:
         self._settle = settle
         self._tries = _MOST_TRIES
         self._closes = [close for number, line in enumerate(lines) if (close := _read_close(number, line))]
-        fences = ((number, self._open(line)) for number, line in enumerate(lines))
+        fences = ((number, self._open(line)) for number, line in enumerate(lines if settle else ()))
         self._opens = [number for number, fence in fences if fence and fence.language]
 
     def blocks(self) -> Iterator[Block]:
@@ -149,9 +149,9 @@ class _Reader:
     def _open(self, line: str) -> _Fence | None:
         """The fence that the line opens; lists, quotes and deep indentation are for texts that models write."""
         fence = _read_fence(line)
-        if fence and not self._settle and (fence.indent > 3 + 1 or line.lstrip()[:1] not in ("`", "~")):
-            return None
-        return fence
+        blanks = len(line) - len(line.lstrip(" \t"))
+        usual = blanks <= 3 and line[blanks : blanks + 1] in ("`", "~")
+        return fence if usual or self._settle else None
 
     def _read_block(self, number: int, fence: _Fence) -> Block:
         later = self._closes_after(number)

@@ -128,7 +128,8 @@ class Response(Instruction):
 
     `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value, `seconds` wall
     time, `line` the line that ended the program (-1: none), `mutation_score` the share of mutants of the answer
-    that the tests killed (NaN when not measured).
+    that the tests killed (NaN when not measured). `completion` is what the model wrote; `response` and `tests` are its
+    sections without what `repairs` names: thinking, special tokens, characters that nobody sees.
     """
 
     id_field: ClassVar[str] = "response_id"
@@ -145,6 +146,7 @@ class Response(Instruction):
     seconds: float
     peak_memory_mib: float
     mutation_score: float
+    repairs: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

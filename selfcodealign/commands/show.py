@@ -14,7 +14,10 @@ ROWS = "Rows of a stage"
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="A run folder; the run may be in progress.", metavar="RUN")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="A run folder; the run may be in progress. Or an evaluation's folder.", metavar="RUN"),
+    ],
     row: Annotated[
         str | None,
         typer.Argument(help="Id of a row (seed, concepts, instruction, response), or its first digits.", metavar="ROW"),
@@ -47,9 +50,13 @@ def show(
         selfcodealign show runs/quickstart
         selfcodealign show runs/quickstart --stage responses --reason failed
         selfcodealign show runs/quickstart 3f9a
+        selfcodealign show runs/quickstart/evaluation --reason no_code --sample 3
     """
+    import json
+
     from rich.console import Console
 
+    from selfcodealign.report.answers import find_evaluation, sample_answers, tell_answers
     from selfcodealign.report.funnel import funnel_json, print_funnel
     from selfcodealign.report.sample import id_to_try, sample_json, sample_rows, tell_sample
     from selfcodealign.report.story import tell_story
@@ -60,8 +67,16 @@ def show(
         raise RunFolderError("--sample, --seed and --full go with --stage or --reason: which rows?")
     if row is not None and (of_a_stage or as_json):
         raise RunFolderError(f"{row} is one row, shown whole: leave out --stage, --reason and --json, or the row")
+    evaluation = find_evaluation(run, stage) if of_a_stage else None
     if row is not None:
         for part in tell_story(run, row.lower()):
+            console.print(part)
+    elif evaluation is not None:
+        answers = sample_answers(evaluation, reason, sample or 5, seed or 0)
+        if as_json:
+            print(json.dumps(answers, indent=1, ensure_ascii=False))
+            return
+        for part in tell_answers(answers, full=full):
             console.print(part)
     elif of_a_stage:
         found = sample_rows(run, stage, reason, sample or 5, seed or 0)

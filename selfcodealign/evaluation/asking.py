@@ -9,7 +9,7 @@ from typing import Any
 from selfcodealign.benchmarks import Benchmark, Mode, Problem, Prompt
 from selfcodealign.errors import BenchmarkError
 from selfcodealign.evaluation.grading import run_workers
-from selfcodealign.evaluation.samples import Sample, SampleFile
+from selfcodealign.evaluation.samples import Sample, SampleFile, answered, continued
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
 from selfcodealign.generation.prompts import lay_out, stop_strings
 from selfcodealign.models import Model, PromptTooLong, Sampling
@@ -109,16 +109,11 @@ class Asking:
         try:
             completion = await self.model.complete(prompt.text, sampling, seed=seed)
         except PromptTooLong:
-            return Sample(task_id=problem.task_id, sample=number, text="", solution="", finish_reason="prompt_too_long")
+            return continued(problem, number, "", "", "prompt_too_long")
         text = prompt.response_prefix + completion.text
-        read = benchmark.join if self.mode == "completion" else benchmark.solution
-        return Sample(
-            task_id=problem.task_id,
-            sample=number,
-            text=text,
-            solution=read(problem, text),
-            finish_reason=completion.finish_reason,
-        )
+        if self.mode != "completion":
+            return answered(benchmark, problem, number, text, completion.finish_reason)
+        return continued(problem, number, text, benchmark.join(problem, text), completion.finish_reason)
 
 
 async def sample_answers(

@@ -28,6 +28,7 @@ def result_row(problem: Problem, sample: Sample, outcome: Grade) -> dict[str, An
         "detail": outcome.detail,
         "seconds": round(outcome.seconds, 4),
         "finish_reason": sample.finish_reason,
+        "no_code": sample.no_code,
         "text": sample.text,
         "solution": sample.solution,
     }

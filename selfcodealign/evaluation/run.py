@@ -104,6 +104,8 @@ async def evaluate(
             notes,
         )
     ]
+    if any(score.no_code for score in scores):
+        notes.append(f"To read answers without code: selfcodealign show {out} --reason no_code --sample 3")
     evaluation = Evaluation(scores=scores, comparisons=compare_all(scores), notes=notes)
     _write(out, evaluation)
     return evaluation

@@ -20,6 +20,7 @@ from typing import Any
 
 from selfcodealign.benchmarks import Benchmark, Problem
 from selfcodealign.errors import BenchmarkError
+from selfcodealign.fences import read_answer
 from selfcodealign.files import json_line, parse_json_lines, read_json_lines
 
 RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
@@ -27,13 +28,17 @@ RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One answer: `text` is the model's output ("" where only code is known), `solution` the whole program."""
+    """One answer: `text` is the model's output ("" where only code is known), `solution` the whole program.
+
+    `no_code`: no Python code was found in the output.
+    """
 
     task_id: str
     sample: int
     text: str
     solution: str
     finish_reason: str = ""
+    no_code: bool = False
 
 
 def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Problem], wanted: int) -> list[Sample]:
@@ -50,10 +55,8 @@ def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Probl
         if problem is None:
             task = row.get("task_id", "no task_id")
             raise BenchmarkError(f"{path}:{line}: {task!r} is no task of {benchmark.name}; is it another benchmark's?")
-        text, solution = _read_answer(path, line, row, benchmark, problem)
-        task_id = problem.task_id
-        samples.append(Sample(task_id=task_id, sample=counts[task_id], text=text, solution=solution))
-        counts[task_id] += 1
+        samples.append(_read_answer(path, line, row, benchmark, problem, counts[problem.task_id]))
+        counts[problem.task_id] += 1
     selected = {problem.task_id for problem in problems[:wanted]}
     missing = [problem.task_id for problem in problems[:wanted] if problem.task_id not in counts]
     if missing:
@@ -72,19 +75,47 @@ def _task_id(row: dict[str, Any], known: dict[str, Problem]) -> str:
 
 
 def _read_answer(
-    path: Path, line: int, row: dict[str, Any], benchmark: Benchmark[Any], problem: Problem
-) -> tuple[str, str]:
+    path: Path, line: int, row: dict[str, Any], benchmark: Benchmark[Any], problem: Problem, number: int
+) -> Sample:
     for name in ("solution", "completion", *RAW_FIELDS):
         if name in row and not isinstance(row[name], str):
             raise BenchmarkError(f"{path}:{line}: {name!r} must be text; write one row per answer")
+    task_id = problem.task_id
     if "solution" in row:
-        return "", row["solution"]
+        code = row["solution"]
+        return Sample(task_id=task_id, sample=number, text="", solution=code, no_code=not code.strip())
     if "completion" in row:
-        return row["completion"], problem.prompt + row["completion"]
+        return continued(problem, number, row["completion"], problem.prompt + row["completion"])
     for name in RAW_FIELDS:
         if name in row:
-            return row[name], benchmark.solution(problem, row[name])
+            return answered(benchmark, problem, number, row[name])
     raise BenchmarkError(f"{path}:{line}: no answer; a row needs 'solution', 'completion' or 'text'")
+
+
+def answered(benchmark: Benchmark[Any], problem: Problem, number: int, text: str, finish_reason: str = "") -> Sample:
+    """Return the sample of a text that answers a task."""
+    solution = benchmark.solution(problem, text)
+    no_code = not read_answer(text, problem.entry_point).code
+    return Sample(
+        task_id=problem.task_id,
+        sample=number,
+        text=text,
+        solution=solution,
+        finish_reason=finish_reason,
+        no_code=no_code,
+    )
+
+
+def continued(problem: Problem, number: int, text: str, solution: str, finish_reason: str = "") -> Sample:
+    """Return the sample of a text that continues a benchmark's prompt: all of it is code."""
+    return Sample(
+        task_id=problem.task_id,
+        sample=number,
+        text=text,
+        solution=solution,
+        finish_reason=finish_reason,
+        no_code=not text.strip(),
+    )
 
 
 class SampleFile:

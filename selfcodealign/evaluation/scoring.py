@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark
@@ -18,7 +18,8 @@ from selfcodealign.evaluation.results import Judged
 class Score:
     """One cell of the table. `interval` is pass@k in 0..1 with its 95 % interval; `values` is one number per task.
 
-    `not_judged` counts the tasks left out of it. `version` names the problems, `md5` their file.
+    `not_judged` counts the tasks left out of it. Of the model's `answers` to the benchmark `asked`, `no_code` hold no
+    code. `version` names the problems, `md5` their file.
     """
 
     label: str
@@ -32,6 +33,9 @@ class Score:
     version: str
     md5: str
     values: dict[str, float] = field(repr=False)
+    asked: str = ""
+    answers: int = 0
+    no_code: int = 0
 
     @property
     def percent(self) -> float:
@@ -60,6 +64,9 @@ def score_answers(
             f"{len(unjudged)} of {tasks} tasks of {benchmark.name} could not be judged here for "
             f"{label} and are left out (first reason: {reason})."
         )
+    no_code = sum(sample.no_code for _, sample, _ in judged)
+    if no_code:
+        notes.append(f"{no_code} of {len(judged)} answers of {label} to {benchmark.name} hold no code.")
     by_task: dict[str, list[Mapping[str, float]]] = defaultdict(list)
     for problem, _, outcome in judged:
         if problem.task_id not in unjudged:
@@ -71,7 +78,8 @@ def score_answers(
         for k in ks:
             per_task = _per_task(values, k)
             if per_task:
-                scores.append(_make_score(label, mode, file, name, k, values, per_task, len(unjudged)))
+                score = _make_score(label, mode, file, name, k, values, per_task, len(unjudged))
+                scores.append(replace(score, asked=benchmark.name, answers=len(judged), no_code=no_code))
     if not by_task:
         raise BenchmarkError(f"no answer of {label} to {benchmark.name} could be judged: {notes[-1]}")
     fewest = min(len(found) for found in by_task.values())

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from selfcodealign.evaluation.scoring import Evaluation, Score
 
 TITLE = "Scores (percent, 95 % interval over tasks)"
+#: The heading of the share of answers in which no code was found.
+NO_CODE = "no code"
 
 
 def columns_of(scores: Sequence[Score]) -> list[tuple[str, int]]:
@@ -39,8 +41,21 @@ def rows_of(scores: Sequence[Score]) -> list[list[str]]:
     found = {(score.label, score.benchmark, score.k): score for score in scores}
     labels = dict.fromkeys((score.label, score.mode) for score in scores)
     return [
-        [label, mode, *(cell(found.get((label, *column))) for column in columns_of(scores))] for label, mode in labels
+        [
+            label,
+            mode,
+            *(cell(found.get((label, *column))) for column in columns_of(scores)),
+            no_code_share(scores, label),
+        ]
+        for label, mode in labels
     ]
+
+
+def no_code_share(scores: Sequence[Score], label: str) -> str:
+    """Return the share of a model's answers, to all benchmarks together, that hold no code."""
+    counts = {score.asked: (score.no_code, score.answers) for score in scores if score.label == label}
+    without, answers = (sum(count) for count in zip(*counts.values(), strict=True))
+    return f"{100 * without / answers:.1f} %" if answers else "–"
 
 
 def footnotes(evaluation: Evaluation) -> list[str]:
@@ -66,6 +81,7 @@ def terminal_table(evaluation: Evaluation) -> Table:
     table.add_column("asked by")
     for column in columns_of(evaluation.scores):
         table.add_column(plain(heading(column)), justify="right")
+    table.add_column(NO_CODE, justify="right")
     for row in rows_of(evaluation.scores):
         table.add_row(*(plain(text) for text in row))
     return table
@@ -73,7 +89,7 @@ def terminal_table(evaluation: Evaluation) -> Table:
 
 def markdown_table(evaluation: Evaluation) -> str:
     """The table alone, as Markdown."""
-    heads = ["model", "asked by", *(heading(column) for column in columns_of(evaluation.scores))]
+    heads = ["model", "asked by", *(heading(column) for column in columns_of(evaluation.scores)), NO_CODE]
     lines = [heads, ["---", "---", *("---:" for _ in heads[2:])], *rows_of(evaluation.scores)]
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines) + "\n"
 
@@ -99,11 +115,12 @@ def html_page(evaluation: Evaluation) -> str:
     """Return a self-contained page: the table with drawn intervals, and the footnotes."""
     columns = columns_of(evaluation.scores)
     found = {(score.label, score.benchmark, score.k): score for score in evaluation.scores}
-    heads = "".join(f"<th>{escape(text)}</th>" for text in ["model", "asked by", *map(heading, columns)])
+    heads = "".join(f"<th>{escape(text)}</th>" for text in ["model", "asked by", *map(heading, columns), NO_CODE])
     body = ""
     for label, mode in dict.fromkeys((score.label, score.mode) for score in evaluation.scores):
         cells = "".join(_html_cell(found.get((label, *column))) for column in columns)
-        body += f"<tr><td>{escape(label)}</td><td>{escape(mode)}</td>{cells}</tr>\n"
+        share = escape(no_code_share(evaluation.scores, label))
+        body += f"<tr><td>{escape(label)}</td><td>{escape(mode)}</td>{cells}<td>{share}</td></tr>\n"
     notes = "".join(f"<li>{escape(text)}</li>\n" for text in footnotes(evaluation))
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{_STYLE}</style>\n'

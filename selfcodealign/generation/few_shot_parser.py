@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 
 from selfcodealign.errors import FewShotError, did_you_mean
-from selfcodealign.markdown import find_blocks
 from selfcodealign.generation.prompts import EXAMPLE_HEADING
+from selfcodealign.markdown import find_blocks
 
 # The sections under each kind of heading, in order; an introduction is free text.
 KIND_TAGS = {

@@ -18,7 +18,8 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from selfcodealign.rows import Books, unit_of
+from selfcodealign.report.answers import NO_CODE
+from selfcodealign.rows import Books, Response, unit_of
 from selfcodealign.run_folder.folder import RunFolder, StageFolder, open_existing
 
 #: How many of a stage's own fields tell whether a drop is of a row that it made: its id, and the first fact after it
@@ -106,9 +107,23 @@ def _tell_drops(reasons: Mapping[str, int], unit: str) -> str:
     return f"{sum(reasons.values()):,} {unit}: {told}"
 
 
+def no_code_share(account: StageAccount) -> str | None:
+    """Say how many of the answers that a stage judged hold no code; None for a stage that judges no answers."""
+    judged = account.books.kept + sum(account.in_part.values())
+    if account.made != unit_of(Response.id_field) or not judged:
+        return None
+    without = account.books.dropped.get(NO_CODE, 0)
+    return f"answers without code: {without:,} of {judged:,} ({100 * without / judged:.1f} %)"
+
+
 def print_funnel(path: Path, console: Console) -> None:
-    """Print the funnel, the places of data set and tuned model, and the scores."""
-    console.print(draw_funnel(read_funnel(path)))
+    """Print the funnel, the share of answers without code, the places of data set and tuned model, and the scores."""
+    accounts = read_funnel(path)
+    console.print(draw_funnel(accounts))
+    for one in accounts:
+        if one.came != one.made and (share := no_code_share(one)):
+            some = f": selfcodealign show {path} --stage {one.name} --reason {NO_CODE} --sample 3"
+            console.print(share + (some if one.books.dropped.get(NO_CODE) else ""), soft_wrap=True, highlight=False)
     if (path / "dataset" / "README.md").is_file():
         console.print(f"data set: {path / 'dataset'}", soft_wrap=True, highlight=False)
     if (path / "tuned" / "train_report.html").is_file():

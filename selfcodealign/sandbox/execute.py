@@ -24,7 +24,7 @@ _AHEAD_PER_WORKER = 8
 #: The name under which progress is told.
 TASK = "execute"
 # The fields added to each row. `records` is for benchmark programs, which this command does not run.
-VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib")
+VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib", "repairs")
 #: The mutation score, and its name in the release before.
 SCORE_FIELDS = ("mutation_score", "strength")
 

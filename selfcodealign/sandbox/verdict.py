@@ -91,7 +91,8 @@ class Verdict:
 
     `line` is the line of the tests (or, when the exception came from the response alone, of the response) in the
     extracted code; `output` is the end of stdout and stderr; `peak_memory_mib` is resident memory including the
-    interpreter; `mutation_score` is the share of mutants that the tests killed (None: not measured).
+    interpreter; `mutation_score` is the share of mutants that the tests killed (None: not measured). `repairs`
+    names what was left out of the response or mended in it before it ran: thinking, special tokens, no-break spaces.
     """
 
     status: Status
@@ -105,6 +106,7 @@ class Verdict:
     assertions: int = 0
     exit_code: int | None = None
     records: list[Any] = field(default_factory=list)
+    repairs: str = ""
 
     @property
     def passed(self) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from math import nan
 
-from selfcodealign.generation.question import Answer
+from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
@@ -55,22 +55,33 @@ class Answerer:
         if answer.problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
             return Dropped(parent=row.id, reason=answer.problem, detail=answer.detail, row=written)
-        program = Program(response=answer.sections["response"], tests=answer.sections["tests"])
-        response = _grow(row, response_id, sample, answer, await self._sandbox.run(program))
+        # What is verified is what the data set holds: the sections as they were read, not as they were written.
+        reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
+        program = Program(response=reading.text, tests=tests.text)
+        repairs = ", ".join(dict.fromkeys(reading.repairs + tests.repairs))
+        response = _grow(row, response_id, sample, answer.text, program, await self._sandbox.run(program), repairs)
         if response.status == "passed":
             return response
         return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
 
 
-def _grow(row: Instruction, response_id: str, sample: int, answer: Answer, verdict: Verdict) -> Response:
+def _grow(
+    row: Instruction,
+    response_id: str,
+    sample: int,
+    completion: str,
+    program: Program,
+    verdict: Verdict,
+    repairs: str,
+) -> Response:
     return grow(
         row,
         Response,
         response_id=response_id,
         sample=sample,
-        completion=answer.text,
-        response=answer.sections["response"],
-        tests=answer.sections["tests"],
+        completion=completion,
+        response=program.response,
+        tests=program.tests,
         status=str(verdict.status),
         error_type=verdict.error_type,
         message=verdict.message,
@@ -79,6 +90,7 @@ def _grow(row: Instruction, response_id: str, sample: int, answer: Answer, verdi
         seconds=verdict.seconds,
         peak_memory_mib=verdict.peak_memory_mib,
         mutation_score=nan if verdict.mutation_score is None else verdict.mutation_score,
+        repairs=repairs,
     )
 
 

@@ -6,24 +6,9 @@ import ast
 
 import pytest
 
-from selfcodealign.benchmarks.answers import complete, defines, find_solution, strip_thinking
+from selfcodealign.benchmarks.answers import complete, find_solution
 
 CODE = "def f(x):\n    return x + 1\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("<think>maybe\n```python\nwrong\n```\n</think>\nanswer", "answer"),
-        ("opened by the template </think>\n\nanswer", "answer"),
-        ("<thinking>a</thinking>one<think>b</think>two", "onetwo"),
-        ("answer <think>cut off in the middle", "answer "),
-        ("no thinking at all", "no thinking at all"),
-    ],
-)
-def test_thinking_is_left_out(text: str, expected: str) -> None:
-    """Closed, opened-by-template and cut-off reasoning all go; nothing else does."""
-    assert strip_thinking(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -57,25 +42,6 @@ def test_what_cannot_be_read_as_code_is_handed_on_as_it_is() -> None:
     assert find_solution("I cannot help with that.") == "I cannot help with that."
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("def f(x): ...", True),
-        ("async def f(x): ...", True),
-        ("class f: ...", True),
-        ("f = lambda x: x", True),
-        ("f: int = 3", True),
-        ("    def f(self): ...", False),
-        ("def f2(): ...", False),
-        ("f == 3", False),
-        ("x = f(3)", False),
-    ],
-)
-def test_definitions_are_told_from_uses(code: str, expected: bool) -> None:
-    """Only a definition at the top level counts."""
-    assert defines(code, "f") is expected
-
-
 def test_a_solution_gets_the_prompt_that_an_answer_leaves_out() -> None:
     """Continuations, whole functions without imports, and echoes of the prompt all become whole programs."""
     prompt = 'from typing import List\n\ndef f(xs: List[int]) -> int:\n    """Sum."""\n'
@@ -89,3 +55,12 @@ def test_a_solution_gets_the_prompt_that_an_answer_leaves_out() -> None:
         assert names["f"]([1, 2]) == 3  # type: ignore[operator]
     ast.parse(complete("def f():\n    '''x'''", "return 1\n".join(["    ", ""])))
     assert complete(prompt, "\n" + prompt + "    return 0\n").count("List[int]") == 1
+
+
+def test_future_imports_stay_first_behind_a_prompt() -> None:
+    """Python wants them before all other code; the prompt is put in front of an answer."""
+    prompt = "from typing import List\n\ndef f(xs: List[int]) -> int:\n    pass\n"
+    whole = complete(prompt, "from __future__ import annotations\n\ndef f(xs: Foo) -> int:\n    return 1\n")
+    names: dict[str, object] = {}
+    exec(whole, names)  # ours, and harmless
+    assert names["f"]([]) == 1  # type: ignore[operator]

@@ -59,6 +59,7 @@ class Job:
     tests_inside: bool
     program: Program
     limits: Limits
+    repairs: str = ""
 
     def message(
         self, versions: Sequence[str | None] = (None,), mutants_wanted: bool = False, seconds: float | None = None
@@ -84,8 +85,10 @@ def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
     response, tests = program.response, program.tests
     if program.kind == "tests" and not tests.strip():
         response, tests = split_sections(response)
+    repairs = ""
     if program.kind == "tests":
-        code, test_code = read_answer(response).code, read_tests(tests).code
+        reading, test_code = read_answer(response), read_tests(tests).code
+        code, repairs = reading.code, ", ".join(reading.repairs)
     else:
         code, test_code = read_verbatim(response), read_verbatim(tests)
     if not code.strip():
@@ -93,7 +96,7 @@ def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
     if program.kind != "script" and tests.strip() and not test_code.strip():
         return Verdict(Status.NO_TESTS, message="no Python code in the tests")
     inside = program.kind == "tests" and not test_code.strip()
-    return Job(code, test_code, inside, program, program.limits or limits)
+    return Job(code, test_code, inside, program, program.limits or limits, repairs)
 
 
 def imported_modules(job: Job) -> set[str]:
@@ -112,6 +115,7 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
         "seconds": outcome["seconds"],
         "peak_memory_mib": outcome["peak_memory_mib"],
         "exit_code": outcome["exit_code"],
+        "repairs": job.repairs,
         "records": [report["record"] for report in reports if "record" in report],
     }
     final = [report for report in reports if "end" in report]
