@@ -45,7 +45,7 @@ class Candidate:
     mode: Mode = "chat"
     settings: ModelSettings | None = None
     model: Model | None = None
-    samples: Mapping[str, Path] = field(default_factory=dict)
+    samples: Mapping[str, str | Path] = field(default_factory=dict)
     chat: ChatFormat | None = None
 
 
@@ -62,10 +62,10 @@ class _Set:
 async def evaluate(
     candidates: Sequence[Candidate],
     benchmarks: Sequence[str],
-    out: Path,
+    out: str | Path,
     settings: EvaluateSettings,
     execution: ExecutionSettings,
-    problems: Mapping[str, Path] | None = None,
+    problems: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate every candidate on every benchmark, into the folder `out`.
@@ -74,9 +74,9 @@ async def evaluate(
     OUT/{scores.json, scores.md, scores.html}. A second call resumes: existing answers are not
     sampled again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for problems that the user must fix.
     """
-    progress = progress or Progress()
+    progress, out = progress or Progress(), Path(out)
     _check_labels(candidates)
-    files = {**{name: Path(path) for name, path in settings.problems.items()}, **(problems or {})}
+    files = {name: Path(path) for name, path in {**settings.problems, **(problems or {})}.items()}
     sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
     judged: dict[tuple[str, str], list[Judged]] = {}
     notes: list[str] = []
@@ -172,7 +172,7 @@ def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:
     path = candidate.samples.get(name) or candidate.samples.get(name.removesuffix("+")) or candidate.samples.get("")
     if path is None:
         raise BenchmarkError(f"{candidate.label} has no answers to {name}: give --samples {name}=FILE")
-    return read_samples(path, one.benchmark, one.every, len(one.problems))
+    return read_samples(Path(path), one.benchmark, one.every, len(one.problems))
 
 
 async def _judge(

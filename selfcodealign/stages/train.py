@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from selfcodealign.rows import Example, digest
@@ -24,17 +27,35 @@ async def tune(context: Context) -> None:
     from selfcodealign.training.display import TrainDisplay
 
     await context.model.close()  # training needs its device
-    tell = TrainDisplay(context.progress)
-    with _interrupts_at_once():
-        train(context.folder.path, _base(context), context.folder.path / "tuned", context.recipe.train, tell)
+    tell, out = TrainDisplay(context.progress), context.folder.path / "tuned"
+    work = partial(train, context.folder.path, _base(context), out, context.recipe.train, tell)
+    if threading.current_thread() is threading.main_thread():
+        with _interrupts_at_once():
+            work()
+    else:
+        await _stoppable(work, out)
+
+
+async def _stoppable(work: Callable[[], object], out: Path) -> None:
+    """Train in another thread, because Ctrl-C comes here as a cancellation; it stops the training after its step."""
+    from selfcodealign.training.output import IDENTITY, STOP
+
+    training = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(training)
+    except asyncio.CancelledError:
+        while not training.done():
+            if (out / IDENTITY).exists():
+                (out / STOP).touch()
+            await asyncio.wait([training], timeout=0.5)
+        with suppress(KeyboardInterrupt):  # how a training ends that has been stopped
+            training.result()
+        raise
 
 
 @contextmanager
 def _interrupts_at_once() -> Iterator[None]:
     """Ctrl-C raises KeyboardInterrupt where it arrives; asyncio would keep it until the training ends."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
