@@ -155,7 +155,9 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
     for decision in decisions:
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)
+    context.progress.journey([one.step.name for one in decisions])
     for part in parts([one for one in decisions if one.action is not Action.REST]):
+        context.progress.reach([one.step.name for one in part])
         match part[0].step.stage:
             case Each():
                 await local.each(context, part)

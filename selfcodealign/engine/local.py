@@ -78,7 +78,9 @@ async def last(context: Context, decision: Decision) -> None:
     facts = context.folder.facts().get("last_stages", {})
     made = {"decided_by": decision.decided_by, "made_from": made_from}
     context.folder.record({"last_stages": facts | {name: made}})
+    context.progress.start(name, None)
     await stage.run(context)
+    context.progress.finish(name, f"{output.name}/ is written")
 
 
 def _open(context: Context, decision: Decision) -> StageFolder[Any]:

@@ -15,6 +15,12 @@ class Progress:
     #: Prompt and completion tokens of the model since the run began.
     tokens: Callable[[], tuple[int, int]] = staticmethod(lambda: (0, 0))
 
+    def journey(self, stages: Sequence[str]) -> None:
+        """The work goes through these stages, in order; each is a task of the same name."""
+
+    def reach(self, stages: Sequence[str]) -> None:
+        """These stages of the journey are under way from now on: one, or several that give each other their units."""
+
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         """`task` begins with `total` units of work; None if the number is unknown."""
 
