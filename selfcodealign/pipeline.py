@@ -89,7 +89,8 @@ async def run_recipe(
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
-        await prepare(context, steps)
+        with context.progress.waiting("checking the recipe and this machine"):
+            await prepare(context, steps)
         with context.folder:
             # Decided again under the lock, and before anything is written: another run may just have ended here.
             decisions = plan(context, steps)

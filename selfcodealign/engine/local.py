@@ -79,8 +79,8 @@ async def last(context: Context, decision: Decision) -> None:
     made = {"decided_by": decision.decided_by, "made_from": made_from}
     context.folder.record({"last_stages": facts | {name: made}})
     context.progress.start(name, None)
-    await stage.run(context)
-    context.progress.finish(name, f"{output.name}/ is written")
+    summary = await stage.run(context)
+    context.progress.finish(name, summary or f"{output.name}/ is written")
 
 
 def _open(context: Context, decision: Decision) -> StageFolder[Any]:

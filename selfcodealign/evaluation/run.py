@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ async def evaluate(
     progress, out = progress or Progress(), Path(out)
     _check_labels(candidates)
     files = {name: Path(path) for name, path in {**settings.problems, **(problems or {})}.items()}
-    sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
+    with progress.waiting("loading the benchmarks"):
+        sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
     judged: dict[tuple[str, str], list[Judged]] = {}
     notes: list[str] = []
     async with Judging(execution) as judging:
@@ -151,13 +153,15 @@ async def _answers(
         model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
     else:
         raise BenchmarkError(f"{candidate.label}: neither a model nor answers to judge")
-    chat = candidate.chat or plain_chat
-    if candidate.mode == "chat" and candidate.chat is None:
-        chat, which = open_chat_format(name, revision)
-        notes.append(f"{candidate.label} is asked in the {which}.")
     few_shot = load_few_shot(settings.few_shot) if candidate.mode == "few-shot" else None
     found = {}
-    async with model:
+    chat = candidate.chat or plain_chat
+    async with AsyncExitStack() as opened:
+        with progress.waiting(f"{candidate.label}: loading"):
+            if candidate.mode == "chat" and candidate.chat is None:
+                chat, which = open_chat_format(name, revision)
+                notes.append(f"{candidate.label} is asked in the {which}.")
+            await opened.enter_async_context(model)
         asking = Asking(model=model, mode=candidate.mode, chat=chat, few_shot=few_shot, settings=settings)
         for one in sets:
             path = folder / one.benchmark.name / "samples.jsonl"

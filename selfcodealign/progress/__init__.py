@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class Progress:
@@ -40,6 +41,11 @@ class Progress:
 
     def finish(self, task: str, summary: str = "") -> None:
         """The task is complete; `summary` is the result in one line."""
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Show `what`, such as "loading the model", while the context lasts; on a terminal it leaves nothing."""
+        yield
 
     def say(self, text: str) -> None:
         """Show one line to the user."""

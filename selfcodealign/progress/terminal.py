@@ -92,7 +92,9 @@ class Tally:
 
     def count(self) -> str:
         """Finished units, out of the total."""
-        return f"{self.through}" if self.total is None else f"{self.through}/{self.total}"
+        if self.total is None:
+            return f"{self.through}" if self.through else ""
+        return f"{self.through}/{self.total}"
 
     def seconds(self) -> float:
         """Wall time since the task began."""
@@ -169,10 +171,10 @@ class Drawer(Progress):
         with self._lock:
             tally = self._tallies.pop(task)
             self._reached = [name for name in self._reached if name != task]
-        self._say_end(f"{task}: {summary or 'done'}", f"({clock(tally.seconds())})")
+        self._say_end(task, summary or "done", f"({clock(tally.seconds())})")
 
-    def _say_end(self, text: str, seconds: str) -> None:
-        self.say(f"{text} {seconds}")
+    def _say_end(self, task: str, summary: str, seconds: str) -> None:
+        self.say(f"{task}: {summary} {seconds}")
 
     def _left(self, tally: Tally) -> str:
         """The time left; a stage that is fed by another one that is under way does not end before it."""
@@ -199,6 +201,11 @@ class Lines(Drawer):
 
     def __exit__(self, *exc_info: object) -> None: ...
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        self.say(f"{what} …")
+        yield
+
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         super().start(task, total, unit)
         self.say(f"{task}: " + ("under way" if total is None else f"{total} {unit} to go through"))
@@ -215,7 +222,7 @@ class Lines(Drawer):
 
     def _write_if_due(self, tally: Tally) -> None:
         if tally.pace.is_due():
-            parts = (tally.count(), tally.describe(self.tokens()[1]), self._left(tally))
+            parts = (tally.count() or "0", tally.describe(self.tokens()[1]), self._left(tally))
             self.say(f"{tally.name}: {', '.join(filter(None, parts))}")
 
 
@@ -243,14 +250,26 @@ class Live(Drawer):
     def __exit__(self, *exc_info: object) -> None:
         self._screen.stop()
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        self.start(what, None)
+        self._screen.refresh()  # now: an import may keep the thread that draws from running
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tallies.pop(what, None)
+
     def overhear(self, line: str) -> None:
         """Take a line that other code wrote to the terminal; it is not shown."""
 
     def say(self, text: str) -> None:
         self.console.print(Text(text), highlight=False)
 
-    def _say_end(self, text: str, seconds: str) -> None:
-        line = Text(text)
+    def _say_end(self, task: str, summary: str, seconds: str) -> None:
+        if self._journey and task not in self._journey:
+            return  # a part of a stage, whose line follows
+        line = Text(f"{task}: {summary}")
         line.truncate(max(1, self.console.width - len(seconds) - 1), overflow="ellipsis")
         self.say(f"{line.plain} {seconds}")
 

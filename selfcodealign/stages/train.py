@@ -10,19 +10,22 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfcodealign.rows import Example, digest
 from selfcodealign.settings import TrainSettings
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
 
+if TYPE_CHECKING:
+    from selfcodealign.training import TrainResult
+
 #: What training imports.
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
-async def tune(context: Context) -> None:
-    """Fine-tune on RUN/dataset. Raises `TrainingError`, `ModelError`, `MissingExtra`."""
+async def tune(context: Context) -> str:
+    """Fine-tune on RUN/dataset; return the result in one line. Raises `TrainingError`, `ModelError`, `MissingExtra`."""
     from selfcodealign.training import train
     from selfcodealign.training.display import TrainDisplay
 
@@ -31,18 +34,19 @@ async def tune(context: Context) -> None:
     work = partial(train, context.folder.path, _base(context), out, context.recipe.train, tell)
     if threading.current_thread() is threading.main_thread():
         with _interrupts_at_once():
-            work()
+            result = work()
     else:
-        await _stoppable(work, out)
+        result = await _stoppable(work, out)
+    return f"{result.steps} steps, loss {result.first_loss:.4f} → {result.last_loss:.4f}"
 
 
-async def _stoppable(work: Callable[[], object], out: Path) -> None:
+async def _stoppable(work: Callable[[], TrainResult], out: Path) -> TrainResult:
     """Train in another thread, because Ctrl-C comes here as a cancellation; it stops the training after its step."""
     from selfcodealign.training.output import IDENTITY, STOP
 
     training = asyncio.ensure_future(asyncio.to_thread(work))
     try:
-        await asyncio.shield(training)
+        return await asyncio.shield(training)
     except asyncio.CancelledError:
         while not training.done():
             if (out / IDENTITY).exists():

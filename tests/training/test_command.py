@@ -40,7 +40,8 @@ def test_train_shows_rows_proof_steps_and_where_the_model_is(tiny_base: Path, da
     assert done.stdout.startswith("2 steps on 24 rows, loss ")
     assert f"model: {tmp_path / 'out'}" in done.stdout
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("24 rows, ")
+    assert lines[:2] == ["importing torch, transformers and trl …", f"loading {tiny_base} …"]
+    assert lines[2].startswith("24 rows, ")
     assert "»```python" in done.stderr
     assert "training: 2 steps to go through" in lines
     assert lines[-1].startswith("training: 2 steps, epoch 0.67, loss ")

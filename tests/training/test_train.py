@@ -53,9 +53,11 @@ def test_loss_falls_and_the_folder_is_a_model(trained: tuple[TrainResult, list])
     assert model.generate(**inputs, max_new_tokens=4).shape[1] > inputs["input_ids"].shape[1]
 
 
-def test_events_tell_rows_proof_and_every_step(trained: tuple[TrainResult, list]):
-    """First the rows, then the proof, then one event per step with a falling time left."""
+def test_events_tell_rows_proof_and_every_step(trained: tuple[TrainResult, list], tiny_base: Path):
+    """What takes a while, the rows, the proof, then one event per step with a falling time left."""
     result, events = trained
+    assert [event.text for event in events[:2]] == ["importing torch, transformers and trl", f"loading {tiny_base}"]
+    events = events[2:]
     assert isinstance(events[0], Note)
     assert events[0].text.startswith(f"24 rows, {result.tokens:,} tokens")
     assert isinstance(events[1], Proof)
@@ -77,7 +79,7 @@ def test_report_and_card_hold_what_happened(trained: tuple[TrainResult, list]):
     assert told["split"]["micro_batch"] * told["split"]["accumulation"] == 8
     page = result.report.read_text()
     assert "<svg" in page
-    assert page.count("<mark>") == 1 + len(events[1].rows)
+    assert page.count("<mark>") == 1 + len(events[3].rows)
     assert (result.out / "loss.svg").read_text() in page
     assert "apply_chat_template" in (result.out / "README.md").read_text()
     assert not (result.out / "checkpoints").exists()
