@@ -38,9 +38,9 @@ words = ["chess", "poker"]
 ({", ".join(shipped_recipes())}). Options change it for one run:
 
 ```sh
-selfcodealign run paper --with distinct --with train --with evaluate --without judge
+selfcodealign run paper --with distinct --without judge --without evaluate
 selfcodealign run paper --set seeds.limit=1000 --set 'seeds.sources=["git:.", "stdlib"]' --until responses
-selfcodealign run paper --with train --dry-run
+selfcodealign run paper --dry-run
 ```
 
 - `--with STAGE` adds a stage at its place, `--without STAGE` removes one; both may be repeated.

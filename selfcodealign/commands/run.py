@@ -57,7 +57,8 @@ def run(
     setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/.
 
         selfcodealign run quickstart
-        selfcodealign run paper --out runs/mine --set model.name=bigcode/starcoder2-3b --with train --with evaluate
+        selfcodealign run paper --out runs/mine --set model.name=bigcode/starcoder2-3b
+        selfcodealign run paper --out runs/mine --until dataset      # the data set alone
         selfcodealign run --out runs/mine            # resume it, by its own recipe.toml
     """
     shorthands = {"seeds.limit": limit, "execution.sandbox": sandbox, "model.serve": serve}

@@ -58,7 +58,9 @@ def _check(context: Context) -> Iterable[str]:
             benchmark = find_benchmark(name)
             benchmark.problems(load_rows(name, benchmark.source, Path(path) if path else None).rows)
         except UserError as error:
-            yield str(error)
+            # Without a network a run can still do everything else.
+            fix = str(error).replace("--problems ", "--set evaluate.problems.")
+            yield f"{fix}, or leave the scores out with --without evaluate"
     for name in settings.problems:
         if name not in {*settings.benchmarks, *(one.removesuffix("+") for one in settings.benchmarks)}:
             yield f'evaluate.problems names "{name}", which is none of evaluate.benchmarks'

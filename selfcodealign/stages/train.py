@@ -71,11 +71,14 @@ def _base(context: Context) -> str:
     return context.recipe.train.model or context.recipe.model.name
 
 
+_STOP_BEFORE = "or make the data set alone with --until dataset"
+
+
 def _check(context: Context) -> Iterable[str]:
     settings = context.recipe.train
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        yield f"training needs {', '.join(missing)}: pip install 'selfcodealign[train]'"
+        yield f"training needs {', '.join(missing)}: pip install 'selfcodealign[train]', {_STOP_BEFORE}"
     if settings.method == "qlora" and find_spec("bitsandbytes") is None:
         yield "train.method = qlora needs bitsandbytes: pip install bitsandbytes"
     for name in settings.report_to:
@@ -84,7 +87,7 @@ def _check(context: Context) -> Iterable[str]:
     if context.recipe.model.urls and settings.model is None:
         yield (
             f"training needs the weights of {context.recipe.model.name or 'the model'}, which servers do not give: "
-            "name them with train.model, a folder or a hub name"
+            f"name them with train.model, a folder or a hub name, {_STOP_BEFORE}"
         )
     elif not missing:
         from selfcodealign.models.opening import check_model
