@@ -36,15 +36,16 @@ async def tune(context: Context) -> str:
         with _interrupts_at_once():
             result = work()
     else:
-        result = await _stoppable(work, out)
+        result = await stop_with_cancellation(work, out)
     return f"{result.steps} steps, loss {result.first_loss:.4f} → {result.last_loss:.4f}"
 
 
-async def _stoppable(work: Callable[[], TrainResult], out: Path) -> TrainResult:
+async def stop_with_cancellation(work: Callable[[], TrainResult], out: Path) -> TrainResult:
     """Train in another thread, because Ctrl-C comes here as a cancellation; it stops the training after its step."""
     from selfcodealign.training.output import IDENTITY, STOP
 
-    training = asyncio.ensure_future(asyncio.to_thread(work))
+    # No task: it would let the KeyboardInterrupt of a training that has been stopped out of the event loop.
+    training = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(training)
     except asyncio.CancelledError:

@@ -215,8 +215,12 @@ def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
 
 def _history(trainer: Any) -> list[dict[str, float]]:
     """Return all steps, also those before a resume."""
-    keys = ("step", "loss", "learning_rate", "grad_norm")
-    return [{key: float(entry[key]) for key in keys} for entry in trainer.state.log_history if "loss" in entry]
+    keys = ("step", "loss", "learning_rate", "grad_norm", "tokens_per_second")
+    return [
+        {key: float(entry[key]) for key in keys if key in entry}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
 
 
 def _sum_up(out: Path, trainer: Any, rows: TokenRows, steps: Any, seconds: float) -> TrainResult:
