@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import call
 from tests.support.screen import Shown, show
 from tests.support.tiny_model import make_model, make_rows, write_rows
 
@@ -41,3 +42,12 @@ def test_evaluate_shows_life_at_once(tmp_path: Path) -> None:
     check_quiet(shown)
     assert "loading" in next(filter(None, shown.frames))
     assert "embedded: tiny-eval, asking: 3 answers" in shown.screen.text()
+
+
+def test_evaluate_writes_no_warning_into_a_log(tmp_path: Path) -> None:
+    """Without a terminal nothing is captured: the lines are those of this package alone."""
+    pytest.importorskip("torch")
+    words = ["-b", "tiny-eval", "--model", "embedded", "-o", "out", "--limit", "2", "--max-tokens", "8"]
+    done = call("evaluate", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {line.partition(":")[0] for line in done.stderr.splitlines()} == {"loading the benchmarks …", "embedded"}
