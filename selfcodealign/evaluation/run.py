@@ -78,8 +78,9 @@ async def evaluate(
     progress, out = progress or Progress(), Path(out)
     _check_labels(candidates)
     files = {name: Path(path) for name, path in {**settings.problems, **(problems or {})}.items()}
+    found = [find_benchmark(name) for name in _without_parts(benchmarks)]
     with progress.waiting("loading the benchmarks"):
-        sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
+        sets = [_load(benchmark, files, settings.limit) for benchmark in found]
     judged: dict[tuple[str, str], list[Judged]] = {}
     notes: list[str] = []
     async with Judging(execution) as judging:
@@ -128,8 +129,8 @@ def _folder_name(label: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", label).strip("-") or "model"
 
 
-def _load(name: str, files: Mapping[str, Path], limit: int | None) -> _Set:
-    benchmark = find_benchmark(name)
+def _load(benchmark: Benchmark[Any], files: Mapping[str, Path], limit: int | None) -> _Set:
+    name = benchmark.name
     path = files.get(name) or files.get(name.removesuffix("+")) or files.get("")
     file = load_rows(name, benchmark.source, path)
     every = benchmark.problems(file.rows)
