@@ -38,10 +38,10 @@ words = ["chess", "poker"]
 ({", ".join(shipped_recipes())}). Options change it for one run:
 
 ```sh
-selfcodealign run paper --with distinct --with train --with evaluate --without judge
+selfcodealign run paper --with distinct --without judge --without evaluate
 selfcodealign run paper --source git:. --source stdlib --limit 1000 --until responses
 selfcodealign run paper -m org/base-7b --url http://gpu1:8000 --set responses.samples=4
-selfcodealign run paper --with train --dry-run
+selfcodealign run paper --dry-run
 ```
 
 - `--with STAGE` adds a stage at its place, `--without STAGE` removes one; both may be repeated.

@@ -14,8 +14,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from selfcodealign.models import Completion, Model, Sampling
     from selfcodealign.models.scripted import ScriptedModel
-    from selfcodealign.pipeline import run_recipe
+    from selfcodealign.pipeline import run, run_recipe
+    from selfcodealign.progress import Progress
     from selfcodealign.recipe import load_recipe
+    from selfcodealign.report.result import RunResult
     from selfcodealign.sandbox import Limits, Program, Sandbox, Status, Verdict
     from selfcodealign.settings import Recipe
 
@@ -24,13 +26,16 @@ _HOME = {
     "Limits": "selfcodealign.sandbox",
     "Model": "selfcodealign.models",
     "Program": "selfcodealign.sandbox",
+    "Progress": "selfcodealign.progress",
     "Recipe": "selfcodealign.settings",
+    "RunResult": "selfcodealign.report.result",
     "Sampling": "selfcodealign.models",
     "Sandbox": "selfcodealign.sandbox",
     "ScriptedModel": "selfcodealign.models.scripted",
     "Status": "selfcodealign.sandbox",
     "Verdict": "selfcodealign.sandbox",
     "load_recipe": "selfcodealign.recipe",
+    "run": "selfcodealign.pipeline",
     "run_recipe": "selfcodealign.pipeline",
 }
 
@@ -39,13 +44,16 @@ __all__ = [
     "Limits",
     "Model",
     "Program",
+    "Progress",
     "Recipe",
+    "RunResult",
     "Sampling",
     "Sandbox",
     "ScriptedModel",
     "Status",
     "Verdict",
     "load_recipe",
+    "run",
     "run_recipe",
 ]
 
@@ -54,3 +62,7 @@ def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'selfcodealign' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

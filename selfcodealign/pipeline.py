@@ -20,11 +20,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from selfcodealign.engine import local
+from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
 from selfcodealign.files import write_text
 from selfcodealign.models import Model
 from selfcodealign.progress import Progress
-from selfcodealign.recipe import read_section, recipe_toml
+from selfcodealign.progress.terminal import open_progress
+from selfcodealign.recipe import load_recipe, read_section, recipe_toml
+from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
@@ -70,24 +73,26 @@ NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 async def run_recipe(
-    recipe: Recipe,
-    out: Path,
+    recipe: Recipe | str | Path,
+    out: str | Path,
     *,
     until: str | None = None,
     progress: Progress | None = None,
     model: Model | None = None,
     stages: Sequence[Stage] = (),
-) -> None:
-    """Run a recipe into the folder `out`, resuming what is there; `until` is the last stage to run.
+) -> RunResult:
+    """Run a recipe (or the one of this name or path) into the folder `out`, resuming what is there.
 
-    `model` replaces the one the recipe names. `stages` are stages of your own, which the recipe's journey may name.
-    Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises a
-    `UserError` for whatever a person has to fix, before any work.
+    `until` is the last stage to run. `model` replaces the one the recipe names. `stages` are stages of your own, which
+    the recipe's journey may name. Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same
+    call resumes. Raises a `UserError` for whatever a person has to fix, before any work.
     """
+    recipe, out = _load(recipe), Path(out)
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
-        await prepare(context, steps)
+        with context.progress.waiting("checking the recipe and this machine"):
+            await prepare(context, steps)
         with context.folder:
             # Decided again under the lock, and before anything is written: another run may just have ended here.
             decisions = plan(context, steps)
@@ -100,15 +105,50 @@ async def run_recipe(
                 raise RunFolderError(
                     f"{out}: {error.strerror}; make room, then run the same command to resume"
                 ) from error
+            return read_result(out, [step.name for step in steps])
+
+
+def run(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    until: str | None = None,
+    progress: Progress | None = None,
+    model: Model | None = None,
+    stages: Sequence[Stage] = (),
+) -> RunResult:
+    """`run_recipe` for code that is not asynchronous; it works in a notebook, too, and needs no main guard.
+
+    Without `progress`, the run is shown on stderr: bars on a terminal, lines elsewhere; `progress=Progress()` keeps
+    silent. Ctrl-C (in a notebook: interrupt) stops the run with everything finished on disk.
+    """
+
+    def work(shown: Progress) -> RunResult:
+        return run_blocking(lambda: run_recipe(recipe, out, until=until, progress=shown, model=model, stages=stages))
+
+    if progress is not None:
+        return work(progress)
+    with open_progress() as opened:
+        return work(opened)
 
 
 async def plan_recipe(
-    recipe: Recipe, out: Path, *, until: str | None = None, model: Model | None = None, stages: Sequence[Stage] = ()
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    until: str | None = None,
+    model: Model | None = None,
+    stages: Sequence[Stage] = (),
 ) -> list[Decision]:
     """What `run_recipe` would do in each stage, after the same checks; nothing is written. Raises what it raises."""
+    recipe = _load(recipe)
     journey = make_journey(recipe, stages)
-    async with Context(recipe, journey.places, RunFolder(out), given_model=model) as context:
+    async with Context(recipe, journey.places, RunFolder(Path(out)), given_model=model) as context:
         return await prepare(context, journey.until(until))
+
+
+def _load(recipe: Recipe | str | Path) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
 async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
@@ -119,7 +159,9 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, dict(decision.decided_by))
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)
+    context.progress.journey([one.step.name for one in decisions])
     for part in parts([one for one in decisions if one.action is not Action.REST]):
+        context.progress.reach([one.step.name for one in part])
         match part[0].step.stage:
             case Each():
                 await local.each(context, part)

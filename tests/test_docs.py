@@ -98,7 +98,7 @@ def test_the_code_of_the_readme_works() -> None:
     assert (right, wrong) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "extending.md", "testing.md"])
+@pytest.mark.parametrize("name", ["architecture.md", "extending.md", "python.md", "testing.md"])
 def test_the_code_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that begin with a file name are files of one folder, whose tests pass; the others run one by one."""
     page = ROOT / "docs" / name

@@ -37,6 +37,11 @@ def test_the_paper_recipe_holds_the_published_settings() -> None:
     assert (paper.execution.seconds, paper.execution.memory_mib) == (10.0, 4096)
     assert "judge" in paper.journey
     assert paper.responses.max_tokens == 1536
+    assert paper.journey[-3:] == ["dataset", "train", "evaluate"]
+    train = paper.train
+    assert (train.optimizer, train.learning_rate, train.schedule, train.warmup) == ("adafactor", 1e-5, "linear", 0.05)
+    assert (train.batch, train.max_tokens) == (64, 1280)
+    assert paper.evaluate.benchmarks == ["humaneval+", "mbpp+"]
 
 
 def test_a_single_value_is_taken_for_a_list_of_one(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ from selfcodealign.run_folder.folder import StageFolder
 MOST_ROWS_IN_MEMORY = 8_000
 #: Rows waiting between two lanes, per worker of the second one.
 QUEUED_PER_WORKER = 2
+#: Rows, or a tenth of them all, after which the share that is kept tells how many the next stage will get.
+LEAST_THROUGH = 20
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,15 @@ async def flow(
     lanes = [_Lane(stage, progress) for stage in stages]
     for lane, following in pairwise(lanes):
         lane.following = following
-    for number, lane in enumerate(lanes):
-        progress.start(lane.name, None if number else total)
+    lanes[0].total = total
+    lanes[0].begin()
     writer = _Writer(lanes, progress)
     try:
         async with asyncio.TaskGroup() as group:
             flushing = group.create_task(writer.keep_flushing(flush_seconds))
             async with asyncio.TaskGroup() as working:
                 for number, lane in enumerate(lanes):
-                    source = lane.pending(rows, total) if number == 0 else None
+                    source = lane.pending(rows) if number == 0 else None
                     working.create_task(_run_lane(lane, source, writer, progress))
             flushing.cancel()
     except BaseExceptionGroup as errors:
@@ -97,7 +99,7 @@ class _Lane:
         self.outcomes: list[Outcome[Any]] = []
         self.waiting = 0
         self.total: float | None = None
-        self.complete = False
+        self.begun = self.complete = False
         self.through = self.kept = 0
         self._done = self.folder.shards.parents()
         self._kept_before = self.folder.shards.sizes()[0]
@@ -107,9 +109,20 @@ class _Lane:
         self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED_PER_WORKER * self.workers)
         self._progress = progress
 
-    def pending(self, rows: Iterable[Identified], total: int | None) -> Iterator[Identified]:
-        """The rows that have no outcome on disk; the others are counted."""
+    def begin(self) -> None:
+        """The first row has come, or none will: show the stage."""
+        if not self.begun:
+            self.begun = True
+            self._progress.start(self.name, None if self.total is None else round(self.total))
+
+    def expect(self, total: float | None) -> None:
+        """A better estimate of how many rows will come."""
         self.total = total
+        if self.begun and total is not None:
+            self._progress.expect(self.name, round(total))
+
+    def pending(self, rows: Iterable[Identified]) -> Iterator[Identified]:
+        """The rows that have no outcome on disk; the others are counted."""
         return (row for row in rows if self._admit(row))
 
     async def send(self, row: Identified) -> None:
@@ -121,6 +134,7 @@ class _Lane:
         """Let in what an earlier run made of rows that have come to the lane before again."""
         ids = before.folder.shards.ids(np.array(before._again, np.uint64))
         known = np.isin(ids, self._done)
+        self.begin()
         self._entered.extend(ids[known].tolist())
         self._again.extend(ids[known].tolist())
         self._progress.skip(self.name, int(known.sum()))
@@ -147,9 +161,11 @@ class _Lane:
         self._progress.advance(self.name, kept=len(outcome) - len(drops), dropped=drops)
 
     def expected(self) -> float | None:
-        """How many rows will have been kept in the end, by what is known now."""
+        """How many rows will have been kept in the end, by what is known now; None while too little is known."""
         through = self.through + len(self._done)
-        return self.total * (self.kept + self._kept_before) / through if self.total is not None and through else None
+        if self.total is None or through < min(LEAST_THROUGH, self.total / 10):
+            return None
+        return self.total * (self.kept + self._kept_before) / through if through else None
 
     def settle(self) -> Books:
         """Retire rows of inputs that are gone, and check that every row that entered has an outcome on disk."""
@@ -169,6 +185,7 @@ class _Lane:
 
     def _admit(self, row: Identified) -> bool:
         """Count a row that enters; whether there is work to do for it."""
+        self.begin()
         number = int(row.id, 16)
         self._entered.append(number)
         # numpy gives the interpreter away while it searches, and has to wait for a thread that writes to get it back.
@@ -207,11 +224,11 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
     if lane.following is not None:
         await lane.following.send_finished(lane)
     books = await asyncio.to_thread(lane.settle)
+    lane.begin()  # a stage that no row has come to is shown, too
     progress.finish(lane.name, lane.folder.summary(books))
     lane.complete = True
     if lane.following is not None:
-        lane.following.total = books.kept
-        progress.expect(lane.following.name, books.kept)
+        lane.following.expect(books.kept)
         await lane.following.close()
 
 
@@ -264,9 +281,7 @@ class _Writer:
             for lane, following in pairwise(self._lanes):
                 if lane.complete:  # the exact number has been told, and the following stage may be finished too
                     continue
-                following.total = lane.expected()
-                if following.total is not None:
-                    self._progress.expect(following.name, round(following.total))
+                following.expect(lane.expected())
             if time.monotonic() - last >= seconds:
                 await self.flush()
                 last = time.monotonic()

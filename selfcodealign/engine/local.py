@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 from selfcodealign.engine.compare import compare
 from selfcodealign.engine.flow import RowWork, flow
-from selfcodealign.rows import Outcome
+from selfcodealign.engine.processes import work_in_processes
 from selfcodealign.run_folder.folder import StageFolder, supersede
 from selfcodealign.stages import Each, Last, Source, Whole
 from selfcodealign.stages.context import Context
@@ -34,7 +28,7 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
             assert isinstance(stage, Each)
             work: Any = stage.build(context)
             if stage.cpu:
-                work = partial(_in_process, pools.enter_context(_processes()), work)
+                work = pools.enter_context(work_in_processes(stage.name, work, one.step.place.given))
             folder = _open(context, one)
             outside = isinstance(stage, Source)
             works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside))
@@ -84,7 +78,9 @@ async def last(context: Context, decision: Decision) -> None:
     facts = context.folder.facts().get("last_stages", {})
     made = {"decided_by": decision.decided_by, "made_from": made_from}
     context.folder.record({"last_stages": facts | {name: made}})
-    await stage.run(context)
+    context.progress.start(name, None)
+    summary = await stage.run(context)
+    context.progress.finish(name, summary or f"{output.name}/ is written")
 
 
 def _open(context: Context, decision: Decision) -> StageFolder[Any]:
@@ -105,16 +101,3 @@ def _incoming(context: Context, step: Step) -> tuple[Iterable[Any], int | None]:
     assert step.place.given is not None
     before = context.folder.open(step.place.after, step.place.given)
     return before.shards.rows(), before.books().kept
-
-
-def _processes() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(os.cpu_count() or 1, get_context("forkserver"), initializer=_ignore_interrupts)
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the pool's are told by the main one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _in_process(pool: ProcessPoolExecutor, work: Callable[[Any], Outcome[Any]], row: Any) -> Awaitable[Outcome[Any]]:
-    return asyncio.get_running_loop().run_in_executor(pool, work, row)

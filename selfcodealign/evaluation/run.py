@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Candidate:
     mode: Mode = "chat"
     settings: ModelSettings | None = None
     model: Model | None = None
-    samples: Mapping[str, Path] = field(default_factory=dict)
+    samples: Mapping[str, str | Path] = field(default_factory=dict)
     chat: ChatFormat | None = None
 
 
@@ -62,10 +63,10 @@ class _Set:
 async def evaluate(
     candidates: Sequence[Candidate],
     benchmarks: Sequence[str],
-    out: Path,
+    out: str | Path,
     settings: EvaluateSettings,
     execution: ExecutionSettings,
-    problems: Mapping[str, Path] | None = None,
+    problems: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate every candidate on every benchmark, into the folder `out`.
@@ -74,10 +75,12 @@ async def evaluate(
     OUT/{scores.json, scores.md, scores.html}. A second call resumes: existing answers are not
     sampled again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for problems that the user must fix.
     """
-    progress = progress or Progress()
+    progress, out = progress or Progress(), Path(out)
     _check_labels(candidates)
-    files = {**{name: Path(path) for name, path in settings.problems.items()}, **(problems or {})}
-    sets = [_load(name, files, settings.limit) for name in _without_parts(benchmarks)]
+    files = {name: Path(path) for name, path in {**settings.problems, **(problems or {})}.items()}
+    found = [find_benchmark(name) for name in _without_parts(benchmarks)]
+    with progress.waiting("loading the benchmarks"):
+        sets = [_load(benchmark, files, settings.limit) for benchmark in found]
     judged: dict[tuple[str, str], list[Judged]] = {}
     notes: list[str] = []
     async with Judging(execution) as judging:
@@ -128,8 +131,8 @@ def _folder_name(label: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", label).strip("-") or "model"
 
 
-def _load(name: str, files: Mapping[str, Path], limit: int | None) -> _Set:
-    benchmark = find_benchmark(name)
+def _load(benchmark: Benchmark[Any], files: Mapping[str, Path], limit: int | None) -> _Set:
+    name = benchmark.name
     path = files.get(name) or files.get(name.removesuffix("+")) or files.get("")
     file = load_rows(name, benchmark.source, path)
     every = benchmark.problems(file.rows)
@@ -153,13 +156,15 @@ async def _answers(
         model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
     else:
         raise BenchmarkError(f"{candidate.label}: neither a model nor answers to judge")
-    chat = candidate.chat or plain_chat
-    if candidate.mode == "chat" and candidate.chat is None:
-        chat, which = open_chat_format(name, revision)
-        notes.append(f"{candidate.label} is asked in the {which}.")
     few_shot = load_few_shot(settings.few_shot) if candidate.mode == "few-shot" else None
     found = {}
-    async with model:
+    chat = candidate.chat or plain_chat
+    async with AsyncExitStack() as opened:
+        with progress.waiting(f"{candidate.label}: loading"):
+            if candidate.mode == "chat" and candidate.chat is None:
+                chat, which = open_chat_format(name, revision)
+                notes.append(f"{candidate.label} is asked in the {which}.")
+            await opened.enter_async_context(model)
         asking = Asking(model=model, mode=candidate.mode, chat=chat, few_shot=few_shot, settings=settings)
         for one in sets:
             path = folder / one.benchmark.name / "samples.jsonl"
@@ -174,7 +179,7 @@ def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:
     path = candidate.samples.get(name) or candidate.samples.get(name.removesuffix("+")) or candidate.samples.get("")
     if path is None:
         raise BenchmarkError(f"{candidate.label} has no answers to {name}: give --samples {name}=FILE")
-    return read_samples(path, one.benchmark, one.every, len(one.problems))
+    return read_samples(Path(path), one.benchmark, one.every, len(one.problems))
 
 
 async def _judge(

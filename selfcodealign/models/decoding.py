@@ -8,6 +8,7 @@ another prompt (the worked examples) instead of recomputing them. The loop runs 
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,8 @@ class Decoder:
         self.waiting: deque[BatchRow] = deque()
         self.active: list[BatchRow] = []
         self._model = model
+        # transformers 5.24 renames the argument, warns of the earlier name, and will remove it.
+        self._cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
         self._detokenizer = detokenizer
         self._eos_ids = eos_ids
         self._slots = slots
@@ -176,8 +179,8 @@ class Decoder:
             input_ids=torch.as_tensor(tokens, device=self._device),
             position_ids=positions,
             attention_mask=mask,
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: self._cache},
         )
         return output.logits[:, -1]

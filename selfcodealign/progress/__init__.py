@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class Progress:
@@ -14,6 +15,12 @@ class Progress:
 
     #: Prompt and completion tokens of the model since the run began.
     tokens: Callable[[], tuple[int, int]] = staticmethod(lambda: (0, 0))
+
+    def journey(self, stages: Sequence[str]) -> None:
+        """The work goes through these stages, in order; each is a task of the same name."""
+
+    def reach(self, stages: Sequence[str]) -> None:
+        """These stages of the journey are under way from now on: one, or several that give each other their units."""
 
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         """`task` begins with `total` units of work; None if the number is unknown."""
@@ -34,6 +41,11 @@ class Progress:
 
     def finish(self, task: str, summary: str = "") -> None:
         """The task is complete; `summary` is the result in one line."""
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Show `what`, such as "loading the model", while the context lasts; on a terminal it leaves nothing."""
+        yield
 
     def say(self, text: str) -> None:
         """Show one line to the user."""

@@ -10,6 +10,8 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selfcodealign.errors import UserError, reason_of
@@ -30,6 +32,7 @@ class _Choice:
 
     quiet = False
     verbose = False
+    show: Callable[[str], None] | None = None
 
 
 def open_log() -> None:
@@ -103,12 +106,27 @@ def _agree() -> None:
         raise UserError("--quiet and --verbose exclude each other")
 
 
+@contextmanager
+def warnings_through(show: Callable[[str], None]) -> Iterator[None]:
+    """Within the context `show` gets the lines for stderr: a live display has taken it."""
+    _Choice.show = show
+    try:
+        yield
+    finally:
+        _Choice.show = None
+
+
 class _ToStderr(logging.Handler):
-    """Writes to the stderr of the moment, which a live display may have replaced."""
+    """Writes to the stderr of the moment, or through the live display that has taken it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name != SAID.name:
-            print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        if record.name == SAID.name:
+            return
+        line = f"{record.levelname.lower()}: {record.getMessage()}"
+        if _Choice.show is not None:
+            _Choice.show(line)
+        else:
+            print(line, file=sys.stderr)
 
 
 class _WithoutSecrets(logging.Formatter):

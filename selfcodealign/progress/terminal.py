@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
@@ -17,12 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from selfcodealign.progress import Progress
-from selfcodealign.progress.log import SAID, is_quiet
+from selfcodealign.progress.capture import Capture
+from selfcodealign.progress.log import SAID, is_quiet, warnings_through
 
 #: Seconds between two lines about a task in a log.
 LINE_SECONDS = 10.0
 #: Columns below which facts are useless, and below which names no longer distinguish tasks.
-LEAST_FACTS, LEAST_NAME = 8, 8
+LEAST_FACTS, LEAST_NAME = 8, 12
+#: A rate is that of the last minute, or of the last units if these took longer.
+RATE_SECONDS, RATE_UNITS = 60.0, 20
+#: No time left is shown before so many units, or this share of the total, are finished.
+LEAST_UNITS, LEAST_SHARE = 5, 0.1
 
 
 class Pace:
@@ -62,6 +69,22 @@ class Tally:
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     facts: str = ""
+    #: When how many units were finished: one entry per second, at most.
+    marks: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.marks.append((self.began, 0))
+
+    def advance(self, count: int) -> None:
+        """Count finished units."""
+        self.done += count
+        now = monotonic()
+        if now - self.marks[-1][0] >= 1:
+            self.marks.append((now, self.done))
+        while (
+            len(self.marks) > 2 and now - self.marks[1][0] > RATE_SECONDS and self.done - self.marks[1][1] >= RATE_UNITS
+        ):
+            self.marks.popleft()
 
     @property
     def through(self) -> int:
@@ -70,17 +93,22 @@ class Tally:
 
     def count(self) -> str:
         """Finished units, out of the total."""
-        return f"{self.through}" if self.total is None else f"{self.through}/{self.total}"
+        if self.total is None:
+            return f"{self.through}" if self.through else ""
+        return f"{self.through}/{self.total}"
 
     def seconds(self) -> float:
         """Wall time since the task began."""
         return monotonic() - self.began
 
-    def left(self) -> str:
-        """Time left at the rate of this run; empty while it is unknown."""
-        if self.total is None or not self.done:
-            return ""
-        return f"{clock(max(0, self.total - self.through) * self.seconds() / self.done)} left"
+    def left(self) -> float | None:
+        """Seconds left at the present rate; None while no sane estimate is possible."""
+        if self.total is None or self.done < min(LEAST_UNITS, LEAST_SHARE * (self.total - self.skipped)):
+            return None
+        since, before = self.marks[0]
+        if self.done == before:
+            return None
+        return max(0, self.total - self.through) * (monotonic() - since) / (self.done - before)
 
     def describe(self, tokens: int) -> str:
         """The task's own facts, else units/s, share kept, tokens/s written, the most frequent drops."""
@@ -106,7 +134,17 @@ class Drawer(Progress):
     def __init__(self, console: Console) -> None:
         self.console = console
         self._tallies: dict[str, Tally] = {}
+        self._journey: Sequence[str] = ()
+        self._reached: Sequence[str] = ()
+        self._began = monotonic()
         self._lock = Lock()
+
+    def journey(self, stages: Sequence[str]) -> None:
+        self._journey = list(stages)
+
+    def reach(self, stages: Sequence[str]) -> None:
+        with self._lock:
+            self._reached = list(stages)
 
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         with self._lock:
@@ -125,7 +163,7 @@ class Drawer(Progress):
     ) -> None:
         with self._lock:
             tally = self._tallies[task]
-            tally.done += count
+            tally.advance(count)
             tally.kept += kept
             tally.dropped.update(dropped)
             tally.facts = facts or tally.facts
@@ -133,7 +171,21 @@ class Drawer(Progress):
     def finish(self, task: str, summary: str = "") -> None:
         with self._lock:
             tally = self._tallies.pop(task)
-        self.say(f"{task}: {summary or 'done'} ({clock(tally.seconds())})")
+            self._reached = [name for name in self._reached if name != task]
+        self._say_end(task, summary or "done", f"({clock(tally.seconds())})")
+
+    def _say_end(self, task: str, summary: str, seconds: str) -> None:
+        self.say(f"{task}: {summary} {seconds}")
+
+    def _left(self, tally: Tally) -> str:
+        """The time left; a stage that is fed by another one that is under way does not end before it."""
+        chain = [tally]
+        if tally.name in self._reached:
+            before = self._reached[: self._reached.index(tally.name)]
+            chain += [self._tallies[name] for name in before if name in self._tallies]
+        seconds = [one.left() for one in chain]
+        known = [one for one in seconds if one is not None]
+        return f"{clock(max(known))} left" if len(known) == len(seconds) else ""
 
     def say(self, text: str) -> None:
         SAID.info("%s", text)
@@ -151,6 +203,11 @@ class Lines(Drawer):
 
     def __exit__(self, *exc_info: object) -> None: ...
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        self.say(f"{what} …")
+        yield
+
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         super().start(task, total, unit)
         self.say(f"{task}: " + ("under way" if total is None else f"{total} {unit} to go through"))
@@ -167,7 +224,7 @@ class Lines(Drawer):
 
     def _write_if_due(self, tally: Tally) -> None:
         if tally.pace.is_due():
-            parts = (tally.count(), tally.describe(self.tokens()[1]), tally.left())
+            parts = (tally.count() or "0", tally.describe(self.tokens()[1]), self._left(tally))
             self.say(f"{tally.name}: {', '.join(filter(None, parts))}")
 
 
@@ -181,11 +238,21 @@ class Quiet(Lines):
 
 
 class Live(Drawer):
-    """A bar for each task in progress, below all messages."""
+    """A bar for each task in progress and the place in the journey, below all messages.
 
-    def __init__(self, console: Console) -> None:
+    `capture` holds what other code writes meanwhile; None: nothing is captured.
+    """
+
+    def __init__(self, console: Console, capture: Capture | None = None) -> None:
         super().__init__(console)
-        self._screen = Screen(console=console, get_renderable=self.draw, refresh_per_second=4)
+        self._capture = capture
+        self._screen = Screen(
+            console=console,
+            get_renderable=self.draw,
+            refresh_per_second=4,
+            redirect_stdout=sys.stdout.isatty(),
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> Self:
         self._screen.start()
@@ -194,35 +261,86 @@ class Live(Drawer):
     def __exit__(self, *exc_info: object) -> None:
         self._screen.stop()
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        self.start(what, None)
+        self._screen.refresh()  # now: an import may keep the thread that draws from running
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tallies.pop(what, None)
+
+    def overhear(self, line: str) -> None:
+        """Take a line that other code wrote to the terminal: it is not shown, a log file gets it."""
+        SAID.debug("%s", line)
+
+    def say(self, text: str) -> None:
+        SAID.info("%s", text)
+        self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Show a line that the log has already."""
+        self.console.print(Text(text), highlight=False)
+
+    def _say_end(self, task: str, summary: str, seconds: str) -> None:
+        if self._journey and task not in self._journey:
+            return  # a part of a stage, whose line follows
+        line = Text(f"{task}: {summary}")
+        line.truncate(max(1, self.console.width - len(seconds) - 1), overflow="ellipsis")
+        self.say(f"{line.plain} {seconds}")
+
     def draw(self) -> RenderableType:
-        """Draw one row per task. Bar, count and times always fit; names, then facts, get the columns that are left."""
+        """Draw one row per task: bar, count and time left always fit; names, then facts, get the remaining columns."""
+        for line in self._capture.read() if self._capture else ():
+            self.overhear(line)
         tokens = self.tokens()[1]
         with self._lock:
             tallies = list(self._tallies.values())
-            texts = [(one.name, one.count(), clock(one.seconds()), one.left(), one.describe(tokens)) for one in tallies]
+            texts = [
+                (one.name, one.count(), clock(one.seconds()), self._left(one), one.describe(tokens)) for one in tallies
+            ]
             bars = [(one.total, one.through) for one in tallies]
+            place = self._place()
         if not texts:
             return Group()
+        return Group(self._draw_tasks(texts, bars), *([Text(place, "dim", no_wrap=True)] if place else []))
+
+    def _draw_tasks(self, texts: Sequence[tuple[str, ...]], bars: Sequence[tuple[int | None, int]]) -> Table:
         name, count, elapsed, left, facts = (max(map(cell_len, column)) for column in zip(*texts, strict=True))
-        bar = 24 if self.console.width >= 100 else 12
+        bar = 24 if self.console.width >= 100 else 12 if self.console.width >= 70 else 8
         gaps = 5
-        free = self.console.width - bar - count - elapsed - left - gaps
+        free = self.console.width - bar - count - left - gaps
+        elapsed = elapsed if free - elapsed >= min(name, LEAST_NAME) else 0
+        free -= elapsed
         name = min(name, max(free, LEAST_NAME))
         facts = min(facts, free - name)
-        widths = [name, bar, count, elapsed, left] + [facts] * (facts >= LEAST_FACTS)
+        widths = [name, bar, count, elapsed, left, facts if facts >= LEAST_FACTS else 0]
         grid = Table.grid(padding=(0, 1))
-        for width in widths:
+        for width in filter(None, widths):
             grid.add_column(width=width, no_wrap=True, overflow="ellipsis")
         for (task, *rest), (total, completed) in zip(texts, bars, strict=True):
             shown = ProgressBar(total=total, completed=completed, width=bar)
             cells = [Text(task, "bold"), shown, *map(Text, rest)]
-            grid.add_row(*cells[: len(widths)])
+            grid.add_row(*(cell for cell, width in zip(cells, widths, strict=True) if width))
         return grid
 
+    def _place(self) -> str:
+        """The place in the journey; empty for work that is none."""
+        places = [self._journey.index(name) + 1 for name in self._reached if name in self._journey]
+        if not places:
+            return ""
+        stages = f"stage {places[0]}" if len(places) == 1 else f"stages {places[0]}–{places[-1]}"
+        return f"{stages} of {len(self._journey)}, {clock(monotonic() - self._began)} so far"
 
-def open_progress() -> Live | Lines:
-    """Return a context manager: bars if stderr is a terminal, lines otherwise; nothing with -q."""
-    console = Console(stderr=True)
-    if is_quiet():
-        return Quiet(console)
-    return Live(console) if console.is_terminal else Lines(console)
+
+@contextmanager
+def open_progress() -> Iterator[Live | Lines]:
+    """Within the context: bars if stderr is a terminal, lines otherwise (a notebook is no terminal), nothing with -q."""
+    console = Console(stderr=True, force_jupyter=False)
+    if is_quiet() or not console.is_terminal:
+        with Quiet(console) if is_quiet() else Lines(console) as lines:
+            yield lines
+        return
+    with Capture() as capture, Live(capture.screen, capture) as live, warnings_through(live.warn):
+        yield live

@@ -97,11 +97,12 @@ class Last(Stage):
     """Uses the rows of a journey for something that is no row, kept in the folder `output` of the run.
 
     `requires` are stages that must come earlier, `follows` stages that come earlier where the journey has them.
-    `made_from` names what only the finished rows tell; `is_complete` says whether `output` holds a result. With
-    `rewritten`, every run writes `output` again in its place, and the earlier one is not kept.
+    `run` may return its result in one line. `made_from` names what only the finished rows tell; `is_complete` says
+    whether `output` holds a result. With `rewritten`, every run writes `output` again in its place, and the earlier
+    one is not kept.
     """
 
-    run: Callable[[Context], Awaitable[None]]
+    run: Callable[[Context], Awaitable[str | None]]
     output: str
     made_from: Callable[[Context], Facts] = lambda context: {}
     is_complete: Callable[[Context], bool] = lambda context: False

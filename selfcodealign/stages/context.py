@@ -107,7 +107,8 @@ class Context:
 
     async def open_model(self) -> None:
         """Open the model now and record which one it is. Raises `ModelError`."""
-        await self.model.open()
+        with self.progress.waiting(f"loading {self.recipe.model.name or 'the model'}"):
+            await self.model.open()
         self.folder.record({"model": self.model.identity(), "model_settings": self.recipe.model.result_digest()})
 
     # --------------------------------------------------------------------------------- what stages are built from

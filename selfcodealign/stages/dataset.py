@@ -11,7 +11,7 @@ from selfcodealign.stages import Last
 from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
 
 
-async def publish(context: Context) -> None:
+async def publish(context: Context) -> str:
     """Write the data set and its card again, from the rows as they are now."""
     place = context.places["dataset"]
     assert place.after is not None
@@ -31,6 +31,7 @@ async def publish(context: Context) -> None:
     with context.folder.connect() as connection:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
         write_dataset(context.folder.path / "dataset", rows, examples.books().kept, facts, kind)
+    return f"{examples.books().kept} examples"
 
 
 DATASET = Last(

@@ -14,8 +14,10 @@ from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
 
 
-async def compare_models(context: Context) -> None:
+async def compare_models(context: Context) -> str:
     """Evaluate the base model in each of `evaluate.base_modes` and, where there is one, the tuned model in chat.
+
+    Return the first benchmark's scores in one line.
 
     Raises `BenchmarkError`, `ModelError`, `SandboxError`.
     """
@@ -31,7 +33,12 @@ async def compare_models(context: Context) -> None:
         tuned = {"name": str(context.folder.path / "tuned"), "revision": None, "urls": [], "serve": None}
         candidates.append(Candidate(label="tuned", mode="chat", settings=recipe.model.model_copy(update=tuned)))
     scores = context.folder.path / "evaluation"
-    await evaluate(candidates, settings.benchmarks, scores, settings, recipe.execution, progress=context.progress)
+    found = await evaluate(
+        candidates, settings.benchmarks, scores, settings, recipe.execution, progress=context.progress
+    )
+    name, k = found.scores[0].benchmark, found.scores[0].k
+    first = [f"{one.label} {one.percent:.1f}" for one in found.scores if (one.benchmark, one.k) == (name, k)]
+    return f"{name} pass@{k}: {', '.join(first)}"
 
 
 def _check(context: Context) -> Iterable[str]:
@@ -51,7 +58,9 @@ def _check(context: Context) -> Iterable[str]:
             benchmark = find_benchmark(name)
             benchmark.problems(load_rows(name, benchmark.source, Path(path) if path else None).rows)
         except UserError as error:
-            yield str(error)
+            # Without a network a run can still do everything else.
+            fix = str(error).replace("--problems ", "--set evaluate.problems.")
+            yield f"{fix}, or leave the scores out with --without evaluate"
     for name in settings.problems:
         if name not in {*settings.benchmarks, *(one.removesuffix("+") for one in settings.benchmarks)}:
             yield f'evaluate.problems names "{name}", which is none of evaluate.benchmarks'

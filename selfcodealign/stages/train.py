@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from selfcodealign.rows import Example, digest
 from selfcodealign.settings import TrainSettings
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
 
+if TYPE_CHECKING:
+    from selfcodealign.training import TrainResult
+
 #: What training imports.
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
-async def tune(context: Context) -> None:
-    """Fine-tune on RUN/dataset. Raises `TrainingError`, `ModelError`, `MissingExtra`."""
+async def tune(context: Context) -> str:
+    """Fine-tune on RUN/dataset; return the result in one line. Raises `TrainingError`, `ModelError`, `MissingExtra`."""
     from selfcodealign.training import train
     from selfcodealign.training.display import TrainDisplay
 
     await context.model.close()  # training needs its device
-    tell = TrainDisplay(context.progress)
-    with _interrupts_at_once():
-        train(context.folder.path, _base(context), context.folder.path / "tuned", context.recipe.train, tell)
+    tell, out = TrainDisplay(context.progress), context.folder.path / "tuned"
+    work = partial(train, context.folder.path, _base(context), out, context.recipe.train, tell)
+    if threading.current_thread() is threading.main_thread():
+        with _interrupts_at_once():
+            result = work()
+    else:
+        result = await stop_with_cancellation(work, out)
+    return f"{result.steps} steps, loss {result.first_loss:.4f} → {result.last_loss:.4f}"
+
+
+async def stop_with_cancellation(work: Callable[[], TrainResult], out: Path) -> TrainResult:
+    """Train in another thread, because Ctrl-C comes here as a cancellation; it stops the training after its step."""
+    from selfcodealign.training.output import IDENTITY, STOP
+
+    # No task: it would let the KeyboardInterrupt of a training that has been stopped out of the event loop.
+    training = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(training)
+    except asyncio.CancelledError:
+        while not training.done():
+            if (out / IDENTITY).exists():
+                (out / STOP).touch()
+            await asyncio.wait([training], timeout=0.5)
+        with suppress(KeyboardInterrupt):  # how a training ends that has been stopped
+            training.result()
+        raise
 
 
 @contextmanager
 def _interrupts_at_once() -> Iterator[None]:
     """Ctrl-C raises KeyboardInterrupt where it arrives; asyncio would keep it until the training ends."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -46,11 +72,14 @@ def _base(context: Context) -> str:
     return context.recipe.train.model or context.recipe.model.name
 
 
+_STOP_BEFORE = "or make the data set alone with --until dataset"
+
+
 def _check(context: Context) -> Iterable[str]:
     settings = context.recipe.train
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        yield f"training needs {', '.join(missing)}: pip install 'selfcodealign[train]'"
+        yield f"training needs {', '.join(missing)}: pip install 'selfcodealign[train]', {_STOP_BEFORE}"
     if settings.method == "qlora" and find_spec("bitsandbytes") is None:
         yield "train.method = qlora needs bitsandbytes: pip install bitsandbytes"
     for name in settings.report_to:
@@ -59,7 +88,7 @@ def _check(context: Context) -> Iterable[str]:
     if context.recipe.model.urls and settings.model is None:
         yield (
             f"training needs the weights of {context.recipe.model.name or 'the model'}, which servers do not give: "
-            "name them with train.model, a folder or a hub name"
+            f"name them with train.model, a folder or a hub name, {_STOP_BEFORE}"
         )
     elif not missing:
         from selfcodealign.models.opening import check_model

@@ -12,11 +12,12 @@ from pathlib import Path
 from selfcodealign.errors import MissingExtra
 from selfcodealign.models.chat import PLAIN_TEMPLATE, write_prompt
 from selfcodealign.settings import TrainSettings
-from selfcodealign.training.events import Event, Note, OnProgress, Proof, Step, TrainResult
+from selfcodealign.training.events import Event, Loading, Note, OnProgress, Proof, Step, TrainResult
 
 __all__ = [
     "PLAIN_TEMPLATE",
     "Event",
+    "Loading",
     "Note",
     "OnProgress",
     "Proof",
@@ -50,6 +51,8 @@ def train(
     # Spinning threads take the core from other programs; this must be set before torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     settings = settings or TrainSettings()
+    if os.environ.get("RANK", "0") == "0":
+        on_progress(Loading("importing torch, transformers and trl"))
     try:
         import accelerate  # noqa: F401
         import trl  # noqa: F401

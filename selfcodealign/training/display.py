@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.panel import Panel
 from rich.text import Text
 
 from selfcodealign.progress import Progress
-from selfcodealign.training.events import Event, Note, Proof, Step
+from selfcodealign.training.events import Event, Loading, Note, Proof, Step
 
 #: The name of the task.
 TASK = "training"
@@ -21,9 +23,13 @@ class TrainDisplay:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self._step = 0
+        self._waiting = ExitStack()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Note):
+        self._waiting.close()
+        if isinstance(event, Loading):
+            self._waiting.enter_context(self.progress.waiting(event.text))
+        elif isinstance(event, Note):
             self.progress.say(event.text)
         elif isinstance(event, Proof):
             self.progress.show(ProofPanels(event))

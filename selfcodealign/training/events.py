@@ -17,6 +17,13 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """What takes a while before the next event; not worth a line that stays."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Proof:
     """A few rows, split where loss begins and ends; `numbers[i]` is the number of `rows[i]` in the data set."""
 
@@ -42,7 +49,7 @@ class Step:
     seconds_left: float
 
 
-Event = Note | Proof | Step
+Event = Note | Loading | Proof | Step
 OnProgress = Callable[[Event], None]
 
 

@@ -24,7 +24,7 @@ from selfcodealign import errors
 from selfcodealign.errors import TrainingError
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import share_rows
-from selfcodealign.training.events import Event, Note, OnProgress, Proof, Step, TrainResult
+from selfcodealign.training.events import Event, Loading, Note, OnProgress, Proof, Step, TrainResult
 from selfcodealign.training.masking import Piece
 from selfcodealign.training.output import IDENTITY, STOP, find_result
 
@@ -66,6 +66,7 @@ def launch(
             start_new_session=True,  # Ctrl-C reaches only this process, which stops all workers after the same step
             env=environment,
         )
+        on_progress(Loading(f"starting {settings.processes} processes"))
         failure = _follow(process, out, on_progress)
     if failure is not None:
         raise failure
@@ -128,6 +129,8 @@ def read_event(line: str) -> Event | BaseException:
     kind = told.pop("kind")
     if kind == "Note":
         return Note(**told)
+    if kind == "Loading":
+        return Loading(**told)
     if kind == "Step":
         return Step(**told)
     if kind == "Proof":

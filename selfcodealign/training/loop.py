@@ -153,6 +153,7 @@ class TellSteps(TrainerCallback):
             seconds_left=seconds / (state.global_step - self._first) * (state.max_steps - state.global_step),
         )
         self.last = step
+        state.log_history[-1]["tokens_per_second"] = step.tokens_per_second  # kept by checkpoints, for the report
         self.tell(step)
 
 

@@ -1,4 +1,4 @@
-"""The report of a training (loss curve, proof of the loss mask, figures), and the model card."""
+"""The report of a training (curves, proof of the loss mask, figures), and the model card."""
 
 from __future__ import annotations
 
@@ -9,67 +9,42 @@ from typing import Any
 
 from selfcodealign.errors import TrainingError
 from selfcodealign.files import write_json, write_text
+from selfcodealign.training.curves import draw_curve
 from selfcodealign.training.events import Proof, TrainResult
 from selfcodealign.training.output import REPORT, as_json
 
-_WIDTH, _HEIGHT = 720, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 16, 40
-
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1d2733; background: #fff; }
-table { border-collapse: collapse; } td, th { text-align: left; padding: .15rem 1.2rem .15rem 0; }
-pre { white-space: pre-wrap; background: #f4f6f8; padding: .8rem; border-radius: 6px; font-size: 13px; }
-mark { background: #b9e6c9; color: inherit; border-radius: 2px; }
-svg { max-width: 100%; height: auto; } .note { color: #5b6b7b; }
-@media (prefers-color-scheme: dark) { body { color: #dde4ea; background: #14191e; } pre { background: #1f262d; }
-  mark { background: #1f5c39; } .note { color: #94a3b1; } }
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 1.5rem auto; padding: 0 1rem;
+       color: #1f2328; background: #fff; overflow-wrap: anywhere; }
+.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+figure { margin: 0; } svg { display: block; width: 100%; height: auto; }
+table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .15rem 1rem .15rem 0; }
+th { overflow-wrap: normal; }
+pre { white-space: pre-wrap; background: #f6f8fa; padding: .8rem; border-radius: 6px; font-size: 13px; }
+mark { background: #b9e6c9; color: inherit; border-radius: 2px; } .note, figcaption { color: #57606a; }
+@media (prefers-color-scheme: dark) { body { color: #e6edf3; background: #0d1117; } pre { background: #161b22; }
+  mark { background: #1f5c39; } .note, figcaption { color: #9da7b3; } }
 """
 
+#: Field of a step, its name, and what the picture shows.
+_CURVES = (
+    ("loss", "loss", "Loss: mean over the tokens with loss of each step; the line is a moving mean."),
+    ("learning_rate", "learning rate", "Learning rate."),
+    ("grad_norm", "gradient norm", "Gradient norm, before clipping."),
+    ("tokens_per_second", "tokens/s", "Speed: mean since the training began or was resumed, padding left out."),
+)
 
-def draw_losses(points: list[tuple[int, float]], last: int) -> str:
-    """Draw the loss as SVG text: a dot per step, a line for the moving mean; `last` is the last step."""
-    points = [(step, loss) for step, loss in points if math.isfinite(loss)]
-    if not points:
-        raise ValueError("there is no finite loss to draw")
-    low, high = min(loss for _, loss in points), max(loss for _, loss in points)
-    pad = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-6)
-    low, high = low - pad, high + pad
-    last = max(last, 2)
 
-    def x(step: float) -> float:
-        return _LEFT + (step - 1) / (last - 1) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(loss: float) -> float:
-        return _TOP + (high - loss) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    lines = []
-    for i in range(5):
-        value = low + (high - low) * i / 4
-        lines.append(
-            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#8884"/>'
-            f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.3g}</text>'
-        )
-    for step in sorted({1, *(round(1 + (last - 1) * i / 4) for i in range(5))}):
-        lines.append(f'<text x="{x(step):.1f}" y="{_HEIGHT - 20}" text-anchor="middle">{step}</text>')
-    dots = "".join(f'<circle cx="{x(s):.1f}" cy="{y(v):.1f}" r="2"/>' for s, v in points)
-    window = max(1, len(points) // 25)
-    smooth = [
-        (s, sum(v for _, v in points[max(0, i - window + 1) : i + 1]) / min(window, i + 1))
-        for i, (s, _) in enumerate(points)
-    ]
-    path = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in smooth)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="loss from {points[0][1]:.4g} to {points[-1][1]:.4g}" '
-        'font-family="system-ui, sans-serif" font-size="12" fill="#7a8794">'
-        f'{"".join(lines)}<g fill="#9aa7b3">{dots}</g>'
-        f'<polyline points="{path}" fill="none" stroke="#2f7fd0" stroke-width="2"/>'
-        f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 4}" text-anchor="middle">step</text>'
-        f'<text x="12" y="{_HEIGHT / 2:.0f}" transform="rotate(-90 12 {_HEIGHT / 2:.0f})" '
-        'text-anchor="middle">loss</text>'
-        "</svg>\n"
-    )
+def draw_curves(steps: list[dict[str, float]], last: int) -> dict[str, str]:
+    """Draw one picture for each field of `steps` that has finite values; `last` is the last step."""
+    found = {}
+    for field, name, _ in _CURVES:
+        points = [(int(step["step"]), step[field]) for step in steps if field in step]
+        if field == "loss" or any(math.isfinite(value) for _, value in points):
+            is_loss = field == "loss"
+            found[field] = draw_curve(points, last, name, from_zero=not is_loss, smooth=is_loss)
+    return found
 
 
 def write_report(
@@ -77,12 +52,12 @@ def write_report(
 ) -> None:
     """Write loss.svg, train_report.html, README.md and, last, train_report.json to `out`.
 
-    `steps`: step, loss, learning_rate and grad_norm of every step; `about`: model, dataset, settings, split of the work
-    over devices, versions.
+    `steps`: step, loss, learning_rate, grad_norm and tokens_per_second of every step; `about`: model, dataset,
+    settings, split of the work over devices, versions.
     """
-    curve = draw_losses([(int(step["step"]), step["loss"]) for step in steps], result.steps)
-    write_text(out / "loss.svg", curve, error=TrainingError)
-    write_text(out / "train_report.html", _page(result, curve, proof, about), error=TrainingError)
+    curves = draw_curves(steps, result.steps)
+    write_text(out / "loss.svg", curves["loss"], error=TrainingError)
+    write_text(out / "train_report.html", _page(result, curves, proof, about), error=TrainingError)
     write_text(out / "README.md", _card(result, about), error=TrainingError)
     told = {
         "result": as_json(result),
@@ -111,7 +86,7 @@ def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _page(result: TrainResult, curve: str, proof: Proof, about: dict[str, Any]) -> str:
+def _page(result: TrainResult, curves: dict[str, str], proof: Proof, about: dict[str, Any]) -> str:
     figures = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in _figures(result, about).items())
     settings = "".join(f"<tr><th>{k}</th><td>{escape(str(v))}</td></tr>" for k, v in about["settings"].items())
     rows = "".join(
@@ -120,12 +95,18 @@ def _page(result: TrainResult, curve: str, proof: Proof, about: dict[str, Any]) 
         + "</pre>"
         for number, row in zip(proof.numbers, proof.rows, strict=True)
     )
+    drawn = "".join(
+        f"<figure>{curves[field]}<figcaption>{told}</figcaption></figure>"
+        for field, _, told in _CURVES
+        if field in curves
+    )
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Training of {escape(result.out.name)}</title><style>{_STYLE}</style>"
         f"<h1>Training of {escape(result.out.name)}</h1><table>{figures}</table>"
-        f"<h2>Loss</h2>{curve}<p class=note>Mean over the tokens with loss of each step; the line is a moving mean.</p>"
-        "<h2>Which tokens carry loss</h2><p class=note>Decoded from the ids and labels that were trained on; "
+        f'<h2>Curves</h2><div class="curves">{drawn}</div>'
+        '<h2>Which tokens carry loss</h2><p class="note">Decoded from the ids and labels that were trained on; '
         f"<mark>marked</mark> text carries loss, the end token included.</p>{rows}"
         f"<h2>Settings</h2><table>{settings}</table></html>\n"
     )

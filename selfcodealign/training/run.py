@@ -18,7 +18,7 @@ from selfcodealign.models.revisions import digest_folder, find_source
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import BatchPlan, plan_batches
 from selfcodealign.training.conversations import Conversations, load_conversations
-from selfcodealign.training.events import Note, OnProgress, Proof, TrainResult
+from selfcodealign.training.events import Loading, Note, OnProgress, Proof, TrainResult
 from selfcodealign.training.masking import TokenRows, choose_proof, mask_rows, show_loss
 from selfcodealign.training.output import CHECKPOINTS, STOP, find_checkpoint, find_result, open_output
 from selfcodealign.training.report import write_report
@@ -54,6 +54,7 @@ def train_here(
             tell(Note(f"{out} is already trained; --fresh trains it again"))
             return done
         chat = open_chat(load_tokenizer(location), settings.chat_template)
+        tell(Loading(f"loading {model}"))
         network, kept = load_model(location, settings, device)
         longest = _longest(network, settings)
         rows = mask_rows(conversations.rows, chat, longest, settings.bad_rows)
@@ -214,8 +215,12 @@ def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
 
 def _history(trainer: Any) -> list[dict[str, float]]:
     """Return all steps, also those before a resume."""
-    keys = ("step", "loss", "learning_rate", "grad_norm")
-    return [{key: float(entry[key]) for key in keys} for entry in trainer.state.log_history if "loss" in entry]
+    keys = ("step", "loss", "learning_rate", "grad_norm", "tokens_per_second")
+    return [
+        {key: float(entry[key]) for key in keys if key in entry}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
 
 
 def _sum_up(out: Path, trainer: Any, rows: TokenRows, steps: Any, seconds: float) -> TrainResult:

@@ -103,8 +103,8 @@ def test_tasks_under_way_at_once_have_lines_of_their_own(lines: Lines, wall: Clo
     ]
 
 
-def test_the_time_left_is_known_only_when_the_end_is(lines: Lines, wall: Clock) -> None:
-    """No total, no estimate; units of an earlier run do not make the rate look better; a better total is used."""
+def test_the_time_left_is_known_only_when_it_is_sane(lines: Lines, wall: Clock) -> None:
+    """No total or hardly a unit: no estimate; units of an earlier run do not make the rate look better."""
     lines.start("seeds", None)
     wall.now += 10
     lines.advance("seeds")
@@ -113,15 +113,46 @@ def test_the_time_left_is_known_only_when_the_end_is(lines: Lines, wall: Clock) 
     lines.skip("concepts", 50)
     wall.now += 10
     lines.advance("concepts")
-    lines.expect("concepts", 61)
+    lines.expect("concepts", 65)
     wall.now += 10
-    lines.advance("concepts")
+    lines.advance("concepts", 4)
     assert [line for line in written(lines) if "go through" not in line and "under way" not in line] == [
         "seeds: 1, 0.1 rows/s",
         "concepts: 50/100",
-        "concepts: 51/100, 0.1 rows/s, 16:20 left",
-        "concepts: 52/61, 0.1 rows/s, 2:15 left",
+        "concepts: 51/100, 0.1 rows/s",
+        "concepts: 55/65, 0.2 rows/s, 1:00 left",
     ]
+
+
+def test_the_time_left_is_that_of_the_last_minute(lines: Lines, wall: Clock) -> None:
+    """A slow beginning is forgotten, but never the last twenty units."""
+    lines.start("concepts", 1000)
+    for seconds in [100] + [1] * 99:
+        wall.now += seconds
+        lines.advance("concepts")
+    wall.now += 1
+    lines.advance("concepts", 0)
+    assert written(lines)[-1] == "concepts: 100/1000, 0.5 rows/s, 15:15 left"
+
+
+def test_a_stage_does_not_end_before_the_one_that_feeds_it(lines: Lines, wall: Clock) -> None:
+    """Of stages that give each other rows, the later one shows no less time, and none while the other has none."""
+    lines.journey(["seeds", "concepts", "responses"])
+    lines.reach(["concepts", "responses"])
+    lines.start("concepts", 100)
+    wall.now += 10
+    lines.start("responses", 20)
+    lines.advance("concepts", 4)
+    wall.now += 10
+    lines.advance("responses", 10)
+    lines.advance("concepts", 6)
+    wall.now += 10
+    lines.advance("responses", 0)
+    lines.finish("concepts")
+    wall.now += 10
+    lines.advance("responses", 0)
+    told = [line.rpartition(", ")[2] for line in written(lines) if line.startswith("responses: 1")]
+    assert told == ["1.0 rows/s", "4:30 left", "0:30 left"]
 
 
 def test_facts_stand_in_the_place_of_rates_until_others_come(lines: Lines, wall: Clock) -> None:
@@ -137,7 +168,7 @@ def test_facts_stand_in_the_place_of_rates_until_others_come(lines: Lines, wall:
     ]
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [60, 80, 120])
 def test_bar_count_and_time_left_are_seen_at_every_width(width: int, wall: Clock) -> None:
     """Several bars at once, one row each; the facts are what a narrow terminal cuts off."""
     live = terminal(width)
@@ -152,13 +183,13 @@ def test_bar_count_and_time_left_are_seen_at_every_width(width: int, wall: Clock
     for row in (responses, selection, training):
         assert len(row) <= width
         assert "━━" in row
-        assert "1:00:00" in row
+        assert " 1:00:00 " in f"{row} "
     assert "6000/20000" in responses
     assert "14:00:00 left" in responses
-    assert "0.3 rows/s, " in responses
+    assert "0.3 row" in responses
     assert "250/500" in training
     assert "1:00:00 left" in training
-    assert "epoch 0.5" in training
+    assert "epoch 0" in training
     assert "left" not in selection
     assert ("failed 500" in responses) == ("900 tokens/s" in training) == (width > 80)
 
@@ -197,6 +228,22 @@ def test_a_finished_task_is_one_line_above_the_bars(wall: Clock) -> None:
         "instructions: done (0:05)\n",
     ):
         assert text in shown
+
+
+def test_the_place_in_the_journey_is_under_the_bars(wall: Clock) -> None:
+    """It counts stages from the first that is under way, the finished and the resting ones included."""
+    live = terminal()
+    live.journey(["seeds", "concepts", "responses", "dataset"])
+    live.reach(["concepts", "responses"])
+    live.start("concepts", 2)
+    live.start("responses", 2)
+    wall.now += 65
+    assert frame(live)[-1] == "stages 2–3 of 4, 1:05 so far"
+    live.finish("concepts", "2 in, 2 kept; dropped: " + ", ".join(f"reason_{number} 1" for number in range(20)))
+    assert frame(live)[-1] == "stage 3 of 4, 1:05 so far"
+    (line,) = written(live)
+    assert len(line) == 80
+    assert line.endswith("… (1:05)")
 
 
 def test_work_that_stops_leaves_its_bar() -> None:

@@ -91,7 +91,7 @@ def test_missing_extras_are_named_with_the_command(
     """Training without its packages is refused before anything is generated."""
     monkeypatch.setattr(train, "find_spec", lambda name: None if name in ("trl", "peft", "bitsandbytes") else name)
     said = refused("train.method=qlora", added=["train"], model=scripted_model())
-    assert "training needs trl, peft: pip install 'selfcodealign[train]'" in said
+    assert "training needs trl, peft: pip install 'selfcodealign[train]', or make the data set alone" in said
     assert "train.method = qlora needs bitsandbytes: pip install bitsandbytes" in said
 
 

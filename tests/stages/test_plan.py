@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -106,17 +107,19 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("plan")
 
 
-def pretend_to_train(*arguments: Any, **options: Any) -> None:
+def pretend_to_train(*arguments: Any, **options: Any) -> SimpleNamespace:
     """Leaves what a complete training leaves; the decisions about it are what is tested here."""
     out: Path = arguments[2]
     out.mkdir(parents=True, exist_ok=True)
     (out / "train_report.json").write_text("{}")
+    return SimpleNamespace(steps=1, first_loss=1.0, last_loss=0.5)
 
 
-async def pretend_to_evaluate(*arguments: Any, **options: Any) -> None:
+async def pretend_to_evaluate(*arguments: Any, **options: Any) -> SimpleNamespace:
     out: Path = arguments[2]
     out.mkdir(parents=True, exist_ok=True)
-    (out / "scores.json").write_text("{}")
+    (out / "scores.json").write_text('{"scores": []}')
+    return SimpleNamespace(scores=[SimpleNamespace(label="base", benchmark="tiny-eval", k=1, percent=0.0)])
 
 
 @pytest.fixture
@@ -191,7 +194,7 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
         assert ran == planned
         assert look_at(run) == before
         return
-    assert ran is None
+    assert not isinstance(ran, str), ran
     decisions: dict[str, Decision] = {one.step.name: one for one in planned}
     announced = [one.sentence for one in planned if one.action is not Action.BEGIN]
     assert told.lines[0] == f"run folder: {run}"

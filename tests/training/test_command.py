@@ -20,7 +20,6 @@ from selfcodealign.recipe import load_recipe
 from selfcodealign.training import Note, Proof, Step
 from selfcodealign.training.display import TrainDisplay
 from selfcodealign.training.masking import Piece
-from selfcodealign.training.report import draw_losses
 from tests.support.told import Told
 
 PROOF = Proof([4], [[Piece("ask\n", False, 2), Piece("answer<|end|>", True, 3)]])
@@ -40,7 +39,8 @@ def test_train_shows_rows_proof_steps_and_where_the_model_is(tiny_base: Path, da
     assert done.stdout.startswith("2 steps on 24 rows, loss ")
     assert f"model: {tmp_path / 'out'}" in done.stdout
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("24 rows, ")
+    assert lines[:2] == ["importing torch, transformers and trl …", f"loading {tiny_base} …"]
+    assert lines[2].startswith("24 rows, ")
     assert "»```python" in done.stderr
     assert "training: 2 steps to go through" in lines
     assert lines[-1].startswith("training: 2 steps, epoch 0.67, loss ")
@@ -107,13 +107,3 @@ def test_a_training_in_a_log():
         "training: 3 steps to go through",
         "training: 3 steps, epoch 1.00, loss 2.0000, 1,234 tokens/s (0:00)",
     ]
-
-
-def test_loss_curve_is_one_picture_of_all_steps():
-    """A dot per finite loss, one line through them, and the first and last loss as a text alternative."""
-    picture = draw_losses([(1, 3.0), (2, 2.0), (3, float("nan")), (4, 1.0)], 4)
-    assert picture.count("<circle") == 3
-    assert picture.count("<polyline") == 1
-    assert 'aria-label="loss from 3 to 1"' in picture
-    with pytest.raises(ValueError, match="no finite loss"):
-        draw_losses([(1, float("nan"))], 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +20,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.settings import TrainSettings
-from selfcodealign.training import Note, Proof, Step, TrainResult, train
+from selfcodealign.stages.train import stop_with_cancellation
+from selfcodealign.training import Event, Note, Proof, Step, TrainResult, train
 from tests.support.tiny_model import FAST, make_model, write_rows
 
 
@@ -53,9 +57,11 @@ def test_loss_falls_and_the_folder_is_a_model(trained: tuple[TrainResult, list])
     assert model.generate(**inputs, max_new_tokens=4).shape[1] > inputs["input_ids"].shape[1]
 
 
-def test_events_tell_rows_proof_and_every_step(trained: tuple[TrainResult, list]):
-    """First the rows, then the proof, then one event per step with a falling time left."""
+def test_events_tell_rows_proof_and_every_step(trained: tuple[TrainResult, list], tiny_base: Path):
+    """What takes a while, the rows, the proof, then one event per step with a falling time left."""
     result, events = trained
+    assert [event.text for event in events[:2]] == ["importing torch, transformers and trl", f"loading {tiny_base}"]
+    events = events[2:]
     assert isinstance(events[0], Note)
     assert events[0].text.startswith(f"24 rows, {result.tokens:,} tokens")
     assert isinstance(events[1], Proof)
@@ -76,8 +82,13 @@ def test_report_and_card_hold_what_happened(trained: tuple[TrainResult, list]):
     assert told["settings"]["learning_rate"] == FAST.learning_rate
     assert told["split"]["micro_batch"] * told["split"]["accumulation"] == 8
     page = result.report.read_text()
+    steps = [event for event in events if isinstance(event, Step)]
+    for field in ("loss", "learning_rate", "grad_norm", "tokens_per_second"):
+        assert [step[field] for step in told["steps"]] == [getattr(step, field) for step in steps]
+        for step in steps:
+            assert f"<title>step {step.step}: {getattr(step, field):.6g}</title>" in page
     assert "<svg" in page
-    assert page.count("<mark>") == 1 + len(events[1].rows)
+    assert page.count("<mark>") == 1 + len(events[3].rows)
     assert (result.out / "loss.svg").read_text() in page
     assert "apply_chat_template" in (result.out / "README.md").read_text()
     assert not (result.out / "checkpoints").exists()
@@ -89,7 +100,7 @@ def test_the_same_command_again_returns_the_result(trained: tuple[TrainResult, l
     events: list = []
     again = train(result.out.parent / "rows.jsonl", str(tiny_base), result.out, FAST, events.append)
     assert again == result
-    assert [event.text for event in events] == [f"{result.out} is already trained; --fresh trains it again"]
+    assert [event.text for event in events[1:]] == [f"{result.out} is already trained; --fresh trains it again"]
 
 
 @pytest.mark.parametrize(
@@ -270,3 +281,26 @@ def test_what_cannot_be_had_is_refused(tiny_base: Path, dataset: Path, tmp_path:
         train(dataset, str(tmp_path / "absent"), out, FAST)
     with pytest.raises(ModelError, match=r"has no config\.json"):
         train(dataset, str(tmp_path), out, FAST)
+
+
+async def test_a_cancelled_training_in_a_thread_leaves_a_checkpoint(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """As in a notebook: the step ends, a checkpoint is written, and a second call resumes there."""
+    out, begun = tmp_path / "out", threading.Event()
+    settings = FAST.model_copy(update={"epochs": 30})
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Step):
+            begun.set()
+
+    work = partial(train, dataset, str(tiny_base), out, settings, tell)
+    training = asyncio.create_task(stop_with_cancellation(work, out))
+    await asyncio.to_thread(begun.wait, 100)
+    training.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await training
+    assert list((out / "checkpoints").glob("checkpoint-*/trainer_state.json"))
+    assert not (out / "train_report.json").exists()
+    notes: list[Event] = []
+    result = train(dataset, str(tiny_base), out, settings, notes.append)
+    assert result.steps == 90
+    assert any(isinstance(note, Note) and note.text.startswith("resuming from step") for note in notes)

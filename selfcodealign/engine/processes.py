@@ -1,0 +1,75 @@
+"""A pool of processes for work without a model, safe in scripts without a main guard, in notebooks and on stdin.
+
+A new process of `multiprocessing` imports the user's main script, which would start the run again in every process.
+Here `__main__` is hidden while a process starts. What a process needs must therefore be in a module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from types import FunctionType, ModuleType
+from typing import Any
+
+from selfcodealign.errors import RecipeError
+from selfcodealign.rows import Outcome, Row
+
+
+@contextmanager
+def work_in_processes(
+    name: str, work: Callable[[Any], Outcome[Any]], given: type[Row] | None
+) -> Iterator[Callable[[Any], Awaitable[Outcome[Any]]]]:
+    """Give `work` of the stage `name` as a coroutine function that calls it in a pool of processes.
+
+    Raises `RecipeError` when the work, or the type of the rows it is given, is defined in the main script.
+    """
+    _refuse_main(name, (work, given))
+    with ProcessPoolExecutor(os.cpu_count() or 1, _Context(), initializer=_ignore_interrupts) as pool:
+        yield partial(_in_process, pool, work)
+
+
+def _in_process(pool: ProcessPoolExecutor, work: Callable[[Any], Outcome[Any]], row: Any) -> Awaitable[Outcome[Any]]:
+    return asyncio.get_running_loop().run_in_executor(pool, work, row)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; the pool's are told by the main one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Process(ForkServerProcess):
+    def start(self) -> None:
+        """Start the process, and the fork server before the first one; neither sees which script is running."""
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(ForkServerContext):
+    Process = _Process
+
+
+def _refuse_main(name: str, things: object) -> None:
+    """Raise `RecipeError` if pickled `things` refer to the main script."""
+
+    class Finder(pickle.Pickler):
+        def persistent_id(self, obj: Any) -> None:
+            if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
+                raise RecipeError(
+                    f'the stage "{name}" works in other processes, which do not see the main script: move '
+                    f"{obj.__qualname__} to a file of its own and import it, or leave out cpu=True"
+                )
+
+    Finder(io.BytesIO()).dump(things)

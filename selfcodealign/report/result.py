@@ -1,0 +1,53 @@
+"""What a run has made, for Python: counts, places and scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfcodealign.report.funnel import read_funnel
+from selfcodealign.rows import Books
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The result of a run.
+
+    `books` counts the rows of each stage, in the order of the journey. `dataset` and `tuned` are folders, None where
+    the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json, without the
+    values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks.
+    """
+
+    folder: Path
+    books: dict[str, Books] = field(default_factory=dict)
+    dataset: Path | None = None
+    tuned: Path | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"run folder: {self.folder}"]
+        lines += [f"  {name}: {books.summary()}" for name, books in self.books.items()]
+        if self.dataset:
+            lines.append(f"data set: {self.dataset}")
+        if self.tuned:
+            lines.append(f"tuned model: {self.tuned}")
+        lines += [
+            f"  {one['label']}: {one['benchmark']} pass@{one['k']} {one['interval']['mean']:.1%}" for one in self.scores
+        ]
+        return "\n".join(lines)
+
+
+def read_result(folder: Path, stages: Sequence[str]) -> RunResult:
+    """Read what `stages` of a finished run have made."""
+    scores = folder / "evaluation" / "scores.json"
+    found = json.loads(scores.read_text("utf-8"))["scores"] if "evaluate" in stages and scores.is_file() else []
+    return RunResult(
+        folder=folder,
+        books={one.name: one.books for one in read_funnel(folder) if one.name in stages},
+        dataset=folder / "dataset" if "dataset" in stages else None,
+        tuned=folder / "tuned" if "train" in stages else None,
+        scores=[{name: value for name, value in one.items() if name != "values"} for one in found],
+    )
