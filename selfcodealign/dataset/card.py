@@ -41,8 +41,8 @@ class Examples:
         self.origins[row.origin] += 1
 
 
-def write_card(examples: Examples, facts: CardFacts) -> str:
-    """The card as Markdown."""
+def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
+    """The card as Markdown; `data_files` is the pattern of the files that hold the rows."""
     model = facts.run.get("model", {})
     lines = [
         "---",
@@ -50,7 +50,7 @@ def write_card(examples: Examples, facts: CardFacts) -> str:
         "- config_name: default",
         "  data_files:",
         "  - split: train",
-        "    path: data/train-*.parquet",
+        f"    path: {data_files}",
         "task_categories:",
         "- text-generation",
         "tags:",

@@ -20,7 +20,7 @@ def card(*changes: dict[str, Any]) -> str:
     examples = Examples()
     for number, change in enumerate(changes):
         examples.add(grow(make_response(number, **change), Example, samples=1, pass_rate=1.0))
-    return " ".join(write_card(examples, FACTS).split())
+    return " ".join(write_card(examples, FACTS, "data/train-*.parquet").split())
 
 
 VERIFIED = "Every response passed tests written with it, in a sandbox"
