@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from selfcodealign.addresses import REMOVED
 from selfcodealign.engine import local
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
 from selfcodealign.files import write_text
 from selfcodealign.models import Model
 from selfcodealign.progress import Progress
-from selfcodealign.recipe import read_section, recipe_toml
+from selfcodealign.recipe import find_secrets, read_section, recipe_toml
 from selfcodealign.run_folder.folder import FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
@@ -153,8 +154,16 @@ def _record(context: Context) -> None:
             "selfcodealign": version("selfcodealign"),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "command": " ".join(sys.argv),
+            "command": _command(context.recipe),
             "sandbox": context.recipe.execution.sandbox,
             "started": folder.facts().get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
     )
+
+
+def _command(recipe: Recipe) -> str:
+    """The command of this run, without its secrets."""
+    command = " ".join(sys.argv)
+    for secret in sorted(find_secrets(recipe), key=len, reverse=True):
+        command = command.replace(secret, REMOVED)
+    return command

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from selfcodealign.errors import RenamedWarning
 from selfcodealign.rows import digest
@@ -105,6 +106,14 @@ class ModelSettings(Section):
     concurrency: int = free(256, ge=1, description="servers: most requests in flight")
     request_seconds: float = free(600.0, gt=0, description="servers: timeout of one request")
     retry_seconds: float = free(300.0, ge=0, description="servers: how long to retry before the run stops")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _name_a_variable(cls, name: str) -> str:
+        """A key in this place would be stored in recipe.toml; the message does not repeat it."""
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError("this is no name of an environment variable; put the key in one, and its name here")
+        return name
 
 
 class SeedSettings(Section):

@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from selfcodealign.addresses import hide_secrets
 from selfcodealign.progress import Progress
 
 #: Seconds between two lines about a task in a log.
@@ -135,7 +136,7 @@ class Drawer(Progress):
         self.say(f"{task}: {summary or 'done'} ({clock(tally.seconds())})")
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(hide_secrets(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, renderable: object) -> None:
         self.console.print(renderable)

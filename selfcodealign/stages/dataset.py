@@ -21,7 +21,7 @@ async def publish(context: Context) -> None:
     # A claim of what was done, not of what was asked for: the stage that chose the examples must have compared them.
     compared = any(one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__)
     facts = CardFacts(
-        recipe_toml=recipe_toml(context.recipe),
+        recipe_toml=recipe_toml(context.recipe, published=True),
         run=context.folder.facts(),
         funnel=[(stage.name, stage.books()) for stage in stages],
         benchmarks=context.decontaminator.describe() if compared and context.decontaminator else [],

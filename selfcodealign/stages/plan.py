@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
+from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.run_folder.folder import Description, StageFolder, superseded_name
 from selfcodealign.stages import Each, Last, Source, Whole
@@ -146,6 +147,7 @@ def explain_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     >>> explain_changes({"random_seed": 0, "a.b": 1}, {"random_seed": 1, "a.b": 1})
     'random_seed changed from 0 to 1'
     """
+    now = hide_in(now, REMOVED)  # as it is stored
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     told = [f"{name} changed from {_show(before.get(name))} to {_show(now.get(name))}" for name in names[:TOLD_CHANGES]]
     if len(names) > TOLD_CHANGES:
