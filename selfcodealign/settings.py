@@ -11,7 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from selfcodealign.errors import RenamedWarning
 from selfcodealign.rows import digest
 
-Probability = Field(ge=0.0, le=1.0)
+#: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
+_LISTED = """
+    0BSD AFL-3.0 Apache-2.0 BlueOak-1.0.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear BSD-4-Clause BSL-1.0 CC0-1.0
+    CNRI-Python HPND ISC LicenseRef-BSD MIT MIT-0 MIT-CMU NCSA PostgreSQL PSF-2.0 Python-2.0 Python-2.0.1 Unlicense
+    UPL-1.0 WTFPL X11 Zlib ZPL-2.1
+"""
+PERMISSIVE = _LISTED.split()
 
 
 class Section(BaseModel):
@@ -129,6 +135,10 @@ class SeedSettings(Section):
     licence_column: str | None = Field(None, description="the column that holds the file's licence, if any")
     split: str = Field("train", description="hub sources: the split to read")
     licence: str | None = Field(None, description="SPDX expression for files that state no licence")
+    licences: list[str] = Field(
+        default=PERMISSIVE, description='SPDX licences whose code is taken; ["any"]: all code, unknown licences too'
+    )
+    own_code: list[str] = Field(default=[], description="sources whose code is yours: taken whatever their licence is")
     max_lines: int = Field(150, ge=2, description="most lines of a function")
     min_arguments: int = Field(1, ge=0, description="fewest arguments of a function")
     max_file_kib: int = Field(1024, ge=1, description="drop larger files without reading them")
@@ -249,6 +259,14 @@ class SelectionSettings(Section):
     )
 
 
+class DatasetSettings(Section):
+    """The published data set."""
+
+    license: str = free(
+        "", description='licence of the data set, for its card; "": that of the seeds, if it is one, else "other"'
+    )
+
+
 class TrainSettings(Section):
     """Fine-tuning; the defaults are the published settings. A step is `batch` rows on any number of devices."""
 
@@ -349,6 +367,7 @@ class Recipe(Section):
     responses: ResponseSettings = ResponseSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
+    dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import ModelError, RecipeError, SourceError
+from selfcodealign.settings import PERMISSIVE
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
 from tests.support.runs import KILLED, books, everything, rows_of
 from tests.support.told import Told
@@ -48,6 +50,33 @@ async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path)
     assert "`scripted`" in card
     assert "**not** compared with any benchmark" in card
     assert "| responses | 12 |" in card
+
+
+async def test_code_of_other_licences_is_dropped_and_own_code_is_not(tmp_path: Path) -> None:
+    """A GPL checkout gives no seed, and the log says so with the setting to use; the drop holds the whole seed."""
+    sources = write_sources(tmp_path / "source", 3)
+    (sources / "alder_0.py").write_text(
+        "# SPDX-License-Identifier: GPL-3.0-only\n" + (sources / "alder_0.py").read_text()
+    )
+    settings = (f"seeds.licences={json.dumps(PERMISSIVE)}",)
+    told = Told()
+    await run_recipe(small_recipe(sources, *settings), tmp_path / "run", until="seeds", progress=told)
+    assert books(tmp_path / "run")["seeds"] == (3, 0, {"licence": 3})
+    dropped = rows_of(tmp_path / "run", "seeds", "dropped")
+    assert sorted(row["detail"] for row in dropped) == ["GPL-3.0-only", "unknown", "unknown"]
+    (line,) = [line for line in told.lines if "seeds.own_code" in line]
+    assert line.startswith(
+        f"{sources}: no file has a licence among seeds.licences (files by licence: unknown 2, GPL-3.0"
+    )
+    own = small_recipe(sources, *settings, f'seeds.own_code=["{sources}"]')
+    await run_recipe(own, tmp_path / "own", until="seeds", progress=told)
+    kept = rows_of(tmp_path / "own", "seeds")
+    assert {row["seed_id"] for row in kept} == {row["seed_id"] for row in dropped}
+    with pytest.raises(SourceError, match="seeds.own_code names"):
+        await run_recipe(small_recipe(sources, 'seeds.own_code=["here"]'), tmp_path / "no", until="seeds")
+    assumed = small_recipe(sources, *settings, "seeds.licence=MIT")
+    await run_recipe(assumed, tmp_path / "mit", until="seeds")
+    assert books(tmp_path / "mit")["seeds"] == (3, 2, {"licence": 1})
 
 
 async def test_the_data_set_loads_with_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

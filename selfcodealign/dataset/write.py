@@ -29,13 +29,13 @@ SCHEMA = pa.schema(
         "category": TEXT,
         "difficulty": TEXT,
         "language": TEXT,
-        "seed": TEXT,
+        "seed_code": TEXT,
         "function": TEXT,
         "origin": TEXT,
         "source_path": TEXT,
         "source_line": WHOLE,
         "commit": TEXT,
-        "licence": TEXT,
+        "license": TEXT,
         "mutation_score": REAL,
         "pass_rate": REAL,
         "samples": WHOLE,
@@ -87,6 +87,7 @@ def write_dataset(
 
 def _columns(row: Example, names: Sequence[str]) -> dict[str, Any]:
     columns = row.fields()
+    columns |= {"seed_code": row.seed, "license": row.licence}
     columns["messages"] = [
         {"role": "user", "content": row.instruction},
         {"role": "assistant", "content": row.response},

@@ -6,6 +6,7 @@ from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.write import write_dataset
 from selfcodealign.recipe import recipe_toml
 from selfcodealign.rows import Example, extended
+from selfcodealign.settings import DatasetSettings
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
 
@@ -25,6 +26,7 @@ async def publish(context: Context) -> None:
         run=context.folder.facts(),
         funnel=[(stage.name, stage.books()) for stage in stages],
         benchmarks=context.decontaminator.describe() if compared and context.decontaminator else [],
+        license=context.recipe.dataset.license,
     )
     with context.folder.connect() as connection:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
@@ -34,6 +36,7 @@ async def publish(context: Context) -> None:
 DATASET = Last(
     name="dataset",
     takes=Example,
+    settings=DatasetSettings,
     output="dataset",
     rewritten=True,
     decided_by=lambda context: {},
