@@ -38,7 +38,7 @@ from selfcodealign.stages.instructions import INSTRUCTIONS
 from selfcodealign.stages.journey import Journey, find_stages
 from selfcodealign.stages.judge import JUDGE
 from selfcodealign.stages.near_dedup import NEAR_DEDUP
-from selfcodealign.stages.plan import Action, Decision, parts, plan
+from selfcodealign.stages.plan import Action, Decision, list_lost, parts, plan
 from selfcodealign.stages.responses import RESPONSES
 from selfcodealign.stages.seeds import SEEDS
 from selfcodealign.stages.selection import SELECTION
@@ -76,20 +76,27 @@ async def run_recipe(
     progress: Progress | None = None,
     model: Model | None = None,
     stages: Sequence[Stage] = (),
+    replace_finished: bool = False,
 ) -> None:
     """Run a recipe into the folder `out`, resuming what is there; `until` is the last stage to run.
 
     `model` replaces the one the recipe names. `stages` are stages of your own, which the recipe's journey may name.
+    When settings have changed, finished answers of a model or a tuned model move to superseded/ only with
+    `replace_finished`; otherwise a `RunFolderError` says what would go and why, before anything is moved.
     Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises a
     `UserError` for whatever a person has to fix, before any work.
     """
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
-        await prepare(context, steps)
+        decisions = await prepare(context, steps)
+        if not replace_finished:
+            _refuse_replacement(context, decisions)
         with context.folder:
             # Decided again under the lock, and before anything is written: another run may just have ended here.
             decisions = plan(context, steps)
+            if not replace_finished:
+                _refuse_replacement(context, decisions)
             _record(context)
             try:
                 await take_rows_through(context, decisions)
@@ -99,6 +106,14 @@ async def run_recipe(
                 raise RunFolderError(
                     f"{out}: {error.strerror}; make room, then run the same command to resume"
                 ) from error
+
+
+def _refuse_replacement(context: Context, decisions: Sequence[Decision]) -> None:
+    if lost := list_lost(decisions):
+        raise RunFolderError(
+            f"{context.folder.path} holds finished work of a model that would move to superseded/: {lost}. Give the "
+            "settings of that run again, --yes to go on without that work, or another --out to keep both"
+        )
 
 
 async def plan_recipe(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
-from selfcodealign.errors import ModelError, RecipeError, SourceError
+from selfcodealign.errors import ModelError, RecipeError, RunFolderError, SourceError
 from selfcodealign.settings import PERMISSIVE
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
 from tests.support.runs import KILLED, books, everything, rows_of
@@ -72,7 +72,7 @@ async def test_code_of_other_licences_is_dropped_and_own_code_is_not(tmp_path: P
     await run_recipe(own, tmp_path / "own", until="seeds", progress=told)
     kept = rows_of(tmp_path / "own", "seeds")
     assert {row["seed_id"] for row in kept} == {row["seed_id"] for row in dropped}
-    with pytest.raises(SourceError, match="seeds.own_code names"):
+    with pytest.raises(SourceError, match=r"seeds\.own_code names"):
         await run_recipe(small_recipe(sources, 'seeds.own_code=["here"]'), tmp_path / "no", until="seeds")
     assumed = small_recipe(sources, *settings, "seeds.licence=MIT")
     await run_recipe(assumed, tmp_path / "mit", until="seeds")
@@ -118,7 +118,13 @@ async def test_another_random_seed_draws_everything_anew(tmp_path: Path) -> None
     await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
     before = {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
     told = Told()
-    await run_recipe(small_recipe(sources, "random_seed=1"), tmp_path / "run", progress=told, model=scripted_model())
+    await run_recipe(
+        small_recipe(sources, "random_seed=1"),
+        tmp_path / "run",
+        progress=told,
+        model=scripted_model(),
+        replace_finished=True,
+    )
     assert not before & {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
     assert any(
         line.startswith("concepts: starts again because random_seed changed from 0 to 1; its earlier rows move to")
@@ -134,7 +140,15 @@ async def test_a_setting_that_matters_to_one_stage_leaves_the_earlier_ones(tmp_p
     instructions = rows_of(tmp_path / "run", "instructions")
     told = Told()
     recipe = small_recipe(sources, "responses.temperature=0.9")
-    await run_recipe(recipe, tmp_path / "run", progress=told, model=scripted_model())
+    before = everything(tmp_path / "run")
+    with pytest.raises(RunFolderError) as error:
+        await run_recipe(recipe, tmp_path / "run", model=scripted_model())
+    for said in (r"rows of responses (responses.temperature changed from 0.7 to 0.9)", "--yes", "another --out"):
+        assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run" / "superseded").exists()
+    assert everything(tmp_path / "run") == before
+    await run_recipe(recipe, tmp_path / "run", progress=told, model=scripted_model(), replace_finished=True)
     assert rows_of(tmp_path / "run", "instructions") == instructions
     changed = [line for line in told.lines if "starts again" in line]
     assert changed == [

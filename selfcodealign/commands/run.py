@@ -44,6 +44,9 @@ def run(
         str | None,
         typer.Option(help="Start a server (vllm) for the model and stop it after the run.", metavar="ENGINE"),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Move finished answers of a model to superseded/ where settings changed.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what a run would do; run nothing.")
     ] = False,
@@ -54,7 +57,8 @@ def run(
     evaluate. The recipe, the model, the sandbox, extras and benchmarks are checked before any work.
 
     A stopped run (Ctrl-C, kill, power) loses only the rows in progress: the same command resumes it. A changed
-    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/.
+    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
+    a model's finished answers, the run stops and says what changed, unless --yes is given.
 
         selfcodealign run quickstart
         selfcodealign run paper --out runs/mine --set model.name=bigcode/starcoder2-3b --with train --with evaluate
@@ -67,7 +71,7 @@ def run(
     if dry_run:
         _show_plan(loaded, folder, until)
     else:
-        _run(loaded, folder, until)
+        _run(loaded, folder, until, yes)
 
 
 def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:
@@ -103,7 +107,7 @@ def _load(name: str, settings: list[str], added: list[str], removed: list[str]) 
     return loaded
 
 
-def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
+def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
     import asyncio
 
     from rich.console import Console
@@ -114,7 +118,7 @@ def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
 
     with open_progress() as progress:
         try:
-            asyncio.run(run_recipe(recipe, folder, until=until, progress=progress))
+            asyncio.run(run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes))
         except KeyboardInterrupt:
             progress.say("stopped; all finished rows are on disk, and the same command resumes")
             raise
@@ -130,6 +134,7 @@ def _show_plan(recipe: Recipe, folder: Path, until: str | None) -> None:
 
     from selfcodealign.pipeline import plan_recipe
     from selfcodealign.recipe import recipe_toml
+    from selfcodealign.stages.plan import list_lost
 
     decisions = asyncio.run(plan_recipe(recipe, folder, until=until))
     console = Console()
@@ -137,3 +142,6 @@ def _show_plan(recipe: Recipe, folder: Path, until: str | None) -> None:
     console.print(Text(f"\nWhat a run would do in {folder}", style="bold"))
     for decision in decisions:
         console.print(Text(f"  {decision.sentence}"), soft_wrap=True)
+    if lost := list_lost(decisions):
+        told = f"The run needs --yes, because finished work of a model would move to superseded/: {lost}"
+        console.print(Text(told), soft_wrap=True)

@@ -189,7 +189,12 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     planned = outcome_of(plan_recipe(changed, run, model=scripted_model()))
     assert look_at(run) == before, "a dry run changes nothing"
     told, model = Told(), scripted_model()
-    ran = outcome_of(run_recipe(changed, run, progress=told, model=model))
+    if not isinstance(planned, str) and any(one.lost for one in planned):
+        refused = outcome_of(run_recipe(changed, run, model=model))
+        assert "would move to superseded/" in refused
+        assert setting in refused
+        assert look_at(run) == before
+    ran = outcome_of(run_recipe(changed, run, progress=told, model=model, replace_finished=True))
     if isinstance(planned, str):
         assert ran == planned
         assert look_at(run) == before
@@ -289,7 +294,9 @@ def test_a_selection_that_an_earlier_run_changed_starts_the_training_again(
     assert planned["train"].sentence.startswith("train: starts again because the examples changed from ")
     assert planned["evaluate"].action is Action.UPDATE
     told = Told()
-    asyncio.run(run_recipe(changed, run, model=scripted_model(), progress=told))
+    with pytest.raises(RunFolderError, match="tuned/ of train"):
+        asyncio.run(run_recipe(changed, run, model=scripted_model()))
+    asyncio.run(run_recipe(changed, run, model=scripted_model(), progress=told, replace_finished=True))
     assert planned["train"].sentence in told.lines
     assert any(line.startswith("evaluate: starts again because the tuned model changed from ") for line in told.lines)
     assert (run / "superseded" / "tuned-1").is_dir()
