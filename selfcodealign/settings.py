@@ -17,7 +17,7 @@ _LISTED = """
     CNRI-Python HPND ISC LicenseRef-BSD MIT MIT-0 MIT-CMU NCSA PostgreSQL PSF-2.0 Python-2.0 Python-2.0.1 Unlicense
     UPL-1.0 WTFPL X11 Zlib ZPL-2.1
 """
-PERMISSIVE = _LISTED.split()
+PERMISSIVE: list[str] = _LISTED.split()
 
 
 class Section(BaseModel):
@@ -136,7 +136,7 @@ class SeedSettings(Section):
     split: str = Field("train", description="hub sources: the split to read")
     licence: str | None = Field(None, description="SPDX expression for files that state no licence")
     licences: list[str] = Field(
-        default=PERMISSIVE, description='SPDX licences whose code is taken; ["any"]: all code, unknown licences too'
+        default=list(PERMISSIVE), description='SPDX licences whose code is taken; ["any"]: all code, unknown licences too'
     )
     own_code: list[str] = Field(default=[], description="sources whose code is yours: taken whatever their licence is")
     max_lines: int = Field(150, ge=2, description="most lines of a function")
