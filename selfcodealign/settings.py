@@ -12,7 +12,7 @@ from selfcodealign.errors import RenamedWarning
 from selfcodealign.rows import digest
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
-_LISTED = """
+_LISTED: str = """
     0BSD AFL-3.0 Apache-2.0 BlueOak-1.0.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear BSD-4-Clause BSL-1.0 CC0-1.0
     CNRI-Python HPND ISC LicenseRef-BSD MIT MIT-0 MIT-CMU NCSA PostgreSQL PSF-2.0 Python-2.0 Python-2.0.1 Unlicense
     UPL-1.0 WTFPL X11 Zlib ZPL-2.1
@@ -136,7 +136,8 @@ class SeedSettings(Section):
     split: str = Field("train", description="hub sources: the split to read")
     licence: str | None = Field(None, description="SPDX expression for files that state no licence")
     licences: list[str] = Field(
-        default=list(PERMISSIVE), description='SPDX licences whose code is taken; ["any"]: all code, unknown licences too'
+        default=list(PERMISSIVE),
+        description='SPDX licences whose code is taken; ["any"]: all code, unknown licences too',
     )
     own_code: list[str] = Field(default=[], description="sources whose code is yours: taken whatever their licence is")
     max_lines: int = Field(150, ge=2, description="most lines of a function")

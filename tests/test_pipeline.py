@@ -17,6 +17,7 @@ import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import ModelError, RecipeError, RunFolderError, SourceError
+from selfcodealign.pipeline import plan_recipe
 from selfcodealign.settings import PERMISSIVE
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
 from tests.support.runs import KILLED, books, everything, rows_of
@@ -155,6 +156,29 @@ async def test_a_setting_that_matters_to_one_stage_leaves_the_earlier_ones(tmp_p
         "responses: starts again because responses.temperature changed from 0.7 to 0.9; its earlier rows move to "
         "superseded/responses-1"
     ]
+
+
+async def test_superseded_rows_come_back_with_their_settings(tmp_path: Path) -> None:
+    """There and back without a request: rows of the stage itself and of the stages after it, wherever they lie."""
+    sources = write_sources(tmp_path / "source", 6)
+    run = tmp_path / "run"
+    first, second = small_recipe(sources), small_recipe(sources, "concepts.temperature=0.1", "responses.samples=2")
+    await run_recipe(first, run, model=scripted_model())
+    before = everything(run)
+    await run_recipe(second, run, model=scripted_model(), replace_finished=True)
+    other = everything(run)
+    for recipe, rows in ((first, before), (second, other), (first, before)):
+        told, model = Told(), scripted_model(fail_after=0)
+        planned = [one.sentence for one in await plan_recipe(recipe, run, model=model)]
+        await run_recipe(recipe, run, model=model, progress=told, replace_finished=True)
+        assert model.calls == 0
+        assert everything(run) == rows
+        assert any(line.startswith("concepts: starts again") and "come back" in line for line in planned)
+        assert set(planned) - set(told.lines) == set()
+    third = small_recipe(sources, "concepts.temperature=0.2")
+    model = scripted_model()
+    await run_recipe(third, run, model=model, replace_finished=True)
+    assert model.calls > 0
 
 
 async def test_a_free_setting_keeps_all_work(tmp_path: Path) -> None:

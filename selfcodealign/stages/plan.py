@@ -15,6 +15,7 @@ from typing import Any
 from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.run_folder.folder import Description, StageFolder, superseded_name
+from selfcodealign.run_folder.recall import find_superseded
 from selfcodealign.stages import Each, Last, Source, Whole
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
@@ -129,7 +130,11 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
         return Action.BEGIN, "from the beginning"
     if changes := _explain_stage(stored, step, decided_by):
         where = superseded_name(stored.path).relative_to(context.folder.path)
-        return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}"
+        back = find_superseded(context.folder, step.name, describe_rows(step), decided_by)
+        known = (
+            f"; its rows in superseded/{back[-1].path.name} come back" if back and "model" in step.stage.needs else ""
+        )
+        return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}{known}"
     if not stored.finished:
         return Action.RESUME, f"resumes; so far {stored.books().summary()}"
     if not stored.intact:

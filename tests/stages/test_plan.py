@@ -302,6 +302,12 @@ def test_a_selection_that_an_earlier_run_changed_starts_the_training_again(
     assert (run / "superseded" / "tuned-1").is_dir()
     again = asyncio.run(plan_recipe(changed, run, model=scripted_model()))
     assert {one.action for one in again if one.step.name != "dataset"} == {Action.REST}
+    # The first settings again: the first model and its scores come back, and are not made again.
+    first, told = (run / "superseded" / "tuned-1" / "train_report.json").stat().st_ino, Told()
+    asyncio.run(run_recipe(recipe, run, model=scripted_model(), progress=told, replace_finished=True))
+    assert (run / "tuned" / "train_report.json").stat().st_ino == first
+    assert "train: tuned/ is back from superseded/tuned-1" in told.lines
+    assert any(line.startswith("evaluate: evaluation/ is back from ") for line in told.lines)
 
 
 def test_scores_of_a_tuned_model_do_not_stay_without_the_training(
