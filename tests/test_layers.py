@@ -27,6 +27,7 @@ ROOMS = {
     "progress": "a protocol that work is given, and a terminal that draws it: neither knows any work",
     "fences": "text in, blocks out",
     "files": "raises errors, knows no rows",
+    "sections": "what a section of settings is",
     "settings": "what a person may set; names rows' properties",
     "recipe": "settings from files",
     "run_folder": "keeps rows of any stage, and knows no stage",
