@@ -87,7 +87,7 @@ def test_a_run_leaves_no_secret_and_resumes_when_it_is_given_again(recipe_file: 
         ):
             assert said in resumed.stderr
         given = ["model.serve_args=[]", "selection.unfinished_words=[]"]
-        given += ['seeds.split="train"', 'model.device="auto"', urls]
+        given += [f'seeds.split="{ADDRESS}"', 'model.device="auto"', urls]
         words = [word for setting in given for word in ("--set", setting)]
         done = call("run", "--out", str(run), *words, env=env)
         assert done.returncode == 0, done.stderr
