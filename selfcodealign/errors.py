@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from selfcodealign.addresses import hide_secrets
+
 
 class UserError(Exception):
-    """Something the user can fix: a path, a setting, a server, the disk."""
+    """Something the user can fix: a path, a setting, a server, the disk. Addresses are shown without secrets."""
 
     exit_code = 2
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(hide_secrets(str(message)))
 
 
 class RecipeError(UserError):

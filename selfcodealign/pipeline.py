@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from selfcodealign.addresses import REMOVED
 from selfcodealign.engine import local
 from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
@@ -26,7 +27,7 @@ from selfcodealign.files import write_text
 from selfcodealign.models import Model
 from selfcodealign.progress import Progress
 from selfcodealign.progress.terminal import open_progress
-from selfcodealign.recipe import load_recipe, read_section, recipe_toml
+from selfcodealign.recipe import find_secrets, load_recipe, read_section, recipe_toml
 from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import FORM, RunFolder
 from selfcodealign.settings import Recipe
@@ -41,7 +42,7 @@ from selfcodealign.stages.instructions import INSTRUCTIONS
 from selfcodealign.stages.journey import Journey, find_stages
 from selfcodealign.stages.judge import JUDGE
 from selfcodealign.stages.near_dedup import NEAR_DEDUP
-from selfcodealign.stages.plan import Action, Decision, parts, plan
+from selfcodealign.stages.plan import Action, Decision, list_lost, parts, plan
 from selfcodealign.stages.responses import RESPONSES
 from selfcodealign.stages.seeds import SEEDS
 from selfcodealign.stages.selection import SELECTION
@@ -80,11 +81,14 @@ async def run_recipe(
     progress: Progress | None = None,
     model: Model | None = None,
     stages: Sequence[Stage] = (),
+    replace_finished: bool = False,
 ) -> RunResult:
     """Run a recipe (or the one of this name or path) into the folder `out`, resuming what is there.
 
     `until` is the last stage to run. `model` replaces the one the recipe names. `stages` are stages of your own, which
-    the recipe's journey may name. Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same
+    the recipe's journey may name. When settings have changed, finished answers of a model or a tuned model move to
+    superseded/ only with `replace_finished`; otherwise a `RunFolderError` says what would go and why, before anything
+    is moved. Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same
     call resumes. Raises a `UserError` for whatever a person has to fix, before any work.
     """
     recipe, out = _load(recipe), Path(out)
@@ -92,10 +96,14 @@ async def run_recipe(
     steps = journey.until(until)
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
         with context.progress.waiting("checking the recipe and this machine"):
-            await prepare(context, steps)
+            decisions = await prepare(context, steps)
+        if not replace_finished:
+            _refuse_replacement(context, decisions)
         with context.folder:
             # Decided again under the lock, and before anything is written: another run may just have ended here.
             decisions = plan(context, steps)
+            if not replace_finished:
+                _refuse_replacement(context, decisions)
             _record(context)
             try:
                 await take_rows_through(context, decisions)
@@ -116,6 +124,7 @@ def run(
     progress: Progress | None = None,
     model: Model | None = None,
     stages: Sequence[Stage] = (),
+    replace_finished: bool = False,
 ) -> RunResult:
     """`run_recipe` for code that is not asynchronous; it works in a notebook, too, and needs no main guard.
 
@@ -124,12 +133,30 @@ def run(
     """
 
     def work(shown: Progress) -> RunResult:
-        return run_blocking(lambda: run_recipe(recipe, out, until=until, progress=shown, model=model, stages=stages))
+        return run_blocking(
+            lambda: run_recipe(
+                recipe,
+                out,
+                until=until,
+                progress=shown,
+                model=model,
+                stages=stages,
+                replace_finished=replace_finished,
+            )
+        )
 
     if progress is not None:
         return work(progress)
     with open_progress() as opened:
         return work(opened)
+
+
+def _refuse_replacement(context: Context, decisions: Sequence[Decision]) -> None:
+    if lost := list_lost(decisions):
+        raise RunFolderError(
+            f"{context.folder.path} holds finished work of a model that would move to superseded/: {lost}. Give the "
+            "settings of that run again, --yes to go on without that work, or another --out to keep both"
+        )
 
 
 async def plan_recipe(
@@ -198,8 +225,16 @@ def _record(context: Context) -> None:
             "selfcodealign": version("selfcodealign"),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "command": " ".join(sys.argv),
+            "command": _command(context.recipe),
             "sandbox": context.recipe.execution.sandbox,
             "started": folder.facts().get("started") or time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
     )
+
+
+def _command(recipe: Recipe) -> str:
+    """The command of this run, without its secrets."""
+    command = " ".join(sys.argv)
+    for secret in sorted(find_secrets(recipe), key=len, reverse=True):
+        command = command.replace(secret, REMOVED)
+    return command

@@ -7,19 +7,25 @@ that names the key and, where there is one, the key that was probably meant.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from selfcodealign.addresses import REMOVED, hide_address, hide_arguments, hide_in, is_incomplete
 from selfcodealign.errors import RecipeError, did_you_mean
 from selfcodealign.files import read_text
 from selfcodealign.settings import Recipe, Section
 
 SectionType = TypeVar("SectionType", bound=Section)
+
+#: Settings of the model that name machines of the user, or hold what is meant for them.
+PRIVATE = ("urls", "serve_args", "api_key_env")
 
 #: Switches of earlier versions, and what replaces them.
 RETIRED = {
@@ -59,11 +65,57 @@ def _validate(values: dict[str, Any], settings: Iterable[str], where: str) -> Re
         raise RecipeError(f"{where}{_explain(error)}") from None
 
 
-def recipe_toml(recipe: Recipe) -> str:
-    """Write all settings in force as TOML, without those that are unset."""
+def recipe_toml(recipe: Recipe, *, published: bool = False) -> str:
+    """Write all settings in force as TOML, without those that are unset and without the secrets in addresses.
+
+    `REMOVED` stands where something was removed. With `published`, settings that name machines of the user are left
+    out.
+    """
     import tomli_w
 
-    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+    values = hide_in(recipe.model_dump(mode="json", exclude_none=True), REMOVED)
+    if published:
+        values["model"] = {name: value for name, value in values["model"].items() if name not in PRIVATE}
+    else:
+        values["model"]["urls"] = [hide_address(url, REMOVED) for url in recipe.model.urls]
+        values["model"]["serve_args"] = hide_arguments(recipe.model.serve_args)
+    return tomli_w.dumps(values)
+
+
+def list_removed(recipe: Recipe) -> list[str]:
+    """List the settings of a recipe.toml from which a secret was removed, without model.urls: not every run asks it."""
+    values = recipe.model_dump(mode="json")
+    values["model"].pop("urls")
+    arguments = values["model"].pop("serve_args")
+    found = [name for name, text in _texts("", values) if is_incomplete(text)]
+    return found + ["model.serve_args"] * any(word.rpartition("=")[2] == REMOVED for word in arguments)
+
+
+def find_secrets(recipe: Recipe) -> set[str]:
+    """Return what `recipe_toml` removes from the settings of the model, and the key in the environment."""
+    found = {os.environ.get(recipe.model.api_key_env, "").strip()}
+    for url in recipe.model.urls:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        found |= {parts.netloc.rpartition("@")[0], parts.query, parts.fragment}
+    arguments = recipe.model.serve_args
+    found |= {
+        word.rpartition("=")[2] if "=" in word else word
+        for word, shown in zip(arguments, hide_arguments(arguments), strict=True)
+        if word != shown
+    }
+    return found - {""}
+
+
+def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield all texts of a JSON value with the names of their settings."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts(f"{where}.{name}" if where else name, item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(where, item)
 
 
 def changed_settings(base: Recipe, recipe: Recipe) -> list[str]:
@@ -155,4 +207,5 @@ def _explain_one(problem: dict[str, Any], kind: type[Section], prefix: str) -> s
         return f'unknown setting "{where}"{did_you_mean(str(problem["loc"][-1]), section.model_fields)}'
     if problem["type"] == "value_error":
         return f"{where + ': ' if where else ''}{problem['ctx']['error']}"
-    return f"{where} = {problem['input']!r}: {problem['msg'].lower()}"
+    shown = "..." if where.startswith("model.urls") else repr(problem["input"])
+    return f"{where} = {shown}: {problem['msg'].lower()}"

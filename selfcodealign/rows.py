@@ -45,7 +45,10 @@ class Identified(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A text to take seeds from; the only row that is not stored (its seeds hold what matters of it)."""
+    """A text to take seeds from; the only row that is not stored (its seeds hold what matters of it).
+
+    `own`: its code is the user's, who may use it whatever its licence says.
+    """
 
     id: str
     path: str
@@ -53,6 +56,7 @@ class SourceFile:
     origin: str
     commit: str = ""
     licence: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,94 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, Literal, get_origin
+import re
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from selfcodealign.errors import RenamedWarning
-from selfcodealign.rows import digest
+from selfcodealign.sections import Section, free, renamed
 
-Probability = Field(ge=0.0, le=1.0)
-
-
-class Section(BaseModel):
-    """Settings of one part of a run; frozen; unknown keys are refused.
-
-    Fields made by `free` do not change which rows come out (speed, paths, keys), so changing them keeps finished
-    work. Every other field is part of the section's digest. Fields made by `renamed` accept their earlier name.
-    A list takes a single value for a list of one: `sources = "stdlib"`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_earlier_names(cls, values: Any) -> Any:
-        """Accept settings under their earlier names and issue a `RenamedWarning` for each."""
-        if not isinstance(values, dict):
-            return values
-        for earlier, name in cls.earlier_names().items():
-            if earlier in values and name not in values:
-                message = (
-                    f'the setting "{earlier}" is now "{name}": the earlier name will be refused in the next release'
-                )
-                warnings.warn(message, RenamedWarning, stacklevel=2)
-        return {name: cls._listed(name, value) for name, value in cls.with_current_names(values).items()}
-
-    @classmethod
-    def _listed(cls, name: str, value: Any) -> Any:
-        field = cls.model_fields.get(name)
-        single = isinstance(value, str | int | float)
-        return [value] if single and field is not None and get_origin(field.annotation) is list else value
-
-    @classmethod
-    def earlier_names(cls) -> dict[str, str]:
-        """Map the earlier name of each renamed setting to its current name."""
-        return {earlier: name for name in cls.model_fields if (earlier := cls._metadata(name).get("earlier_name"))}
-
-    @classmethod
-    def with_current_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Replace earlier names by current ones; an earlier name beside its current one stays and is refused later."""
-        earlier_names = cls.earlier_names()
-        return {
-            name if (name := earlier_names.get(key)) and name not in values else key: value
-            for key, value in values.items()
-        }
-
-    @classmethod
-    def _metadata(cls, name: str) -> dict[str, Any]:
-        extra = cls.model_fields[name].json_schema_extra
-        return extra if isinstance(extra, dict) else {}
-
-    def deciding(self) -> dict[str, Any]:
-        """The settings that decide the result, as JSON values."""
-        values = self.model_dump(mode="json")
-        return {name: value for name, value in values.items() if not self._metadata(name).get("free")}
-
-    def result_digest(self, **retired: Any) -> str:
-        """Digest of the settings that decide the result: equal digests mean interchangeable rows.
-
-        A renamed setting keeps its earlier name in the digest. `retired` holds removed settings with the value that
-        current behaviour corresponds to. Row ids and random draws therefore stay the same across releases.
-        """
-        values = {self._metadata(name).get("id_name", name): value for name, value in self.deciding().items()}
-        return digest(*sorted((values | retired).items()))
-
-
-def free(default: Any, **constraints: Any) -> Any:
-    """Declare a setting that does not change the rows of a run."""
-    return Field(default, json_schema_extra={"free": True}, **constraints)
-
-
-def renamed(earlier_name: str, default: Any, **constraints: Any) -> Any:
-    """Declare a setting with a new name; the earlier name is accepted for one release.
-
-    `id_name` is the setting's name in digests. It stays the earlier name permanently, so that row ids and random draws
-    stay the same across releases.
-    """
-    names: Any = {"earlier_name": earlier_name, "id_name": earlier_name}
-    return Field(default, json_schema_extra=names, **constraints)
+#: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
+_LISTED: str = """
+    0BSD AFL-3.0 Apache-2.0 BlueOak-1.0.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear BSD-4-Clause BSL-1.0 CC0-1.0
+    CNRI-Python HPND ISC LicenseRef-BSD MIT MIT-0 MIT-CMU NCSA PostgreSQL PSF-2.0 Python-2.0 Python-2.0.1 Unlicense
+    UPL-1.0 WTFPL X11 Zlib ZPL-2.1
+"""
+PERMISSIVE: list[str] = _LISTED.split()
 
 
 class ModelSettings(Section):
@@ -113,6 +39,14 @@ class ModelSettings(Section):
     request_seconds: float = free(600.0, gt=0, description="servers: timeout of one request")
     retry_seconds: float = free(300.0, ge=0, description="servers: how long to retry before the run stops")
 
+    @field_validator("api_key_env")
+    @classmethod
+    def _name_a_variable(cls, name: str) -> str:
+        """A key in this place would be stored in recipe.toml; the message does not repeat it."""
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError("this is no name of an environment variable; put the key in one, and its name here")
+        return name
+
 
 class SeedSettings(Section):
     """The sources of seeds, and the functions that qualify as seeds."""
@@ -127,6 +61,11 @@ class SeedSettings(Section):
     licence_column: str | None = Field(None, description="the column that holds the file's licence, if any")
     split: str = Field("train", description="hub sources: the split to read")
     licence: str | None = Field(None, description="SPDX expression for files that state no licence")
+    licences: list[str] = Field(
+        default=list(PERMISSIVE),
+        description='SPDX licences whose code is taken; ["any"]: all code, unknown licences too',
+    )
+    own_code: list[str] = Field(default=[], description="sources whose code is yours: taken whatever their licence is")
     max_lines: int = Field(150, ge=2, description="most lines of a function")
     min_arguments: int = Field(1, ge=0, description="fewest arguments of a function")
     max_file_kib: int = Field(1024, ge=1, description="drop larger files without reading them")
@@ -247,6 +186,14 @@ class SelectionSettings(Section):
     )
 
 
+class DatasetSettings(Section):
+    """The published data set."""
+
+    license: str = free(
+        "", description='licence of the data set, for its card; "": that of the seeds, if it is one, else "other"'
+    )
+
+
 class TrainSettings(Section):
     """Fine-tuning; the defaults are the published settings. A step is `batch` rows on any number of devices."""
 
@@ -347,6 +294,7 @@ class Recipe(Section):
     responses: ResponseSettings = ResponseSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
+    dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 

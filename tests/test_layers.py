@@ -21,6 +21,7 @@ README = PACKAGE.parent / "README.md"
 #: Rooms (folders and modules at the root of the package) from bottom to top: each imports only from rooms that are
 #: listed before it. The words behind a room are the reason for its place.
 ROOMS = {
+    "addresses": "text in, text without secrets out: errors and files use it",
     "errors": "anything may fail, and says who has to act",
     "rows": "what travels; knows nothing of where",
     "progress": "a protocol that work is given, and a terminal that draws it: neither knows any work",
@@ -28,6 +29,7 @@ ROOMS = {
     "markdown": "text in, blocks out; knows which blocks hold thinking",
     "fences": "an answer in, its code out",
     "files": "raises errors, knows no rows",
+    "sections": "what a section of settings is",
     "settings": "what a person may set; names rows' properties",
     "recipe": "settings from files",
     "run_folder": "keeps rows of any stage, and knows no stage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -15,7 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
-from selfcodealign.errors import ModelError, RecipeError, SourceError
+from selfcodealign.errors import ModelError, RecipeError, RunFolderError, SourceError
+from selfcodealign.pipeline import plan_recipe
+from selfcodealign.settings import PERMISSIVE
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
 from tests.support.runs import KILLED, books, everything, rows_of
 from tests.support.told import Told
@@ -48,6 +51,33 @@ async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path)
     assert "`scripted`" in card
     assert "**not** compared with any benchmark" in card
     assert "| responses (instructions → responses) | 12 |" in card
+
+
+async def test_code_of_other_licences_is_dropped_and_own_code_is_not(tmp_path: Path) -> None:
+    """A GPL checkout gives no seed, and the log says so with the setting to use; the drop holds the whole seed."""
+    sources = write_sources(tmp_path / "source", 3)
+    (sources / "alder_0.py").write_text(
+        "# SPDX-License-Identifier: GPL-3.0-only\n" + (sources / "alder_0.py").read_text()
+    )
+    settings = (f"seeds.licences={json.dumps(PERMISSIVE)}",)
+    told = Told()
+    await run_recipe(small_recipe(sources, *settings), tmp_path / "run", until="seeds", progress=told)
+    assert books(tmp_path / "run")["seeds"] == (3, 0, {"licence": 3})
+    dropped = rows_of(tmp_path / "run", "seeds", "dropped")
+    assert sorted(row["detail"] for row in dropped) == ["GPL-3.0-only", "unknown", "unknown"]
+    (line,) = [line for line in told.lines if "seeds.own_code" in line]
+    assert line.startswith(
+        f"{sources}: no file has a licence among seeds.licences (files by licence: unknown 2, GPL-3.0"
+    )
+    own = small_recipe(sources, *settings, f'seeds.own_code=["{sources}"]')
+    await run_recipe(own, tmp_path / "own", until="seeds", progress=told)
+    kept = rows_of(tmp_path / "own", "seeds")
+    assert {row["seed_id"] for row in kept} == {row["seed_id"] for row in dropped}
+    with pytest.raises(SourceError, match=r"seeds\.own_code names"):
+        await run_recipe(small_recipe(sources, 'seeds.own_code=["here"]'), tmp_path / "no", until="seeds")
+    assumed = small_recipe(sources, *settings, "seeds.licence=MIT")
+    await run_recipe(assumed, tmp_path / "mit", until="seeds")
+    assert books(tmp_path / "mit")["seeds"] == (3, 2, {"licence": 1})
 
 
 async def test_the_data_set_loads_with_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +119,13 @@ async def test_another_random_seed_draws_everything_anew(tmp_path: Path) -> None
     await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
     before = {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
     told = Told()
-    await run_recipe(small_recipe(sources, "random_seed=1"), tmp_path / "run", progress=told, model=scripted_model())
+    await run_recipe(
+        small_recipe(sources, "random_seed=1"),
+        tmp_path / "run",
+        progress=told,
+        model=scripted_model(),
+        replace_finished=True,
+    )
     assert not before & {row["instruction"] for row in rows_of(tmp_path / "run", "instructions")}
     assert any(
         line.startswith("concepts: starts again because random_seed changed from 0 to 1; its earlier rows move to")
@@ -105,13 +141,44 @@ async def test_a_setting_that_matters_to_one_stage_leaves_the_earlier_ones(tmp_p
     instructions = rows_of(tmp_path / "run", "instructions")
     told = Told()
     recipe = small_recipe(sources, "responses.temperature=0.9")
-    await run_recipe(recipe, tmp_path / "run", progress=told, model=scripted_model())
+    before = everything(tmp_path / "run")
+    with pytest.raises(RunFolderError) as error:
+        await run_recipe(recipe, tmp_path / "run", model=scripted_model())
+    for said in (r"rows of responses (responses.temperature changed from 0.7 to 0.9)", "--yes", "another --out"):
+        assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run" / "superseded").exists()
+    assert everything(tmp_path / "run") == before
+    await run_recipe(recipe, tmp_path / "run", progress=told, model=scripted_model(), replace_finished=True)
     assert rows_of(tmp_path / "run", "instructions") == instructions
     changed = [line for line in told.lines if "starts again" in line]
     assert changed == [
         "responses: starts again because responses.temperature changed from 0.7 to 0.9; its earlier rows move to "
         "superseded/responses-1"
     ]
+
+
+async def test_superseded_rows_come_back_with_their_settings(tmp_path: Path) -> None:
+    """There and back without a request: rows of the stage itself and of the stages after it, wherever they lie."""
+    sources = write_sources(tmp_path / "source", 6)
+    run = tmp_path / "run"
+    first, second = small_recipe(sources), small_recipe(sources, "concepts.temperature=0.1", "responses.samples=2")
+    await run_recipe(first, run, model=scripted_model())
+    before = everything(run)
+    await run_recipe(second, run, model=scripted_model(), replace_finished=True)
+    other = everything(run)
+    for recipe, rows in ((first, before), (second, other), (first, before)):
+        told, model = Told(), scripted_model(fail_after=0)
+        planned = [one.sentence for one in await plan_recipe(recipe, run, model=model)]
+        await run_recipe(recipe, run, model=model, progress=told, replace_finished=True)
+        assert model.calls == 0
+        assert everything(run) == rows
+        assert any(line.startswith("concepts: starts again") and "come back" in line for line in planned)
+        assert set(planned) - set(told.lines) == set()
+    third = small_recipe(sources, "concepts.temperature=0.2")
+    model = scripted_model()
+    await run_recipe(third, run, model=model, replace_finished=True)
+    assert model.calls > 0
 
 
 async def test_a_free_setting_keeps_all_work(tmp_path: Path) -> None:

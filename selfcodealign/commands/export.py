@@ -29,6 +29,7 @@ def export(
             metavar="PATH",
         ),
     ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Write the data of a run in the format of another trainer.
 
@@ -42,7 +43,7 @@ def export(
 
     from selfcodealign.dataset.export import export as write
 
-    done = write(run, to, out)
+    done = write(run, to, out, overwrite=overwrite)
     for note in done.notes:
         print(note, file=sys.stderr)
     print(f"{done.rows} rows: " + ", ".join(str(file) for file in done.files))

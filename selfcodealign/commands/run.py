@@ -36,6 +36,9 @@ def run(
         list[str] | None,
         typer.Option("--set", help="Set a setting: section.key=value; may be repeated.", metavar="KEY=VALUE"),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Move finished answers of a model to superseded/ where settings changed.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what a run would do; run nothing.")
     ] = False,
@@ -107,7 +110,8 @@ def run(
     evaluate. The recipe, the model, the sandbox, extras and benchmarks are checked before any work.
 
     A stopped run (Ctrl-C, kill, power) loses only the rows in progress: the same command resumes it. A changed
-    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/.
+    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
+    a model's finished answers, the run stops and says what changed, unless --yes is given.
 
         selfcodealign run quickstart
         selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
@@ -127,7 +131,7 @@ def run(
     if dry_run:
         _show_plan(loaded, folder, until, None if all_settings or is_verbose() else _load(name, [], [], []))
     else:
-        _run(loaded, folder, until)
+        _run(loaded, folder, until, yes)
 
 
 def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:
@@ -163,7 +167,7 @@ def _load(name: str, settings: list[str], added: list[str], removed: list[str]) 
     return loaded
 
 
-def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
+def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
     import asyncio
 
     from rich.console import Console
@@ -175,7 +179,7 @@ def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
 
     with open_progress() as progress:
         try:
-            asyncio.run(run_recipe(recipe, folder, until=until, progress=progress))
+            asyncio.run(run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes))
         except KeyboardInterrupt:
             progress.say("stopped; all finished rows are on disk, and the same command resumes")
             raise
@@ -194,12 +198,16 @@ def _show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | N
 
     from selfcodealign.pipeline import plan_recipe
     from selfcodealign.recipe import changed_settings, recipe_toml
+    from selfcodealign.stages.plan import list_lost
 
     decisions = asyncio.run(plan_recipe(recipe, folder, until=until))
     console = Console()
     console.print(Text(f"What a run would do in {folder}", style="bold"))
     for decision in decisions:
         console.print(Text(f"  {decision.sentence}"), soft_wrap=True)
+    if lost := list_lost(decisions):
+        told = f"The run needs --yes, because finished work of a model would move to superseded/: {lost}"
+        console.print(Text(told), soft_wrap=True)
     if base is None:
         console.print(Text("\nSettings", style="bold"))
         console.print(Text(recipe_toml(recipe).strip()), soft_wrap=True)

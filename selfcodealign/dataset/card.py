@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,13 @@ from typing import Any
 
 from selfcodealign.rows import Books, Example
 from selfcodealign.sandbox import Status
+
+#: Permissive licences that the Hugging Face hub knows by name.
+_KNOWN = """
+    afl-3.0 apache-2.0 bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 cc-by-4.0 cc-by-sa-4.0 cc0-1.0 isc mit ncsa
+    postgresql unlicense wtfpl zlib
+"""
+HUB_LICENCES = _KNOWN.split()
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class CardFacts:
     run: Mapping[str, Any]
     funnel: Sequence[tuple[str, Books]]
     benchmarks: Sequence[Mapping[str, Any]]
+    license: str = ""
 
 
 @dataclass
@@ -41,8 +50,8 @@ class Examples:
         self.origins[row.origin] += 1
 
 
-def write_card(examples: Examples, facts: CardFacts) -> str:
-    """The card as Markdown."""
+def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
+    """The card as Markdown; `data_files` is the pattern of the files that hold the rows."""
     model = facts.run.get("model", {})
     lines = [
         "---",
@@ -50,7 +59,8 @@ def write_card(examples: Examples, facts: CardFacts) -> str:
         "- config_name: default",
         "  data_files:",
         "  - split: train",
-        "    path: data/train-*.parquet",
+        f"    path: {data_files}",
+        *_license(examples, facts.license),
         "task_categories:",
         "- text-generation",
         "tags:",
@@ -79,6 +89,8 @@ def write_card(examples: Examples, facts: CardFacts) -> str:
         "",
         *_table(("licence", "examples"), examples.licences.most_common()),
         "",
+        _inherited(model.get("name", "unknown"), facts.license),
+        "",
         *_table(("origin", "examples"), examples.origins.most_common(20)),
         *([f"\n… and {len(examples.origins) - 20} more origins."] if len(examples.origins) > 20 else []),
         "",
@@ -94,6 +106,22 @@ def write_card(examples: Examples, facts: CardFacts) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _license(examples: Examples, stated: str) -> list[str]:
+    """The licence in the card's metadata: an identifier of the hub, or `other` with a name."""
+    name = stated or (next(iter(examples.licences)) if len(examples.licences) == 1 else "several")
+    if name.lower() in HUB_LICENCES:
+        return [f"license: {name.lower()}"]
+    return ["license: other", f"license_name: {re.sub(r'[^a-z0-9.-]+', '-', name.lower())}"]
+
+
+def _inherited(model: str, stated: str) -> str:
+    own = f"The publisher states the licence {stated} for the data set. " if stated else ""
+    return (
+        f"{own}These are the licences of the code that the examples grew from. Instructions and responses were written "
+        f"by `{model}`: the licence and the terms of that model apply to them as well."
+    )
 
 
 def _claim(examples: Examples) -> str:

@@ -8,6 +8,7 @@ Verifiable rewards: `rl`, an instruction with the tests of its verified response
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,11 @@ class Format:
     companions: Callable[[str], dict[str, str]] = lambda data: {}
 
 
-def export(run: str | Path, to: str, out: str | Path) -> Exported:
+def export(run: str | Path, to: str, out: str | Path, *, overwrite: bool = False) -> Exported:
     """Write `run` in format `to`. `out` is a .jsonl file (.parquet for trl, dpo and rl) or a folder.
 
-    `run`: a run folder, or for supervised formats and rl a data-set folder. Raises `ExportError`.
+    `run`: a run folder, or for supervised formats and rl a data-set folder. Raises `ExportError`, also if `out` exists
+    (a folder: with files in it), unless `overwrite` replaces it.
     """
     form = find_format(to)
     run, out = Path(run), Path(out)
@@ -64,6 +66,8 @@ def export(run: str | Path, to: str, out: str | Path) -> Exported:
     if data.suffix not in (".jsonl", ".parquet") or (data.suffix == ".parquet" and to not in ("trl", "dpo", "rl")):
         kinds = ".jsonl or .parquet" if to in ("trl", "dpo", "rl") else ".jsonl"
         raise ExportError(f"{to} is written as {kinds}, or into a folder: {out} is neither")
+    if not overwrite and (any(out.iterdir()) if out.is_dir() else os.path.lexists(out)):
+        raise ExportError(f"{out} exists: give --overwrite to replace it, or choose another --out")
     rows = [form.convert(row) for row in form.source(run)]
     if not rows:
         raise ExportError(f"{run} holds nothing for {to}: {form.meaning} are needed")
@@ -148,6 +152,11 @@ def _pairs(run: Path) -> Iterator[Record]:
             yield example | dict(zip(names, failures[example["instruction_id"]], strict=True))
 
 
+def _provenance(row: Record) -> Record:
+    """The licence and the origin of the seed; data sets of earlier versions call the former `licence`."""
+    return {"license": row.get("license", row.get("licence")), "origin": row.get("origin")}
+
+
 def _user(text: str) -> list[Record]:
     return [{"role": "user", "content": text}]
 
@@ -157,15 +166,19 @@ def _assistant(text: str) -> list[Record]:
 
 
 def _to_trl(row: Record) -> Record:
-    return {"prompt": _user(row["instruction"]), "completion": _assistant(row["response"])}
+    return {"prompt": _user(row["instruction"]), "completion": _assistant(row["response"]), **_provenance(row)}
 
 
 def _to_messages(row: Record) -> Record:
     return {"messages": _user(row["instruction"]) + _assistant(row["response"])}
 
 
+def _to_messages_and_more(row: Record) -> Record:
+    return _to_messages(row) | _provenance(row)
+
+
 def _to_alpaca(row: Record) -> Record:
-    return {"instruction": row["instruction"], "input": "", "output": row["response"]}
+    return {"instruction": row["instruction"], "input": "", "output": row["response"], **_provenance(row)}
 
 
 def _to_pair(row: Record) -> Record:
@@ -176,6 +189,7 @@ def _to_pair(row: Record) -> Record:
         "rejected": _assistant(row["rejected"]),
         "chosen_id": row["response_id"],
         **{name: row[name] for name in kept},
+        **_provenance(row),
     }
 
 
@@ -185,6 +199,7 @@ def _to_task(row: Record) -> Record:
         "prompt": _user(row["instruction"]),
         **{name: row.get(name) for name in kept},
         "reference": row["response"],
+        **_provenance(row),
     }
 
 
@@ -214,7 +229,7 @@ def _llama_factory_files(data: str) -> dict[str, str]:
 
 FORMATS: dict[str, Format] = {
     "trl": Format("examples", _examples, _to_trl),
-    "axolotl": Format("examples", _examples, _to_messages, _axolotl_files),
+    "axolotl": Format("examples", _examples, _to_messages_and_more, _axolotl_files),
     "llama-factory": Format("examples", _examples, _to_alpaca, _llama_factory_files),
     "openai": Format("examples", _examples, _to_messages),
     "dpo": Format("instructions with a passing and a failing response", _pairs, _to_pair),

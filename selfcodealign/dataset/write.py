@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -28,13 +29,13 @@ SCHEMA = pa.schema(
         "category": TEXT,
         "difficulty": TEXT,
         "language": TEXT,
-        "seed": TEXT,
+        "seed_code": TEXT,
         "function": TEXT,
         "origin": TEXT,
         "source_path": TEXT,
         "source_line": WHOLE,
         "commit": TEXT,
-        "licence": TEXT,
+        "license": TEXT,
         "mutation_score": REAL,
         "pass_rate": REAL,
         "samples": WHOLE,
@@ -50,9 +51,10 @@ FILE_ROWS = 50_000
 def write_dataset(
     folder: Path, rows: Iterable[Example], count: int, facts: CardFacts, kind: type[Example] = Example
 ) -> None:
-    """Replace `folder`: data/train-*.parquet and README.md; a reader sees either the old or the new data set.
+    """Replace `folder`: data/train-DIGEST-*.parquet and README.md; a reader sees either the old or the new data set.
 
-    `count` rows of the type `kind`, whose fields beyond those of an `Example` become columns too.
+    `count` rows of the type `kind`, whose fields beyond those of an `Example` become columns too. `datasets` keeps what
+    it has read under the names of folder and files: the digest of the rows in the names keeps two runs apart.
     """
     own = [field for field in schema_of(kind) if field.name not in Example.field_names()]
     schema = pa.schema([*SCHEMA, *own])
@@ -63,13 +65,20 @@ def write_dataset(
         examples = Examples()
         rows = iter(rows)
         files = max(1, -(-count // FILE_ROWS))
+        written = hashlib.blake2b(digest_size=8)
         for number in range(files):
             batch = list(islice(rows, FILE_ROWS))
             for row in batch:
                 examples.add(row)
             table = pa.Table.from_pylist([_columns(row, schema.names) for row in batch], schema=schema)
-            pq.write_table(table, fresh / "data" / f"train-{number:05d}-of-{files:05d}.parquet", compression="zstd")
-        (fresh / "README.md").write_text(write_card(examples, facts), "utf-8")
+            file = fresh / "data" / f"{number:05d}-of-{files:05d}.parquet"
+            pq.write_table(table, file, compression="zstd")
+            written.update(file.read_bytes())
+        name = f"train-{written.hexdigest()}"
+        for file in sorted((fresh / "data").iterdir()):
+            file.rename(file.with_name(f"{name}-{file.name}"))
+        card = write_card(examples, facts, data_files=f"data/{name}-*.parquet")
+        (fresh / "README.md").write_text(card, "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(fresh, folder)
     except OSError as error:
@@ -78,6 +87,7 @@ def write_dataset(
 
 def _columns(row: Example, names: Sequence[str]) -> dict[str, Any]:
     columns = row.fields()
+    columns |= {"seed_code": row.seed, "license": row.licence}
     columns["messages"] = [
         {"role": "user", "content": row.instruction},
         {"role": "assistant", "content": row.response},

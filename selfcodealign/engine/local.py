@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.engine.compare import compare
 from selfcodealign.engine.flow import RowWork, flow
 from selfcodealign.engine.processes import work_in_processes
+from selfcodealign.rows import Outcome
 from selfcodealign.run_folder.folder import StageFolder, supersede
+from selfcodealign.run_folder.recall import Recall, find_superseded
 from selfcodealign.stages import Each, Last, Source, Whole
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
@@ -30,6 +36,12 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
             if stage.cpu:
                 work = pools.enter_context(work_in_processes(stage.name, work, one.step.place.given))
             folder = _open(context, one)
+            if "model" in stage.needs:
+                kind = one.step.place.gives
+                assert kind is not None
+                earlier = find_superseded(context.folder, stage.name, folder.description, one.decided_by)
+                if recall := Recall[Any](earlier, kind):
+                    work = partial(_recall, recall, work)
             outside = isinstance(stage, Source)
             works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside))
         rows, total = _incoming(context, first)
@@ -69,6 +81,8 @@ async def last(context: Context, decision: Decision) -> None:
         changes = explain_changes(stored_facts(context, name).get("made_from", {}), made_from)
         if decision.action is Action.START_AGAIN or changes:
             where = supersede(output).relative_to(context.folder.path)
+            moved = context.folder.facts().get("superseded", {}) | {where.name: stored_facts(context, name)}
+            context.folder.record({"superseded": moved})
             if decision.action is not Action.START_AGAIN:
                 context.progress.say(
                     f"{name}: starts again because {changes}; the earlier {output.name}/ is in {where}"
@@ -78,9 +92,29 @@ async def last(context: Context, decision: Decision) -> None:
     facts = context.folder.facts().get("last_stages", {})
     made = {"decided_by": decision.decided_by, "made_from": made_from}
     context.folder.record({"last_stages": facts | {name: made}})
+    if not output.exists() and (back := _find_output(context, output.name, made)):
+        os.rename(back, output)
+        context.progress.say(f"{name}: {output.name}/ is back from superseded/{back.name}")
+        if stage.is_complete(context):
+            return
     context.progress.start(name, None)
     summary = await stage.run(context)
     context.progress.finish(name, summary or f"{output.name}/ is written")
+
+
+def _find_output(context: Context, output: str, made: Mapping[str, Any]) -> Path | None:
+    """The superseded output of a last stage that was made by the same settings of the same, if there is one."""
+    for name, facts in reversed(context.folder.facts().get("superseded", {}).items()):
+        path = context.folder.path / "superseded" / name
+        if name.rpartition("-")[0] == output and facts == hide_in(made, REMOVED) and path.is_dir():
+            return path
+    return None
+
+
+async def _recall(recall: Recall[Any], work: Callable[[Any], Awaitable[Outcome[Any]]], row: Any) -> Outcome[Any]:
+    """What superseded/ has of a row, else the work on it."""
+    known = recall.outcome(row.id)
+    return known if known is not None else await work(row)
 
 
 def _open(context: Context, decision: Decision) -> StageFolder[Any]:

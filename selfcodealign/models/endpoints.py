@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
+from selfcodealign.addresses import hide_address, is_incomplete
 from selfcodealign.errors import ModelError
 
 #: Back-off in seconds after an endpoint's first fault; doubled with every further fault.
@@ -30,24 +31,24 @@ def normalize_url(url: str) -> str:
     Raises `ModelError` for anything but an http(s) address.
     """
     text = url.strip()
+    if is_incomplete(text):
+        raise ModelError(
+            f"model.urls holds {text}: user, password and query are not kept in recipe.toml; give the whole address "
+            "again (--set 'model.urls=[\"...\"]'), or put the key in the environment variable of model.api_key_env"
+        )
     parts = urlsplit(text if "://" in text else f"http://{text}")
     try:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:  # a port that is not a number
         usable = False
     if not usable:
-        raise ModelError(f'"{hide_password(url)}" is no server address; write it like http://localhost:8000/v1')
+        raise ModelError(f'"{hide_address(url)}" is no server address; write it like http://localhost:8000/v1')
     path = parts.path.rstrip("/")
     for ending in ("/chat/completions", "/completions", "/models"):
         path = path.removesuffix(ending)
     if not any(re.fullmatch(r"v\d+\w*", segment) for segment in path.split("/")):
         path += "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-
-
-def hide_password(url: str) -> str:
-    """Remove user, password and query from an address, for messages and files."""
-    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Endpoint:
     shown: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shown = hide_password(self.url)
+        self.shown = hide_address(self.url)
 
     @property
     def ready_at(self) -> float:

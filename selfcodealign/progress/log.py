@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from selfcodealign.addresses import REMOVED, hide_secrets
 from selfcodealign.errors import UserError, reason_of
 
 PACKAGE = logging.getLogger("selfcodealign")
@@ -21,8 +22,6 @@ SAID = logging.getLogger("selfcodealign.said")
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
-_USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@\"']*@", re.IGNORECASE)
-_QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"']*\?)[^\s\"')\],;]+", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}")
 _SHORTEST_SECRET = 6
 
@@ -96,9 +95,8 @@ def conceal(text: str) -> str:
     """
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name):
-            text = text.replace(value, "***")
-    text = _BEARER.sub(r"\1 ***", text)
-    return _QUERY_OF_URL.sub(r"\1***", _USER_OF_URL.sub(r"\1***@", text))
+            text = text.replace(value, REMOVED)
+    return hide_secrets(_BEARER.sub(rf"\1 {REMOVED}", text), REMOVED)
 
 
 def _agree() -> None:

@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from selfcodealign.addresses import hide_secrets
 from selfcodealign.progress import Progress
 from selfcodealign.progress.capture import Capture
 from selfcodealign.progress.log import SAID, is_quiet, warnings_through
@@ -189,7 +190,7 @@ class Drawer(Progress):
 
     def say(self, text: str) -> None:
         SAID.info("%s", text)
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(hide_secrets(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, renderable: object) -> None:
         self.console.print(renderable)
@@ -281,7 +282,7 @@ class Live(Drawer):
 
     def warn(self, text: str) -> None:
         """Show a line that the log has already."""
-        self.console.print(Text(text), highlight=False)
+        self.console.print(Text(hide_secrets(text)), highlight=False)
 
     def _say_end(self, task: str, summary: str, seconds: str) -> None:
         if self._journey and task not in self._journey:
@@ -336,7 +337,7 @@ class Live(Drawer):
 
 @contextmanager
 def open_progress() -> Iterator[Live | Lines]:
-    """Within the context: bars if stderr is a terminal, lines otherwise (a notebook is no terminal), nothing with -q."""
+    """Within the context: bars if stderr is a terminal (a notebook is none), lines otherwise, nothing with -q."""
     console = Console(stderr=True, force_jupyter=False)
     if is_quiet() or not console.is_terminal:
         with Quiet(console) if is_quiet() else Lines(console) as lines:

@@ -25,6 +25,7 @@ import duckdb
 import numpy as np
 
 from selfcodealign import files
+from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Books, R, Row, unit_of
 from selfcodealign.run_folder.shards import Shards
@@ -264,8 +265,8 @@ def open_existing(path: Path) -> RunFolder:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file of the run. Raises `RunFolderError` if it cannot be written."""
-    files.write_json(path, value, error=RunFolderError)
+    """Replace a JSON file of the run; addresses lose their secrets. Raises `RunFolderError` if it cannot be written."""
+    files.write_json(path, hide_in(value, REMOVED), error=RunFolderError)
 
 
 def read_json(path: Path) -> dict[str, Any]:

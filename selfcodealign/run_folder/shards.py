@@ -111,14 +111,17 @@ class Shards(Generic[R]):
 
     def parents(self) -> np.ndarray:
         """Return the ids (uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk."""
-        found = [np.empty(0, np.uint64)]
+        return np.unique(np.concatenate([np.empty(0, np.uint64), *(ids for _, ids in self.parents_by_file())]))
+
+    def parents_by_file(self) -> Iterator[tuple[Path, np.ndarray]]:
+        """Yield each kept file with the ids (uint64, with repetitions) of the parents of its pair."""
         for path in self._kept_files():
-            twin = _twin(path)
-            for file, column in ((path, self.parent_field), (twin, "parent")):
+            found = []
+            for file, column in ((path, self.parent_field), (_twin(path), "parent")):
                 with _reading(file):
                     ids = pq.read_table(file, columns=[column]).column(0)
                 found.append(_numbers(ids))
-        return np.unique(np.concatenate(found))
+            yield path, np.concatenate(found)
 
     def column(self, name: str) -> list[str]:
         """One text column of all kept rows."""
@@ -195,19 +198,18 @@ class Shards(Generic[R]):
 
     def pairs(self) -> Iterator[tuple[list[R], list[Dropped]]]:
         """Yield every pair as rows, for rewriting a stage."""
-        for path in self._kept_files():
-            twin = _twin(path)
-            with _reading(path):
-                kept = list(self._rows_of(pq.read_table(path)))
-            with _reading(twin):
-                told = pq.read_table(twin).to_pylist()
-            yield (
-                kept,
-                [
-                    Dropped(parent=row.pop("parent"), reason=row.pop("reason"), detail=row.pop("detail"), row=row)
-                    for row in told
-                ],
-            )
+        yield from map(self.pair, self._kept_files())
+
+    def pair(self, path: Path) -> tuple[list[R], list[Dropped]]:
+        """Return the rows of one pair, which its kept file names."""
+        with _reading(path):
+            kept = list(self._rows_of(pq.read_table(path)))
+        with _reading(_twin(path)):
+            told = pq.read_table(_twin(path)).to_pylist()
+        return kept, [
+            Dropped(parent=row.pop("parent"), reason=row.pop("reason"), detail=row.pop("detail"), row=row)
+            for row in told
+        ]
 
     def _kept_files(self, writer: str = "*") -> list[Path]:
         return sorted(self.folder.glob(f"kept-{writer}-*.parquet"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -37,8 +38,21 @@ def iterate_source_files(settings: SeedSettings) -> Files:
     Raises `SourceError` before the first file if a source cannot be found or opened, later if a source breaks off (a
     torn .gz file, a lost connection), and `MissingExtra` if `hub:` needs `datasets`.
     """
-    opened = [_open(source, settings) for source in dict.fromkeys(settings.sources)]
-    return chain.from_iterable(opened)
+    return chain.from_iterable(files for _, files in open_sources(settings))
+
+
+def open_sources(settings: SeedSettings) -> list[tuple[str, Files]]:
+    """Open all sources, each with its name in `seeds.sources`. Raises what `iterate_source_files` raises first."""
+    for source in settings.own_code:
+        if source not in settings.sources:
+            hint = did_you_mean(source, settings.sources)
+            raise SourceError(f'seeds.own_code names "{source}", which is none of seeds.sources{hint}')
+    opened = [(source, _open(source, settings)) for source in dict.fromkeys(settings.sources)]
+    return [(source, map(_own, files) if source in settings.own_code else files) for source, files in opened]
+
+
+def _own(file: SourceFile | Dropped) -> SourceFile | Dropped:
+    return file if isinstance(file, Dropped) else replace(file, own=True)
 
 
 def _open(source: str, settings: SeedSettings) -> Files:

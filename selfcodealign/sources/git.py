@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from selfcodealign.addresses import hide_secrets
 from selfcodealign.errors import SourceError
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import is_licence_file, name_licence_texts
 from selfcodealign.sources.place import Place
-
-_CREDENTIALS = re.compile(r"^([a-z+]+://)[^/@]*@", re.IGNORECASE)
 
 
 def open_checkout(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
@@ -91,7 +89,7 @@ def _name(path: Path) -> str:
         address = _git(path, "config", "--get", "remote.origin.url").decode("utf-8", "replace").strip()
     except SourceError:
         address = ""
-    return _CREDENTIALS.sub(r"\1", address) or path.resolve().name
+    return hide_secrets(address) or path.resolve().name
 
 
 def _licence(path: Path, commit: str) -> str | None:

@@ -8,6 +8,7 @@ named `-only`, the narrower grant.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from email.message import Message
 
 UNKNOWN = "unknown"
@@ -148,6 +149,54 @@ def find_licence_tag(head: str) -> str | None:
     """Return the expression of the `SPDX-License-Identifier:` header at the top of a source file, if any."""
     match = _SPDX_TAG.search(head)
     return match.group(1).strip() if match else None
+
+
+def is_permitted(expression: str, licences: Sequence[str]) -> bool:
+    """Return whether an SPDX expression allows use under one of `licences`: OR needs one of its sides, AND both.
+
+    An exception (WITH) only adds permissions, so the licence before it decides, unless `licences` has both together.
+
+    >>> is_permitted("MIT OR GPL-3.0-only", ["MIT"]), is_permitted("MIT AND GPL-3.0-only", ["MIT"])
+    (True, False)
+    """
+    allowed = {(name_licence(name) or "").lower() for name in licences}
+    if "any" in allowed or (name_licence(expression) or "").lower() in allowed:
+        return True
+    words = re.findall(r"[()]|[^\s()]+", expression)
+    try:
+        found, rest = _read_or(words, allowed)
+    except IndexError:  # it ends where a licence belongs
+        return False
+    return found and not rest
+
+
+def _read_or(words: list[str], allowed: set[str]) -> tuple[bool, list[str]]:
+    """Read alternatives from the front of `words`; return whether one is permitted, and the words that are left."""
+    found, rest = _read_and(words, allowed)
+    while rest and rest[0].upper() == "OR":
+        other, rest = _read_and(rest[1:], allowed)
+        found = found or other
+    return found, rest
+
+
+def _read_and(words: list[str], allowed: set[str]) -> tuple[bool, list[str]]:
+    found, rest = _read_licence(words, allowed)
+    while rest and rest[0].upper() == "AND":
+        other, rest = _read_licence(rest[1:], allowed)
+        found = found and other
+    return found, rest
+
+
+def _read_licence(words: list[str], allowed: set[str]) -> tuple[bool, list[str]]:
+    if words[0] == "(":
+        found, rest = _read_or(words[1:], allowed)
+        if rest[0] != ")":
+            return False, rest
+        return found, rest[1:]
+    name = (name_licence(words[0].removesuffix("+")) or "").lower()
+    if len(words) > 2 and words[1].upper() == "WITH":
+        return name in allowed or " ".join(words[:3]).lower() in allowed, words[3:]
+    return name in allowed, words[1:]
 
 
 def name_licence(words: object) -> str | None:

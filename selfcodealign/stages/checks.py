@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from selfcodealign.errors import RecipeError, UserError
 from selfcodealign.models.opening import check_model
+from selfcodealign.recipe import list_removed
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
 from selfcodealign.stages.plan import Action, Decision, plan
+
+#: Sections of a recipe that are no stage's.
+SHARED = ("own", "model", "few_shot", "execution")
 
 
 async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
@@ -19,6 +23,12 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
     all of them.
     """
     found: list[UserError | str] = list(context.folder.problems())
+    found += (
+        f"{name} is incomplete: the secrets in its address are not kept in recipe.toml; give the whole value again "
+        f"with --set {name}=..."
+        for name in list_removed(context.recipe)
+        if name.partition(".")[0] in (*context.places, *SHARED)
+    )
     decisions: list[Decision] = []
     try:
         decisions = plan(context, steps)

@@ -7,6 +7,7 @@ from selfcodealign.dataset.write import write_dataset
 from selfcodealign.recipe import recipe_toml
 from selfcodealign.report.funnel import account_for
 from selfcodealign.rows import Example, extended
+from selfcodealign.settings import DatasetSettings
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
 
@@ -22,11 +23,12 @@ async def publish(context: Context) -> str:
     # A claim of what was done, not of what was asked for: the stage that chose the examples must have compared them.
     compared = any(one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__)
     facts = CardFacts(
-        recipe_toml=recipe_toml(context.recipe),
+        recipe_toml=recipe_toml(context.recipe, published=True),
         run=context.folder.facts(),
         # The units stand beside the name: what a stage is given and what it makes may differ.
         funnel=[(f"{one.name} ({one.units()})", one.books) for one in account_for(context.folder)],
         benchmarks=context.decontaminator.describe() if compared and context.decontaminator else [],
+        license=context.recipe.dataset.license,
     )
     with context.folder.connect() as connection:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
@@ -37,6 +39,7 @@ async def publish(context: Context) -> str:
 DATASET = Last(
     name="dataset",
     takes=Example,
+    settings=DatasetSettings,
     output="dataset",
     rewritten=True,
     decided_by=lambda context: {},

@@ -12,8 +12,10 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
+from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.run_folder.folder import Description, StageFolder, superseded_name
+from selfcodealign.run_folder.recall import find_superseded
 from selfcodealign.stages import Each, Last, Source, Whole
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
@@ -36,12 +38,16 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What a run does in one stage, and the sentence that says so."""
+    """What a run does in one stage, and the sentence that says so.
+
+    `lost` says which finished work of a model would move to superseded/, and why; empty when none would.
+    """
 
     step: Step
     action: Action
     decided_by: Mapping[str, Any]
     sentence: str
+    lost: str = ""
 
 
 def describe_rows(step: Step) -> Description:
@@ -65,8 +71,42 @@ def plan(context: Context, steps: Sequence[Step]) -> list[Decision]:
         else:
             action, sentence = _decide_rows(context, step, decided_by, settled)
             settled = action is Action.REST
-        made[step.name] = Decision(step, action, decided_by, f"{step.name}: {sentence}")
+        lost = _find_lost(context, step, action, decided_by, [made[name] for name in made])
+        made[step.name] = Decision(step, action, decided_by, f"{step.name}: {sentence}", lost)
     return list(made.values())
+
+
+def list_lost(decisions: Sequence[Decision]) -> str:
+    """Say which finished work of a model a run would move to superseded/, and why; empty when none."""
+    return "; ".join(one.lost for one in decisions if one.lost)
+
+
+def _find_lost(
+    context: Context, step: Step, action: Action, decided_by: Mapping[str, Any], earlier: Sequence[Decision]
+) -> str:
+    """What of a model's work in this stage would go. Rows of other seeds or of other answers go with these."""
+    if isinstance(step.stage, Last):
+        if action is not Action.START_AGAIN or not step.stage.is_complete(context):
+            return ""
+        before = stored_facts(context, step.name)
+        changes = explain_changes(before.get("decided_by", {}), decided_by)
+        changes = changes or explain_changes(before.get("made_from", {}), step.stage.made_from(context))
+        return f"{step.stage.output}/ of {step.name} ({changes})"
+    stored = context.folder.look_at(step.name)
+    if stored is None or "model" not in step.stage.needs:
+        return ""
+    why = _explain_stage(stored, step, decided_by) if action is Action.START_AGAIN else ""
+    for one in earlier:
+        if not why and one.action is Action.START_AGAIN and (isinstance(one.step.stage, Source) or one.lost):
+            above = context.folder.look_at(one.step.name)
+            assert above is not None
+            why = f"made from rows of {one.step.name}, where {_explain_stage(above, one.step, one.decided_by)}"
+    rows = sum(stored.shards.sizes())
+    return f"{rows} rows of {step.name} ({why})" if rows and why else ""
+
+
+def _explain_stage(stored: StageFolder[Any], step: Step, decided_by: Mapping[str, Any]) -> str:
+    return _explain_rows(stored.description, describe_rows(step)) or explain_changes(stored.decided_by, decided_by)
 
 
 def check_journey(context: Context) -> None:
@@ -88,10 +128,13 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
     stored = context.folder.look_at(step.name)
     if stored is None:
         return Action.BEGIN, "from the beginning"
-    changes = _explain_rows(stored.description, describe_rows(step)) or explain_changes(stored.decided_by, decided_by)
-    if changes:
+    if changes := _explain_stage(stored, step, decided_by):
         where = superseded_name(stored.path).relative_to(context.folder.path)
-        return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}"
+        back = find_superseded(context.folder, step.name, describe_rows(step), decided_by)
+        known = (
+            f"; its rows in superseded/{back[-1].path.name} come back" if back and "model" in step.stage.needs else ""
+        )
+        return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}{known}"
     if not stored.finished:
         return Action.RESUME, f"resumes; so far {stored.summary()}"
     if not stored.intact:
@@ -146,6 +189,7 @@ def explain_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     >>> explain_changes({"random_seed": 0, "a.b": 1}, {"random_seed": 1, "a.b": 1})
     'random_seed changed from 0 to 1'
     """
+    now = hide_in(now, REMOVED)  # as it is stored
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     told = [f"{name} changed from {_show(before.get(name))} to {_show(now.get(name))}" for name in names[:TOLD_CHANGES]]
     if len(names) > TOLD_CHANGES:

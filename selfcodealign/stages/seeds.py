@@ -13,8 +13,10 @@ import os
 import re
 import tokenize
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 from selfcodealign.curation.python_imports import ModuleNames
@@ -23,7 +25,8 @@ from selfcodealign.errors import UserError
 from selfcodealign.generation.prompts import find_markup
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.settings import SeedSettings
-from selfcodealign.sources import iterate_source_files
+from selfcodealign.sources import Files, iterate_source_files, open_sources
+from selfcodealign.sources.licences import UNKNOWN, is_permitted
 from selfcodealign.stages import Source
 from selfcodealign.stages.context import Context
 
@@ -31,6 +34,7 @@ from selfcodealign.stages.context import Context
 _MINIFIED_MEAN = 200
 _MINIFIED_BYTES = 2048
 _LONGEST_LINE = 1000  # the limit of The Stack's own filter
+_TELLING_FILES = 100  # without a permitted licence among so many, a person is told
 _TRIVIAL_WORDS = 3
 _TRIVIAL_CHARACTERS = 20  # languages written without blanks have no words to count
 _FUNCTION = re.compile(r"^\f*(async[ \t\\]+)?def\b", re.MULTILINE)
@@ -43,8 +47,9 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
     The file as a whole is dropped as `not_utf8`, `minified`, `syntax_error`, `too_nested` or `no_functions`; a
     function as `too_long`, `prompt_markup` (a line of it would end its section of a prompt), `long_line`,
     `no_docstring`, `trivial_docstring`, `too_few_arguments`, `no_return_value`, `needs_module_names` (it uses what
-    its file defines), `relative_import`, `star_import`, `undefined_names` or `does_not_compile`, the first that
-    holds. The result depends on the arguments alone.
+    its file defines), `relative_import`, `star_import`, `undefined_names`, `does_not_compile` or `licence` (none of
+    `seeds.licences`; such a drop holds the whole seed), the first that holds. The result depends on the
+    arguments alone.
     """
     try:
         text = _decode(file.text)
@@ -103,7 +108,10 @@ def _judge(
         compile(seed, file.path.replace("\0", "?"), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         return drop("does_not_compile", str(error))
-    return Seed(**{**facts, "seed_id": digest("seed", seed), "seed": seed})
+    made = Seed(**{**facts, "seed_id": digest("seed", seed), "seed": seed})
+    if not file.own and not is_permitted(file.licence, settings.licences):
+        return Dropped(parent=file.id, reason="licence", detail=file.licence or UNKNOWN, row=made.fields())
+    return made
 
 
 def _find_problem(function: Function, body: list[str], settings: SeedSettings) -> tuple[str, str] | None:
@@ -187,9 +195,41 @@ def _check(context: Context) -> Iterable[UserError]:
     settings = context.recipe.seeds
     for source in settings.sources:
         try:
-            iterate_source_files(settings.model_copy(update={"sources": [source]}))  # opens it, reads nothing
+            own = [source] if source in settings.own_code else []
+            iterate_source_files(settings.model_copy(update={"sources": [source], "own_code": own}))  # reads nothing
         except UserError as error:
             yield error
+
+
+def _read(context: Context) -> Files:
+    settings = _settings(context)
+    return chain.from_iterable(
+        files if source in settings.own_code else _watch(source, files, settings, context.progress.say)
+        for source, files in open_sources(settings)
+    )
+
+
+def _watch(source: str, files: Files, settings: SeedSettings, say: Callable[[str], None]) -> Files:
+    """Yield all files of a source; say at once when none of the first ones has a licence among `seeds.licences`."""
+    found: Counter[str] = Counter()
+    permitted = False
+    for file in files:
+        if not permitted and isinstance(file, SourceFile):
+            found[file.licence] += 1
+            permitted = is_permitted(file.licence, settings.licences)
+            if not permitted and found.total() == _TELLING_FILES:
+                say(_tell_licences(source, found))
+        yield file
+    if not permitted and 0 < found.total() < _TELLING_FILES:
+        say(_tell_licences(source, found))
+
+
+def _tell_licences(source: str, found: Counter[str]) -> str:
+    licences = ", ".join(f"{name} {count}" for name, count in found.most_common(5))
+    return (
+        f"{source}: no file has a licence among seeds.licences (files by licence: {licences}), so their functions are "
+        f'dropped; if the code is yours, set seeds.own_code=["{source}"]; if you know its licence, set seeds.licence'
+    )
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
@@ -202,7 +242,7 @@ SEEDS = Source(
     settings=SeedSettings,
     check=_check,
     decided_by=_decided_by,
-    read=lambda context: iterate_source_files(_settings(context)),
+    read=_read,
     parent="source_id",
     build=lambda context: partial(take_seeds, settings=_settings(context)),
     rows_at_once=lambda context: 4 * (os.cpu_count() or 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,19 @@ def card(*changes: dict[str, Any]) -> str:
     examples = Examples()
     for number, change in enumerate(changes):
         examples.add(grow(make_response(number, **change), Example, samples=1, pass_rate=1.0))
-    return " ".join(write_card(examples, FACTS).split())
+    return " ".join(write_card(examples, FACTS, "data/train-*.parquet").split())
+
+
+def test_the_card_states_a_licence() -> None:
+    """That of all seeds, if the hub knows it; else `other`, with its name; a setting overrides it."""
+    assert "license: mit task" in card(PASSED)
+    assert "license: other license_name: psf-2.0 task" in card(PASSED | {"licence": "PSF-2.0"})
+    assert "license: other license_name: several task" in card(PASSED, PASSED | {"licence": "ISC"})
+    examples = Examples()
+    examples.add(grow(make_response(1), Example, samples=1, pass_rate=1.0))
+    stated = write_card(examples, replace(FACTS, license="CC-BY-4.0"), "data/*")
+    assert "license: cc-by-4.0" in stated
+    assert "the licence and the terms of that model apply" in stated
 
 
 VERIFIED = "Every response passed tests written with it, in a sandbox"

@@ -229,7 +229,7 @@ def test_llama_factory_folder_is_described_as_its_reader_wants(run: Path, exampl
     assert told["formatting"] == "alpaca"
     rows = read(tmp_path / "lf" / told["file_name"])
     assert len(rows) == len(examples)
-    assert all(set(told["columns"].values()) == set(row) for row in rows)
+    assert all(set(row) == {*told["columns"].values(), "license", "origin"} for row in rows)
 
 
 def test_axolotl_folder_holds_its_configuration(run: Path, tmp_path: Path):
@@ -245,9 +245,38 @@ def test_axolotl_folder_holds_its_configuration(run: Path, tmp_path: Path):
 def test_parquet_and_jsonl_hold_the_same(run: Path, tmp_path: Path):
     """Both kinds of file, where both exist, give the same rows."""
     for to in ("trl", "dpo", "rl"):
-        export(run, to, tmp_path / "x.jsonl")
-        export(run, to, tmp_path / "x.parquet")
+        export(run, to, tmp_path / "x.jsonl", overwrite=True)
+        export(run, to, tmp_path / "x.parquet", overwrite=True)
         assert pq.read_table(tmp_path / "x.parquet").to_pylist() == read(tmp_path / "x.jsonl")
+
+
+def test_licence_and_origin_stay_on_the_rows(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
+    """In all formats that allow further columns; the data set of an earlier version calls the licence `licence`."""
+    earlier = tmp_path / "earlier" / "data"
+    earlier.mkdir(parents=True)
+    (file,) = (run / "dataset" / "data").glob("*.parquet")
+    table = pq.read_table(file)
+    names = {"license": "licence", "seed_code": "seed"}
+    pq.write_table(
+        table.rename_columns([names.get(name, name) for name in table.column_names]), earlier / "train.parquet"
+    )
+    for to in set(FORMATS) - {"openai", "dpo"}:
+        for number, source in enumerate((run, earlier.parent)):
+            rows = read(export(source, to, tmp_path / f"{to}-{number}.jsonl").files[0])
+            assert [row["license"] for row in rows] == [row["license"] for row in examples]
+            assert [row["origin"] for row in rows] == [row["origin"] for row in examples]
+    for row in read(export(run, "dpo", tmp_path / "pairs.jsonl").files[0]):
+        assert (row["license"], row["origin"]) == ("unknown", "source")
+
+
+def test_an_existing_export_is_replaced_only_when_told_so(run: Path, tmp_path: Path):
+    """A file, and a folder with files in it; an empty folder is no loss."""
+    (tmp_path / "folder").mkdir()
+    for out in (tmp_path / "x.jsonl", tmp_path / "folder"):
+        export(run, "axolotl", out)
+        with pytest.raises(ExportError, match="exists: give --overwrite to replace it"):
+            export(run, "axolotl", out)
+        assert export(run, "axolotl", out, overwrite=True).rows
 
 
 def test_a_data_set_folder_serves_for_all_but_pairs(run: Path, tmp_path: Path):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from selfcodealign.settings import PERMISSIVE
 from selfcodealign.sources.licences import (
     find_licence_tag,
     is_licence_file,
+    is_permitted,
     name_licence,
     name_licence_text,
     name_licence_texts,
@@ -124,6 +126,46 @@ def test_names_in_data_sets():
     assert name_licence(["mit", "bsd-3-clause"]) == "BSD-3-Clause AND MIT"
     assert name_licence("house licence") == "house licence"
     assert name_licence([]) is name_licence(None) is name_licence("") is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "permitted"),
+    [
+        ("MIT", True),
+        ("mit license", True),
+        ("PSF-2.0", True),
+        ("unknown", False),
+        ("", False),
+        ("GPL-3.0-only", False),
+        ("GPL-3.0-only OR MIT", True),
+        ("GPL-3.0-only AND MIT", False),
+        ("MIT AND (GPL-2.0-only OR Apache-2.0)", True),
+        ("(MIT AND GPL-2.0-only) OR MPL-2.0", False),
+        ("MIT and GPL-2.0-only or ISC", True),
+        ("Apache-2.0 WITH LLVM-exception", True),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", False),
+        ("GPL-2.0-only WITH Classpath-exception-2.0 OR bsd-3-clause", True),
+        ("Apache-2.0+", True),
+        ("MIT OR", False),
+        ("(MIT", False),
+        ("MIT MIT", False),
+        ("MIT)", False),
+        (")", False),
+    ],
+)
+def test_expressions_against_permissive_licences(expression: str, permitted: bool):
+    """OR needs one side, AND both, AND binds closer; a torn expression permits nothing."""
+    assert is_permitted(expression, PERMISSIVE) == permitted
+    assert is_permitted(expression, ["any"])
+
+
+def test_a_licence_with_its_exception_can_be_permitted():
+    """Only both together, and in any case."""
+    allowed = ["GPL-2.0-only with Classpath-exception-2.0"]
+    assert is_permitted(
+        "gpl-2.0-only WITH Classpath-exception-2.0 AND gpl-2.0-only WITH classpath-exception-2.0", allowed
+    )
+    assert not is_permitted("GPL-2.0-only", allowed)
 
 
 def test_names_of_licence_files():

@@ -59,7 +59,8 @@ def test_a_recipe_names_it_and_the_command_line_adds_it(tmp_path: Path) -> None:
     """The file's own words: `--with`, `[own.short_tasks]`, `show` with the row's further field."""
     sources = write_sources(tmp_path / "source", 3)
     (tmp_path / "mine.toml").write_text(
-        f'seeds.sources = ["{sources}"]\njourney = ["seeds", "near_dedup", "concepts", "instructions"]\n'
+        f'seeds.sources = ["{sources}"]\nseeds.licences = ["any"]\n'
+        'journey = ["seeds", "near_dedup", "concepts", "instructions"]\n'
         "model.name = 'embedded'\nfew_shot.file = 'tiny'\n[concepts]\nexamples = 1\nmax_tokens = 48\n"
         "[instructions]\nexamples = 1\nmax_tokens = 96\n[own.short_tasks]\nmax_words = 500\n"
     )

@@ -40,6 +40,9 @@ OTHER: dict[str, Any] = {
     "seeds.licence_column": "licence",
     "seeds.split": "test",
     "seeds.licence": "MIT",
+    "seeds.licences": ["MIT"],
+    "seeds.own_code": ["SOURCES"],
+    "dataset.license": "MIT",
     "few_shot.file": "tiny",
     "instructions.categories": ["function"],
     "instructions.difficulties": ["easy"],
@@ -189,7 +192,12 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     planned = outcome_of(plan_recipe(changed, run, model=scripted_model()))
     assert look_at(run) == before, "a dry run changes nothing"
     told, model = Told(), scripted_model()
-    ran = outcome_of(run_recipe(changed, run, progress=told, model=model))
+    if not isinstance(planned, str) and any(one.lost for one in planned):
+        refused = outcome_of(run_recipe(changed, run, model=model))
+        assert "would move to superseded/" in refused
+        assert setting in refused
+        assert look_at(run) == before
+    ran = outcome_of(run_recipe(changed, run, progress=told, model=model, replace_finished=True))
     if isinstance(planned, str):
         assert ran == planned
         assert look_at(run) == before
@@ -289,12 +297,20 @@ def test_a_selection_that_an_earlier_run_changed_starts_the_training_again(
     assert planned["train"].sentence.startswith("train: starts again because the examples changed from ")
     assert planned["evaluate"].action is Action.UPDATE
     told = Told()
-    asyncio.run(run_recipe(changed, run, model=scripted_model(), progress=told))
+    with pytest.raises(RunFolderError, match="tuned/ of train"):
+        asyncio.run(run_recipe(changed, run, model=scripted_model()))
+    asyncio.run(run_recipe(changed, run, model=scripted_model(), progress=told, replace_finished=True))
     assert planned["train"].sentence in told.lines
     assert any(line.startswith("evaluate: starts again because the tuned model changed from ") for line in told.lines)
     assert (run / "superseded" / "tuned-1").is_dir()
     again = asyncio.run(plan_recipe(changed, run, model=scripted_model()))
     assert {one.action for one in again if one.step.name != "dataset"} == {Action.REST}
+    # The first settings again: the first model and its scores come back, and are not made again.
+    first, told = (run / "superseded" / "tuned-1" / "train_report.json").stat().st_ino, Told()
+    asyncio.run(run_recipe(recipe, run, model=scripted_model(), progress=told, replace_finished=True))
+    assert (run / "tuned" / "train_report.json").stat().st_ino == first
+    assert "train: tuned/ is back from superseded/tuned-1" in told.lines
+    assert any(line.startswith("evaluate: evaluation/ is back from ") for line in told.lines)
 
 
 def test_scores_of_a_tuned_model_do_not_stay_without_the_training(

@@ -60,6 +60,7 @@ def small_recipe(sources: Path, *settings: str, added: Sequence[str] = (), witho
         sources.parent / _empty_recipe(sources.parent),
         [
             f'seeds.sources=["{sources}"]',
+            'seeds.licences=["any"]',
             "near_dedup.jaccard=0.95",
             "selection.jaccard=1.0",
             "selection.near_dedup=[]",
