@@ -320,7 +320,8 @@ class _Reader:
         """Read a text without a usable block: code between prose, between tags or in the words, or no code."""
         lines = self._bare_lines(text)
         if self._sessions:
-            return self.settle("\n".join(line for line in lines if line.strip("`~ "))) or Unwrapped(text)
+            code = self.settle("\n".join(line for line in lines if line.strip("`~ ")))
+            return code or Unwrapped(text if _CODE_LINE.search(text) or ">>>" in text else "")
         runs: list[Unwrapped] = []
         number = 0
         while run := self._find_run(lines, number) or self._find_indented(lines, number):

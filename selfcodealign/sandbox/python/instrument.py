@@ -24,6 +24,7 @@ from selfcodealign.sandbox.python.names import (
     cannot_fail,
     defined_names,
     inert_names,
+    is_meant_as_value,
     nodes_of,
     reached_names,
     words_in,
@@ -63,7 +64,7 @@ class Site:
     """One assertion in the tests.
 
     `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text), or
-    asks for no more than the type of a value.
+    asks for no more than the type of a value, or the expected value is given as the message (`assert f(1), 3`).
     `mentions`: it refers to values or plain classes of the response, whose use leaves no mark.
     """
 
@@ -245,6 +246,7 @@ class _Assertions(_Statements):
         text = text.removeprefix("assert ")[:200]
         last_line = asserted.end_lineno or node.lineno
         vacuous = cannot_fail(asserted, self._fixed) or asks_type_only(asserted, self._own_names)
+        vacuous |= isinstance(node, ast.Assert) and is_meant_as_value(node.msg)
         mentions = not words.isdisjoint(self._reached)
         self.sites.append(Site(node.lineno, last_line, text, vacuous, mentions))
         return len(self.sites) - 1

@@ -143,6 +143,13 @@ def cannot_fail(asserted: ast.expr, fixed: Set[str]) -> bool:
     return _is_constant(asserted, fixed)
 
 
+def is_meant_as_value(message: ast.expr | None) -> bool:
+    """Whether the message of an assertion is a value that was meant to be compared: `assert add(1, 2), 3`."""
+    if isinstance(message, ast.Constant):
+        return not isinstance(message.value, str)
+    return isinstance(message, ast.List | ast.Tuple | ast.Dict | ast.Set | ast.UnaryOp)
+
+
 def asks_type_only(asserted: ast.expr, own_names: Set[str]) -> bool:
     """Whether an assertion asks for no more than that a value has a type of the libraries, or is there.
 
@@ -154,7 +161,8 @@ def asks_type_only(asserted: ast.expr, own_names: Set[str]) -> bool:
     if isinstance(asserted, ast.Call):
         name = called_name(asserted)
         if name in ("assertTrue", "bool") and len(asserted.args) >= 1:
-            return asks_type_only(asserted.args[0], own_names)
+            is_no_message = len(asserted.args) == 2 and is_meant_as_value(asserted.args[1])
+            return is_no_message or asks_type_only(asserted.args[0], own_names)
         if name == "assertIsNotNone":
             return True
         if name in ("isinstance", "assertIsInstance") and len(asserted.args) >= 2:

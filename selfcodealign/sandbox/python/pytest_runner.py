@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
+import unittest.mock
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,12 +24,9 @@ class Fixtures:
 
     def run(self, function: Callable[..., Any], group: type | None) -> None:
         """Run one test for all its parameters. Raises what the test raises; a skipped test returns."""
-        marks = (
-            [*getattr(group, "pytestmark", []), *getattr(function, "pytestmark", [])]
-            if group
-            else getattr(function, "pytestmark", [])
-        )
-        marks = marks if isinstance(marks, list) else [marks]
+        own = [getattr(owner, "pytestmark", []) for owner in (group, function) if owner is not None]
+        given = [self._namespace.get("pytestmark", []), *own]
+        marks = [mark for some in given for mark in (some if isinstance(some, list) else [some])]
         if any(
             mark.name in ("skip", "xfail") or (mark.name == "skipif" and mark.args and mark.args[0]) for mark in marks
         ):
@@ -170,7 +168,10 @@ def _arguments(function: Callable[..., Any], bound: bool) -> list[str]:
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
-    return [name for name in wanted if name != "self"] if bound else wanted
+    wanted = [name for name in wanted if name != "self"] if bound else wanted
+    # `mock.patch` puts its mocks first, by position.
+    patched = [patch for patch in getattr(function, "patchings", ()) if not patch.attribute_name]
+    return wanted[sum(patch.new is unittest.mock.DEFAULT for patch in patched) :]
 
 
 def _takes_instance(function: Callable[..., Any], group: type | None) -> bool:
