@@ -27,13 +27,17 @@ RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One answer: `text` is the model's output ("" where only code is known), `solution` the whole program."""
+    """One answer: `text` is the model's output ("" where only code is known), `solution` the whole program.
+
+    `detail` is the model's message if it could not answer; `finish_reason` is then the reason.
+    """
 
     task_id: str
     sample: int
     text: str
     solution: str
     finish_reason: str = ""
+    detail: str = ""
 
 
 def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Problem], wanted: int) -> list[Sample]:
