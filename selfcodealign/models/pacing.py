@@ -70,7 +70,7 @@ class Pacer:
         self._begun_at = self._begun_at or now
         self._sent += 1
         # A timer that was late by less than one distance is made up for; a longer rest is not.
-        self._request_due = max(self._request_due, now - self._per_request) + self._per_request
+        self._request_due = max(self._request_due or now, now - self._per_request) + self._per_request
         self._token_due = max(self._token_due, now) + tokens * self._per_token
 
     def _say(self, pause: float) -> None:
