@@ -80,7 +80,7 @@ async def run_recipe(
 
     `model` replaces the one the recipe names. `stages` are stages of your own, which the recipe's journey may name.
     Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises a
-    `UserError` for whatever a person has to fix, before any work.
+    `UserError` for whatever a person has to fix, before any work, and `EmptyDataset` for a run that leaves no row.
     """
     journey = make_journey(recipe, stages)
     steps = journey.until(until)

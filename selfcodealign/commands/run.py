@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfcodealign.errors import RecipeError, RunFolderError
+from selfcodealign.errors import EmptyDataset, RecipeError, RunFolderError
 
 if TYPE_CHECKING:
     from selfcodealign.settings import Recipe
@@ -54,7 +54,8 @@ def run(
     evaluate. The recipe, the model, the sandbox, extras and benchmarks are checked before any work.
 
     A stopped run (Ctrl-C, kill, power) loses only the rows in progress: the same command resumes it. A changed
-    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/.
+    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. A run whose
+    data set is empty says which stage dropped everything, and exits with code 3.
 
         selfcodealign run quickstart
         selfcodealign run paper --out runs/mine --set model.name=bigcode/starcoder2-3b --with train --with evaluate
@@ -110,11 +111,14 @@ def _run(recipe: Recipe, folder: Path, until: str | None) -> None:
 
     from selfcodealign.pipeline import run_recipe
     from selfcodealign.progress.terminal import open_progress
-    from selfcodealign.report.funnel import print_funnel
+    from selfcodealign.report.funnel import draw_funnel, print_funnel, read_funnel
 
     with open_progress() as progress:
         try:
             asyncio.run(run_recipe(recipe, folder, until=until, progress=progress))
+        except EmptyDataset:
+            progress.show(draw_funnel(read_funnel(folder)))
+            raise
         except KeyboardInterrupt:
             progress.say("stopped; all finished rows are on disk, and the same command resumes")
             raise

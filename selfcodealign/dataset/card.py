@@ -84,7 +84,7 @@ def write_card(examples: Examples, facts: CardFacts) -> str:
         "",
         "## Decontamination",
         "",
-        *_decontamination(facts.benchmarks),
+        *(_decontamination(facts.benchmarks) if examples.count else ["There are no rows to compare."]),
         "",
         "## Settings",
         "",

@@ -108,6 +108,10 @@ class Context:
     async def open_model(self) -> None:
         """Open the model now and record which one it is. Raises `ModelError`."""
         await self.model.open()
+        self.record_model()
+
+    def record_model(self) -> None:
+        """Record which model it is, with what its servers have taught since it was opened."""
         self.folder.record({"model": self.model.identity(), "model_settings": self.recipe.model.result_digest()})
 
     # --------------------------------------------------------------------------------- what stages are built from

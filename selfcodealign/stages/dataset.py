@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.write import write_dataset
+from selfcodealign.errors import EmptyDataset
 from selfcodealign.recipe import recipe_toml
-from selfcodealign.rows import Example, extended
+from selfcodealign.rows import Books, Example, extended
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
 
 
 async def publish(context: Context) -> None:
-    """Write the data set and its card again, from the rows as they are now."""
+    """Write the data set and its card again, from the rows as they are now.
+
+    Raises `EmptyDataset` after that if there are none: later stages have nothing to work on.
+    """
     place = context.places["dataset"]
     assert place.after is not None
     assert place.given is not None
@@ -29,6 +36,19 @@ async def publish(context: Context) -> None:
     with context.folder.connect() as connection:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
         write_dataset(context.folder.path / "dataset", rows, examples.books().kept, facts, kind)
+    if not examples.books().kept:
+        raise EmptyDataset(explain_empty(facts.funnel, context.folder.path))
+
+
+def explain_empty(funnel: Sequence[tuple[str, Books]], run: Path) -> str:
+    """Say which stage of a run dropped everything, for which reasons, and where to look."""
+    name, books = next((one for one in funnel if not one[1].kept), funnel[-1])
+    reasons = sorted(books.dropped.items(), key=lambda one: -one[1])
+    shown = ", ".join(f"{reason} {count}" for reason, count in reasons[:3]) + (", ..." if len(reasons) > 3 else "")
+    return (
+        f"the data set is empty: the stage {name} kept none of {books.entered} rows ({shown or 'none came in'}); "
+        f"see them with: selfcodealign show {run}"
+    )
 
 
 DATASET = Last(
