@@ -33,6 +33,8 @@ OTHER: dict[str, Any] = {
     "model.serve_args": ["--seed", "1"],
     "model.api_key_env": "OTHER_KEY",
     "model.device": "cuda",
+    "model.requests_per_minute": 60.0,
+    "model.tokens_per_minute": 1000.0,
     "seeds.sources": ["SOURCES/.."],
     "seeds.code_column": "code",
     "seeds.path_column": "path",
