@@ -44,6 +44,10 @@ class Unanswered(Exception):
     reason: str
 
 
+#: Reasons of `RequestFailed`.
+FAILED_REASONS = ("model_refused", "bad_answer")
+
+
 class PromptTooLong(Unanswered):
     """The prompt does not fit the model's context."""
 

@@ -39,28 +39,22 @@ class Request:
 class Beginning:
     """The time before any server has answered: is a strange response the fault of the request, or of the address?
 
-    Decided by the other requests under way: `answered` if one of them is, `wrong` if all of them fare the same.
+    Decided by the other requests in flight: by the first of them that is answered, or when none is left.
     """
 
     answered: bool = False
-    undecided: int = 0
-    decided: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def leave(self) -> None:
-        """A request is over, or has met a fault."""
-        self.undecided -= 1
-        if self.undecided == 0:
-            self.decided.set()
+    _decided: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note_answer(self) -> None:
+        """A server has answered."""
         self.answered = True
-        self.decided.set()
+        self._decided.set()
+
+    def note_rest(self) -> None:
+        """No request is in flight."""
+        self._decided.set()
 
     async def wait(self) -> None:
-        """Wait, as a request that has met a fault, until it is decided."""
-        self.decided.clear()
-        self.leave()
-        try:
-            await self.decided.wait()
-        finally:
-            self.undecided += 1
+        """Wait, while other requests are in flight, until it is decided."""
+        self._decided.clear()
+        await self._decided.wait()

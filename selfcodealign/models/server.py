@@ -115,7 +115,6 @@ class ServerModel:
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt` on the least busy server. Raises `ModelError`, `PromptTooLong`, `RequestFailed`."""
         request = Request(prompt, sampling, seed, min(sampling.max_tokens, self._most_tokens))
-        self._beginning.undecided += 1
         try:
             while True:
                 try:
@@ -131,8 +130,6 @@ class ServerModel:
         except RequestFailed as error:
             self._failures.note_failure(str(error))
             raise
-        finally:
-            self._beginning.leave()
 
     async def _ask(self, request: Request) -> Completion:
         """Ask until a server answers or there is no use in asking again."""
@@ -173,6 +170,8 @@ class ServerModel:
             raise RequestFault(f"its body cannot be decoded ({describe_fault(error)})") from None
         finally:
             self._endpoints.release(endpoint)
+            if not self._endpoints.outstanding:
+                self._beginning.note_rest()
         written = read_answer(answer)
         text, said = endpoint.dialect.cut_echo(written.text, request.prompt)
         if said:
@@ -248,7 +247,7 @@ class ServerModel:
         lasting = status in (401, 403, 404)
         if lasting:
             self._locked_out.add(request)
-        if not self._beginning.answered and not fault.broken_off:
+        if not self._beginning.answered and not fault.broken_off and self._endpoints.outstanding:
             await self._beginning.wait()
         if not self._beginning.answered and not (fault.broken_off and request.tries < TRIES):
             raise await self._explain(endpoint, fault)

@@ -254,3 +254,19 @@ def test_another_server_is_asked_at_once():
     with FaultyServer(answer, always=show_page()) as one, FaultyServer() as other:
         answers = asyncio.run(run(one, other))
     assert all(isinstance(answer, Completion) for answer in answers)
+
+
+def test_requests_that_were_not_sent_decide_nothing():
+    """With a cap, the wrong server is said by the first answer, not after all requests have had their turn."""
+
+    async def run(server: FaultyServer) -> list[Completion | BaseException]:
+        async with ServerModel(settings(server, requests_per_minute=1)) as model:
+            first, *others = (asyncio.create_task(model.complete("p", Sampling(), seed=seed)) for seed in range(5))
+            (failed,) = await asyncio.gather(first, return_exceptions=True)
+            for other in others:
+                other.cancel()
+            return [failed]
+
+    with FaultyServer(always=refuse(401, "who are you?")) as server:
+        (failed,) = asyncio.run(asyncio.wait_for(run(server), 20))
+    assert "who are you?" in str(failed)
