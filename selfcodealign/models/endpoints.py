@@ -72,9 +72,9 @@ class Endpoint:
     """One server. Times are on the monotonic clock; `fault` is the last fault, "" after a success; `pause` is the
     Retry-After of the last refusal for the rate.
 
-    The server gets no request before `ready_at`, the later of `asked_until` (its Retry-After) and `backing_off_until`
-    (the back-off after faults), and never more than `limit` at once: `SLOWER` times as many after a refusal for the
-    rate, a `FASTER`th of `most` more after each round of answers.
+    The server gets no request before `ready_at`, the latest of `asked_until` (its Retry-After), `limited_until` (after
+    refusals for the rate) and `backing_off_until` (after other faults), and never more than `limit` at once: `SLOWER`
+    times as many after a refusal for the rate, a `FASTER`th of `most` more after each round of answers.
     """
 
     url: str
@@ -87,6 +87,7 @@ class Endpoint:
     pause: float = 0.0
     slowed_at: float = float("-inf")
     asked_until: float = 0.0
+    limited_until: float = 0.0
     backing_off_until: float = 0.0
     shunned_until: float = 0.0
     fault: str = ""
@@ -101,7 +102,12 @@ class Endpoint:
 
     @property
     def ready_at(self) -> float:
-        return max(self.asked_until, self.backing_off_until)
+        return max(self.asked_until, self.limited_until, self.backing_off_until)
+
+    @property
+    def limits(self) -> bool:
+        """Whether it limits the rate now: answers to earlier requests may still come in."""
+        return self.limited > 0 or self.limited_until > time.monotonic()
 
     @property
     def room(self) -> int:
@@ -129,7 +135,8 @@ class Endpoint:
             self.slowed_at = time.monotonic()
         self.pause = pause or 0.0
         if self.limited >= LIMITED_IN_A_ROW:
-            self.note_fault(fault, pause)
+            wait = grow_pause(self.limited) if pause is None else pause
+            self.limited_until = max(self.limited_until, time.monotonic() + wait)
 
     def note_bad(self, fault: str) -> None:
         """Remember a response that is no completion; after some in a row, other servers are preferred for a while."""

@@ -184,14 +184,17 @@ class ServerModel:
         """After a transient fault: wait as long as it takes before asking again, or give up."""
         self._check()
         now = time.monotonic()
-        request.first_fault, request.avoid = request.first_fault or now, endpoint
+        request.avoid = endpoint
         text, pause = self._hide_key(str(fault)), fault.pause
         if not fault.limited:
+            request.first_fault = request.first_fault or now
             endpoint.note_fault(text, pause)
             self._say(endpoint, "using the other servers" if len(self._endpoints) > 1 else "trying again")
             if now >= request.first_fault + self._settings.retry_seconds:
                 raise self._give_up(self._settings.retry_seconds)
             return
+        # A server that limits the rate is alive: its faults before that are over.
+        request.first_fault, request.first_limit = None, request.first_limit or now
         request.limits += 1
         waited_for = self._beginning.answered or self._endpoints.outstanding > 0
         if pause is not None and waited_for:
@@ -210,9 +213,10 @@ class ServerModel:
         """
         self._check()
         begun, patience = request.first_fault or time.monotonic(), self._settings.retry_seconds
-        if limited or any(endpoint.limited for endpoint in self._endpoints):
+        if limited or any(endpoint.limits for endpoint in self._endpoints):
             if self._endpoints.outstanding:
                 return
+            begun = request.first_limit or time.monotonic()
             if self._beginning.answered:
                 begun = max(begun, self._answered_at)
                 patience = max(patience, _LIMITED_SECONDS, 3 * max(endpoint.pause for endpoint in self._endpoints))

@@ -183,3 +183,16 @@ def test_held_back_requests_are_said(caplog: pytest.LogCaptureFixture):
         asyncio.run(run(faulty))
     (line,) = [line for line in caplog.messages if "holds requests back" in line]
     assert line.startswith("model.requests_per_minute = 40 holds requests back: 1 sent in")
+
+
+def test_a_fault_after_a_long_wait_for_the_rate_is_a_first_fault():
+    """Time that a request spent on refusals for the rate does not count as time without a server."""
+    slow = refuse(429, "slow down", {"Retry-After": "0.4"})
+
+    async def run(faulty: FaultyServer) -> str:
+        async with ServerModel(settings(faulty, retry_seconds=0.3)) as model:
+            await model.complete("p", Sampling(), seed=0)
+            return (await model.complete("p", Sampling(), seed=1)).text
+
+    with FaultyServer(answer, slow, slow, refuse(500), always=answer) as faulty:
+        assert asyncio.run(run(faulty)) == "p:1"
