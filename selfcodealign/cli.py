@@ -120,7 +120,8 @@ def _show_warning(
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0; 1, a bug in this package; 2, a user error, shown in one line; 130, Ctrl-C."""
+    """Entry point. Exit codes: 0; 1, a bug in this package; 2, a user error, shown in one line; 3, a run whose data
+    set is empty, with the reason in one line; 130, Ctrl-C."""
     warnings.showwarning = _show_warning
     open_log()
     try:

@@ -54,6 +54,12 @@ class ExportError(UserError):
     """A run or data set cannot be exported in the requested format."""
 
 
+class EmptyDataset(UserError):
+    """A run has ended, and no row is left for the data set; the message says which stage dropped everything and why."""
+
+    exit_code = 3
+
+
 class RunFolderError(UserError):
     """The run folder cannot be used: locked, torn, read-only, or the disk is full."""
 

@@ -88,8 +88,8 @@ async def run_recipe(
     `until` is the last stage to run. `model` replaces the one the recipe names. `stages` are stages of your own, which
     the recipe's journey may name. When settings have changed, finished answers of a model or a tuned model move to
     superseded/ only with `replace_finished`; otherwise a `RunFolderError` says what would go and why, before anything
-    is moved. Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same
-    call resumes. Raises a `UserError` for whatever a person has to fix, before any work.
+    is moved. Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises
+    a `UserError` for whatever a person has to fix, before any work, and `EmptyDataset` for a run that leaves no row.
     """
     recipe, out = _load(recipe), Path(out)
     journey = make_journey(recipe, stages)

@@ -38,6 +38,13 @@ class ModelSettings(Section):
     concurrency: int = free(256, ge=1, description="servers: most requests in flight")
     request_seconds: float = free(600.0, gt=0, description="servers: timeout of one request")
     retry_seconds: float = free(300.0, ge=0, description="servers: how long to retry before the run stops")
+    requests_per_minute: float | None = free(None, gt=0, description="servers: most requests a minute, in all")
+    tokens_per_minute: float | None = free(
+        None, gt=0, description="servers: most tokens a minute, prompts and answers, in all"
+    )
+    failed_share: float = free(
+        0.05, ge=0.0, le=1.0, description="servers: share of the last 200 requests above which failed ones stop the run"
+    )
 
     @field_validator("api_key_env")
     @classmethod

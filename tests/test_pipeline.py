@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
-from selfcodealign.errors import ModelError, RecipeError, RunFolderError, SourceError
+from selfcodealign.errors import EmptyDataset, ModelError, RecipeError, RunFolderError, SourceError
+from selfcodealign.models import Completion, RequestFailed, Sampling
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.settings import PERMISSIVE
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
@@ -268,7 +269,8 @@ async def test_truncated_and_unreadable_completions_are_drops_with_their_text(tm
         return "word " * 100_000 if prompt.endswith("<instruction>\n") else answer(prompt, sampling, seed)
 
     recipe = small_recipe(write_sources(tmp_path / "source", 3))
-    await run_recipe(recipe, tmp_path / "run", model=ScriptedModel(cut))
+    with pytest.raises(EmptyDataset):
+        await run_recipe(recipe, tmp_path / "run", model=ScriptedModel(cut))
     assert books(tmp_path / "run")["instructions"] == (3, 0, {"truncated": 3})
     drop = rows_of(tmp_path / "run", "instructions", "dropped")[0]
     assert drop["detail"].startswith("word word")
@@ -316,3 +318,49 @@ async def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     await run_recipe(small_recipe(sources), tmp_path / "run", model=scripted_model())
     await run_recipe(small_recipe(sources), tmp_path / "whole", model=scripted_model())
     assert everything(tmp_path / "run") == everything(tmp_path / "whole")
+
+
+async def test_answers_that_begin_with_an_empty_line_are_read(tmp_path: Path) -> None:
+    """Some servers write one first: every stage gives the rows of answers without it."""
+
+    def late(prompt: str, sampling: Any, seed: int) -> str:
+        return "\n \n" + answer(prompt, sampling, seed)
+
+    recipe = small_recipe(write_sources(tmp_path / "source", 10), added=["judge"])
+    await run_recipe(recipe, tmp_path / "plain", model=scripted_model())
+    await run_recipe(recipe, tmp_path / "late", model=ScriptedModel(late))
+    assert books(tmp_path / "late") == books(tmp_path / "plain")
+
+
+class Failing(ScriptedModel):
+    """Fails every fourth request, as a server does that answers others."""
+
+    async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
+        if seed % 4 == 0:
+            raise RequestFailed("it refuses the request (400): bad token", "model_refused")
+        return await super().complete(prompt, sampling, seed=seed)
+
+
+async def test_failed_requests_are_drops_with_the_servers_words(tmp_path: Path) -> None:
+    """In every stage that asks the model; a response that failed is no reason to give up the others."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 40), added=["judge"])
+    await run_recipe(recipe, tmp_path / "run", model=Failing(answer))
+    for stage in ("judge", "concepts", "instructions", "responses"):
+        _, kept, dropped = books(tmp_path / "run")[stage]
+        assert dropped["model_refused"] > 0, stage
+        assert kept > 0, stage
+        refused = [row for row in rows_of(tmp_path / "run", stage, "dropped") if row["reason"] == "model_refused"]
+        assert {row["detail"] for row in refused} == {"it refuses the request (400): bad token"}
+
+
+async def test_an_empty_data_set_is_an_error_that_says_why(tmp_path: Path) -> None:
+    """The stage that dropped everything, its reasons, the command that shows them; the card claims nothing."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 4))
+    model = ScriptedModel(lambda prompt, sampling, seed: "I do not know.\n" if "<tests>" in prompt else "a, b\n")
+    with pytest.raises(EmptyDataset, match=r"the stage responses kept none of 4 rows \(unparsed 16\)") as caught:
+        await run_recipe(recipe, tmp_path / "run", model=model)
+    assert f"selfcodealign show {tmp_path / 'run'}" in str(caught.value)
+    card = (tmp_path / "run" / "dataset" / "README.md").read_text()
+    assert "0 instruction–response pairs" in card
+    for claim in ("passed", "were removed", "Every"):
+        assert claim not in card

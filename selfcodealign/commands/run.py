@@ -111,7 +111,8 @@ def run(
 
     A stopped run (Ctrl-C, kill, power) loses only the rows in progress: the same command resumes it. A changed
     setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
-    a model's finished answers, the run stops and says what changed, unless --yes is given.
+    a model's finished answers, the run stops and says what changed, unless --yes is given. A run whose data set is
+    empty says which stage dropped everything, and exits with code 3.
 
         selfcodealign run quickstart
         selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
@@ -180,6 +181,9 @@ def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
     with open_progress() as progress:
         try:
             asyncio.run(run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes))
+        except EmptyDataset:
+            progress.show(draw_funnel(read_funnel(folder)))
+            raise
         except KeyboardInterrupt:
             progress.say("stopped; all finished rows are on disk, and the same command resumes")
             raise

@@ -96,7 +96,7 @@ def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
         "",
         "## Decontamination",
         "",
-        *_decontamination(facts.benchmarks),
+        *(_decontamination(facts.benchmarks) if examples.count else ["There are no rows to compare."]),
         "",
         "## Settings",
         "",

@@ -24,7 +24,8 @@ from selfcodealign.stages.plan import Action, Decision, describe_rows, explain_c
 
 async def each(context: Context, decisions: Sequence[Decision]) -> None:
     """Take rows through neighbouring stages that look at one row at a time, all of them at once."""
-    if any("model" in one.step.stage.needs for one in decisions):
+    asking = any("model" in one.step.stage.needs for one in decisions)
+    if asking:
         await context.open_model()
     first = decisions[0].step
     with ExitStack() as pools:
@@ -46,6 +47,8 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
             works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside))
         rows, total = _incoming(context, first)
         await flow(works, rows, total, flush_seconds=context.recipe.flush_seconds, progress=context.progress)
+    if asking:
+        context.record_model()
 
 
 async def whole(context: Context, decision: Decision) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark, Mode, Problem, Prompt
@@ -12,7 +12,7 @@ from selfcodealign.evaluation.grading import run_workers
 from selfcodealign.evaluation.samples import Sample, SampleFile, answered, continued
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
 from selfcodealign.generation.prompts import lay_out, stop_strings
-from selfcodealign.models import Model, PromptTooLong, Sampling
+from selfcodealign.models import Model, Sampling, Unanswered
 from selfcodealign.progress import Progress
 from selfcodealign.rows import digest, seed_of
 from selfcodealign.settings import EvaluateSettings
@@ -101,15 +101,16 @@ class Asking:
         }
 
     async def answer(self, benchmark: Benchmark[Any], problem: Problem, number: int) -> Sample:
-        """Sample answer `number` to a task. Raises `ModelError`; a prompt that is too long gives an empty answer."""
+        """Sample answer `number` to a task. Raises `ModelError`; a prompt that cannot be answered gives an empty answer
+        whose `finish_reason` says why and whose `detail` has the model's message."""
         prompt = self.lay_out(benchmark, problem)
         settings = self.settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, prompt.stop)
         seed = seed_of(digest(benchmark.name, problem.task_id), f"evaluate {number}")
         try:
             completion = await self.model.complete(prompt.text, sampling, seed=seed)
-        except PromptTooLong:
-            return continued(problem, number, "", "", "prompt_too_long")
+        except Unanswered as error:
+            return replace(continued(problem, number, "", "", error.reason), detail=str(error))
         text = prompt.response_prefix + completion.text
         if self.mode != "completion":
             return answered(benchmark, problem, number, text, completion.finish_reason)

@@ -25,7 +25,7 @@ def result_row(problem: Problem, sample: Sample, outcome: Grade) -> dict[str, An
         "sample": sample.sample,
         "group": problem.group,
         "status": outcome.status,
-        "detail": outcome.detail,
+        "detail": sample.detail or outcome.detail,
         "seconds": round(outcome.seconds, 4),
         "finish_reason": sample.finish_reason,
         "no_code": sample.no_code,

@@ -10,7 +10,7 @@ counted as failed.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
@@ -170,8 +170,23 @@ async def _answers(
             path = folder / one.benchmark.name / "samples.jsonl"
             file = SampleFile(path, asking.header(one.benchmark, one.problems))
             task = f"{candidate.label}: {one.benchmark.name}, asking"
-            found[one.benchmark.name] = await sample_answers(asking, one.benchmark, one.problems, file, progress, task)
+            answers = await sample_answers(asking, one.benchmark, one.problems, file, progress, task)
+            found[one.benchmark.name] = answers
+            notes += _note_unanswered(candidate.label, one.benchmark.name, answers)
     return found
+
+
+def _note_unanswered(label: str, benchmark: str, answers: Sequence[Sample]) -> list[str]:
+    """A sentence for the reader if a model did not answer some problems; such answers count as failed."""
+    missing = [one for one in answers if one.detail]
+    if not missing:
+        return []
+    reasons = Counter(one.finish_reason for one in missing)
+    shown = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    return [
+        f"{label} gave no answer to {len(missing)} of {len(answers)} requests of {benchmark} ({shown}; first message: "
+        f"{missing[0].detail}); they count as failed."
+    ]
 
 
 def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:

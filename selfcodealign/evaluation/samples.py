@@ -31,6 +31,7 @@ class Sample:
     """One answer: `text` is the model's output ("" where only code is known), `solution` the whole program.
 
     `no_code`: no Python code was found in the output.
+    `detail` is the model's message if it could not answer; `finish_reason` is then the reason.
     """
 
     task_id: str
@@ -39,6 +40,7 @@ class Sample:
     solution: str
     finish_reason: str = ""
     no_code: bool = False
+    detail: str = ""
 
 
 def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Problem], wanted: int) -> list[Sample]:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
 from selfcodealign.generation.prompts import lay_out, read_sections, stop_strings
-from selfcodealign.models import Model, PromptTooLong, Sampling
+from selfcodealign.models import Model, Sampling, Unanswered
 from selfcodealign.rows import digest, seed_of
 
 #: Characters of an unparsed completion that are kept for `show`.
@@ -19,8 +19,8 @@ DETAIL_CHARACTERS = 2000
 class Answer:
     """The model's completion and its wanted sections; no sections if there is a `problem`.
 
-    `problem` is the reason of a drop: "prompt_too_long", "truncated" (cut by length) or "unparsed" (a section is
-    missing or empty); `detail` explains the problem.
+    `problem` is the reason of a drop: "prompt_too_long", "model_refused" or "bad_answer" (a server failed this request
+    again and again), "truncated" (cut by length) or "unparsed" (a section is missing or empty); `detail` explains it.
     """
 
     text: str
@@ -72,8 +72,8 @@ class Question:
         seed = seed_of(digest(self.random_seed, row_id), f"{self.stage} {number}")
         try:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
-        except PromptTooLong as error:
-            return Answer("", {}, "prompt_too_long", str(error))
+        except Unanswered as error:
+            return Answer("", {}, error.reason, str(error))
         if completion.finish_reason == "length":
             return Answer(completion.text, {}, "truncated", shorten(completion.text))
         sections = read_sections(completion.text, self.wanted)

@@ -35,8 +35,34 @@ class Completion:
     completion_tokens: int = 0
 
 
-class PromptTooLong(Exception):
-    """The prompt does not fit the model's context: a bad row, not a failed engine, so a stage drops the row."""
+class Unanswered(Exception):
+    """The model has no completion for this one prompt: a bad row, not a failed engine, so a stage drops the row.
+
+    `reason` is the reason of the drop, the message its detail (no secrets).
+    """
+
+    reason: str
+
+
+#: Reasons of `RequestFailed`.
+FAILED_REASONS = ("model_refused", "bad_answer")
+
+
+class PromptTooLong(Unanswered):
+    """The prompt does not fit the model's context."""
+
+    reason = "prompt_too_long"
+
+
+class RequestFailed(Unanswered):
+    """A server that answers other requests has failed this one every time it was asked.
+
+    `reason` is "model_refused" (it refused the request) or "bad_answer" (its answer was no completion).
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Model(Protocol):
@@ -61,6 +87,7 @@ class Model(Protocol):
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt`. Equal prompt, sampling and seed (0 <= seed < 2**31) give equal text where the engine
-        allows it. Raises `ModelError` if the engine has failed (after retries) or refuses the request, and
-        `PromptTooLong` if the prompt leaves no room for a single token."""
+        allows it. Raises `ModelError` if the engine has failed (after retries), and `Unanswered` if this one
+        prompt has no completion: `PromptTooLong` leaves no room for a token, `RequestFailed` was refused again and
+        again while others were answered."""
         ...

@@ -1,24 +1,30 @@
 """Interpret a server's HTTP response: a completion, a row that does not fit, a transient fault, or an error.
 
 The wire format is OpenAI's `/v1/completions` (https://platform.openai.com/docs/api-reference/completions); the known
-error messages are those of vLLM, llama.cpp, SGLang, TGI and OpenAI.
+error messages are those of vLLM, llama.cpp, SGLang, TGI and OpenAI. Servers leave out, rename or break any part of it,
+so nothing here trusts the type of a value.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong
+from selfcodealign.models.stop_strings import cut_at_stop
 
 if TYPE_CHECKING:
     import httpx
 
-#: Transient statuses: timeout, too early, too many requests. Every 5xx is transient too.
+#: Transient statuses: timeout, too early, too many requests. Every 5xx is transient too, but for those that say that
+#: the server lacks the function.
 PASSING_STATUSES = frozenset({408, 425, 429})
+_LACKING_STATUSES = frozenset({501, 505})
 
 #: Messages of engines for a prompt, or prompt + max_tokens, longer than the context.
 _CONTEXT_WORDS = re.compile(
@@ -29,7 +35,7 @@ _CONTEXT_WORDS = re.compile(
 _CONTEXT_LENGTH = re.compile(r"context (?:length|size|window)[^0-9]{0,20}(\d+)", re.IGNORECASE)
 _PROMPT_LENGTH = re.compile(r"(\d+) (?:input tokens|in (?:the|your) (?:prompt|messages|input))", re.IGNORECASE)
 _TOO_MANY_ASKED = re.compile(r"cannot be greater than max_model_len=(\d+)")
-_LONGEST_MESSAGE = 300
+_LONGEST_MESSAGE, _LONGEST_REFUSAL = 300, 2_000
 
 
 class PassingFault(Exception):
@@ -44,12 +50,28 @@ class PassingFault(Exception):
         self.limited = limited
 
 
-class Refused(ModelError):
-    """The server refuses the request itself; `status` is the HTTP status."""
+class RequestFault(ModelError):
+    """A response that is no completion. It costs a row if the server answers other requests, else it ends the run.
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(f"it refuses the request ({status}): {message}")
+    `reason` is the reason of the row's drop; `broken_off` tells that the server was about to answer.
+    """
+
+    reason = "bad_answer"
+
+    def __init__(self, message: str, *, broken_off: bool = False) -> None:
+        super().__init__(message)
+        self.broken_off = broken_off
+
+
+class Refused(RequestFault):
+    """The server refuses the request itself; `status` is the HTTP status, `told` the message in its own words."""
+
+    reason = "model_refused"
+
+    def __init__(self, message: str, status: int, told: str = "") -> None:
+        super().__init__(message)
         self.status = status
+        self.told = told
 
 
 class ContextExceeded(Exception):
@@ -60,61 +82,87 @@ class ContextExceeded(Exception):
         self.room = room
 
 
-def read_completion(answer: httpx.Response, stop: tuple[str, ...]) -> Completion:
-    """Turn the response to a completion request into a `Completion`.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a server wrote: `finish_reason` in its own words, "" if it gave none; token counts 0 if it gave none."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def read_answer(answer: httpx.Response) -> Written:
+    """Read the response to a completion request; a stream of chunks, which some servers send unasked, is joined.
 
     Raises `PassingFault` for transient faults, `PromptTooLong` or `ContextExceeded` for requests that do not fit, and
-    `ModelError` for faults that a retry cannot fix. Messages do not name the server: the caller does.
+    `RequestFault` for everything else that is no completion. Messages do not name the server: the caller does.
     """
     if answer.status_code != 200:
         _raise_refusal(answer)
-    body = read_json(answer)
+    body = _join_chunks(answer.text) if _is_stream(answer) else read_json(answer)
+    if isinstance(body, dict) and body.get("error"):
+        _raise_error(body)
     try:
         choice = body["choices"][0]
         text, reason = choice["text"], choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise ModelError("it answers JSON without choices[0].text; is this a /v1/completions server?") from None
+        raise RequestFault("it answers JSON without choices[0].text; is this a /v1/completions server?") from None
     if not isinstance(text, str):
-        raise ModelError("choices[0].text in its answer is not a text; is this a /v1/completions server?")
-    if reason in (None, "abort", "error"):
-        raise PassingFault(f"the answer was broken off (finish_reason {reason})")
-    # Some servers leave the stop string in the text or ignore `stop`.
-    stops = [place for mark in stop if (place := text.find(mark)) >= 0]
-    usage = body.get("usage") or {}
+        raise RequestFault("choices[0].text in its answer is not a text; is this a /v1/completions server?")
+    if reason in ("abort", "error") or (not text and reason is None):
+        raise RequestFault(f"the answer was broken off (finish_reason {reason})", broken_off=True)
+    usage = body.get("usage")
+    # Half a surrogate pair is JSON, but no file takes it.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return Written(
+        text=text,
+        finish_reason=reason if isinstance(reason, str) else "",
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        completion_tokens=_count(usage, "completion_tokens"),
+    )
+
+
+def to_completion(written: Written, stop: tuple[str, ...], max_tokens: int) -> Completion:
+    """Make the `Completion`: cut at a stop string, since some servers leave it in the text or ignore `stop`.
+
+    A server that gives no reason it knows has cut the text if it wrote `max_tokens` tokens.
+    """
+    text = cut_at_stop(written.text, stop)
+    cut = written.finish_reason == "length" or (
+        written.finish_reason != "stop" and written.completion_tokens >= max_tokens
+    )
     return Completion(
-        text=text[: min(stops)] if stops else text,
-        finish_reason="length" if reason == "length" and not stops else "stop",
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
+        text=text,
+        finish_reason="length" if cut and len(text) == len(written.text) else "stop",
+        prompt_tokens=written.prompt_tokens,
+        completion_tokens=written.completion_tokens,
     )
 
 
 def read_json(answer: httpx.Response) -> Any:
-    """Parse the JSON body of a response. Raises `ModelError` for a web page or other text."""
+    """Parse the JSON body of a response. Raises `RequestFault` for a web page or other text."""
     try:
         return answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     if _is_web_page(answer):
-        raise ModelError("it answers with a web page, not with the OpenAI API; check host, port and path")
-    raise ModelError(f"its answer is not JSON but {answer.text[:60]!r}; is this an OpenAI-compatible server?")
+        raise RequestFault("it answers with a web page, not with the OpenAI API; check host, port and path")
+    raise RequestFault(f"its answer is not JSON but {answer.text[:60]!r}; is this an OpenAI-compatible server?")
 
 
 def is_passing(status: int) -> bool:
     """Return whether a status is transient."""
-    return status in PASSING_STATUSES or status >= 500
+    return status in PASSING_STATUSES or (status >= 500 and status not in _LACKING_STATUSES)
 
 
 def read_message(answer: httpx.Response) -> str:
     """Extract the server's error message, as one line of bounded length."""
     try:
-        body = answer.json()
-    except ValueError:
+        text = _find_message(answer.json())
+    except (ValueError, RecursionError):
         text = "a web page" if _is_web_page(answer) else answer.text
-    else:
-        text = _find_message(body)
-    text = " ".join(text.split()) or answer.reason_phrase
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
+    return _shorten(text) or answer.reason_phrase
 
 
 def read_pause(answer: httpx.Response) -> float | None:
@@ -123,13 +171,24 @@ def read_pause(answer: httpx.Response) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        pause = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+        try:
+            pause = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, pause) if pause == pause else None  # "nan" is a number to Python
+
+
+def describe_fault(error: Exception) -> str:
+    """Describe a fault in a few words; httpx leaves the message of timeouts empty."""
+    import httpx
+
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time" if not isinstance(error, httpx.ConnectTimeout) else "no connection in time"
+    if isinstance(error, httpx.ConnectError):
+        return f"no connection ({str(error) or 'refused'})"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _raise_refusal(answer: httpx.Response) -> None:
@@ -146,10 +205,74 @@ def _raise_refusal(answer: httpx.Response) -> None:
                 raise ContextExceeded(message, room)
         raise PromptTooLong(message)
     if 300 <= status < 400:
-        raise ModelError(
-            f"it redirects to {answer.headers.get('location', 'somewhere else')}; name that address instead"
-        )
-    raise Refused(message, status)
+        place = answer.headers.get("location", "somewhere else")
+        raise Refused(f"it redirects to {place}; name that address instead", status)
+    raise Refused(f"it refuses the request ({status}): {message}", status, _told(answer))
+
+
+def _told(answer: httpx.Response) -> str:
+    """The whole refusal as text, without the request that some servers repeat in it."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strip(one) for key, one in value.items() if key not in ("input", "body", "request")}
+        return [strip(one) for one in value] if isinstance(value, list) else value
+
+    try:
+        return json.dumps(strip(answer.json()))[:_LONGEST_REFUSAL]
+    except (ValueError, RecursionError):
+        return answer.text[:_LONGEST_REFUSAL]
+
+
+def _raise_error(body: dict[str, Any]) -> None:
+    """An error inside a response that says 200."""
+    message, error = _shorten(_find_message(body)), body["error"]
+    code = error.get("code") if isinstance(error, dict) else None
+    if str(code) == "429":
+        raise PassingFault(f"429: {message}", limited=True)
+    raise Refused(f"it answers with an error: {message}", 200)
+
+
+def _is_stream(answer: httpx.Response) -> bool:
+    return "text/event-stream" in answer.headers.get("content-type", "") or answer.text.startswith("data:")
+
+
+def _join_chunks(text: str) -> Any:
+    """Join the chunks of a stream of server-sent events into one body; an error among them is the body."""
+    parts: list[str] = []
+    whole: dict[str, Any] = {"usage": None}
+    reason, ended = None, False
+    for line in text.splitlines():
+        field, _, value = line.partition(":")
+        if field.strip() != "data" or not value.strip():
+            continue
+        if value.strip() == "[DONE]":
+            ended = True
+            continue
+        try:
+            chunk = json.loads(value)
+            if chunk.get("error"):
+                return chunk
+            choice = (chunk.get("choices") or [{}])[0]
+            parts.append(choice.get("text") or "")
+            reason = choice.get("finish_reason") or reason
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            raise RequestFault(f"its stream holds what is no chunk of a completion: {value[:60]!r}") from None
+        whole["usage"] = chunk.get("usage") or whole["usage"]
+    if not ended and reason is None:
+        raise RequestFault("its stream was broken off", broken_off=True)
+    try:
+        return whole | {"choices": [{"text": "".join(parts), "finish_reason": reason}]}
+    except TypeError:
+        raise RequestFault("a text in its stream is not a text") from None
+
+
+def _count(usage: Any, name: str) -> int:
+    """A count of tokens; 0 if the server gives none that can be one."""
+    try:
+        return max(0, int(usage[name]))
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _find_message(body: Any) -> str:
@@ -160,6 +283,11 @@ def _find_message(body: Any) -> str:
     if isinstance(error, dict):
         return str(error.get("message") or error)
     return str(error or body.get("message") or body.get("detail") or body)
+
+
+def _shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
 
 
 def _is_web_page(answer: httpx.Response) -> bool:

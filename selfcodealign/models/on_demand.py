@@ -58,6 +58,8 @@ class OnDemandModel:
 
     def identity(self) -> dict[str, str]:
         """Return the model's identity; before the model is opened, the recorded identity."""
+        if self._opened:
+            return self._model.identity()
         if self._known is None:
             raise RuntimeError("the identity of this model is unknown until it is opened")
         return self._known

@@ -1,8 +1,13 @@
 """OpenAI-compatible `/v1/completions` servers as a model; several servers share the load.
 
-A request goes to the server with the fewest requests in flight. Transient faults (429, 5xx, timeouts, dropped
-connections) are retried for at most `retry_seconds`, on another server at once if there is one; `Retry-After` is
-respected. Any other fault ends the run with one line. The key comes from the environment and is written nowhere.
+A request goes to the server with the fewest requests in flight. What becomes of a response that is no completion:
+
+    transient (5xx, timeouts, dropped connections)   retried for `retry_seconds`, on another server at once
+    429                                              the client slows down, the request waits for its Retry-After
+    anything else, before any server has answered    the run ends with one line: it is the wrong server
+    anything else, later                             a few tries, then the row is dropped; the run ends when many are
+
+The key comes from the environment and is written nowhere.
 """
 
 from __future__ import annotations
@@ -14,20 +19,25 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from selfcodealign.errors import ModelError, did_you_mean
-from selfcodealign.models import Completion, PromptTooLong, Sampling
+from selfcodealign.errors import ModelError
+from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, endpoints
 from selfcodealign.models.completions_api import (
     ContextExceeded,
     PassingFault,
     Refused,
-    is_passing,
-    read_completion,
-    read_json,
-    read_message,
+    RequestFault,
+    describe_fault,
+    read_answer,
+    to_completion,
 )
-from selfcodealign.models.endpoints import Endpoint, choose_endpoint, normalize_url
+from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
+from selfcodealign.models.failures import Failures
+from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
+from selfcodealign.models.pacing import Pacer
+from selfcodealign.models.request import Beginning, Request
 
 if TYPE_CHECKING:
     import httpx
@@ -36,13 +46,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Fields beyond OpenAI's that turn off the samplers which engines enable by default (vLLM reads top_k and penalties
-#: from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
-_EXTRA_FIELDS: dict[str, dict[str, float]] = {
-    "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
-    "llamacpp": {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0},
-}
 _CONNECT_SECONDS = 10.0
+#: How often a request is asked whose responses are no completions.
+TRIES = 4
+#: Different requests, none answered in between, after whose refusal a key is revoked or a model gone.
+_LOCKED_OUT = 3
+#: A server that has answered may limit the rate for this long without answering anything, if `retry_seconds` is less.
+_LIMITED_SECONDS = 60.0
 
 
 class ServerModel:
@@ -64,7 +74,7 @@ class ServerModel:
             raise ModelError("no server named: set model.urls, for example http://localhost:8000/v1")
         self.concurrency = settings.concurrency
         self._settings = settings
-        self._endpoints = [Endpoint(url) for url in dict.fromkeys(map(normalize_url, settings.urls))]
+        self._endpoints = Endpoints(list(dict.fromkeys(map(normalize_url, settings.urls))), settings.concurrency)
         self._key = os.environ.get(settings.api_key_env, "").strip()
         self._extra_identity = extra_identity or {}
         self._check = check or (lambda: None)
@@ -73,6 +83,10 @@ class ServerModel:
         self._fields: dict[str, Any] = {}
         self._answered_at = 0.0
         self._most_tokens = sys.maxsize
+        self._beginning = Beginning()
+        self._locked_out: set[Request] = set()
+        self._failures = Failures(settings.failed_share)
+        self._pacer = Pacer(settings.requests_per_minute, settings.tokens_per_minute)
 
     async def __aenter__(self) -> Self:
         import httpx
@@ -93,80 +107,160 @@ class ServerModel:
             await self._client.aclose()
 
     def identity(self) -> dict[str, str]:
-        """Return name, revision (from the settings, else "unknown"), engine, its version and sampler."""
-        return dict(self._identity)
+        """Return name, revision (from the settings, else "unknown"), engine, its version and sampler; and what is done
+        differently for servers that have refused something."""
+        adapted = dict.fromkeys(text for endpoint in self._endpoints for text in endpoint.dialect.describe())
+        return self._identity | ({"asked": ", ".join(adapted)} if adapted else {})
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        """Continue `prompt` on the least busy server. Raises `ModelError` and `PromptTooLong`."""
-        max_tokens = min(sampling.max_tokens, self._most_tokens)
-        while True:
-            try:
-                return await self._ask(
-                    self._fields | _request_fields(prompt, sampling, max_tokens, seed), sampling.stop
-                )
-            except ContextExceeded as error:
-                # Engines refuse instead of cutting; a smaller max_tokens gives a completion that ends with "length".
-                if error.room >= max_tokens:
-                    raise PromptTooLong(str(error)) from None
-                max_tokens = error.room
+        """Continue `prompt` on the least busy server. Raises `ModelError`, `PromptTooLong`, `RequestFailed`."""
+        request = Request(prompt, sampling, seed, min(sampling.max_tokens, self._most_tokens))
+        try:
+            while True:
+                try:
+                    completion = await self._ask(request)
+                except ContextExceeded as error:
+                    # Engines refuse instead of cutting; a smaller max_tokens gives one that ends with "length".
+                    if error.room >= request.max_tokens:
+                        raise PromptTooLong(str(error)) from None
+                    request.max_tokens = error.room
+                else:
+                    self._failures.note_answer()
+                    return completion
+        except RequestFailed as error:
+            self._failures.note_failure(str(error))
+            raise
 
-    async def _ask(self, body: dict[str, Any], stop: tuple[str, ...]) -> Completion:
-        """Retry until a server answers, for at most `retry_seconds` after the first fault."""
+    async def _ask(self, request: Request) -> Completion:
+        """Ask until a server answers or there is no use in asking again."""
+        import httpx
+
+        while True:
+            async with self._pacer.turn(request.prompt, request.max_tokens) as estimate:
+                endpoint = await self._endpoints.take(request.avoid, lambda until: self._bear(request, until))
+            body = endpoint.dialect.adapt(self._fields | request.fields())
+            sent_at = time.monotonic()
+            try:
+                completion = await self._send(request, endpoint, body)
+            except PassingFault as error:
+                await self._pass_over(request, endpoint, error, sent_at)
+            except httpx.TransportError as error:
+                await self._pass_over(request, endpoint, PassingFault(describe_fault(error)), sent_at)
+            except RequestFault as error:
+                await self._try_again(request, endpoint, error, body)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise ModelError(f"{endpoint.shown}: {describe_fault(error)}") from None
+            else:
+                self._answered_at = time.monotonic()
+                self._beginning.note_answer()
+                self._locked_out.clear()
+                endpoint.note_answer()
+                counts = completion.prompt_tokens, completion.completion_tokens
+                self._pacer.correct(estimate, request.prompt, completion.text, *counts)
+                return completion
+
+    async def _send(self, request: Request, endpoint: Endpoint, body: dict[str, Any]) -> Completion:
+        """Send a request to the endpoint it has taken, and read the response."""
         import httpx
 
         assert self._client is not None, "enter the model with `async with` first"
-        first_fault: float | None = None
-        while True:
-            endpoint = choose_endpoint(self._endpoints)
-            if endpoint is None:
-                await self._wait_for_server(first_fault)
-                continue
-            try:
-                with endpoint.busy():
-                    answer = await self._client.post(f"{endpoint.url}/completions", json=body)
-                completion = read_completion(answer, stop)
-            except (PassingFault, httpx.TransportError) as error:
-                self._note_fault(endpoint, error)
-                # A rate limit that lets other requests through is no reason to give up, however long this one waits.
-                first_fault = first_fault or time.monotonic()
-                if isinstance(error, PassingFault) and error.limited:
-                    first_fault = max(first_fault, self._answered_at)
-                if time.monotonic() >= first_fault + self._settings.retry_seconds:
-                    raise self._give_up() from None
-            except ModelError as error:
-                raise await self._explain(endpoint, error) from None
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ModelError(f"{endpoint.shown}: {_describe(error)}") from None
-            else:
-                self._answered_at = time.monotonic()
-                endpoint.note_answer()
-                return completion
+        try:
+            answer = await self._client.post(f"{endpoint.url}/completions", json=body)
+        except httpx.DecodingError as error:
+            raise RequestFault(f"its body cannot be decoded ({describe_fault(error)})") from None
+        finally:
+            self._endpoints.release(endpoint)
+            if not self._endpoints.outstanding:
+                self._beginning.note_rest()
+        written = read_answer(answer)
+        text, said = endpoint.dialect.cut_echo(written.text, request.prompt)
+        if said:
+            _log.warning("%s: %s", endpoint.shown, said)
+        return to_completion(replace(written, text=text), request.sampling.stop, request.max_tokens)
 
-    async def _wait_for_server(self, first_fault: float | None) -> None:
-        """Sleep until a server's back-off ends; `ModelError` if that is after `retry_seconds`."""
+    # ----------------------------------------------------------------------------------------- transient faults
+
+    async def _pass_over(self, request: Request, endpoint: Endpoint, fault: PassingFault, sent_at: float) -> None:
+        """After a transient fault: wait as long as it takes before asking again, or give up."""
+        self._check()
         now = time.monotonic()
-        ready_at = min(endpoint.ready_at for endpoint in self._endpoints)
-        if ready_at > (first_fault or now) + self._settings.retry_seconds:
-            raise self._give_up()
-        # Jitter: hundreds of waiting requests must not hit a recovering server at one instant.
-        pause = max(0.0, ready_at - now)
-        await asyncio.sleep(pause + random.uniform(0.0, 0.25 * pause))
-        self._check()
+        request.avoid = endpoint
+        text, pause = self._hide_key(str(fault)), fault.pause
+        if not fault.limited:
+            request.first_fault = request.first_fault or now
+            endpoint.note_fault(text, pause)
+            self._say(endpoint, "using the other servers" if len(self._endpoints) > 1 else "trying again")
+            if now >= request.first_fault + self._settings.retry_seconds:
+                raise self._give_up(self._settings.retry_seconds)
+            return
+        # A server that limits the rate is alive: its faults before that are over.
+        request.first_fault, request.first_limit = None, request.first_limit or now
+        request.limits += 1
+        waited_for = self._beginning.answered or self._endpoints.outstanding > 0
+        if pause is not None and waited_for:
+            pause = min(pause, endpoints.LONGEST_RETRY_AFTER)
+        endpoint.note_limit(text, pause, sent_at)
+        self._say(endpoint, f"at most {int(endpoint.limit)} requests at once for now")
+        pause = grow_pause(request.limits) if pause is None else pause
+        self._bear(request, now if waited_for else now + pause, limited=True)
+        if self._endpoints.choose(endpoint) in (None, endpoint):
+            await asyncio.sleep(pause * random.uniform(1.0, 1.25))
 
-    def _note_fault(self, endpoint: Endpoint, error: Exception) -> None:
-        self._check()
-        passing = error if isinstance(error, PassingFault) else None
-        endpoint.note_fault(self._hide_key(_describe(error)), passing.pause if passing else None)
-        if not (passing and passing.limited) and endpoint.worth_saying():
-            others = "using the other servers" if len(self._endpoints) > 1 else "trying again"
-            _log.warning("%s fails (%s); %s", endpoint.shown, endpoint.fault, others)
+    def _bear(self, request: Request, until: float, *, limited: bool = False) -> None:
+        """Raise `ModelError` if a request that has to wait `until` then has waited too long.
 
-    def _give_up(self) -> ModelError:
+        A server that limits the rate is waited for as long as it answers other requests, however long this one waits.
+        """
+        self._check()
+        begun, patience = request.first_fault or time.monotonic(), self._settings.retry_seconds
+        if limited or any(endpoint.limits for endpoint in self._endpoints):
+            if self._endpoints.outstanding:
+                return
+            begun = request.first_limit or time.monotonic()
+            if self._beginning.answered:
+                begun = max(begun, self._answered_at)
+                patience = max(patience, _LIMITED_SECONDS, 3 * max(endpoint.pause for endpoint in self._endpoints))
+        if until >= begun + patience:
+            raise self._give_up(patience)
+
+    def _say(self, endpoint: Endpoint, consequence: str) -> None:
+        if endpoint.worth_saying():
+            _log.warning("%s fails (%s); %s", endpoint.shown, endpoint.fault, consequence)
+
+    def _give_up(self, patience: float) -> ModelError:
         faults = "; ".join(f"{endpoint.shown}: {endpoint.fault or 'no answer'}" for endpoint in self._endpoints)
         return ModelError(
-            f"no answer for {self._settings.retry_seconds:g} s ({faults}); finished rows are kept: start the server "
+            f"no answer for {patience:g} s ({faults}); finished rows are kept: start the server "
             "again and repeat the command"
         )
+
+    # --------------------------------------------------------------------------- responses that are no completions
+
+    async def _try_again(self, request: Request, endpoint: Endpoint, fault: RequestFault, sent: dict[str, Any]) -> None:
+        """After a response that is no completion: prepare another try, or raise what comes of it."""
+        status = fault.status if isinstance(fault, Refused) else 0
+        if isinstance(fault, Refused) and status in (400, 422):
+            learnt, said = endpoint.dialect.learn(fault.told, sent)
+            if said:
+                _log.warning("%s: %s", endpoint.shown, said)
+            if learnt:
+                return
+        message = self._hide_key(str(fault))
+        endpoint.note_bad(message)
+        request.tries, request.avoid = request.tries + 1, endpoint
+        lasting = status in (401, 403, 404)
+        if lasting:
+            self._locked_out.add(request)
+        if not self._beginning.answered and not fault.broken_off and self._endpoints.outstanding:
+            await self._beginning.wait()
+        if not self._beginning.answered and not (fault.broken_off and request.tries < TRIES):
+            raise await self._explain(endpoint, fault)
+        if request.tries >= TRIES:
+            if lasting and len(self._locked_out) >= _LOCKED_OUT:
+                raise await self._explain(endpoint, fault)
+            raise RequestFailed(message, fault.reason)
+        if len(self._endpoints) == 1 or request.tries > 1:
+            await asyncio.sleep(grow_pause(request.tries) * random.uniform(0.25, 0.75))
 
     async def _explain(self, endpoint: Endpoint, error: ModelError) -> ModelError:
         """Name the server in an error, and the fix if the refusal is about the key or the model."""
@@ -175,10 +269,10 @@ class ServerModel:
         if status in (401, 403):
             return ModelError(f"{endpoint.shown}: {message}; {self._key_advice()}")
         if status == 404:
-            held = await self._list_models(endpoint)
+            held = await self._list_again(endpoint)
             name = self._identity.get("name", "")
-            if held and name not in held:
-                return ModelError(f"{endpoint.shown} {_name_models(name, list(held))}")
+            if held and not holds_model(held, name):
+                return ModelError(f"{endpoint.shown} {name_models(name, list(held))}")
             return ModelError(f"{endpoint.shown}: {message}; it may be a chat-only server, without /v1/completions")
         return ModelError(f"{endpoint.shown}: {message}")
 
@@ -189,16 +283,23 @@ class ServerModel:
     def _hide_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
 
+    # ----------------------------------------------------------------------------------------------- the beginning
+
     async def _meet_servers(self) -> None:
         """Ask all servers for their models; set name, engine and request fields."""
         import httpx
 
+        assert self._client is not None
         met: list[tuple[Endpoint, dict[str, dict[str, Any]]]] = []
         for endpoint in self._endpoints:
             try:
-                met.append((endpoint, await self._list_models(endpoint, strict=True)))
+                met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice())))
             except (PassingFault, httpx.TransportError) as error:
-                self._note_fault(endpoint, error)
+                endpoint.note_fault(self._hide_key(describe_fault(error)), None)
+                self._check()
+                self._say(endpoint, "using the other servers" if len(self._endpoints) > 1 else "no other server")
+            except ModelError as error:
+                raise ModelError(f"{endpoint.shown}: {self._hide_key(str(error))}") from None
         if not met:
             faults = "; ".join(f"{endpoint.shown}: {endpoint.fault}" for endpoint in self._endpoints)
             raise ModelError(f"no server can be reached ({faults}); start it, or correct model.urls")
@@ -206,93 +307,35 @@ class ServerModel:
         for endpoint, held in met:
             if not name and len(held) == 1:
                 name = next(iter(held))
-            if not name or (held and name not in held):
-                raise ModelError(f"{endpoint.shown} {_name_models(name, list(held))}")
-        lengths = [held[name]["max_model_len"] for _, held in met if held.get(name, {}).get("max_model_len")]
+            if not name or (held and not holds_model(held, name)):
+                raise ModelError(f"{endpoint.shown} {name_models(name, list(held))}")
+        lengths = [length for _, held in met if (length := context_of(held.get(name, {})))]
         self._most_tokens = max(1, min(lengths, default=sys.maxsize) - 1)
         await self._settle(name, met[0][0], met[0][1].get(name, {}))
 
     async def _settle(self, name: str, endpoint: Endpoint, card: dict[str, Any]) -> None:
+        assert self._client is not None
         engine = str(card.get("owned_by") or "unknown")
-        extra = _EXTRA_FIELDS.get(engine)
+        extra = EXTRA_FIELDS.get(engine)
+        context = context_of(card)
         self._fields = {"model": name, **(extra or {})}
         self._identity = {
             "name": name,
             "revision": self._settings.revision or "unknown",
             "engine": engine,
-            "engine_version": await self._ask_version(endpoint),
+            "engine_version": await ask_version(self._client, endpoint.url, _CONNECT_SECONDS),
             "sampler": "temperature and top_p alone" if extra else "temperature and top_p, else the server's defaults",
             **({"root": str(card["root"])} if card.get("root") not in (None, name) else {}),
-            **({"context": str(card["max_model_len"])} if card.get("max_model_len") else {}),
+            **({"context": str(context)} if context else {}),
             **self._extra_identity,
         }
 
-    async def _list_models(self, endpoint: Endpoint, *, strict: bool = False) -> dict[str, dict[str, Any]]:
-        """List a server's models by name; {} if it has no list. With `strict`, faults are raised."""
+    async def _list_again(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
+        """The models that a server lists now; {} where it does not tell."""
         import httpx
 
         assert self._client is not None
         try:
-            answer = await self._client.get(f"{endpoint.url}/models")
-            if is_passing(answer.status_code):
-                raise PassingFault(f"{answer.status_code}: {read_message(answer)}")
-            if answer.status_code in (401, 403):
-                raise ModelError(f"it refuses to list its models ({answer.status_code}); {self._key_advice()}")
-            if answer.status_code == 404 and "text/html" not in answer.headers.get("content-type", ""):
-                return {}  # not every server has a list
-            body = read_json(answer)
-            return {str(card["id"]): card for card in body["data"]}
-        except (KeyError, TypeError):
-            problem = ModelError(f"{endpoint.shown}: what it lists at /models is no OpenAI model list")
-        except ModelError as error:
-            problem = ModelError(f"{endpoint.shown}: {self._hide_key(str(error))}")
-        except (PassingFault, httpx.HTTPError):
-            if strict:
-                raise
+            return await list_models(self._client, endpoint.url, self._key_advice())
+        except (PassingFault, httpx.HTTPError, ModelError):
             return {}
-        if strict:
-            raise problem from None
-        return {}
-
-    async def _ask_version(self, endpoint: Endpoint) -> str:
-        """Read `/version` (vLLM, SGLang); "unknown" elsewhere. No behaviour depends on the version."""
-        import httpx
-
-        assert self._client is not None
-        try:
-            answer = await self._client.get(f"{endpoint.url.rpartition('/')[0]}/version", timeout=_CONNECT_SECONDS)
-            return str(answer.json()["version"])
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            return "unknown"
-
-
-def _request_fields(prompt: str, sampling: Sampling, max_tokens: int, seed: int) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "prompt": prompt,
-        "max_tokens": max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": seed,
-    }
-    return fields | ({"stop": list(sampling.stop)} if sampling.stop else {})
-
-
-def _name_models(name: str, held: list[str]) -> str:
-    """Say why `name` is not among a server's models, and what to write instead."""
-    shown = ", ".join(held[:8]) + (" ..." if len(held) > 8 else "")
-    if not held:
-        return "does not tell which models it holds; set model.name"
-    if not name:
-        return f"holds {len(held)} models; set model.name to one of {shown}"
-    return f'holds no model "{name}"; it holds {shown}{did_you_mean(name, held)}'
-
-
-def _describe(error: Exception) -> str:
-    """Describe a fault in a few words; httpx leaves the message of timeouts empty."""
-    import httpx
-
-    if isinstance(error, httpx.TimeoutException):
-        return "no answer in time" if not isinstance(error, httpx.ConnectTimeout) else "no connection in time"
-    if isinstance(error, httpx.ConnectError):
-        return f"no connection ({str(error) or 'refused'})"
-    return " ".join(str(error).split()) or type(error).__name__

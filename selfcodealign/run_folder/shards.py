@@ -183,8 +183,13 @@ class Shards(Generic[R]):
                 reasons[reason] += all(value is None for value in values)
         return dict((+reasons).most_common())
 
-    def tally(self, connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, tuple[int, int]]:
-        """Return for each value of a field the number of outcomes with it and of those that were kept."""
+    def tally(
+        self, connection: duckdb.DuckDBPyConnection, field: str, without: Sequence[str] = ()
+    ) -> dict[str, tuple[int, int]]:
+        """Return for each value of a field the number of outcomes with it and of those that were kept.
+
+        Drops for a reason in `without` are not counted.
+        """
         kept = [str(path) for path in self._kept_files()]
         if not kept:
             return {}
@@ -192,9 +197,10 @@ class Shards(Generic[R]):
         query = f"""
             SELECT id, count(*), count(*) FILTER (kept) FROM (
                 SELECT "{field}" AS id, true AS kept FROM read_parquet(?)
-                UNION ALL SELECT "{field}", false FROM read_parquet(?)
+                UNION ALL SELECT "{field}", false FROM read_parquet(?) WHERE NOT list_contains(?, reason)
             ) GROUP BY id"""
-        return {one: (drawn, good) for one, drawn, good in connection.execute(query, [kept, dropped]).fetchall()}
+        found = connection.execute(query, [kept, dropped, list(without)]).fetchall()
+        return {one: (drawn, good) for one, drawn, good in found}
 
     def pairs(self) -> Iterator[tuple[list[R], list[Dropped]]]:
         """Yield every pair as rows, for rewriting a stage."""

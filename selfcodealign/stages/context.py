@@ -109,6 +109,10 @@ class Context:
         """Open the model now and record which one it is. Raises `ModelError`."""
         with self.progress.waiting(f"loading {self.recipe.model.name or 'the model'}"):
             await self.model.open()
+        self.record_model()
+
+    def record_model(self) -> None:
+        """Record which model it is, with what its servers have taught since it was opened."""
         self.folder.record({"model": self.model.identity(), "model_settings": self.recipe.model.result_digest()})
 
     # --------------------------------------------------------------------------------- what stages are built from

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.write import write_dataset
+from selfcodealign.errors import EmptyDataset
 from selfcodealign.recipe import recipe_toml
-from selfcodealign.report.funnel import account_for
+from selfcodealign.report.funnel import StageAccount, account_for
 from selfcodealign.rows import Example, extended
 from selfcodealign.settings import DatasetSettings
 from selfcodealign.stages import Last
@@ -13,7 +17,10 @@ from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
 
 
 async def publish(context: Context) -> str:
-    """Write the data set and its card again, from the rows as they are now."""
+    """Write the data set and its card again, from the rows as they are now.
+
+    Raises `EmptyDataset` after that if there are none: later stages have nothing to work on.
+    """
     place = context.places["dataset"]
     assert place.after is not None
     assert place.given is not None
@@ -22,18 +29,32 @@ async def publish(context: Context) -> str:
     stages = context.folder.stages()
     # A claim of what was done, not of what was asked for: the stage that chose the examples must have compared them.
     compared = any(one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__)
+    funnel = account_for(context.folder)
     facts = CardFacts(
         recipe_toml=recipe_toml(context.recipe, published=True),
         run=context.folder.facts(),
         # The units stand beside the name: what a stage is given and what it makes may differ.
-        funnel=[(f"{one.name} ({one.units()})", one.books) for one in account_for(context.folder)],
+        funnel=[(f"{one.name} ({one.units()})", one.books) for one in funnel],
         benchmarks=context.decontaminator.describe() if compared and context.decontaminator else [],
         license=context.recipe.dataset.license,
     )
     with context.folder.connect() as connection:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
         write_dataset(context.folder.path / "dataset", rows, examples.books().kept, facts, kind)
+    if not examples.books().kept:
+        raise EmptyDataset(explain_empty(funnel, context.folder.path))
     return f"{examples.books().kept} examples"
+
+
+def explain_empty(funnel: Sequence[StageAccount], run: Path) -> str:
+    """Say which stage of a run dropped everything, for which reasons, and where to look."""
+    stage = next((one for one in funnel if not one.books.kept), funnel[-1])
+    reasons = sorted(stage.books.dropped.items(), key=lambda one: -one[1])
+    shown = ", ".join(f"{reason} {count}" for reason, count in reasons[:3]) + (", ..." if len(reasons) > 3 else "")
+    return (
+        f"the data set is empty: the stage {stage.name} kept none of {stage.books.entered} {stage.came} "
+        f"({shown or 'none came in'}); see them with: selfcodealign show {run} --stage {stage.name}"
+    )
 
 
 DATASET = Last(

@@ -17,17 +17,19 @@ class Judge:
 
     def __init__(self, context: Context) -> None:
         settings = context.recipe.judge
-        sampling = Sampling(temperature=0.0, max_tokens=settings.max_tokens, stop=("\n",))
+        # No stop at the end of the line: servers that begin with an empty line would write nothing else.
+        sampling = Sampling(temperature=0.0, max_tokens=settings.max_tokens)
         self._question = context.question("judge", ("judgement",), settings.examples, sampling)
 
     async def __call__(self, seed: Seed) -> list[Seed | Dropped]:
         prompt = self._question.lay_out(seed.id, {"snippet": seed.seed})
         answer = await self._question.ask(prompt, seed.id)
-        word = re.match(r"\w*", answer.text.strip().lower()).group()  # type: ignore[union-attr]
+        line, ended, _ = answer.text.strip().partition("\n")
+        word = re.match(r"\w*", line.lower()).group()  # type: ignore[union-attr]
         if word == "yes":
             return [seed]
-        reason = "judged_no" if word == "no" else answer.problem or "unparsed"
-        return [Dropped(parent=seed.id, reason=reason, detail=answer.detail or shorten(answer.text), row=seed.fields())]
+        reason = "judged_no" if word == "no" else "unparsed" if ended else answer.problem or "unparsed"
+        return [Dropped(parent=seed.id, reason=reason, detail=shorten(line) or answer.detail, row=seed.fields())]
 
 
 JUDGE = Each(

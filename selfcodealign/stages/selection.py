@@ -28,6 +28,7 @@ from typing import Any
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.fences import extract_python
+from selfcodealign.models import FAILED_REASONS
 from selfcodealign.rows import Dropped, Example, Instruction, Response, digest, grow
 from selfcodealign.settings import SelectionSettings
 from selfcodealign.stages import Rows, Whole
@@ -137,7 +138,8 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
     answers = context.folder.making(Response)
     assert answers is not None
     with context.folder.connect() as connection:
-        tally = answers.shards.tally(connection, Instruction.id_field)
+        # A request that failed gave no answer that could pass.
+        tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS)
     return select_examples(rows, tally, context.recipe.selection, context.decontaminator)
 
 

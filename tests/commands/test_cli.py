@@ -106,6 +106,19 @@ async def test_show_tells_the_funnel_and_a_rows_story(tmp_path: Path) -> None:
         assert (done.returncode, said in done.stderr) == (2, True)
 
 
+def test_an_empty_data_set_is_exit_code_3(tmp_path: Path) -> None:
+    """One line with the stage and its reason, after the funnel; training is not reached."""
+    source = write_sources(tmp_path / "source", 2)
+    settings = ["--set", f'seeds.sources=["{source}"]', "--set", "responses.max_tokens=1"]
+    done = call("run", "quickstart", "--out", "run", *settings, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert errors[0].startswith("error: the data set is empty: the stage ")
+    assert errors[0].endswith("see them with: selfcodealign show run")
+    assert "Where the rows went" in done.stderr
+
+
 def test_a_dry_run_checks_everything_and_does_nothing(tmp_path: Path) -> None:
     """The plan comes first, then only what differs from the recipe; no folder is created; a bad source is found."""
     source = write_sources(tmp_path / "source", 2)

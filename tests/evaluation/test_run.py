@@ -13,7 +13,7 @@ import pytest
 from selfcodealign.errors import BenchmarkError, ModelError
 from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.evaluation.asking import open_chat_format
-from selfcodealign.models import Sampling
+from selfcodealign.models import Completion, RequestFailed, Sampling
 from selfcodealign.models.scripted import ScriptedModel
 from selfcodealign.progress import Progress
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings
@@ -293,3 +293,27 @@ def test_recorded_answers_get_the_official_verdicts(tmp_path: Path) -> None:
             wanted = official["eval"][task][0]
             for suite in ("base_status", "plus_status"):
                 assert (entry[suite] == "pass") == (wanted[suite] == "pass"), (task, suite, entry, wanted)
+
+
+class Failing(ScriptedModel):
+    """Refuses one task."""
+
+    async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
+        if "def add" in prompt:
+            raise RequestFailed("it refuses the request (400): bad token", "model_refused")
+        return await super().complete(prompt, sampling, seed=seed)
+
+
+def test_a_request_that_fails_is_an_answer_without_code_and_is_said(tmp_path: Path, problems: Path) -> None:
+    """It counts as failed, with its reason in the results and a note under the table; a second call asks nothing."""
+    for _ in range(2):
+        evaluation = run([Candidate(label="m", model=Failing(answer_all))], tmp_path / "out", problems)
+        assert score_of(evaluation, "m", "humaneval+") == 0.75
+        said = (
+            "m gave no answer to 1 of 4 requests of humaneval+ (model_refused 1; first message: it refuses the request"
+        )
+        assert any(note.startswith(said) for note in evaluation.notes)
+    rows = read_lines(tmp_path / "out" / "m" / "humaneval+" / "results.jsonl")
+    (failed,) = [row for row in rows if row["finish_reason"] == "model_refused"]
+    assert failed["detail"] == "it refuses the request (400): bad token"
+    assert failed["status"] not in ("passed", "not_judged")

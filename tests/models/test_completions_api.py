@@ -100,7 +100,7 @@ def test_answers_in_no_known_form(plan: Plan, words: str):
 
 def test_model_list_in_no_known_form():
     """A /models that is JSON of another shape is named."""
-    with FaultyServer(list_plan=lambda handler, body: handler.send_json({"models": []})) as server:
+    with FaultyServer(list_plan=lambda handler, body: handler.send_json({"ok": True})) as server:
         assert "is no OpenAI model list" in fail(server)
 
 

@@ -78,7 +78,7 @@ def test_identity_names_engine_and_version():
         stay_silent(1.0),
         drop,
         break_off,
-        say("half", None),
+        say("", None),
         say("half", "abort"),
     ],
     ids=["429", "500", "503", "502 page", "time-out", "reset", "half a body", "unfinished", "aborted"],

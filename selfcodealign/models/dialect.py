@@ -1,0 +1,95 @@
+"""What one server takes and how it answers, learnt from its refusals and answers.
+
+Servers that speak `/v1/completions` differ: some refuse `seed` or fields that they do not know, some take few stop
+strings, some repeat the prompt in front of the completion. What is learnt from one request holds for all later ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+#: What a request means without: the rest of the fields decides what the text is.
+_NEEDED = ("model", "prompt", "max_tokens", "temperature", "stop")
+#: A field that is named as unknown, or as known with a wrong value. Only the first is left out.
+_UNKNOWN = re.compile(
+    r"not (?:be )?(?:supported|permitted|allowed|recogni[sz]ed|accepted|available|implemented)|un(?:supported|known|"
+    r"recogni[sz]ed|expected)|(?:does not|doesn't|cannot|can't) (?:support|accept|take|allow|have|be)|no such|extra"
+    r"|additional|invalid (?:field|parameter|argument|request argument)"
+    r"|not a valid (?:field|parameter|argument)|disabled|refuse",
+    re.IGNORECASE,
+)
+_NUMBERS = {"one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "eight": 8, "sixteen": 16}
+_MOST_STOPS = re.compile(
+    r"(?:at most|up to|maximum|max|no more than|more than|limit|limited to|only|exceeds?|expected)\D{0,40}?"
+    rf"\b(\d+|{'|'.join(_NUMBERS)})\b",
+    re.IGNORECASE,
+)
+_STOP_NAMED = re.compile(r"\bstop(?:[ _-](?:sequence|string|word))?s?\b", re.IGNORECASE)
+_STOP_WRONG = re.compile(r"too (?:many|long)|(?:must|should) be|invalid|valid (?:string|list)", re.IGNORECASE)
+#: OpenAI's limit, tried where a server does not name its own.
+_USUAL_STOPS = 4
+#: Characters from which a text that begins with the prompt is taken for an echo.
+_LONG_PROMPT = 200
+
+
+@dataclass
+class Dialect:
+    """What one server refuses and adds. `most_stops`: stop strings it takes; None while it has refused none."""
+
+    omitted: set[str] = field(default_factory=set)
+    most_stops: int | None = None
+    echoes: bool = False
+
+    def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a request that the server takes. Stop strings beyond the first ones are cut from its answers."""
+        adapted = {name: value for name, value in body.items() if name not in self.omitted}
+        if self.most_stops is not None and "stop" in adapted:
+            stops = adapted.pop("stop")[: self.most_stops]
+            if stops:
+                adapted["stop"] = stops[0] if self.most_stops == 1 else stops
+        return adapted
+
+    def learn(self, told: str, sent: dict[str, Any]) -> tuple[bool, str]:
+        """Return whether the refusal of the request `sent` names something to leave out, and a sentence about it.
+
+        The sentence is "" if an earlier refusal has taught the same.
+        """
+        names = [name for name in sent if name not in _NEEDED and re.search(rf"\b{name}\b", told)]
+        if names and _UNKNOWN.search(told):
+            new = set(names) - self.omitted
+            self.omitted |= new
+            return True, f"it refuses {' and '.join(sorted(new))}: asked without" if new else ""
+        wrong = any(words.search(told) for words in (_MOST_STOPS, _STOP_WRONG, _UNKNOWN))
+        if wrong and "stop" in sent and _STOP_NAMED.search(told):
+            return self._learn_stops(told, [sent["stop"]] if isinstance(sent["stop"], str) else sent["stop"])
+        return False, ""
+
+    def _learn_stops(self, told: str, sent: list[str]) -> tuple[bool, str]:
+        found = _MOST_STOPS.search(told)
+        number = (_NUMBERS.get(found[1].lower()) or int(found[1])) if found else _USUAL_STOPS
+        # A number that does not explain the refusal is not the limit: one string less each time ends at none.
+        usual = [most for most in (number, _USUAL_STOPS, 1, 0) if most < len(sent)]
+        most = usual[0]
+        if self.most_stops is not None and self.most_stops <= most:
+            return True, ""
+        self.most_stops = most
+        taken = f"only {most} stop string{'s' * (most != 1)}" if most else "no stop strings"
+        return True, f"it takes {taken}: the text is cut here at the others"
+
+    def cut_echo(self, text: str, prompt: str) -> tuple[str, str]:
+        """Cut the prompt off a text that begins with it; and a sentence about it, the first time."""
+        begun, asked = text.lstrip(), prompt.lstrip()
+        if not asked or not begun.startswith(asked) or not (self.echoes or len(asked) >= _LONG_PROMPT):
+            return text, ""
+        said = "" if self.echoes else "it repeats the prompt in front of its answers: the prompt is cut off"
+        self.echoes = True
+        return begun[len(asked) :], said
+
+    def describe(self) -> list[str]:
+        """What is done differently for this server, in words."""
+        found = [f"without {name}" for name in sorted(self.omitted)]
+        if self.most_stops is not None:
+            found.append(f"with {self.most_stops} stop strings, cut at the others")
+        return found + ["its echo of the prompt cut off"] * self.echoes
