@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfcodealign.errors import RecipeError, RunFolderError
+from selfcodealign.errors import EmptyDataset, RecipeError, RunFolderError
 from selfcodealign.progress.log import is_verbose
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
 
     from selfcodealign.pipeline import run_recipe
     from selfcodealign.progress.terminal import open_progress
-    from selfcodealign.report.funnel import print_funnel
+    from selfcodealign.report.funnel import draw_funnel, print_funnel, read_funnel
 
     with open_progress() as progress:
         try:
