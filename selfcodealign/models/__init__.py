@@ -45,7 +45,7 @@ class Unanswered(Exception):
 
 
 #: Reasons of `RequestFailed`.
-FAILED_REASONS = ("model_refused", "bad_answer")
+FAILED_REASONS = ("model_refused", "bad_answer", "no_answer")
 
 
 class PromptTooLong(Unanswered):
@@ -57,7 +57,8 @@ class PromptTooLong(Unanswered):
 class RequestFailed(Unanswered):
     """A server that answers other requests has failed this one every time it was asked.
 
-    `reason` is "model_refused" (it refused the request) or "bad_answer" (its answer was no completion).
+    `reason` is "model_refused" (it refused the request), "bad_answer" (its answer was no completion) or
+    "no_answer" (it failed on this request for `retry_seconds`, and answered others).
     """
 
     def __init__(self, message: str, reason: str) -> None:

@@ -2,7 +2,8 @@
 
 A request goes to the server with the fewest requests in flight. What becomes of a response that is no completion:
 
-    transient (5xx, timeouts, dropped connections)   retried for `retry_seconds`, on another server at once
+    transient (5xx, timeouts, dropped connections)   retried for `retry_seconds`, on another server at once; then the
+                                                     row is dropped if others were answered, else the run ends
     429                                              the client slows down, the request waits for its Retry-After
     anything else, before any server has answered    the run ends with one line: it is the wrong server
     anything else, later                             a few tries, then the row is dropped; the run ends when many are
@@ -191,6 +192,8 @@ class ServerModel:
             endpoint.note_fault(text, pause)
             self._say(endpoint, "using the other servers" if len(self._endpoints) > 1 else "trying again")
             if now >= request.first_fault + self._settings.retry_seconds:
+                if self._answered_at > request.first_fault:  # the server lives: this request is what it cannot do
+                    raise RequestFailed(text, "no_answer")
                 raise self._give_up(self._settings.retry_seconds)
             return
         # A server that limits the rate is alive: its faults before that are over.

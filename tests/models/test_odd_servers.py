@@ -57,6 +57,22 @@ def test_a_lasting_fault_costs_one_row(name: str):
     assert sum(body["prompt"] == "poison" for body in server.bodies) == TRIES
 
 
+def test_a_request_that_a_living_server_cannot_do_costs_one_row():
+    """500 for one prompt, as from an engine that fails on it: the run goes on, since others are answered."""
+
+    async def run(server: FaultyServer) -> Completion:
+        async with ServerModel(settings(server, retry_seconds=1.0)) as model:
+            failing = asyncio.create_task(model.complete("poison", Sampling(), seed=0))
+            while not failing.done():
+                await model.complete("a", Sampling(), seed=1)
+                await asyncio.sleep(0.05)
+            return await failing
+
+    with FaultyServer(always=poison(refuse(500))) as server, pytest.raises(RequestFailed) as raised:
+        asyncio.run(run(server))
+    assert raised.value.reason == "no_answer"
+
+
 @pytest.mark.parametrize("name", [*FAULTS, *PASSING])
 def test_a_fault_that_passes_costs_nothing(name: str):
     """The same request is asked again, with the same seed."""
