@@ -20,7 +20,8 @@ class Answer:
     """The model's completion and its wanted sections; no sections if there is a `problem`.
 
     `problem` is the reason of a drop: "prompt_too_long", "model_refused", "bad_answer" or "no_answer" (a server failed
-    this request again and again), "truncated" (cut by length) or "unparsed" (a section is missing or empty); `detail` explains it.
+    this request again and again), "truncated" (cut by length) or "unparsed" (a section is missing or empty); `detail`
+    explains it.
     """
 
     text: str

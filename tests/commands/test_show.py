@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from selfcodealign import run_recipe
+from selfcodealign import Sampling, ScriptedModel, run_recipe
 from selfcodealign.report.funnel import read_funnel
 from tests.support.command_line import call
-from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.support.journey import answer, scripted_model, small_recipe, write_sources
 from tests.support.runs import rows_of
 
 
@@ -115,3 +115,29 @@ def test_unknown_stages_and_reasons_list_those_that_exist(run: Path, words: list
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_answers_without_code_are_counted_and_shown(tmp_path: Path) -> None:
+    """The funnel says their share and the command that shows some; what was mended stands on the row that is kept."""
+
+    def answer_oddly(prompt: str, sampling: Sampling, seed: int) -> str:
+        text = answer(prompt, sampling, seed)
+        if text.startswith("```python"):
+            return (
+                text.replace("    return", "\u00a0\u00a0return")
+                if seed % 2
+                else "So sorry.\n</response>\n<tests>\nassert f()\n</tests>\n"
+            )
+        return text
+
+    recipe = small_recipe(write_sources(tmp_path / "source", 12), "responses.stop_after_passes=0")
+    asyncio.run(run_recipe(recipe, tmp_path / "run", model=ScriptedModel(answer_oddly)))
+    dropped = [row for row in rows_of(tmp_path / "run", "responses", "dropped") if row["reason"] == "no_code"]
+    shown = call("show", str(tmp_path / "run")).stdout
+    assert f"answers without code: {len(dropped)} of 48" in shown
+    some = call("show", str(tmp_path / "run"), "--stage", "responses", "--reason", "no_code", "--sample", "3").stdout
+    assert some.count("So sorry.") == 3
+    kept = rows_of(tmp_path / "run", "responses", "kept")
+    assert {row["repairs"] for row in kept} == {"no-break spaces"}
+    assert not any("\u00a0" in row["response"] for row in kept)
+    assert all("\u00a0" in row["completion"] for row in kept)

@@ -13,11 +13,13 @@ import pytest
 from selfcodealign.errors import BenchmarkError, ModelError
 from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.evaluation.asking import open_chat_format
+from selfcodealign.evaluation.table import no_code_share
 from selfcodealign.models import Completion, RequestFailed, Sampling
 from selfcodealign.models.scripted import ScriptedModel
 from selfcodealign.progress import Progress
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 from tests.support.benchmark_rows import TASKS, arithmetic_row, read_lines, write_lines
+from tests.support.command_line import call
 from tests.support.places import find_shared
 from tests.support.told import Told
 
@@ -244,6 +246,21 @@ def test_answers_may_come_as_raw_text(tmp_path: Path, problems: Path) -> None:
     answers = write_lines(tmp_path / "answers.jsonl", rows)
     evaluation = run([Candidate(label="m", samples={"humaneval": answers})], tmp_path / "out", problems)
     assert score_of(evaluation, "m", "humaneval+") == 1.0
+
+
+def test_answers_without_code_have_a_column_and_a_command(tmp_path: Path, problems: Path) -> None:
+    """Their share stands in every table; `show` prints them, whatever status their failure has."""
+    rows = [{"task_id": f"HumanEval/{number}", "text": "I would rather not."} for number in range(3)]
+    rows.append({"task_id": "HumanEval/3", "text": "```python\ndef larger(a, b):\n    return max(a, b)\n```"})
+    answers = write_lines(tmp_path / "answers.jsonl", rows)
+    evaluation = run([Candidate(label="m", samples={"humaneval": answers})], tmp_path / "out", problems)
+    assert no_code_share(evaluation.scores, "m") == "75.0 %"
+    for name in ("scores.md", "scores.html"):
+        assert "75.0 %" in (tmp_path / "out" / name).read_text("utf-8")
+    shown = call("show", str(tmp_path / "out"), "--reason", "no_code", "--sample", "2").stdout
+    assert shown.count("I would rather not.") == 2
+    refused = call("show", str(tmp_path / "out"), "--reason", "no_cod")
+    assert (refused.returncode, "did you mean" in refused.stderr) == (2, True)
 
 
 def test_the_chat_template_of_a_tokenizer_is_used_where_there_is_one(tmp_path: Path) -> None:

@@ -27,9 +27,11 @@ ROWS: list[dict[str, Any]] = [
     {"id": "endless", "response": "while True: pass", "tests": "assert True"},
     {"id": "prose", "response": "I cannot help with that.", "tests": "assert True"},
     {"id": "no text", "response": 7},
+    {"id": "list", "response": ADD, "tests": ["assert add(1, 2) == 3", "assert add(2, 2) == 4"]},
+    {"id": "JSON", "response": ADD, "tests": '["assert add(1, 2) == 3", "assert add(2, 2) == 5"]'},
     {"id": "old verdict", "response": ADD, "tests": "assert add(1, 2) == 3", "status": "failed"},
 ]
-EXPECTED = ["passed", "passed", "failed", "passed", "timeout", "no_code", "no_code", "passed"]
+EXPECTED = ["passed", "passed", "failed", "passed", "timeout", "no_code", "no_code", "passed", "failed", "passed"]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -49,7 +51,7 @@ def test_every_row_comes_back_in_order(suffix: str, tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == EXPECTED
     assert rows[0]["extra"] == {"kept": True}
     assert all(set(VERDICT_FIELDS) <= row.keys() for row in rows)
-    assert counts == {"passed": 4, "failed": 1, "timeout": 1, "no_code": 2}
+    assert counts == {"passed": 5, "failed": 2, "timeout": 1, "no_code": 2}
 
 
 def test_more_rows_than_are_ever_under_way(tmp_path: Path) -> None:

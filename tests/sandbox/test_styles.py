@@ -115,6 +115,10 @@ STYLES = {
         "def test_add(monkeypatch):\n    monkeypatch.setenv('N', '2')\n    import os\n"
         "    assert add(1, int(os.environ['N'])) == 3"
     ),
+    "patch as a decorator": (
+        "from unittest.mock import patch\n@patch('builtins.print')\ndef test_show(mock_print, tmp_path):\n"
+        "    show(1, 2)\n    mock_print.assert_called_once_with(3)\n    assert tmp_path.exists()"
+    ),
     "class": "class TestAdd:\n    def test_add(self):\n        assert add(1, 2) == 3",
     "class with set-up": (
         "class TestStack:\n    def setup_method(self):\n        self.stack = Stack()\n        self.stack.push(1)\n"

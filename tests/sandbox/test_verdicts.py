@@ -38,7 +38,7 @@ def test_an_error_says_its_type_and_line(judge: Judge) -> None:
         ("def add(a, b:\n    pass", "assert add(1, 2) == 3", Status.ERROR, "SyntaxError"),
         (ADD, "assert add(1, 2) ==", Status.ERROR, "SyntaxError"),
         ("import no_such_module_anywhere\n" + ADD, "assert add(1, 2) == 3", Status.ERROR, "ModuleNotFoundError"),
-        ("I am sorry, I cannot help.", "assert add(1, 2) == 3", Status.NO_CODE, "SyntaxError"),
+        ("I am sorry, I cannot help.", "assert add(1, 2) == 3", Status.NO_CODE, ""),
         ("", "assert True", Status.NO_CODE, ""),
         ("```bash\nls\n```", "assert True", Status.NO_CODE, ""),
         (ADD, "", Status.NO_TESTS, ""),
@@ -54,7 +54,7 @@ def test_an_error_says_its_type_and_line(judge: Judge) -> None:
         ("x = '\\ud800'\nraise ValueError(x)", "assert x", Status.ERROR, "ValueError"),
         ("class B(Exception):\n    def __str__(self): raise B\nraise B", "assert B", Status.ERROR, "B"),
         ("x = " + "(" * 300 + ")" * 300, "assert 1", Status.ERROR, None),
-        ("(" * 90 + ")" * 90, "assert 1", Status.WEAK_TESTS, None),
+        ("x = " + "(" * 90 + "1" + ")" * 90, "assert 1", Status.WEAK_TESTS, None),
         ("x = " + "-" * 5000 + "1", "assert x", None, None),
         ("x = 1" + " + 1" * 20000, "assert x", None, None),
         ("x = \0", "assert x", Status.ERROR, None),
@@ -207,3 +207,45 @@ def test_unsafe_runs_only_on_request() -> None:
             return sandbox.mode, (await sandbox.run(Program(ADD, "assert add(1, 2) == 3"))).passed
 
     assert asyncio.run(judge()) == ("unsafe", True)
+
+
+WRONG_ADD = "def add(a, b):\n    return a - b"
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert isinstance(add(1, 2), int)",
+        "r = add(1, 2)\nassert r is not None and type(r) == int",
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertIsInstance(add(1, 2), int)",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_add(self):\n        self.assertTrue(add(1, 2), 3)",
+        "assert add(1, 2), 3",
+        "import pytest\npytest.skip('no', allow_module_level=True)\ndef test_add():\n    assert add(1, 2) == 3",
+        "import pytest\npytest.importorskip('no_such_library')\ndef test_add():\n    assert add(1, 2) == 3",
+        "import unittest\nraise unittest.SkipTest('no')",
+        "import pytest\npytestmark = pytest.mark.skip\ndef test_add():\n    assert add(1, 2) == 3",
+        "The tests are left to the reader.",
+    ],
+)
+def test_tests_that_ask_for_no_value_prove_nothing(tests: str, judge: Judge) -> None:
+    """A type, a value given as the message, and tests that are skipped: a wrong answer does not pass them."""
+    assert judge(WRONG_ADD, tests).status in (Status.WEAK_TESTS, Status.NO_TESTS)
+
+
+def test_the_type_of_ones_own_class_is_a_value(judge: Judge) -> None:
+    """That a dog is an animal may be what the task asks for."""
+    response = "class Animal:\n    pass\nclass Dog(Animal):\n    pass\ndef make():\n    return Dog()"
+    assert judge(response, "assert isinstance(make(), Animal)").passed
+
+
+def test_a_skip_after_an_assertion_is_no_way_out(judge: Judge) -> None:
+    """A response that raises pytest's skip ends the program, with an error."""
+    response = "import pytest\ndef f(x):\n    if x > 1:\n        pytest.skip('enough')\n    return x"
+    assert judge(response, "assert f(1) == 1\nassert f(2) == 3").status is Status.ERROR
+
+
+def test_what_was_mended_is_told(judge: Judge) -> None:
+    """The verdict names it, for a pass and for a failure; tests are read alike."""
+    verdict = judge("```python\ndef f():\n\u00a0\u00a0return 1\n```<|im_end|>", "\ufeffassert f() == 1<|im_end|>")
+    assert (verdict.status, verdict.repairs) == (Status.PASSED, "special tokens, no-break spaces")
+    assert judge("def f():\n    return 1", "assert f() == 2").repairs == ""
