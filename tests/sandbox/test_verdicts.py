@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from selfcodealign.sandbox import Limits, Program, Sandbox, Status
+from selfcodealign.sandbox import Limits, Program, Sandbox, Status, Verdict
+from selfcodealign.sandbox.python import program as python
 from tests.support.judge import LIMITS, Judge
 
 ADD = "def add(a, b):\n    return a + b\n"
@@ -217,7 +219,7 @@ WRONG_ADD = "def add(a, b):\n    return a - b"
     [
         "assert isinstance(add(1, 2), int)",
         "r = add(1, 2)\nassert r is not None and type(r) == int",
-        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertIsInstance(add(1, 2), int)",
+        "import unittest\nclass T(unittest.TestCase):\n  def test(self):\n    self.assertIsInstance(add(1, 2), int)",
         "import unittest\nclass T(unittest.TestCase):\n    def test_add(self):\n        self.assertTrue(add(1, 2), 3)",
         "assert add(1, 2), 3",
         "import pytest\npytest.skip('no', allow_module_level=True)\ndef test_add():\n    assert add(1, 2) == 3",
@@ -249,3 +251,25 @@ def test_what_was_mended_is_told(judge: Judge) -> None:
     verdict = judge("```python\ndef f():\n\u00a0\u00a0return 1\n```<|im_end|>", "\ufeffassert f() == 1<|im_end|>")
     assert (verdict.status, verdict.repairs) == (Status.PASSED, "special tokens, no-break spaces")
     assert judge("def f():\n    return 1", "assert f() == 2").repairs == ""
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {},
+        [],
+        {"end": True},
+        {"end": True, "failures": 3},
+        {"failure": None},
+        {"failure": [1, 2, 3]},
+        {"unready": 5},
+        {"begun": True, "record": 1},
+    ],
+)
+def test_a_report_in_another_form_ends_no_command(report: Any) -> None:
+    """A program that finds the secret of its report may write what it likes: that is tampering, and a verdict."""
+    job = python.prepare_job(Program("def f(): return 1", "assert f() == 1"), Limits())
+    assert not isinstance(job, Verdict)
+    outcome = {"reports": [{"begun": True}, report], "output": "", "seconds": 0.1, "peak_memory_mib": 1.0}
+    verdict = python.judge(job, outcome | {"exit_code": 0, "ended_by": ""})
+    assert (verdict.status, verdict.error_type) == (Status.BLOCKED, "Tampering")

@@ -109,7 +109,9 @@ def imported_modules(job: Job) -> set[str]:
 
 def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
     """Return the verdict on what the server observed (`Watch.supervise`), before mutation testing and reruns."""
-    reports = outcome["reports"]
+    reports = [report for report in outcome["reports"] if _is_report(report)]
+    if len(reports) != len(outcome["reports"]):
+        return Verdict(Status.BLOCKED, "Tampering", "a report that the harness did not write", repairs=job.repairs)
     seen = {
         "output": outcome["output"],
         "seconds": outcome["seconds"],
@@ -141,6 +143,33 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
     if job.program.kind == "tests":
         return _judge_proof(summary, seen)
     return Verdict(Status.PASSED, **seen)
+
+
+#: What the report of a run's end holds (`Evidence.summary`), with the types.
+_SUMMARY = {"end": bool, "sites": int, "held": int, "proved": int, "failures": list, "error": dict, "phase": str}
+_SUMMARY |= {"always_equal": str, "patched": str, "mutants": list}
+_ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
+_ERROR |= {"is_assertion": bool, "at_site": bool}
+
+
+def _is_report(report: Any) -> bool:
+    """Whether a message has the form of the harness's: a program that writes its own must not break the judge."""
+    if type(report) is not dict:
+        return False
+    if "end" not in report:
+        plain = report.keys() <= {"begun", "record"} or type(report.get("unready")) is str
+        return len(report) == 1 and (plain or _is_failure(report.get("failure")))
+    whole = _has(report, _SUMMARY) and all(map(_is_failure, report["failures"]))
+    error = report.get("error")
+    return whole and all(type(name) is str for name in report["mutants"]) and (not error or _has(error, _ERROR))
+
+
+def _has(values: dict[str, Any], types: dict[str, type]) -> bool:
+    return values.keys() == types.keys() and all(type(values[name]) is kind for name, kind in types.items())
+
+
+def _is_failure(failure: Any) -> bool:
+    return type(failure) is list and [type(part) for part in failure] == [int, str]
 
 
 def _judge_early_end(exit_code: int, seen: dict[str, Any], job: Job) -> Verdict:
