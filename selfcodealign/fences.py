@@ -151,7 +151,10 @@ class _Reader:
 
     def _is_around(self, text: str, block: Block) -> bool:
         """Whether the first block lies in a docstring of code without a fence."""
-        run = self._find_run(split_lines(text), 0)
+        lines = split_lines(text)
+        if not any(_START.match(line) for line in lines[: block.line - 1]):
+            return False
+        run = self._find_run(lines, 0)
         return run is not None and run.start < block.line - 1 < run.stop
 
     def settle(self, code: str) -> Unwrapped | None:
@@ -271,9 +274,11 @@ class _Reader:
     def _code_of(self, block: Block) -> Unwrapped:
         if settled := self.settle(block.code):
             return settled
-        # A block that is never closed may go on with prose.
-        run = self._find_run(split_lines(block.code), 0)
-        return run.code if run and run.code else Unwrapped(block.code)
+        # A block that is never closed may go on with prose; what goes on with code is broken code.
+        lines = split_lines(block.code)
+        run = self._find_run(lines, 0)
+        is_whole = run is not None and not _CODE_LINE.search("\n".join([*lines[: run.start], *lines[run.stop :]]))
+        return run.code if run and run.code and is_whole else Unwrapped(block.code)
 
     def _join(self, blocks: Sequence[Block]) -> Unwrapped:
         parts = [self._code_of(block) for block in blocks]

@@ -250,6 +250,8 @@ def test_broken_code_is_not_mended_into_other_code() -> None:
     tests = "assert f() == 1\nassert f() = 2\n"
     assert read_tests(tests).code == tests
     assert "f() = 2" in read_tests(f"```python\n{tests}```").code
+    cut = "assert f() == 1\n)\nassert f() == 2\n"
+    assert read_tests(f"```python\n{cut}```").code == cut.removesuffix("\n")
 
 
 def test_tests_keep_the_examples_of_a_session() -> None:
