@@ -120,7 +120,7 @@ def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def changed_settings(base: Recipe, recipe: Recipe) -> list[str]:
     """List the settings of `recipe` that differ from those of `base`, as lines `section.key = value`."""
-    before, now = (_flat(one.model_dump(mode="json")) for one in (base, recipe))
+    before, now = (_flat(tomllib.loads(recipe_toml(one))) for one in (base, recipe))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [f"{name} = {'unset' if now.get(name) is None else json.dumps(now[name])}" for name in names]
 

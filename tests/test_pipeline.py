@@ -357,7 +357,9 @@ async def test_an_empty_data_set_is_an_error_that_says_why(tmp_path: Path) -> No
     """The stage that dropped everything, its reasons, the command that shows them; the card claims nothing."""
     recipe = small_recipe(write_sources(tmp_path / "source", 4))
     model = ScriptedModel(lambda prompt, sampling, seed: "I do not know.\n" if "<tests>" in prompt else "a, b\n")
-    with pytest.raises(EmptyDataset, match=r"the stage responses kept none of 4 rows \(unparsed 16\)") as caught:
+    with pytest.raises(
+        EmptyDataset, match=r"the stage responses kept none of 4 instructions \(unparsed 16\)"
+    ) as caught:
         await run_recipe(recipe, tmp_path / "run", model=model)
     assert f"selfcodealign show {tmp_path / 'run'}" in str(caught.value)
     card = (tmp_path / "run" / "dataset" / "README.md").read_text()

@@ -116,7 +116,7 @@ def run(
 
         selfcodealign run quickstart
         selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
-        selfcodealign run paper -o runs/mine --until dataset    # the data set alone
+        selfcodealign run paper -o runs/mine --until dataset   # the data alone
         selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
     """
     if all_settings and not dry_run:

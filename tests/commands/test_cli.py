@@ -115,7 +115,7 @@ def test_an_empty_data_set_is_exit_code_3(tmp_path: Path) -> None:
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stderr
     assert errors[0].startswith("error: the data set is empty: the stage ")
-    assert errors[0].endswith("see them with: selfcodealign show run")
+    assert errors[0].endswith("see them with: selfcodealign show run --stage seeds")
     assert "Where the rows went" in done.stderr
 
 

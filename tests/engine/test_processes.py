@@ -24,7 +24,7 @@ def test_a_script_without_a_main_guard_runs_once(how: str, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[:3] == ["main script", "[6, 6] run/dataset None []", "run folder: run"]
     assert "  seeds: 6 in, 6 kept\n" in done.stdout
-    assert "seeds: 6 in, 6 kept" in done.stderr  # progress, in lines
+    assert "seeds: 6 files in, 6 seeds kept" in done.stderr  # progress, in lines
     assert "Traceback" not in done.stderr
 
 

@@ -136,7 +136,7 @@ def test_requests_per_minute_are_kept_evenly():
         async with ServerModel(settings(faulty, requests_per_minute=1200)) as model:  # one in 50 ms
             assert len(await ask_many(model, 50)) == 50
 
-    with FaultyServer(refuse(500), refuse(400), always=answer) as faulty:
+    with FaultyServer(answer, refuse(500), refuse(400), always=answer) as faulty:
         asyncio.run(run(faulty))
     times = [one - faulty.times[0] for one in faulty.times]
     assert len(times) == 52

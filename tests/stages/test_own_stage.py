@@ -46,7 +46,7 @@ async def test_its_rows_drops_and_fields_are_those_of_any_stage(tmp_path: Path) 
     await run_recipe(recipe_with_it(sources, 60), run, model=again)
     assert again.calls == 0
     told = Told()
-    with pytest.raises(EmptyDataset, match=r"the stage short_tasks kept none of 6 rows \(long_task 6\)"):
+    with pytest.raises(EmptyDataset, match=r"the stage short_tasks kept none of 6 instructions \(long_task 6\)"):
         await run_recipe(recipe_with_it(sources, 5), run, model=again, progress=told)
     assert any(
         line == "short_tasks: starts again because own.short_tasks.max_words changed from 60 to 5; its earlier rows "
