@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from selfcodealign.installation import install_extra
+
 
 class UserError(Exception):
     """Something the user can fix: a path, a setting, a server, the disk."""
@@ -57,7 +59,7 @@ class MissingExtra(UserError):
     """A required optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency: pip install 'selfcodealign[{extra}]'")
+        super().__init__(f"{what} needs an optional dependency: {install_extra(extra)}")
 
 
 class RenamedWarning(FutureWarning):

@@ -21,6 +21,7 @@ README = PACKAGE.parent / "README.md"
 #: Rooms (folders and modules at the root of the package) from bottom to top: each imports only from rooms that are
 #: listed before it. The words behind a room are the reason for its place.
 ROOMS = {
+    "installation": "where the package came from; needs the standard library only",
     "errors": "anything may fail, and says who has to act",
     "rows": "what travels; knows nothing of where",
     "progress": "a protocol that work is given, and a terminal that draws it: neither knows any work",

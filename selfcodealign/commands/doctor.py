@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from selfcodealign.installation import install_extra
+
 #: What each extra of the package brings, by distribution.
 EXTRAS = {
     "local": ("torch", "transformers"),
@@ -84,7 +86,7 @@ def look_at_machine(folder: Path) -> list[Fact]:
         found = {name: _version(name) for name in names}
         missing = [name for name, one in found.items() if one is None]
         have = ", ".join(f"{name} {one}" for name, one in found.items() if one)
-        need = f"pip install 'selfcodealign[{extra}]' for {', '.join(missing)}" if missing else ""
+        need = f"{', '.join(missing)} not installed: {install_extra(extra)}" if missing else ""
         facts.append(
             Fact(f"extra {extra}", "; ".join(part for part in (have, need) if part), None if missing else True)
         )
