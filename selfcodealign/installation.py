@@ -42,7 +42,7 @@ def _installer() -> str:
     python = sys.executable
     if not find_spec("pip") and shutil.which("uv"):
         return f"uv pip install --python {shlex.quote(_short(python))}"
-    if shutil.which("python") == python:  # the environment is activated
+    if os.path.dirname(shutil.which("pip") or "") == os.path.dirname(python):  # the environment is activated
         return "pip install"
     return f"{shlex.quote(_short(python))} -m pip install"
 

@@ -160,7 +160,7 @@ def _furnish(folder: Path) -> None:
     for block in blocks(ROOT / "docs" / "extending.md", "python"):
         if named := re.match(r"# (\w+\.py)\n", block):
             (folder / named[1]).write_text(block)
-    shutil.copy(load_few_shot("tiny").path, folder / "mine.md")
+    shutil.copy(load_few_shot("python").path, folder / "mine.md")
 
 
 def _write_recipe(place: Place) -> None:
@@ -168,7 +168,7 @@ def _write_recipe(place: Place) -> None:
     (recipe,) = (block for block in blocks(ROOT / "README.md", "toml") if block.startswith("# mine.toml"))
     text = place.put(recipe)
     for old, new in {
-        "limit = 20000": 'limit = 4\nlicence = "Apache-2.0"',
+        "limit = 20000": "limit = 4",
         "[train]\n": '[train]\nmax_steps = 1\nbatch = 2\nprecision = "float32"\n',
         "[evaluate]\n": f"[evaluate]\nmax_tokens = 16\nproblems = {PROBLEMS}\n",
     }.items():

@@ -38,7 +38,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             (folder / "direct_url.json").write_text(json.dumps(origin))
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
         monkeypatch.setattr(sys, "executable", "/env/bin/python")
-        monkeypatch.setattr("shutil.which", lambda name: "/env/bin/python" if name == "python" else None)
+        monkeypatch.setattr("shutil.which", lambda name: "/env/bin/pip" if name == "pip" else None)
         monkeypatch.setattr(installation, "find_spec", lambda name: name)
 
     return write
@@ -102,7 +102,7 @@ def test_a_checkout_that_is_only_on_the_path(install: Any, monkeypatch: pytest.M
 def test_the_environment_that_is_not_activated_is_named(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plain `pip` would install elsewhere; uv serves an environment that has no pip."""
     install(None)
-    monkeypatch.setattr("shutil.which", {"python": "/usr/bin/python", "uv": "/usr/bin/uv"}.get)
+    monkeypatch.setattr("shutil.which", {"pip": "/usr/bin/pip", "uv": "/usr/bin/uv"}.get)
     assert install_packages("bitsandbytes") == "/env/bin/python -m pip install bitsandbytes"
     monkeypatch.setattr(installation, "find_spec", lambda name: None if name == "pip" else name)
     assert install_packages("bitsandbytes") == "uv pip install --python /env/bin/python bitsandbytes"
