@@ -96,6 +96,14 @@ class Place:
     folder: Path
     url: str
     row: str = ""
+    page: str = ""
+
+    def turn_to(self, page: str) -> None:
+        """Commands of one page follow one another; each page begins with no earlier work but runs/mine."""
+        if page != self.page:
+            for name in ("runs/quickstart", "runs/paper", "scores", "models", "data"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.page = page
 
     def put(self, text: str) -> str:
         for pattern, stand_in in STAND_INS.items():
@@ -140,13 +148,13 @@ def _furnish(folder: Path) -> None:
     make_model(folder / "checkpoints" / "my-model", window=4096)
     write_sources(folder / "project", 6)
     for where in (folder, folder / "project"):
+        shutil.copy(ROOT / "LICENSE", where)
         for words in (
             ["init", "-q"],
-            ["add", "*.py"],
+            ["add", "LICENSE", "*.py"],
             ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"],
         ):
             subprocess.run(["git", *words], cwd=where, check=True)
-        shutil.copy(ROOT / "LICENSE", where)
     code = [{"text": path.read_text()} for path in sorted((folder / "project").glob("*.py"))]
     with gzip.open(folder / "code.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(row) + "\n" for row in code)
@@ -200,11 +208,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.parametrize("command", RUN, ids=str)
 def test_a_command_runs_as_printed(place: Place, command: Typed) -> None:
-    """With stand-ins and less to do, it ends with exit code 0. Each page begins without earlier runs but runs/mine."""
-    for name in ("quickstart", "paper"):
-        shutil.rmtree(place.folder / "runs" / name, ignore_errors=True)
-    for name in ("scores", "models"):
-        shutil.rmtree(place.folder / name, ignore_errors=True)
+    """With stand-ins and less to do, it ends with exit code 0."""
+    place.turn_to(command.page)
     shutil.copy("rows.jsonl" if command.words[1] == "execute" else "solutions.jsonl", "answers.jsonl")
     typed = Typed(command.page, place.put(command.text)).words
     added = next((more for pattern, more in SMALLER.items() if re.search(pattern, command.text)), [])
