@@ -57,7 +57,7 @@ PROBLEMS = '{ humaneval = "HumanEvalPlus.jsonl.gz", mbpp = "mbpp.jsonl" }'
 EMBEDDED = ["-m", "embedded", "--source", "project"]
 #: Pattern → what is added to commands that match, the first that does: little data, few steps, no download.
 SMALLER = {
-    r"run paper .*--url .*--until dataset": ["--limit", "2", "--set", "responses.samples=1"],
+    r"run paper .*--url .*--until dataset": ["--limit", "3", "--set", "responses.samples=4"],
     r"run paper .*(--url|model\.urls)": ["--source", "project", "--limit", "2", "--until", "concepts"],
     r"run paper .*--with train --dry-run": EMBEDDED,
     r"run paper --source git:": ["-m", "embedded", "--dry-run"],  # keeps its sources
