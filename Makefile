@@ -7,17 +7,25 @@ PYTHON ?= python3
 #   make setup TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
 
+PIP := .venv/bin/python -m pip install --disable-pip-version-check
+
 .PHONY: setup quickstart test lint clean
 
 setup: .venv/.ready
 
-.venv/.ready: pyproject.toml
+# What a run needs, and in .ready the tools of `make test` as well. pip is not quiet: this takes minutes.
+.venv/.run: pyproject.toml
+	@echo "Setting up .venv: a minute on a fast line and machine, ten on slow ones."
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	touch .venv/.ready
+	$(PIP) $(TORCH)
+	$(PIP) -e '.[train]'
+	@touch $@
 
-quickstart: setup
+.venv/.ready: .venv/.run
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+quickstart: .venv/.run
 	.venv/bin/selfcodealign run quickstart
 
 test: lint

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from selfcodealign.addresses import hide_secrets
+from selfcodealign.installation import install_extra
 
 
 class UserError(Exception):
@@ -68,7 +69,7 @@ class MissingExtra(UserError):
     """A required optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency: pip install 'selfcodealign[{extra}]'")
+        super().__init__(f"{what} needs an optional dependency: {install_extra(extra)}")
 
 
 class RenamedWarning(FutureWarning):

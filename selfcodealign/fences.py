@@ -272,8 +272,9 @@ class _Reader:
         return self._join(good or [block for block in plain if _CODE_LINE.search(block.code)] or sessions)
 
     def _code_of(self, block: Block) -> Unwrapped:
-        if settled := self.settle(block.code):
-            return settled
+        settled = self.settle(block.code)
+        if settled or block.closed:
+            return settled or Unwrapped(block.code)
         # A block that is never closed may go on with prose; what goes on with code is broken code.
         lines = split_lines(block.code)
         run = self._find_run(lines, 0)

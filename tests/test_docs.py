@@ -1,4 +1,4 @@
-"""Documentation is run: commands parse, settings exist, code works, links lead somewhere."""
+"""Documentation is run: code works, settings exist, links lead somewhere. Commands: test_documented_commands.py."""
 
 from __future__ import annotations
 
@@ -7,63 +7,15 @@ import asyncio
 import importlib.util
 import os
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from selfcodealign.cli import COMMANDS, app
-from selfcodealign.pipeline import CATALOGUE
-from selfcodealign.recipe import load_recipe
-from selfcodealign.stages.journey import edit_journey
+from tests.support.documentation import PAGES, blocks
 from tests.support.places import ROOT
-
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-
-
-def commands(page: Path) -> Iterator[list[str]]:
-    """Every call of `selfcodealign` in the page's shell blocks, and in indented ones, as words."""
-    indented = "\n".join(re.findall(r"^    (selfcodealign .*)", page.read_text("utf-8"), re.MULTILINE))
-    for block in [*blocks(page, "sh"), indented]:
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            while words and "=" in words[0] and words[0].split("=")[0].isupper():
-                words = words[1:]
-            if words and Path(words[0]).name == "selfcodealign":
-                yield words[1:]
-
-
-ALL = [(page.name, words) for page in PAGES for words in commands(page)]
-
-
-@pytest.mark.parametrize(("page", "words"), ALL, ids=[f"{page}: {' '.join(words)[:60]}" for page, words in ALL])
-def test_every_command_in_the_documentation_parses(page: str, words: list[str]) -> None:
-    """The command exists, takes these options, and its --set settings are known."""
-    group: Any = typer.main.get_command(app)
-    if words[0].startswith("-"):
-        return
-    command = group.get_command(None, words[0])
-    assert command is not None, f"{page}: no command {words[0]}"
-    context = command.make_context(words[0], [word for word in words[1:] if word != "&"], resilient_parsing=False)
-    if words[0] == "run":
-        recipe = load_recipe(context.params["recipe"] or "paper", context.params["settings"] or [])
-        added = [name for name in context.params["added"] or [] if ":" not in name]  # others are in files of a page
-        edit_journey(recipe.journey, added, context.params["removed"] or [], CATALOGUE)
-
-
-def test_every_command_is_documented() -> None:
-    """README and docs/ mention every command."""
-    said = {words[0] for _, words in ALL}
-    assert set(COMMANDS) <= said
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -98,7 +50,11 @@ def test_the_code_of_the_readme_works() -> None:
     assert (right, wrong) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "extending.md", "python.md", "testing.md"])
+#: The blocks of docs/few-shot.md are parts of the worked example that the page shows.
+WITH_CODE = [page.name for page in PAGES if page.parent.name == "docs" and blocks(page, "python")]
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_CODE if name != "few-shot.md"])
 def test_the_code_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that begin with a file name are files of one folder, whose tests pass; the others run one by one."""
     page = ROOT / "docs" / name

@@ -22,6 +22,7 @@ README = PACKAGE.parent / "README.md"
 #: listed before it. The words behind a room are the reason for its place.
 ROOMS = {
     "addresses": "text in, text without secrets out: errors and files use it",
+    "installation": "where the package came from; needs the standard library only",
     "errors": "anything may fail, and says who has to act",
     "rows": "what travels; knows nothing of where",
     "progress": "a protocol that work is given, and a terminal that draws it: neither knows any work",

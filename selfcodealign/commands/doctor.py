@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from selfcodealign.installation import install_extra
+
 #: What each extra of the package brings, by distribution.
 EXTRAS = {
     "local": ("torch", "transformers"),
@@ -24,11 +26,12 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the report; `good` is None where nothing is good or bad about it."""
+    """One line of the report; `good` is None where nothing is good or bad about it; `command` adds what is missing."""
 
     subject: str
     detail: str
     good: bool | None = None
+    command: str = ""
 
 
 def doctor(
@@ -60,6 +63,9 @@ def doctor(
     for fact in facts:
         machine.add_row(fact.subject, marks[fact.good], Text(fact.detail))
     console.print(machine)
+    for fact in facts:
+        if fact.command:  # outside of the table, which would break it
+            console.print(f"{fact.subject}: {fact.command}", markup=False, highlight=False, soft_wrap=True)
     modes = {mode for _, mode, _, _ in walls}
     safe = [mode for mode in modes if all(held for _, one, held, _ in walls if one == mode)]
     if not safe:
@@ -84,9 +90,14 @@ def look_at_machine(folder: Path) -> list[Fact]:
         found = {name: _version(name) for name in names}
         missing = [name for name, one in found.items() if one is None]
         have = ", ".join(f"{name} {one}" for name, one in found.items() if one)
-        need = f"pip install 'selfcodealign[{extra}]' for {', '.join(missing)}" if missing else ""
+        need = f"without {', '.join(missing)}" if missing else ""
         facts.append(
-            Fact(f"extra {extra}", "; ".join(part for part in (have, need) if part), None if missing else True)
+            Fact(
+                f"extra {extra}",
+                "; ".join(part for part in (have, need) if part),
+                None if missing else True,
+                install_extra(extra) if missing else "",
+            )
         )
     return facts
 

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from selfcodealign.errors import SourceError, did_you_mean
+from selfcodealign.installation import install_packages
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import is_licence_file, name_licence_texts, name_package_licence
@@ -35,8 +36,9 @@ def open_package(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dro
         package = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):
         known = {found.metadata["Name"] for found in metadata.distributions() if found.metadata["Name"]}
+        close = did_you_mean(name, known)
         raise SourceError(
-            f'package "{name}" is not installed here: pip install it, or give its folder{did_you_mean(name, known)}'
+            f'package "{name}" is not installed here: {install_packages(name)}, or give its folder{close}'
         ) from None
     records = [file for file in package.files or [] if file.suffix == ".py" or is_licence_file(file.name)]
     paths = sorted(

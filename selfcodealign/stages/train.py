@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfcodealign.installation import install_extra, install_packages
 from selfcodealign.rows import Example, digest
 from selfcodealign.settings import TrainSettings
 from selfcodealign.stages import Last
@@ -79,12 +80,12 @@ def _check(context: Context) -> Iterable[str]:
     settings = context.recipe.train
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        yield f"training needs {', '.join(missing)}: pip install 'selfcodealign[train]', {_STOP_BEFORE}"
+        yield f"training needs {', '.join(missing)}: {install_extra('train')}, {_STOP_BEFORE}"
     if settings.method == "qlora" and find_spec("bitsandbytes") is None:
-        yield "train.method = qlora needs bitsandbytes: pip install bitsandbytes"
+        yield f"train.method = qlora needs bitsandbytes: {install_packages('bitsandbytes')}"
     for name in settings.report_to:
         if find_spec(name) is None:
-            yield f"train.report_to names {name}, which is not installed: pip install {name}"
+            yield f"train.report_to names {name}, which is not installed: {install_packages(name)}"
     if context.recipe.model.urls and settings.model is None:
         yield (
             f"training needs the weights of {context.recipe.model.name or 'the model'}, which servers do not give: "

@@ -22,6 +22,7 @@ import torch
 
 from selfcodealign import errors
 from selfcodealign.errors import TrainingError
+from selfcodealign.installation import install_packages
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import share_rows
 from selfcodealign.training.events import Event, Loading, Note, OnProgress, Proof, Step, TrainResult
@@ -40,7 +41,7 @@ def launch(
     """Train with `settings.processes` processes on this machine. Raises the errors of the processes."""
     share_rows(settings.batch, settings.processes)
     if settings.parallel == "zero3" and find_spec("deepspeed") is None:
-        raise TrainingError("train.parallel = zero3 needs DeepSpeed: pip install deepspeed, or use fsdp2")
+        raise TrainingError(f"train.parallel = zero3 needs DeepSpeed: {install_packages('deepspeed')}, or use fsdp2")
     on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
     if on_cpu and settings.parallel != "ddp":
         # accelerate does not shard on CPUs: it would silently train a whole model in each process.

