@@ -52,6 +52,10 @@ _TAG_LINES = re.compile(
 )
 _SPAN = re.compile(r"(?<!`)`([^`\n]{3,400})`(?!`)")
 _FUTURE = re.compile(r"^from[ \t]+__future__[ \t]+import[ \t][^\n]*\n?", re.MULTILINE)
+# Wrong escapes in foreign texts are not for the users of this program. A filter that is set once: changing the filters
+# for each text would make Python forget which warnings of other code it has already shown.
+_SOURCE = "<answer of a model>"
+warnings.filterwarnings("ignore", module=re.escape(_SOURCE))
 _BRACKETS = re.compile(r"[(\[{}\])]")
 _BUILTINS = frozenset(dir(builtins))
 
@@ -203,9 +207,7 @@ class _Reader:
             return 0
         self._left -= max(len(code), _LEAST_COST)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # wrong escapes in foreign texts are not for this program's users
-                return ast.parse(code)
+            return ast.parse(code, _SOURCE)
         except SyntaxError as error:
             return error.lineno or 0
         except (ValueError, RecursionError, MemoryError):

@@ -45,8 +45,8 @@ from tests.support.tiny_model import make_model
 BASE = "checkpoints/base"
 #: What pages name → what the clean folder has in its place. {url} is the server of the fixture, {row} an id of its run.
 STAND_INS = {
-    r"http://(gpu1|gpu2|localhost):8000": "{url}",  # a server that answers like a model that can write
-    r"Qwen/Qwen2.5-Coder-7B|bigcode/starcoder2-3b|org/base-7b": BASE,  # two layers of random weights
+    r"http://(gpu1|gpu2|localhost):8000|https://host(?=/v1)": "{url}",  # answers like a model that can write
+    r"Qwen/Qwen2.5-Coder-7B|bigcode/starcoder2-3b|org/base-7b|\bNAME\b": BASE,  # two layers of random weights
     r"/home/me/project|\bstdlib\b": "project",  # six functions
     r"package:(requests|rich)": "package:tomli_w",  # a small package that is installed
     r"\bRUN\b|runs/quickstart": "runs/mine",  # the run of README's recipe
@@ -54,14 +54,16 @@ STAND_INS = {
 }
 ONE_PROBLEM = ["--problems", "humaneval=HumanEvalPlus.jsonl.gz", "--max-tokens", "32"]
 PROBLEMS = '{ humaneval = "HumanEvalPlus.jsonl.gz", mbpp = "mbpp.jsonl" }'
+HERE = ["--set", f"evaluate.problems={PROBLEMS}"]
 EMBEDDED = ["-m", "embedded", "--source", "project"]
 #: Pattern → what is added to commands that match, the first that does: little data, few steps, no download.
 SMALLER = {
     r"run paper .*--url .*--until dataset": ["--limit", "3", "--set", "responses.samples=4"],
     r"run paper .*(--url|model\.urls)": ["--source", "project", "--limit", "2", "--until", "concepts"],
-    r"run paper .*--with train --dry-run": EMBEDDED,
-    r"run paper --source git:": ["-m", "embedded", "--dry-run"],  # keeps its sources
-    r"run paper ": ["--dry-run", *EMBEDDED],
+    r"run paper --source git:": ["-m", "embedded", "--dry-run", *HERE],  # keeps its sources
+    r"run paper --dry-run": [*EMBEDDED, *HERE],
+    r"run paper .*--without evaluate": ["--dry-run", *EMBEDDED],
+    r"run paper": ["--dry-run", *EMBEDDED, *HERE],
     r"run quickstart --set model\.name=": ["--source", "project", "--limit", "2", "--until", "concepts"],
     r"evaluate .*tiny-eval": ["--limit", "1", "--max-tokens", "16"],
     r"evaluate .*--samples": [],
