@@ -274,14 +274,17 @@ class _Reader:
         return self._join(good or [block for block in plain if _CODE_LINE.search(block.code)] or sessions)
 
     def _code_of(self, block: Block) -> Unwrapped:
-        settled = self.settle(block.code)
-        if settled or block.closed:
-            return settled or Unwrapped(block.code)
-        # A block that is never closed may go on with prose; what goes on with code is broken code.
+        if settled := self.settle(block.code):
+            return settled
+        # Code may be followed by prose where the block's own end is missing, and by a session. Words in a whole block
+        # are broken code, and so is what goes on with code.
         lines = split_lines(block.code)
         run = self._find_run(lines, 0)
-        is_whole = run is not None and not _CODE_LINE.search("\n".join([*lines[: run.start], *lines[run.stop :]]))
-        return run.code if run and run.code and is_whole else Unwrapped(block.code)
+        if run is None or run.code is None:
+            return Unwrapped(block.code)
+        rest = "\n".join([*lines[: run.start], *lines[run.stop :]])
+        is_apart = not block.closed or "```" in rest or rest.lstrip().startswith(">>>")
+        return run.code if is_apart and not _CODE_LINE.search(rest) else Unwrapped(block.code)
 
     def _join(self, blocks: Sequence[Block]) -> Unwrapped:
         parts = [self._code_of(block) for block in blocks]

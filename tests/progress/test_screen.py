@@ -54,7 +54,7 @@ def test_the_screen_holds_bars_and_then_a_line_per_stage(width: int, tmp_path: P
     names = [line.partition(":")[0] for line in lines[2:-1]]
     assert names == ["seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset"]
     for line in lines[2:-1]:
-        assert re.search(r"(in, \d+ .*kept.*|\d+ examples) \(0:\d\d\)$", line), line
+        assert re.search(r"(in, \d+ .*(kept.*|…)|\d+ examples) \(0:\d\d\)$", line), line
 
 
 def test_after_a_crash_the_last_lines_of_libraries_are_shown(tmp_path: Path) -> None:
