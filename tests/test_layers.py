@@ -28,6 +28,7 @@ ROOMS = {
     "progress": "a protocol that work is given, and a terminal that draws it: neither knows any work",
     "wrappings": "text in, text out",
     "markdown": "text in, blocks out; knows which blocks hold thinking",
+    "parsing": "text in, Python out",
     "fences": "an answer in, its code out",
     "files": "raises errors, knows no rows",
     "sections": "what a section of settings is",
