@@ -13,7 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -111,7 +111,8 @@ def replace_file(path: Path, *, error: type[UserError] = UserError) -> Iterator[
     except OSError as found:
         raise error(f"cannot write {path}: {reason_of(found)}; make room or choose another place") from found
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file there is nothing to remove, and the first error is the one to tell
+            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

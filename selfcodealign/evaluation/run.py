@@ -73,12 +73,15 @@ async def evaluate(
 
     Writes OUT/LABEL/BENCHMARK/{samples.jsonl, results.jsonl, results.parquet, eval_results.json} and
     OUT/{scores.json, scores.md, scores.html}. A second call resumes: existing answers are not
-    sampled again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for problems that the user must fix.
+    sampled again. Raises `BenchmarkError`, `ModelError`, `SandboxError` or, where `out` cannot be written,
+    `RunFolderError` for problems that the user must fix.
     """
     progress, out = progress or Progress(), Path(out)
     _check_labels(candidates)
     files = {name: Path(path) for name, path in {**settings.problems, **(problems or {})}.items()}
     found = [find_benchmark(name) for name in _without_parts(benchmarks)]
+    for candidate in candidates:
+        make_folder(out / _folder_name(candidate.label), error=RunFolderError)
     with progress.waiting("loading the benchmarks"):
         sets = [_load(benchmark, files, settings.limit) for benchmark in found]
     judged: dict[tuple[str, str], list[Judged]] = {}
@@ -225,7 +228,6 @@ async def _judge(
 def _write(out: Path, evaluation: Evaluation) -> None:
     from selfcodealign.evaluation.table import html_page, markdown_page
 
-    make_folder(out, error=RunFolderError)
     write_json(
         out / "scores.json",
         {

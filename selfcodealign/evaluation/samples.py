@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark, Problem
-from selfcodealign.errors import BenchmarkError
+from selfcodealign.errors import BenchmarkError, RunFolderError
 from selfcodealign.fences import read_answer
-from selfcodealign.files import json_line, parse_json_lines, read_json_lines
+from selfcodealign.files import json_line, make_folder, parse_json_lines, read_json_lines
 
 RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
 
@@ -152,7 +152,7 @@ class SampleFile:
     def append(self, samples: Sequence[Sample]) -> None:
         """Append answers to the file."""
         new = not self.path.exists() or self.path.stat().st_size == 0
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent, error=RunFolderError)
         rows: list[dict[str, Any]] = [self.header] if new else []
         rows += [asdict(sample) for sample in samples]
         with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.errors import BenchmarkError, ModelError
+from selfcodealign.errors import BenchmarkError, ModelError, RunFolderError
 from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.evaluation.asking import open_chat_format
 from selfcodealign.evaluation.table import no_code_share
@@ -215,6 +215,19 @@ def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Pa
         one["canonical_solution"] = "    return missing\n"
     with pytest.raises(BenchmarkError, match="could be judged"):
         run([Candidate(label="m", model=ScriptedModel(answer_all))], tmp_path / "b", write_lines(problems, rows))
+
+
+@pytest.mark.parametrize("place", ["out", "out/m"])
+def test_a_file_where_a_folder_belongs_is_found_before_a_model_is_asked(
+    tmp_path: Path, problems: Path, place: str
+) -> None:
+    """`-o old.jsonl`, and a file under the name of a model."""
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("")
+    model = ScriptedModel(answer_all)
+    with pytest.raises(RunFolderError, match=r"cannot make the folder .*; choose another place"):
+        run([Candidate(label="m", model=model)], tmp_path / "out", problems)
+    assert model.calls == 0
 
 
 @pytest.mark.parametrize(
