@@ -47,6 +47,7 @@ def execute(
     flake_reruns: Annotated[
         int, typer.Option(min=0, help="Rerun passing programs this often under other hash seeds.", metavar="N")
     ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     mutation_testing: Annotated[bool, typer.Option("--mutation-testing", hidden=True)] = False,
     strength: Annotated[bool | None, typer.Option(hidden=True, help="Earlier name of --mutation-testing.")] = None,
 ) -> None:
@@ -55,7 +56,8 @@ def execute(
     A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
     holds both sections. Every row is written in order with `status` (passed, failed, error, timeout, memory, crashed,
     blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
-    seconds, peak_memory_mib) and `mutation_score`, the share of mutants of the response that its tests killed.
+    seconds, peak_memory_mib) and `mutation_score`, the share of mutants of the response that its tests killed. A line
+    that is no JSON becomes a row with `line`, its `text`, the status no_code and the reason as `message`.
 
     Example:
 
@@ -81,6 +83,7 @@ def execute(
                 mutation_testing=mutation_testing or (not no_mutation_testing and strength is not False),
                 flake_reruns=flake_reruns,
                 progress=progress,
+                overwrite=overwrite,
             )
         )
     for status, count in counts.most_common():
