@@ -152,7 +152,7 @@ def test_results_come_in_our_format_and_in_evalplus(tmp_path: Path, problems: Pa
 
 
 def test_many_samples_give_unbiased_pass_at_k(tmp_path: Path, problems: Path) -> None:
-    """Of four answers per task one is right: pass@1 is 1/4 and pass@2 is 1/2; a greedy model cannot be sampled."""
+    """Of four answers per task one is right: pass@1 is 1/4 and pass@2 is 1/2."""
 
     def sometimes(prompt: str, sampling: Sampling, seed: int) -> str:
         counts[prompt] = counts.get(prompt, 0) + 1
@@ -163,10 +163,23 @@ def test_many_samples_give_unbiased_pass_at_k(tmp_path: Path, problems: Path) ->
     evaluation = run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 2])
     assert score_of(evaluation, "m", "humaneval+") == 0.25
     assert score_of(evaluation, "m", "humaneval+", k=2) == 0.5
-    with pytest.raises(BenchmarkError, match=r"pass@8 needs 8 answers per task; m has 4"):
-        run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 8])
-    with pytest.raises(BenchmarkError, match="--temperature"):
-        run([model], tmp_path / "greedy", problems, samples=4)
+
+
+def test_too_few_answers_for_a_score_are_said_before_any_work(tmp_path: Path, problems: Path) -> None:
+    """Below the largest k, by a model that would be asked or in a file; and greedy answers, which are all equal."""
+    scripted = ScriptedModel(answer_all)
+    model = Candidate(label="m", model=scripted)
+    rows = [{"task_id": f"HumanEval/{number}", "completion": "    return 1\n"} for number in (0, 0, 1, 2, 2, 3, 3)]
+    given = Candidate(label="given", samples={"": write_lines(tmp_path / "answers.jsonl", rows)})
+    refused: list[tuple[list[Candidate], str, dict[str, Any]]] = [
+        ([model], r"pass@8 needs 8 answers per task; m is asked for 4: give --n 8", {"k": [1, 8], "temperature": 0.8}),
+        ([model], "--temperature", {}),
+        ([model, given], r"pass@2 needs 2 .*answers.jsonl has 1 to HumanEval/1", {"k": [2], "temperature": 0.8}),
+    ]
+    for candidates, message, settings in refused:
+        with pytest.raises(BenchmarkError, match=message):
+            run(candidates, tmp_path / "out", problems, samples=4, **settings)
+    assert scripted.calls == 0
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, problems: Path) -> None:
