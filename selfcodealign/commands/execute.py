@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 
 
+#: A group of options in the help.
+PROGRAMS = "Programs"
+
+
 class SandboxMode(enum.StrEnum):
     """The choices of `--sandbox`."""
 
@@ -26,12 +30,22 @@ def execute(
         Path, typer.Argument(metavar="OUT", help="Write the rows with verdicts here.", show_default=False)
     ],
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Programs run in parallel; default: one per core.", metavar="N")
+        int | None,
+        typer.Option(
+            min=1, help="Programs run in parallel; default: one per core.", metavar="N", rich_help_panel=PROGRAMS
+        ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Wall-clock limit of a program.", metavar="SECONDS")] = 10.0,
-    memory: Annotated[int, typer.Option(min=16, help="Memory limit of a program.", metavar="MIB")] = 4096,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Wall-clock limit of a program.", metavar="SECONDS", rich_help_panel=PROGRAMS)
+    ] = 10.0,
+    memory: Annotated[
+        int, typer.Option(min=16, help="Memory limit of a program.", metavar="MIB", rich_help_panel=PROGRAMS)
+    ] = 4096,
     warm: Annotated[
-        str, typer.Option(help="Libraries to import once and share, separated by commas.", metavar="NAMES")
+        str,
+        typer.Option(
+            help="Libraries to import once and share, separated by commas.", metavar="NAMES", rich_help_panel=PROGRAMS
+        ),
     ] = "numpy,pandas",
     sandbox: Annotated[
         SandboxMode,
@@ -39,6 +53,7 @@ def execute(
             help="How programs are walled off: auto takes the strongest way that this machine allows, namespaces or "
             "landlock one of them, unsafe none.",
             metavar="MODE",
+            rich_help_panel=PROGRAMS,
         ),
     ] = SandboxMode.AUTO,
     no_mutation_testing: Annotated[

@@ -285,8 +285,20 @@ def test_answers_without_code_have_a_column_and_a_command(tmp_path: Path, proble
         assert "75.0 %" in (tmp_path / "out" / name).read_text("utf-8")
     shown = call("show", str(tmp_path / "out"), "--reason", "no_code", "--sample", "2").stdout
     assert shown.count("I would rather not.") == 2
-    refused = call("show", str(tmp_path / "out"), "--reason", "no_cod")
-    assert (refused.returncode, "did you mean" in refused.stderr) == (2, True)
+    for wrong, hint in (("no_cod", '; did you mean "no_code"?'), ("kept", "")):
+        refused = call("show", str(tmp_path / "out"), "--reason", wrong)
+        said = f'"{wrong}"{hint} (there are error 3, passed 1; of these hold no code: no_code 3)'
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+
+
+def test_show_prints_the_scores_of_an_evaluation(tmp_path: Path, problems: Path) -> None:
+    """The page as it was written, and the command that shows answers; or the scores as JSON."""
+    out = tmp_path / "out"
+    run([Candidate(label="m", model=ScriptedModel(answer_all))], out, problems)
+    shown = call("show", str(out)).stdout
+    assert shown.startswith((out / "scores.md").read_text("utf-8").rstrip())
+    assert f"selfcodealign show {out} --reason failed --sample 3" in shown
+    assert json.loads(call("show", str(out), "--json").stdout) == json.loads((out / "scores.json").read_text("utf-8"))
 
 
 def test_the_chat_template_of_a_tokenizer_is_used_where_there_is_one(tmp_path: Path) -> None:
