@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-
 #: A group of options in the help.
 PROGRAMS = "Programs"
 

@@ -24,6 +24,7 @@ from selfcodealign.fences import read_answer
 from selfcodealign.files import json_line, make_folder, parse_json_lines, read_json_lines
 
 RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
+ANSWER_FIELDS = ("solution", "completion", *RAW_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,11 @@ def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Probl
     for line, row in read_json_lines(path, error=BenchmarkError):
         problem = known.get(_task_id(row, known))
         if problem is None:
-            task = row.get("task_id", "no task_id")
-            raise BenchmarkError(f"{path}:{line}: {task!r} is no task of {benchmark.name}; is it another benchmark's?")
+            if "task_id" not in row:
+                raise BenchmarkError(f"{path}:{line}: the row has no task_id")
+            raise BenchmarkError(
+                f"{path}:{line}: {row['task_id']!r} is no task of {benchmark.name}; is it another benchmark's?"
+            )
         samples.append(_read_answer(path, line, row, benchmark, problem, counts[problem.task_id]))
         counts[problem.task_id] += 1
     selected = {problem.task_id for problem in problems[:wanted]}
@@ -79,7 +83,7 @@ def _task_id(row: dict[str, Any], known: dict[str, Problem]) -> str:
 def _read_answer(
     path: Path, line: int, row: dict[str, Any], benchmark: Benchmark[Any], problem: Problem, number: int
 ) -> Sample:
-    for name in ("solution", "completion", *RAW_FIELDS):
+    for name in ANSWER_FIELDS:
         if name in row and not isinstance(row[name], str):
             raise BenchmarkError(f"{path}:{line}: {name!r} must be text; write one row per answer")
     task_id = problem.task_id
@@ -91,7 +95,7 @@ def _read_answer(
     for name in RAW_FIELDS:
         if name in row:
             return answered(benchmark, problem, number, row[name])
-    raise BenchmarkError(f"{path}:{line}: no answer; a row needs 'solution', 'completion' or 'text'")
+    raise BenchmarkError(f"{path}:{line}: no answer; a row needs one of {', '.join(ANSWER_FIELDS)}")
 
 
 def answered(benchmark: Benchmark[Any], problem: Problem, number: int, text: str, finish_reason: str = "") -> Sample:

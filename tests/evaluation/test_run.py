@@ -248,7 +248,8 @@ def test_a_file_where_a_folder_belongs_is_found_before_a_model_is_asked(
     [
         (lambda rows: rows[:3], "has no answer to 1 of 4 tasks"),
         (lambda rows: [*rows, {"task_id": "Mbpp/2", "completion": ""}], "'Mbpp/2' is no task of humaneval"),
-        (lambda rows: [{"task_id": "HumanEval/0", "answer": "x"}], "no answer; a row needs"),
+        (lambda rows: [{"task_id": "HumanEval/0", "answer": "x"}], "a row needs one of solution, completion, text, "),
+        (lambda rows: [{"solution": "x"}], "answers.jsonl:1: the row has no task_id"),
         (lambda rows: [{"task_id": "HumanEval/0", "solution": ["x"]}], "one row per answer"),
         (lambda rows: ["x"], "must be one JSON object"),
     ],
