@@ -141,6 +141,12 @@ def _check_counts(candidates: Sequence[Candidate], settings: EvaluateSettings) -
         raise BenchmarkError("greedy answers are all equal: give a --temperature with --n above 1")
 
 
+def models_left_out(out: Path, evaluation: Evaluation) -> list[str]:
+    """The folders of models that earlier calls judged in `out` and that `evaluation` does not hold."""
+    shown = {_folder_name(score.label) for score in evaluation.scores}
+    return sorted({file.parent.parent.name for file in out.glob("*/*/results.jsonl")} - shown)
+
+
 def _without_parts(names: Sequence[str]) -> list[str]:
     """Remove benchmarks whose score another one includes: `humaneval` beside `humaneval+`."""
     unique = list(dict.fromkeys(names))

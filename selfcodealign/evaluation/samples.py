@@ -147,11 +147,23 @@ class SampleFile:
             os.truncate(self.path, len(whole) + bool(whole))
         if rows and rows[0] != self.header:
             raise BenchmarkError(
-                f"{self.path} was begun with other settings or another model: give another --out or delete it"
+                f"{self.path} was begun with other settings or another model ({self._differences(rows[0])}): "
+                "give another --out or delete it"
             )
         for row in rows[1:]:
             sample = Sample(**row)
             self.done[sample.task_id, sample.sample] = sample
+
+    def _differences(self, first: dict[str, Any]) -> str:
+        before, now = first.get("evaluation"), self.header["evaluation"]
+        if not isinstance(before, dict):
+            return "its first row is no header"
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        # Prompts are a digest, which tells a reader nothing.
+        return ", ".join(
+            "other prompts" if name == "prompts" else f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
+            for name in changed
+        )
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Append answers to the file."""

@@ -209,8 +209,11 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, prob
     run([Candidate(label="m", model=again)], out, problems)
     assert again.calls == 0
     other = Candidate(label="m", model=ScriptedModel(answer_all, name="another"))
-    with pytest.raises(BenchmarkError, match="other settings or another model"):
+    with pytest.raises(BenchmarkError, match=r"another model \(model was '.*', is 'another'.*\): give another --out"):
         run([other], out, problems)
+    warmer = Candidate(label="m", model=ScriptedModel(answer_all))
+    with pytest.raises(BenchmarkError, match=r"\(temperature was 0.0, is 0.5\)"):
+        run([warmer], out, problems, temperature=0.5)
 
 
 def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Path) -> None:

@@ -79,7 +79,7 @@ def test_lines_are_written_now_and_then(lines: Lines, monkeypatch: pytest.Monkey
     lines.finish("seeds")
     first, between, last = written(lines)
     assert first == "seeds: under way"
-    assert between.startswith("seeds: 101, ")
+    assert between.startswith("seeds: 101 rows, ")
     assert last == "seeds: done (0:00)"
 
 

@@ -74,6 +74,7 @@ def test_the_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["execute", str(source), str(target), "--workers", "1", "--timeout", "5"])
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == ["1", "passed"]
+    assert "execute: 1 program judged" in result.stderr
     ((_, row),) = read_json_lines(target)
     assert row["mutation_score"] > 0
     assert row["strength"] == row["mutation_score"]
