@@ -13,7 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -48,8 +48,13 @@ def read_json(path: Path, *, error: type[UserError] = UserError, fix: str = "che
 
 def read_json_lines(path: Path, *, error: type[UserError] = UserError) -> Iterator[tuple[int, dict[str, Any]]]:
     """Stream the objects of a JSON Lines file with their line numbers; empty lines are skipped."""
+    yield from parse_json_lines(read_lines(path, error=error), path, error=error)
+
+
+def read_lines(path: Path, *, error: type[UserError] = UserError) -> Iterator[bytes]:
+    """Stream the decompressed lines of a file, with their ends."""
     with _reading(path, error, "check the path"), open_bytes(path) as stream:
-        yield from parse_json_lines(stream, path, error=error)
+        yield from stream
 
 
 def parse_json_lines(
@@ -57,13 +62,22 @@ def parse_json_lines(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Parse lines of JSON into objects, numbered from 1; `path` names the file in errors."""
     for number, line in enumerate(lines, 1):
-        text = decode(line, path, line=number, error=error)
-        if not text.strip():
-            continue
-        value = parse_json(text, path, line=number, error=error, fix=_ONE_OBJECT)
-        if not isinstance(value, dict):
-            raise error(f"{path}:{number}: a JSON {type(value).__name__}; {_ONE_OBJECT}")
-        yield number, value
+        row = parse_json_line(line, path, number, error=error)
+        if row is not None:
+            yield number, row
+
+
+def parse_json_line(
+    line: bytes, path: Path, number: int, *, error: type[UserError] = UserError
+) -> dict[str, Any] | None:
+    """Parse line `number` of a file into an object; None for an empty line."""
+    text = decode(line, path, line=number, error=error)
+    if not text.strip():
+        return None
+    value = parse_json(text, path, line=number, error=error, fix=_ONE_OBJECT)
+    if not isinstance(value, dict):
+        raise error(f"{path}:{number}: a JSON {type(value).__name__}; {_ONE_OBJECT}")
+    return value
 
 
 def parse_json(text: str, path: Path, *, line: int = 1, error: type[UserError] = UserError, fix: str) -> Any:
@@ -111,7 +125,8 @@ def replace_file(path: Path, *, error: type[UserError] = UserError) -> Iterator[
     except OSError as found:
         raise error(f"cannot write {path}: {reason_of(found)}; make room or choose another place") from found
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file there is nothing to remove, and the first error is the one to tell
+            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

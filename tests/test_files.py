@@ -104,3 +104,5 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "x.txt").read_text() == "old"
     with pytest.raises(RunFolderError, match=r"cannot write .*; make room or choose another place"):
         write_text(tmp_path / "nowhere" / "x.txt", "new", error=RunFolderError)
+    with pytest.raises(RunFolderError, match=r"cannot write .*: Not a directory"):
+        write_text(tmp_path / "x.txt" / "y.txt", "new", error=RunFolderError)

@@ -169,12 +169,17 @@ def _evaluate(
 def _print(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
 
+    from selfcodealign.evaluation.run import models_left_out
     from selfcodealign.evaluation.table import footnotes, terminal_table
 
     console = Console()
     console.print(terminal_table(evaluation))
     for text in footnotes(evaluation):
         console.print(text, markup=False, highlight=False)
+    if others := models_left_out(out, evaluation):
+        names = ", ".join(others)
+        text = f"not in this table, though judged in {out} before: {names}; to compare, name all in one command"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print(f"written to {out}", markup=False, highlight=False)
 
 

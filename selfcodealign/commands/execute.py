@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+#: A group of options in the help.
+PROGRAMS = "Programs"
+
 
 class SandboxMode(enum.StrEnum):
     """The choices of `--sandbox`."""
@@ -26,12 +29,22 @@ def execute(
         Path, typer.Argument(metavar="OUT", help="Write the rows with verdicts here.", show_default=False)
     ],
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Programs run in parallel; default: one per core.", metavar="N")
+        int | None,
+        typer.Option(
+            min=1, help="Programs run in parallel; default: one per core.", metavar="N", rich_help_panel=PROGRAMS
+        ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Wall-clock limit of a program.", metavar="SECONDS")] = 10.0,
-    memory: Annotated[int, typer.Option(min=16, help="Memory limit of a program.", metavar="MIB")] = 4096,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Wall-clock limit of a program.", metavar="SECONDS", rich_help_panel=PROGRAMS)
+    ] = 10.0,
+    memory: Annotated[
+        int, typer.Option(min=16, help="Memory limit of a program.", metavar="MIB", rich_help_panel=PROGRAMS)
+    ] = 4096,
     warm: Annotated[
-        str, typer.Option(help="Libraries to import once and share, separated by commas.", metavar="NAMES")
+        str,
+        typer.Option(
+            help="Libraries to import once and share, separated by commas.", metavar="NAMES", rich_help_panel=PROGRAMS
+        ),
     ] = "numpy,pandas",
     sandbox: Annotated[
         SandboxMode,
@@ -39,6 +52,7 @@ def execute(
             help="How programs are walled off: auto takes the strongest way that this machine allows, namespaces or "
             "landlock one of them, unsafe none.",
             metavar="MODE",
+            rich_help_panel=PROGRAMS,
         ),
     ] = SandboxMode.AUTO,
     no_mutation_testing: Annotated[
@@ -47,6 +61,7 @@ def execute(
     flake_reruns: Annotated[
         int, typer.Option(min=0, help="Rerun passing programs this often under other hash seeds.", metavar="N")
     ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     mutation_testing: Annotated[bool, typer.Option("--mutation-testing", hidden=True)] = False,
     strength: Annotated[bool | None, typer.Option(hidden=True, help="Earlier name of --mutation-testing.")] = None,
 ) -> None:
@@ -55,7 +70,8 @@ def execute(
     A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
     holds both sections. Every row is written in order with `status` (passed, failed, error, timeout, memory, crashed,
     blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
-    seconds, peak_memory_mib) and `mutation_score`, the share of mutants of the response that its tests killed.
+    seconds, peak_memory_mib) and `mutation_score`, the share of mutants of the response that its tests killed. A line
+    that is no JSON becomes a row with `line`, its `text`, the status no_code and the reason as `message`.
 
     Example:
 
@@ -81,6 +97,7 @@ def execute(
                 mutation_testing=mutation_testing or (not no_mutation_testing and strength is not False),
                 flake_reruns=flake_reruns,
                 progress=progress,
+                overwrite=overwrite,
             )
         )
     for status, count in counts.most_common():

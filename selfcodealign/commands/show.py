@@ -22,7 +22,7 @@ def show(
         str | None,
         typer.Argument(help="Id of a row (seed, concepts, instruction, response), or its first digits.", metavar="ROW"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the funnel, or the rows of a stage, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
     stage: Annotated[
         str | None,
         typer.Option(help="Show rows of this stage, kept and dropped.", metavar="STAGE", rich_help_panel=ROWS),
@@ -45,6 +45,8 @@ def show(
 ) -> None:
     """Show how many rows each stage kept and dropped and why, some rows of a stage, or everything about one row.
 
+    Of an evaluation's folder: its table of scores, or some answers.
+
     Examples:
 
         selfcodealign show runs/quickstart
@@ -56,7 +58,7 @@ def show(
 
     from rich.console import Console
 
-    from selfcodealign.report.answers import find_evaluation, sample_answers, tell_answers
+    from selfcodealign.report.answers import find_evaluation, read_scores, sample_answers, tell_answers
     from selfcodealign.report.funnel import funnel_json, print_funnel
     from selfcodealign.report.sample import id_to_try, sample_json, sample_rows, tell_sample
     from selfcodealign.report.story import tell_story
@@ -67,10 +69,12 @@ def show(
         raise RunFolderError("--sample, --seed and --full go with --stage or --reason: which rows?")
     if row is not None and (of_a_stage or as_json):
         raise RunFolderError(f"{row} is one row, shown whole: leave out --stage, --reason and --json, or the row")
-    evaluation = find_evaluation(run, stage) if of_a_stage else None
+    evaluation = find_evaluation(run, stage) if row is None else None
     if row is not None:
         for part in tell_story(run, row.lower()):
             console.print(part)
+    elif evaluation is not None and not of_a_stage:
+        print(read_scores(evaluation, as_json=as_json))
     elif evaluation is not None:
         answers = sample_answers(evaluation, reason, sample or 5, seed or 0)
         if as_json:

@@ -56,7 +56,7 @@ def export(run: str | Path, to: str, out: str | Path, *, overwrite: bool = False
     """Write `run` in format `to`. `out` is a .jsonl file (.parquet for trl, dpo and rl) or a folder.
 
     `run`: a run folder, or for supervised formats and rl a data-set folder. Raises `ExportError`, also if `out` exists
-    (a folder: with files in it), unless `overwrite` replaces it.
+    (a folder: with files in it), unless `overwrite` replaces it; a folder is replaced only if exports alone made it.
     """
     form = find_format(to)
     run, out = Path(run), Path(out)
@@ -68,6 +68,9 @@ def export(run: str | Path, to: str, out: str | Path, *, overwrite: bool = False
         raise ExportError(f"{to} is written as {kinds}, or into a folder: {out} is neither")
     if not overwrite and (any(out.iterdir()) if out.is_dir() else os.path.lexists(out)):
         raise ExportError(f"{out} exists: give --overwrite to replace it, or choose another --out")
+    foreign = _find_foreign(out)
+    if foreign:
+        raise ExportError(f"{out} holds {foreign}, which no export wrote: choose another --out")
     rows = [form.convert(row) for row in form.source(run)]
     if not rows:
         raise ExportError(f"{run} holds nothing for {to}: {form.meaning} are needed")
@@ -77,12 +80,26 @@ def export(run: str | Path, to: str, out: str | Path, *, overwrite: bool = False
     for name, text in form.companions(data.name).items() if not out.suffix else ():
         write_text(out / name, text, error=ExportError)
         files.append(out / name)
+    for name in _names() if not out.suffix else ():
+        if out / name not in files:
+            (out / name).unlink(missing_ok=True)
     notes = []
     if to == "openai" and len(rows) < OPENAI_FEWEST:
         notes.append(f"OpenAI requires at least {OPENAI_FEWEST} examples; these are {len(rows)}")
     if form.companions(_DATA) and out.suffix:
         notes.append(f"give a folder to --out to get {', '.join(form.companions(_DATA))} as well")
     return Exported(files, len(rows), notes)
+
+
+def _names() -> set[str]:
+    """The names of all files that an export into a folder may write."""
+    return {_DATA, *(name for form in FORMATS.values() for name in form.companions(_DATA))}
+
+
+def _find_foreign(out: Path) -> str | None:
+    """The name of something in the folder `out` that is no file of an export; None if `out` is no folder."""
+    there = sorted(out.iterdir()) if out.is_dir() else []
+    return next((one.name for one in there if one.name not in _names() or not one.is_file()), None)
 
 
 def find_format(to: str) -> Format:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark, Mode, Problem, Prompt
-from selfcodealign.errors import BenchmarkError
 from selfcodealign.evaluation.grading import run_workers
 from selfcodealign.evaluation.samples import Sample, SampleFile, answered, continued
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
@@ -132,8 +131,6 @@ async def sample_answers(
     Raises `ModelError` when the engine fails; the answers sampled before are in the file.
     """
     settings = asking.settings
-    if settings.samples > 1 and settings.temperature == 0:
-        raise BenchmarkError("greedy answers are all equal: give a --temperature with --samples above 1")
     wanted = [(problem, number) for problem in problems for number in range(settings.samples)]
     todo = iter([(problem, number) for problem, number in wanted if (problem.task_id, number) not in file.done])
     progress.start(task, len(wanted), "answers")

@@ -73,20 +73,25 @@ async def evaluate(
 
     Writes OUT/LABEL/BENCHMARK/{samples.jsonl, results.jsonl, results.parquet, eval_results.json} and
     OUT/{scores.json, scores.md, scores.html}. A second call resumes: existing answers are not
-    sampled again. Raises `BenchmarkError`, `ModelError` or `SandboxError` for problems that the user must fix.
+    sampled again. Raises `BenchmarkError`, `ModelError`, `SandboxError` or, where `out` cannot be written,
+    `RunFolderError` for problems that the user must fix.
     """
     progress, out = progress or Progress(), Path(out)
     _check_labels(candidates)
+    _check_counts(candidates, settings)
     files = {name: Path(path) for name, path in {**settings.problems, **(problems or {})}.items()}
     found = [find_benchmark(name) for name in _without_parts(benchmarks)]
+    for candidate in candidates:
+        make_folder(out / _folder_name(candidate.label), error=RunFolderError)
     with progress.waiting("loading the benchmarks"):
         sets = [_load(benchmark, files, settings.limit) for benchmark in found]
+    given = {one.label: _read_given(one, sets, settings) for one in candidates if one.samples}
     judged: dict[tuple[str, str], list[Judged]] = {}
     notes: list[str] = []
     async with Judging(execution) as judging:
         for candidate in candidates:
             folder = out / _folder_name(candidate.label)
-            answers = await _answers(candidate, sets, folder, settings, progress, notes)
+            answers = given.get(candidate.label) or await _ask(candidate, sets, folder, settings, progress, notes)
             found = await _judge(candidate.label, sets, answers, judging, progress)
             for one, rows in zip(sets, found, strict=True):
                 name = one.benchmark.name
@@ -121,6 +126,27 @@ def _check_labels(candidates: Sequence[Candidate]) -> None:
         raise BenchmarkError(f'two models are called "{twice}": give each a different name')
 
 
+def _check_counts(candidates: Sequence[Candidate], settings: EvaluateSettings) -> None:
+    """Refuse to ask a model for fewer answers than its scores need, or for the same answer several times."""
+    largest, asked = max(settings.k), settings.samples
+    label = next((one.label for one in candidates if not one.samples), None)
+    if label is None:
+        return
+    if asked < largest:
+        raise BenchmarkError(
+            f"pass@{largest} needs {largest} answers per task; {label} is asked for {asked}: "
+            f"give --n {largest}, or a lower --k"
+        )
+    if asked > 1 and settings.temperature == 0:
+        raise BenchmarkError("greedy answers are all equal: give a --temperature with --n above 1")
+
+
+def models_left_out(out: Path, evaluation: Evaluation) -> list[str]:
+    """The folders of models that earlier calls judged in `out` and that `evaluation` does not hold."""
+    shown = {_folder_name(score.label) for score in evaluation.scores}
+    return sorted({file.parent.parent.name for file in out.glob("*/*/results.jsonl")} - shown)
+
+
 def _without_parts(names: Sequence[str]) -> list[str]:
     """Remove benchmarks whose score another one includes: `humaneval` beside `humaneval+`."""
     unique = list(dict.fromkeys(names))
@@ -139,7 +165,7 @@ def _load(benchmark: Benchmark[Any], files: Mapping[str, Path], limit: int | Non
     return _Set(benchmark, file, every, every[:limit])
 
 
-async def _answers(
+async def _ask(
     candidate: Candidate,
     sets: Sequence[_Set],
     folder: Path,
@@ -147,9 +173,7 @@ async def _answers(
     progress: Progress,
     notes: list[str],
 ) -> dict[str, list[Sample]]:
-    """Return the candidate's answers by benchmark: read from its files, or sampled from its model."""
-    if candidate.samples:
-        return {one.benchmark.name: _read_given(candidate, one) for one in sets}
+    """Return the answers of the candidate's model by benchmark."""
     if candidate.model is not None:
         model, name, revision = candidate.model, "", None
     elif candidate.settings is not None:
@@ -189,12 +213,22 @@ def _note_unanswered(label: str, benchmark: str, answers: Sequence[Sample]) -> l
     ]
 
 
-def _read_given(candidate: Candidate, one: _Set) -> list[Sample]:
-    name = one.benchmark.name
-    path = candidate.samples.get(name) or candidate.samples.get(name.removesuffix("+")) or candidate.samples.get("")
-    if path is None:
-        raise BenchmarkError(f"{candidate.label} has no answers to {name}: give --samples {name}=FILE")
-    return read_samples(Path(path), one.benchmark, one.every, len(one.problems))
+def _read_given(candidate: Candidate, sets: Sequence[_Set], settings: EvaluateSettings) -> dict[str, list[Sample]]:
+    """Read the candidate's answers by benchmark. Raises `BenchmarkError` if a task has too few for a score."""
+    found = {}
+    for one in sets:
+        name = one.benchmark.name
+        path = candidate.samples.get(name) or candidate.samples.get(name.removesuffix("+")) or candidate.samples.get("")
+        if path is None:
+            raise BenchmarkError(f"{candidate.label} has no answers to {name}: give --samples {name}=FILE")
+        found[name] = read_samples(Path(path), one.benchmark, one.every, len(one.problems))
+        task, fewest = min(Counter(sample.task_id for sample in found[name]).items(), key=lambda item: item[1])
+        if fewest < max(settings.k):
+            raise BenchmarkError(
+                f"pass@{max(settings.k)} needs {max(settings.k)} answers per task; {path} has {fewest} to {task} of "
+                f"{name}: give a lower --k"
+            )
+    return found
 
 
 async def _judge(
@@ -225,7 +259,6 @@ async def _judge(
 def _write(out: Path, evaluation: Evaluation) -> None:
     from selfcodealign.evaluation.table import html_page, markdown_page
 
-    make_folder(out, error=RunFolderError)
     write_json(
         out / "scores.json",
         {

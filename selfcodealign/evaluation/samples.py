@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark, Problem
-from selfcodealign.errors import BenchmarkError
+from selfcodealign.errors import BenchmarkError, RunFolderError
 from selfcodealign.fences import read_answer
-from selfcodealign.files import json_line, parse_json_lines, read_json_lines
+from selfcodealign.files import json_line, make_folder, parse_json_lines, read_json_lines
 
 RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
+ANSWER_FIELDS = ("solution", "completion", *RAW_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,11 @@ def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Probl
     for line, row in read_json_lines(path, error=BenchmarkError):
         problem = known.get(_task_id(row, known))
         if problem is None:
-            task = row.get("task_id", "no task_id")
-            raise BenchmarkError(f"{path}:{line}: {task!r} is no task of {benchmark.name}; is it another benchmark's?")
+            if "task_id" not in row:
+                raise BenchmarkError(f"{path}:{line}: the row has no task_id")
+            raise BenchmarkError(
+                f"{path}:{line}: {row['task_id']!r} is no task of {benchmark.name}; is it another benchmark's?"
+            )
         samples.append(_read_answer(path, line, row, benchmark, problem, counts[problem.task_id]))
         counts[problem.task_id] += 1
     selected = {problem.task_id for problem in problems[:wanted]}
@@ -79,7 +83,7 @@ def _task_id(row: dict[str, Any], known: dict[str, Problem]) -> str:
 def _read_answer(
     path: Path, line: int, row: dict[str, Any], benchmark: Benchmark[Any], problem: Problem, number: int
 ) -> Sample:
-    for name in ("solution", "completion", *RAW_FIELDS):
+    for name in ANSWER_FIELDS:
         if name in row and not isinstance(row[name], str):
             raise BenchmarkError(f"{path}:{line}: {name!r} must be text; write one row per answer")
     task_id = problem.task_id
@@ -91,7 +95,7 @@ def _read_answer(
     for name in RAW_FIELDS:
         if name in row:
             return answered(benchmark, problem, number, row[name])
-    raise BenchmarkError(f"{path}:{line}: no answer; a row needs 'solution', 'completion' or 'text'")
+    raise BenchmarkError(f"{path}:{line}: no answer; a row needs one of {', '.join(ANSWER_FIELDS)}")
 
 
 def answered(benchmark: Benchmark[Any], problem: Problem, number: int, text: str, finish_reason: str = "") -> Sample:
@@ -143,16 +147,28 @@ class SampleFile:
             os.truncate(self.path, len(whole) + bool(whole))
         if rows and rows[0] != self.header:
             raise BenchmarkError(
-                f"{self.path} was begun with other settings or another model: give another --out or delete it"
+                f"{self.path} was begun with other settings or another model ({self._differences(rows[0])}): "
+                "give another --out or delete it"
             )
         for row in rows[1:]:
             sample = Sample(**row)
             self.done[sample.task_id, sample.sample] = sample
 
+    def _differences(self, first: dict[str, Any]) -> str:
+        before, now = first.get("evaluation"), self.header["evaluation"]
+        if not isinstance(before, dict):
+            return "its first row is no header"
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        # Prompts are a digest, which tells a reader nothing.
+        return ", ".join(
+            "other prompts" if name == "prompts" else f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
+            for name in changed
+        )
+
     def append(self, samples: Sequence[Sample]) -> None:
         """Append answers to the file."""
         new = not self.path.exists() or self.path.stat().st_size == 0
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent, error=RunFolderError)
         rows: list[dict[str, Any]] = [self.header] if new else []
         rows += [asdict(sample) for sample in samples]
         with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:

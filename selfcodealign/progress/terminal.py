@@ -225,7 +225,9 @@ class Lines(Drawer):
 
     def _write_if_due(self, tally: Tally) -> None:
         if tally.pace.is_due():
-            parts = (tally.count() or "0", tally.describe(self.tokens()[1]), self._left(tally))
+            unit = tally.unit.removesuffix("s") if tally.through == 1 else tally.unit
+            count = tally.count() if tally.total is not None else f"{tally.through} {unit}"
+            parts = (count, tally.describe(self.tokens()[1]), self._left(tally))
             self.say(f"{tally.name}: {', '.join(filter(None, parts))}")
 
 

@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from selfcodealign.errors import RunFolderError, did_you_mean
+from selfcodealign.files import read_text
 
 #: The reason under which answers without code are asked for; it goes with any status.
 NO_CODE = "no_code"
@@ -26,6 +27,12 @@ def find_evaluation(path: Path, stage: str | None) -> Path | None:
     return path / "evaluation" if stage == "evaluate" and (path / "evaluation").is_dir() else None
 
 
+def read_scores(path: Path, *, as_json: bool = False) -> str:
+    """Return the page of scores of an evaluation as it was written, and the command that shows answers; or its JSON."""
+    text = read_text(path / f"scores.{'json' if as_json else 'md'}", error=RunFolderError).rstrip()
+    return text if as_json else f"{text}\n\nsome answers: selfcodealign show {path} --reason failed --sample 3"
+
+
 def sample_answers(path: Path, reason: str | None, count: int, seed: int) -> list[dict[str, Any]]:
     """Draw `count` answers at random, those with the status `reason`, those without code, or any.
 
@@ -35,13 +42,13 @@ def sample_answers(path: Path, reason: str | None, count: int, seed: int) -> lis
     for file in sorted(path.glob("*/*/results.parquet")):
         found = pq.read_table(file).to_pylist()
         rows += [{"model": file.parent.parent.name, "benchmark": file.parent.name, **row} for row in found]
-    statuses = Counter(row["status"] for row in rows) + Counter(
-        {NO_CODE: sum(bool(row.get("no_code")) for row in rows)}
-    )
-    if reason is not None and reason not in statuses:
-        there = ", ".join(f"{name} {number}" for name, number in statuses.items())
-        hint = did_you_mean(reason, list(statuses))
-        raise RunFolderError(f'no answer of this evaluation is "{reason}"{hint} (there are {there or "no answers"})')
+    statuses = Counter(row["status"] for row in rows)
+    no_code = sum(bool(row.get("no_code")) for row in rows)
+    if reason not in (None, *statuses, *([NO_CODE] if no_code else [])):
+        there = ", ".join(f"{name} {number}" for name, number in statuses.most_common()) or "no answers"
+        beside = f"; of these hold no code: {NO_CODE} {no_code}" if no_code else ""
+        hint = did_you_mean(str(reason), [*statuses, NO_CODE])
+        raise RunFolderError(f'no answer of this evaluation is "{reason}"{hint} (there are {there}{beside})')
     wanted = [
         row for row in rows if reason is None or row["status"] == reason or (reason == NO_CODE and row.get("no_code"))
     ]

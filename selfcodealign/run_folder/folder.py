@@ -259,6 +259,8 @@ def superseded_name(path: Path) -> Path:
 
 def open_existing(path: Path) -> RunFolder:
     """Open a run's folder for reading; the run may be in progress. Raises `RunFolderError` if there is no run."""
+    if not path.exists():
+        raise RunFolderError(f"there is no folder {path}")
     if not (path / "run.json").is_file():
         raise RunFolderError(f"{path} is no run folder: it has no run.json")
     return RunFolder(path)

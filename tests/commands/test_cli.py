@@ -70,7 +70,7 @@ def test_importing_is_silent_and_brings_no_heavy_library() -> None:
         (["run", "quickstart", "--set", 'seeds.sources=["no/such/folder"]'], "no/such/folder"),
         (["run", "quickstart", "--set", "few_shot.file=pyton"], 'did you mean "python"?'),
         (["run", "quickstart", "--out", "/proc/nowhere"], "choose another --out"),
-        (["show", "nowhere"], "nowhere is no run folder"),
+        (["show", "nowhere"], "there is no folder nowhere"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(tmp_path: Path, words: list[str], said: str) -> None:

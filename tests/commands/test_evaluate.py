@@ -33,6 +33,11 @@ def test_the_command_prints_one_table_and_says_what_is_wrong(
     printed = capsys.readouterr().out
     assert printed.count("100.0") >= 3
     assert (tmp_path / "out" / "scores.html").exists()
+    assert "not in this table" not in printed
+    (tmp_path / "answers.jsonl").rename(tmp_path / "second.jsonl")
+    call = ["evaluate", "-b", "humaneval+", "--problems", str(problems), "--limit", "1"]
+    app([*call, "--samples", str(tmp_path / "second.jsonl"), "-o", str(tmp_path / "out")], standalone_mode=False)
+    assert "before: answers; to compare" in " ".join(capsys.readouterr().out.split())
     for wrong, message in (
         (["-b", "humanevl", "--model", "m"], 'did you mean "humaneval'),
         (["-b", "tiny-eval", "--model", "m", "--mode", "chatt"], 'did you mean "chat"'),

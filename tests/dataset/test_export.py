@@ -279,6 +279,18 @@ def test_an_existing_export_is_replaced_only_when_told_so(run: Path, tmp_path: P
         assert export(run, "axolotl", out, overwrite=True).rows
 
 
+def test_overwrite_replaces_the_folder_of_an_export_only(run: Path, tmp_path: Path):
+    """Files of the other format leave it; a folder with anything else in it stays as it is."""
+    export(run, "llama-factory", tmp_path / "ex")
+    export(run, "axolotl", tmp_path / "ex", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "ex").iterdir()) == ["axolotl.yaml", "train.jsonl"]
+    (tmp_path / "ex" / "notes.txt").write_text("mine")
+    before = (tmp_path / "ex" / "train.jsonl").read_bytes()
+    with pytest.raises(ExportError, match=r"holds notes\.txt, which no export wrote: choose another --out"):
+        export(run, "trl", tmp_path / "ex", overwrite=True)
+    assert (tmp_path / "ex" / "train.jsonl").read_bytes() == before
+
+
 def test_a_data_set_folder_serves_for_all_but_pairs(run: Path, tmp_path: Path):
     """A data-set folder lacks only the responses, which dpo needs."""
     for to in FORMATS:

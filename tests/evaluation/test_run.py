@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.errors import BenchmarkError, ModelError
+from selfcodealign.errors import BenchmarkError, ModelError, RunFolderError
 from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.evaluation.asking import open_chat_format
 from selfcodealign.evaluation.table import no_code_share
@@ -152,7 +152,7 @@ def test_results_come_in_our_format_and_in_evalplus(tmp_path: Path, problems: Pa
 
 
 def test_many_samples_give_unbiased_pass_at_k(tmp_path: Path, problems: Path) -> None:
-    """Of four answers per task one is right: pass@1 is 1/4 and pass@2 is 1/2; a greedy model cannot be sampled."""
+    """Of four answers per task one is right: pass@1 is 1/4 and pass@2 is 1/2."""
 
     def sometimes(prompt: str, sampling: Sampling, seed: int) -> str:
         counts[prompt] = counts.get(prompt, 0) + 1
@@ -163,10 +163,23 @@ def test_many_samples_give_unbiased_pass_at_k(tmp_path: Path, problems: Path) ->
     evaluation = run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 2])
     assert score_of(evaluation, "m", "humaneval+") == 0.25
     assert score_of(evaluation, "m", "humaneval+", k=2) == 0.5
-    with pytest.raises(BenchmarkError, match=r"pass@8 needs 8 answers per task; m has 4"):
-        run([model], tmp_path / "out", problems, samples=4, temperature=0.8, k=[1, 8])
-    with pytest.raises(BenchmarkError, match="--temperature"):
-        run([model], tmp_path / "greedy", problems, samples=4)
+
+
+def test_too_few_answers_for_a_score_are_said_before_any_work(tmp_path: Path, problems: Path) -> None:
+    """Below the largest k, by a model that would be asked or in a file; and greedy answers, which are all equal."""
+    scripted = ScriptedModel(answer_all)
+    model = Candidate(label="m", model=scripted)
+    rows = [{"task_id": f"HumanEval/{number}", "completion": "    return 1\n"} for number in (0, 0, 1, 2, 2, 3, 3)]
+    given = Candidate(label="given", samples={"": write_lines(tmp_path / "answers.jsonl", rows)})
+    refused: list[tuple[list[Candidate], str, dict[str, Any]]] = [
+        ([model], r"pass@8 needs 8 answers per task; m is asked for 4: give --n 8", {"k": [1, 8], "temperature": 0.8}),
+        ([model], "--temperature", {}),
+        ([model, given], r"pass@2 needs 2 .*answers.jsonl has 1 to HumanEval/1", {"k": [2], "temperature": 0.8}),
+    ]
+    for candidates, message, settings in refused:
+        with pytest.raises(BenchmarkError, match=message):
+            run(candidates, tmp_path / "out", problems, samples=4, **settings)
+    assert scripted.calls == 0
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, problems: Path) -> None:
@@ -196,8 +209,11 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, prob
     run([Candidate(label="m", model=again)], out, problems)
     assert again.calls == 0
     other = Candidate(label="m", model=ScriptedModel(answer_all, name="another"))
-    with pytest.raises(BenchmarkError, match="other settings or another model"):
+    with pytest.raises(BenchmarkError, match=r"another model \(model was '.*', is 'another'.*\): give another --out"):
         run([other], out, problems)
+    warmer = Candidate(label="m", model=ScriptedModel(answer_all))
+    with pytest.raises(BenchmarkError, match=r"\(temperature was 0.0, is 0.5\)"):
+        run([warmer], out, problems, temperature=0.5)
 
 
 def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Path) -> None:
@@ -217,12 +233,26 @@ def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Pa
         run([Candidate(label="m", model=ScriptedModel(answer_all))], tmp_path / "b", write_lines(problems, rows))
 
 
+@pytest.mark.parametrize("place", ["out", "out/m"])
+def test_a_file_where_a_folder_belongs_is_found_before_a_model_is_asked(
+    tmp_path: Path, problems: Path, place: str
+) -> None:
+    """`-o old.jsonl`, and a file under the name of a model."""
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("")
+    model = ScriptedModel(answer_all)
+    with pytest.raises(RunFolderError, match=r"cannot make the folder .*; choose another place"):
+        run([Candidate(label="m", model=model)], tmp_path / "out", problems)
+    assert model.calls == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda rows: rows[:3], "has no answer to 1 of 4 tasks"),
         (lambda rows: [*rows, {"task_id": "Mbpp/2", "completion": ""}], "'Mbpp/2' is no task of humaneval"),
-        (lambda rows: [{"task_id": "HumanEval/0", "answer": "x"}], "no answer; a row needs"),
+        (lambda rows: [{"task_id": "HumanEval/0", "answer": "x"}], "a row needs one of solution, completion, text, "),
+        (lambda rows: [{"solution": "x"}], "answers.jsonl:1: the row has no task_id"),
         (lambda rows: [{"task_id": "HumanEval/0", "solution": ["x"]}], "one row per answer"),
         (lambda rows: ["x"], "must be one JSON object"),
     ],
@@ -259,8 +289,20 @@ def test_answers_without_code_have_a_column_and_a_command(tmp_path: Path, proble
         assert "75.0 %" in (tmp_path / "out" / name).read_text("utf-8")
     shown = call("show", str(tmp_path / "out"), "--reason", "no_code", "--sample", "2").stdout
     assert shown.count("I would rather not.") == 2
-    refused = call("show", str(tmp_path / "out"), "--reason", "no_cod")
-    assert (refused.returncode, "did you mean" in refused.stderr) == (2, True)
+    for wrong, hint in (("no_cod", '; did you mean "no_code"?'), ("kept", "")):
+        refused = call("show", str(tmp_path / "out"), "--reason", wrong)
+        said = f'"{wrong}"{hint} (there are error 3, passed 1; of these hold no code: no_code 3)'
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+
+
+def test_show_prints_the_scores_of_an_evaluation(tmp_path: Path, problems: Path) -> None:
+    """The page as it was written, and the command that shows answers; or the scores as JSON."""
+    out = tmp_path / "out"
+    run([Candidate(label="m", model=ScriptedModel(answer_all))], out, problems)
+    shown = call("show", str(out)).stdout
+    assert shown.startswith((out / "scores.md").read_text("utf-8").rstrip())
+    assert f"selfcodealign show {out} --reason failed --sample 3" in shown
+    assert json.loads(call("show", str(out), "--json").stdout) == json.loads((out / "scores.json").read_text("utf-8"))
 
 
 def test_the_chat_template_of_a_tokenizer_is_used_where_there_is_one(tmp_path: Path) -> None:

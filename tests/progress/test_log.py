@@ -50,7 +50,7 @@ def test_the_log_file_gets_everything_with_times(tmp_path: Path) -> None:
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line) for line in first.splitlines())
     call("show", "nowhere", "--log-file", str(log))
     assert log.read_text("utf-8").startswith(first)
-    assert "ERROR selfcodealign.said: nowhere is no run folder" in log.read_text("utf-8")
+    assert "ERROR selfcodealign.said: there is no folder nowhere" in log.read_text("utf-8")
 
 
 def test_the_log_file_holds_no_secrets(tmp_path: Path) -> None:

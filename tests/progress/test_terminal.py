@@ -79,7 +79,7 @@ def test_lines_are_written_now_and_then(lines: Lines, monkeypatch: pytest.Monkey
     lines.finish("seeds")
     first, between, last = written(lines)
     assert first == "seeds: under way"
-    assert between.startswith("seeds: 101, ")
+    assert between.startswith("seeds: 101 rows, ")
     assert last == "seeds: done (0:00)"
 
 
@@ -117,7 +117,7 @@ def test_the_time_left_is_known_only_when_it_is_sane(lines: Lines, wall: Clock) 
     wall.now += 10
     lines.advance("concepts", 4)
     assert [line for line in written(lines) if "go through" not in line and "under way" not in line] == [
-        "seeds: 1, 0.1 rows/s",
+        "seeds: 1 row, 0.1 rows/s",
         "concepts: 50/100",
         "concepts: 51/100, 0.1 rows/s",
         "concepts: 55/65, 0.2 rows/s, 1:00 left",

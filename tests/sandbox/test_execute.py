@@ -74,6 +74,7 @@ def test_the_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["execute", str(source), str(target), "--workers", "1", "--timeout", "5"])
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == ["1", "passed"]
+    assert "execute: 1 program judged" in result.stderr
     ((_, row),) = read_json_lines(target)
     assert row["mutation_score"] > 0
     assert row["strength"] == row["mutation_score"]
@@ -94,22 +95,67 @@ def test_mutation_testing_is_switched_by_a_flag_and_by_its_earlier_name(
     assert "strength" not in CliRunner().invoke(app, ["execute", "--help"]).output
 
 
+def test_a_broken_line_is_a_row_with_a_reason(tmp_path: Path) -> None:
+    """It costs no other row its verdict; number, text and fault are told. Empty lines are no rows."""
+    source, target = write(tmp_path / "in.jsonl", ROWS[:1]), tmp_path / "out.jsonl"
+    good = source.read_bytes()
+    source.write_bytes(good + b'\nnot json\n[1]\n{"response": "caf\xe9"}\n' + good)
+    counts = asyncio.run(execute_file(source, target, workers=1, mutation_testing=False))
+    assert counts == {"passed": 2, "no_code": 3}
+    rows = [row for _, row in read_json_lines(target)]
+    assert [row["status"] for row in rows] == ["passed", "no_code", "no_code", "no_code", "passed"]
+    told = [(row["line"], row["text"], row["message"].partition(";")[0]) for row in rows[1:4]]
+    assert told == [
+        (3, "not json", "not JSON (Expecting value)"),
+        (4, "[1]", "a JSON list"),
+        (5, '{"response": "caf\ufffd"}', "this line is not UTF-8"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"response": "x"}\nnot json\n', r"in\.jsonl:2: not JSON"),
-        ('{"response": "x"}\n[1]\n', r"in\.jsonl:2: a JSON list"),
+        ("{]\n{]\n", r"in\.jsonl: no row has a field \(line 1: not JSON"),
+        ('{"prompt": "x", "solution": "y"}\n', r'"response" \(its fields are prompt, solution\); rename'),
+        ('{"Response": "x"}\nnot json\n', 'did you mean "Response"'),
+        ('{"response": null}\n', 'no row has a text in its field "response"'),
         (None, "cannot read"),
     ],
 )
-def test_a_broken_input_is_named_and_leaves_no_output(content: str | None, message: str, tmp_path: Path) -> None:
-    """An unreadable input is an error with file and line; no half-written output stays behind."""
+def test_an_input_without_anything_to_judge_is_named_and_leaves_no_output(
+    content: str | None, message: str, tmp_path: Path
+) -> None:
+    """An unreadable input, or one whose answers have another name; no half-written output stays behind."""
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     if content is not None:
         source.write_text(content)
     with pytest.raises(UserError, match=message):
         asyncio.run(execute_file(source, target, workers=1, mutation_testing=False))
     assert [path.name for path in tmp_path.iterdir()] == (["in.jsonl"] if content is not None else [])
+
+
+def test_what_the_output_would_replace_stays_unless_told_so(tmp_path: Path) -> None:
+    """The input itself, a folder, a device and a link are never replaced, an older output only with --overwrite."""
+    source = write(tmp_path / "in.jsonl", ROWS[:1])
+    old = write(tmp_path / "old.jsonl", ROWS[:3])
+    (tmp_path / "link.jsonl").symlink_to(old)
+    (tmp_path / "same.jsonl").hardlink_to(source)
+    before = {path: path.read_bytes() for path in (source, old)}
+    for target, more, message in [
+        (source, ["--overwrite"], "holds the rows to judge"),
+        (tmp_path / "same.jsonl", ["--overwrite"], "holds the rows to judge"),
+        (tmp_path, ["--overwrite"], "is a folder"),
+        (Path("/dev/null"), ["--overwrite"], "is no regular file"),
+        (tmp_path / "link.jsonl", ["--overwrite"], "is a link"),
+        (old, [], "exists: give --overwrite to replace it"),
+    ]:
+        done = CliRunner().invoke(app, ["execute", str(source), str(target), *more])
+        assert isinstance(done.exception, UserError)
+        assert message in str(done.exception)
+    assert {path: path.read_bytes() for path in (source, old)} == before
+    done = CliRunner().invoke(app, ["execute", str(source), str(old), "--workers", "1", "--overwrite"])
+    assert done.exit_code == 0, done.output
+    assert len(list(read_json_lines(old))) == 1
 
 
 def test_an_unwritable_output_is_named(tmp_path: Path) -> None:
