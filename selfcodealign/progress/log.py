@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,7 +85,17 @@ def log_to(path: Path) -> None:
 def report_error(text: str) -> None:
     """Show a user error in one line on stderr."""
     SAID.error("%s", text)
-    print(f"error: {text}", file=sys.stderr)
+    print_wrapped(f"error: {text}")
+
+
+def print_wrapped(text: str) -> None:
+    """Print on stderr, on a terminal broken between words and not where its width ends."""
+    if sys.stderr.isatty() and (width := os.get_terminal_size(sys.stderr.fileno()).columns):
+        text = "\n".join(
+            textwrap.fill(line, width, replace_whitespace=False, break_long_words=False, break_on_hyphens=False)
+            for line in text.split("\n")
+        )
+    print(text, file=sys.stderr)
 
 
 def conceal(text: str) -> str:
@@ -124,7 +135,7 @@ class _ToStderr(logging.Handler):
         if _Choice.show is not None:
             _Choice.show(line)
         else:
-            print(line, file=sys.stderr)
+            print_wrapped(line)
 
 
 class _WithoutSecrets(logging.Formatter):
