@@ -183,7 +183,7 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
     context.progress.tokens = lambda: (context.model.prompt_tokens, context.model.completion_tokens)
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
-        _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, dict(decision.decided_by))
+        _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)
     context.progress.journey([one.step.name for one in decisions])

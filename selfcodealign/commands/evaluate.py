@@ -170,12 +170,16 @@ def _print(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
 
     from selfcodealign.evaluation.table import footnotes, terminal_table
+    from selfcodealign.progress.log import log_drawn
 
-    console = Console()
-    console.print(terminal_table(evaluation))
-    for text in footnotes(evaluation):
-        console.print(text, markup=False, highlight=False)
-    console.print(f"written to {out}", markup=False, highlight=False)
+    def draw(console: Console) -> None:
+        console.print(terminal_table(evaluation))
+        for text in footnotes(evaluation):
+            console.print(text, markup=False, highlight=False)
+        console.print(f"written to {out}", markup=False, highlight=False)
+
+    log_drawn(draw)
+    draw(Console())
 
 
 def read_candidates(

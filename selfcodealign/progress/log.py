@@ -6,6 +6,7 @@ that stderr shows by other means (progress, errors) go to `SAID` as well, which 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
@@ -14,9 +15,13 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfcodealign.addresses import REMOVED, hide_secrets
 from selfcodealign.errors import UserError, reason_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PACKAGE = logging.getLogger("selfcodealign")
 SAID = logging.getLogger("selfcodealign.said")
@@ -25,6 +30,8 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}")
 _SHORTEST_SECRET = 6
+#: The width of tables in a log file.
+LOG_COLUMNS = 120
 
 
 class _Choice:
@@ -71,9 +78,10 @@ def is_verbose() -> bool:
 
 
 def log_to(path: Path) -> None:
-    """Append everything to a file, with times and without secrets. Raises `UserError` if it cannot be written."""
+    """Append everything to a file in an existing folder, with times and without secrets. Raises `UserError`."""
+    if not path.parent.is_dir():
+        raise UserError(f"--log-file {path}: there is no folder {path.parent}; create it or choose another file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UserError(f"--log-file {path}: {reason_of(error)}; choose another file") from None
@@ -96,6 +104,18 @@ def print_wrapped(text: str) -> None:
             for line in text.split("\n")
         )
     print(text, file=sys.stderr)
+
+
+def log_drawn(draw: Callable[[Console], None]) -> None:
+    """Give a log file the tables that `draw` prints on a console, as text; without a log file, draw nothing."""
+    if not any(isinstance(handler, logging.FileHandler) for handler in PACKAGE.handlers):
+        return
+    from rich.console import Console
+
+    text = io.StringIO()
+    draw(Console(file=text, width=LOG_COLUMNS, color_system=None, force_terminal=False, force_jupyter=False))
+    for line in text.getvalue().splitlines():
+        SAID.info("%s", line.rstrip())
 
 
 def conceal(text: str) -> str:

@@ -19,7 +19,7 @@ from rich.text import Text
 from selfcodealign.addresses import hide_secrets
 from selfcodealign.progress import Progress
 from selfcodealign.progress.capture import Capture
-from selfcodealign.progress.log import SAID, is_quiet, warnings_through
+from selfcodealign.progress.log import SAID, is_quiet, log_drawn, warnings_through
 from selfcodealign.progress.tally import Tally, clock
 
 #: Columns below which facts are useless, and below which names no longer distinguish tasks.
@@ -94,6 +94,7 @@ class Drawer(Progress):
         self.console.print(hide_secrets(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, renderable: object) -> None:
+        log_drawn(lambda console: console.print(renderable))
         self.console.print(renderable)
 
 
@@ -136,7 +137,8 @@ class Quiet(Lines):
     def say(self, text: str) -> None:
         SAID.info("%s", text)
 
-    def show(self, renderable: object) -> None: ...
+    def show(self, renderable: object) -> None:
+        log_drawn(lambda console: console.print(renderable))
 
 
 class Live(Drawer):
