@@ -29,7 +29,7 @@ from selfcodealign.progress import Progress
 from selfcodealign.progress.terminal import open_progress
 from selfcodealign.recipe import find_secrets, load_recipe, read_section, recipe_toml
 from selfcodealign.report.result import RunResult, read_result
-from selfcodealign.run_folder.folder import FORM, RunFolder
+from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
 from selfcodealign.stages.checks import prepare
@@ -186,6 +186,7 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)
+    _note_earlier(context, decisions)
     context.progress.journey([one.step.name for one in decisions])
     for part in parts([one for one in decisions if one.action is not Action.REST]):
         context.progress.reach([one.step.name for one in part])
@@ -196,6 +197,20 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
                 await local.whole(context, part[0])
             case Last():
                 await local.last(context, part[0])
+                context.folder.record({EARLIER: [one for one in context.folder.earlier() if one != part[0].step.name]})
+
+
+def _note_earlier(context: Context, decisions: Sequence[Decision]) -> None:
+    """Record which rows and outputs are older than what this run is about to change; it may end before it is there."""
+    names, folder = list(context.places), context.folder
+    working = [one.step.name for one in decisions if one.action is not Action.REST]
+    settled = names[: names.index(working[0] if working else decisions[-1].step.name) + (not working)]
+    behind = [name for name in names if name not in settled] if working else []
+    for name in (*settled, *behind):
+        if (stage := folder.look_at(name)) is not None:
+            stage.note_earlier(name in behind)
+    outputs = {name for name, place in context.places.items() if place.gives is None}
+    folder.record({EARLIER: sorted(outputs & {*behind, *folder.earlier()} - {*settled})})
 
 
 def make_journey(recipe: Recipe, stages: Sequence[Stage] = ()) -> Journey:
