@@ -161,7 +161,8 @@ async def _answers(
     found = {}
     chat = candidate.chat or plain_chat
     async with AsyncExitStack() as opened:
-        with progress.waiting(f"{candidate.label}: loading"):
+        remote = candidate.model is None and candidate.settings is not None and candidate.settings.urls
+        with progress.waiting(f"{candidate.label}: {'asking the servers' if remote else 'loading'}"):
             if candidate.mode == "chat" and candidate.chat is None:
                 chat, which = open_chat_format(name, revision)
                 notes.append(f"{candidate.label} is asked in the {which}.")

@@ -38,7 +38,7 @@ def test_serve_without_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without vLLM the message says how to install it and where it is searched for."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(vllm, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"PATH.*pip install .*\[vllm\]'"):
+    with pytest.raises(MissingExtra, match=r"^model.serve = \"vllm\" needs .*pip install .*\[vllm\]'.*; or .*PATH$"):
         open_model(ModelSettings(name="x", serve="vllm"))
 
 
