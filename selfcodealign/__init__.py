@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from selfcodealign.errors import UserError
+    from selfcodealign.evaluation.run import evaluate
     from selfcodealign.models import Completion, Model, Sampling
     from selfcodealign.models.scripted import ScriptedModel
     from selfcodealign.pipeline import run, run_recipe
@@ -33,7 +35,9 @@ _HOME = {
     "Sandbox": "selfcodealign.sandbox",
     "ScriptedModel": "selfcodealign.models.scripted",
     "Status": "selfcodealign.sandbox",
+    "UserError": "selfcodealign.errors",
     "Verdict": "selfcodealign.sandbox",
+    "evaluate": "selfcodealign.evaluation.run",
     "load_recipe": "selfcodealign.recipe",
     "run": "selfcodealign.pipeline",
     "run_recipe": "selfcodealign.pipeline",
@@ -51,7 +55,9 @@ __all__ = [
     "Sandbox",
     "ScriptedModel",
     "Status",
+    "UserError",
     "Verdict",
+    "evaluate",
     "load_recipe",
     "run",
     "run_recipe",

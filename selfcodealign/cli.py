@@ -70,7 +70,8 @@ class Commands(WithPlainFlags, typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         wrong = args and not args[0].startswith("-") and args[0] not in COMMANDS
         if wrong and not ctx.resilient_parsing:
-            raise UserError(f'no command "{args[0]}"{did_you_mean(args[0], COMMANDS)} See: selfcodealign --help')
+            meant = did_you_mean(args[0], COMMANDS) or "."
+            raise UserError(f'no command "{args[0]}"{meant} See: selfcodealign --help')
         return super().resolve_command(ctx, args)
 
 

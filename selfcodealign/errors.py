@@ -68,8 +68,8 @@ class RunFolderError(UserError):
 class MissingExtra(UserError):
     """A required optional dependency is not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency: {install_extra(extra)}")
+    def __init__(self, what: str, extra: str, otherwise: str = "") -> None:
+        super().__init__(f"{what} needs an optional dependency: {install_extra(extra)}{otherwise}")
 
 
 class RenamedWarning(FutureWarning):

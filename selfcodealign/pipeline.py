@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from selfcodealign.addresses import REMOVED
 from selfcodealign.engine import local
@@ -29,7 +30,7 @@ from selfcodealign.progress import Progress
 from selfcodealign.progress.terminal import open_progress
 from selfcodealign.recipe import find_secrets, load_recipe, read_section, recipe_toml
 from selfcodealign.report.result import RunResult, read_result
-from selfcodealign.run_folder.folder import FORM, RunFolder
+from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
 from selfcodealign.stages.checks import prepare
@@ -121,16 +122,31 @@ def run(
     out: str | Path,
     *,
     until: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     model: Model | None = None,
     stages: Sequence[Stage] = (),
     replace_finished: bool = False,
 ) -> RunResult:
-    """`run_recipe` for code that is not asynchronous; it works in a notebook, too, and needs no main guard.
+    """Run a recipe into the folder `out`, resuming what is there: `run_recipe` for code that is not asynchronous.
 
-    Without `progress`, the run is shown on stderr: bars on a terminal, lines elsewhere; `progress=Progress()` keeps
-    silent. Ctrl-C (in a notebook: interrupt) stops the run with everything finished on disk.
+    It works in a notebook, too, and needs no main guard.
+
+    - `recipe`: the name of a recipe in the package, the path of a TOML file, or what `load_recipe` returns.
+    - `until`: the name of the last stage to run, such as "dataset"; None: the whole journey.
+    - `progress`: None shows the run on stderr, as bars on a terminal and as lines elsewhere; False keeps silent; an
+      object of a class derived from `Progress` shows it elsewhere.
+    - `model`: a `Model` that answers instead of the one the recipe names.
+    - `stages`: stages of your own, which the recipe's journey may name.
+    - `replace_finished`: where settings have changed, let a model's finished answers and a tuned model move to
+      superseded/; otherwise a `UserError` says what would go and why, before anything is moved.
+
+    Returns a `RunResult`: the folder, the rows that entered, were kept and were dropped by stage, the folders of data
+    set and tuned model, and the scores. Ctrl-C (in a notebook: interrupt) stops the run with everything finished on
+    disk; the same call resumes. Raises a `UserError` for whatever a person has to fix, before any work, `EmptyDataset`
+    (one of them) for a run that leaves no row, and `TypeError` for a `progress` that is none.
     """
+    if progress is not None and progress is not False and not isinstance(progress, Progress):
+        raise TypeError(f"progress is None, False or a selfcodealign.Progress, not {progress!r}")
 
     def work(shown: Progress) -> RunResult:
         return run_blocking(
@@ -146,7 +162,7 @@ def run(
         )
 
     if progress is not None:
-        return work(progress)
+        return work(progress or Progress())
     with open_progress() as opened:
         return work(opened)
 
@@ -155,7 +171,8 @@ def _refuse_replacement(context: Context, decisions: Sequence[Decision]) -> None
     if lost := list_lost(decisions):
         raise RunFolderError(
             f"{context.folder.path} holds finished work of a model that would move to superseded/: {lost}. Give the "
-            "settings of that run again, --yes to go on without that work, or another --out to keep both"
+            "settings of that run again, --yes (replace_finished=True) to go on without that work, or another --out to "
+            "keep both"
         )
 
 
@@ -183,9 +200,10 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
     context.progress.tokens = lambda: (context.model.prompt_tokens, context.model.completion_tokens)
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
-        _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, dict(decision.decided_by))
+        _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)
+    _note_earlier(context, decisions)
     context.progress.journey([one.step.name for one in decisions])
     for part in parts([one for one in decisions if one.action is not Action.REST]):
         context.progress.reach([one.step.name for one in part])
@@ -196,6 +214,20 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
                 await local.whole(context, part[0])
             case Last():
                 await local.last(context, part[0])
+                context.folder.record({EARLIER: [one for one in context.folder.earlier() if one != part[0].step.name]})
+
+
+def _note_earlier(context: Context, decisions: Sequence[Decision]) -> None:
+    """Record which rows and outputs are older than what this run is about to change; it may end before it is there."""
+    names, folder = list(context.places), context.folder
+    working = [one.step.name for one in decisions if one.action is not Action.REST]
+    settled = names[: names.index(working[0] if working else decisions[-1].step.name) + (not working)]
+    behind = [name for name in names if name not in settled] if working else []
+    for name in (*settled, *behind):
+        if (stage := folder.look_at(name)) is not None:
+            stage.note_earlier(name in behind)
+    outputs = {name for name, place in context.places.items() if place.gives is None}
+    folder.record({EARLIER: sorted(outputs & {*behind, *folder.earlier()} - {*settled})})
 
 
 def make_journey(recipe: Recipe, stages: Sequence[Stage] = ()) -> Journey:

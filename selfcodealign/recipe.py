@@ -43,12 +43,17 @@ def shipped_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recipe:
-    """Load a shipped recipe by name or a TOML file by path, then apply `section.key=value` settings.
+def load_recipe(name_or_path: str | Path, settings: str | Iterable[str] = ()) -> Recipe:
+    """Load a shipped recipe by name or a TOML file by path, then apply a `section.key=value` setting or several.
 
     Values are TOML; a word that is not a TOML value is read as a string. Raises `RecipeError`.
     """
-    return _validate(_read(name_or_path), settings, f"{name_or_path}: ")
+    if not isinstance(name_or_path, str | Path):
+        raise RecipeError(
+            f"a recipe is a name ({', '.join(shipped_recipes())}), the path of a .toml file, or what load_recipe "
+            f"returns; this is a {type(name_or_path).__name__}"
+        )
+    return _validate(_read(name_or_path), [settings] if isinstance(settings, str) else settings, f"{name_or_path}: ")
 
 
 def default_recipe(settings: Iterable[str] = ()) -> Recipe:
@@ -152,19 +157,19 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
-        raise RecipeError(f'--set wants section.key=value, got "{setting}"')
+        raise RecipeError(f'a setting is section.key=value, not "{setting}"')
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:
         if text.lstrip().startswith(("[", "{", '"')):  # a shell removes quotes: ["a"] arrives as [a]
             raise RecipeError(
-                f'--set {key}: {text} is not TOML ({error}); quote it for the shell, as in --set \'{key}=["a", "b"]\''
+                f'{key}: {text} is not TOML ({error}); in a shell quote the whole setting: \'{key}=["a", "b"]\''
             ) from None
         value = text
     for part in path[:-1]:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise RecipeError(f'--set {key}: "{part}" is a setting, not a section')
+            raise RecipeError(f'{key}: "{part}" is a setting, not a section')
     for name in _names_of(path):
         values.pop(name, None)
     values[path[-1]] = value

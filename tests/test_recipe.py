@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selfcodealign import run
 from selfcodealign.errors import RecipeError, RenamedWarning
 from selfcodealign.recipe import default_recipe, load_recipe, recipe_toml, shipped_recipes
 from selfcodealign.settings import (
@@ -17,6 +19,7 @@ from selfcodealign.settings import (
     ResponseSettings,
     Section,
 )
+from tests.support.journey import small_recipe, write_sources
 from tests.support.places import ROOT
 
 
@@ -64,8 +67,8 @@ def test_a_single_value_is_taken_for_a_list_of_one(tmp_path: Path) -> None:
         (["responses.samples=0"], "responses.samples = 0: input should be greater than or equal to 1"),
         (["responses.samples=many"], "responses.samples = 'many'"),
         (["execution.sandbox=none"], "execution.sandbox = 'none'"),
-        (["responses.samples"], '--set wants section.key=value, got "responses.samples"'),
-        (["random_seed.x=1"], '--set random_seed.x: "random_seed" is a setting, not a section'),
+        (["responses.samples"], 'a setting is section.key=value, not "responses.samples"'),
+        (["random_seed.x=1"], 'random_seed.x: "random_seed" is a setting, not a section'),
         (['model.urls=["http://a"]', "model.serve=vllm", "model.name=m"], "model.urls and model.serve exclude"),
     ],
 )
@@ -177,3 +180,23 @@ def test_the_toml_of_a_recipe_loads_as_the_same_recipe(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(recipe_toml(recipe))
     assert load_recipe(path) == recipe
+
+
+def test_a_recipe_is_given_as_a_name_a_path_or_what_was_loaded(tmp_path: Path) -> None:
+    """A single setting needs no list; anything that is no recipe is refused in one line."""
+    assert load_recipe("paper", "seeds.limit=3") == load_recipe("paper", ["seeds.limit=3"])
+    for given in ({"seeds": {}}, None):
+        with pytest.raises(RecipeError, match=r"what load_recipe returns; this is a (dict|NoneType)$"):
+            run(given, tmp_path / "run", progress=False)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"progress is None, False or a selfcodealign\.Progress, not 'no'"):
+        run("paper", tmp_path / "run", progress="no")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_is_explained_and_keeps_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`help(run)` names every argument; `progress=False` writes nothing."""
+    for name in inspect.signature(run).parameters:
+        assert name in (run.__doc__ or "")
+    recipe = small_recipe(write_sources(tmp_path / "source", 2))
+    assert run(recipe, tmp_path / "run", until="seeds", progress=False).books["seeds"].kept == 2
+    assert capsys.readouterr() == ("", "")

@@ -171,16 +171,20 @@ def _print(evaluation: Evaluation, out: Path) -> None:
 
     from selfcodealign.evaluation.run import models_left_out
     from selfcodealign.evaluation.table import footnotes, terminal_table
+    from selfcodealign.progress.log import log_drawn
 
-    console = Console()
-    console.print(terminal_table(evaluation))
-    for text in footnotes(evaluation):
-        console.print(text, markup=False, highlight=False)
-    if others := models_left_out(out, evaluation):
-        names = ", ".join(others)
-        text = f"not in this table, though judged in {out} before: {names}; to compare, name all in one command"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"written to {out}", markup=False, highlight=False)
+    def draw(console: Console) -> None:
+        console.print(terminal_table(evaluation))
+        for text in footnotes(evaluation):
+            console.print(text, markup=False, highlight=False)
+        if others := models_left_out(out, evaluation):
+            names = ", ".join(others)
+            text = f"not in this table, though judged in {out} before: {names}; to compare, name all in one command"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"written to {out}", markup=False, highlight=False)
+
+    log_drawn(draw)
+    draw(Console())
 
 
 def read_candidates(

@@ -175,6 +175,7 @@ def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
     from rich.text import Text
 
     from selfcodealign.pipeline import run_recipe
+    from selfcodealign.progress.log import log_drawn
     from selfcodealign.progress.terminal import open_progress
     from selfcodealign.report.funnel import draw_funnel, print_funnel, read_funnel
 
@@ -187,10 +188,14 @@ def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
         except KeyboardInterrupt:
             progress.say("stopped; all finished rows are on disk, and the same command resumes")
             raise
-    console = Console()
-    print_funnel(folder, console)
-    if until is not None:
-        console.print(Text(f"stopped after {until}, as --until says; without it, the same command goes on"))
+
+    def draw(console: Console) -> None:
+        print_funnel(folder, console)
+        if until is not None:
+            console.print(Text(f"stopped after {until}, as --until says; without it, the same command goes on"))
+
+    log_drawn(draw)
+    draw(Console())
 
 
 def _show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark, Mode, Problem, Prompt
+from selfcodealign.errors import ModelError
 from selfcodealign.evaluation.grading import run_workers
 from selfcodealign.evaluation.samples import Sample, SampleFile, answered, continued
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
@@ -34,7 +35,7 @@ def open_chat_format(name: str, revision: str | None = None) -> tuple[ChatFormat
     `name` is "embedded", a folder or a hub name. The plain format is used for a server whose model's tokenizer is not
     available here.
     """
-    from selfcodealign.models.revisions import locate_folder
+    from selfcodealign.models.revisions import ask_hub, find_commit, locate_folder
 
     folder = locate_folder(name) if name else None
     if not name:
@@ -42,8 +43,10 @@ def open_chat_format(name: str, revision: str | None = None) -> tuple[ChatFormat
     try:
         from transformers import AutoTokenizer
 
+        if folder is None and find_commit(name, revision) is None:
+            ask_hub(name, revision)
         tokenizer: Any = AutoTokenizer.from_pretrained(str(folder or name), revision=None if folder else revision)
-    except (ImportError, OSError, ValueError):
+    except (ImportError, OSError, ValueError, ModelError):
         return plain_chat, f"plain format (no tokenizer of {name} here)"
     if not tokenizer.chat_template:
         return plain_chat, "plain format (the tokenizer has no chat template)"

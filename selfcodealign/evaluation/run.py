@@ -29,7 +29,7 @@ from selfcodealign.evaluation.scoring import Evaluation, compare_all, score_answ
 from selfcodealign.files import make_folder, write_json, write_text
 from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models import Model
-from selfcodealign.models.opening import open_model
+from selfcodealign.models.opening import check_model, open_model
 from selfcodealign.progress import Progress
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSettings
 
@@ -177,6 +177,7 @@ async def _ask(
     if candidate.model is not None:
         model, name, revision = candidate.model, "", None
     elif candidate.settings is not None:
+        check_model(candidate.settings, progress)
         model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
     else:
         raise BenchmarkError(f"{candidate.label}: neither a model nor answers to judge")
@@ -184,7 +185,8 @@ async def _ask(
     found = {}
     chat = candidate.chat or plain_chat
     async with AsyncExitStack() as opened:
-        with progress.waiting(f"{candidate.label}: loading"):
+        remote = candidate.model is None and candidate.settings is not None and candidate.settings.urls
+        with progress.waiting(f"{candidate.label}: {'asking the servers' if remote else 'loading'}"):
             if candidate.mode == "chat" and candidate.chat is None:
                 chat, which = open_chat_format(name, revision)
                 notes.append(f"{candidate.label} is asked in the {which}.")

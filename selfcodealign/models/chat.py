@@ -74,7 +74,7 @@ def open_chat(tokenizer: Any, template: Literal["plain", "model"]) -> Chat:
         begins = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
         tokenizer.chat_template = "{{ bos_token }}" * begins + PLAIN_TEMPLATE
     elif not tokenizer.chat_template:
-        raise TrainingError('this model has no chat template: use --set train.chat_template="plain"')
+        raise TrainingError('this model has no chat template: set train.chat_template = "plain"')
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from selfcodealign.errors import ModelError
 from selfcodealign.models import Model
+from selfcodealign.progress import Progress
 
 if TYPE_CHECKING:
     from selfcodealign.settings import ModelSettings
@@ -35,22 +35,18 @@ def open_model(settings: ModelSettings) -> Model:
     return LocalModel(settings)
 
 
-def check_model(settings: ModelSettings) -> None:
+def check_model(settings: ModelSettings, progress: Progress | None = None) -> None:
     """Check that a model exists without loading it. Raises `ModelError` or `MissingExtra`, with the fix.
 
-    Servers are not asked: entering a `ServerModel` does that. A hub model's configuration is fetched unless it is in
-    the cache.
+    Servers are not asked: entering a `ServerModel` does that. The hub is asked for a name that is no folder, unless the
+    model is in the cache.
     """
     open_model(settings)
     if settings.urls:
         return
-    from selfcodealign.models.revisions import explain_loading, find_commit, find_source
+    from selfcodealign.models.revisions import ask_hub, find_commit, find_source
 
     source, folder = find_source(settings.name, settings.revision)
     if folder is None and find_commit(source, settings.revision) is None and find_spec("huggingface_hub"):
-        from huggingface_hub import hf_hub_download
-
-        try:
-            hf_hub_download(source, "config.json", revision=settings.revision)
-        except Exception as error:  # each library raises its own error classes
-            raise ModelError(explain_loading(settings.name, error)) from error
+        with (progress or Progress()).waiting(f"asking the hub for {source}"):
+            ask_hub(source, settings.revision)

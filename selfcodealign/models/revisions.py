@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from importlib import resources
 from importlib.util import find_spec
@@ -16,6 +17,9 @@ EMBEDDED = "embedded"
 #: Files up to this size are hashed whole; of larger files only both ends, so that 100 GB take no longer.
 _HASHED_WHOLE = 256 * 2**20
 _HASHED_END = 2**20
+
+#: How long the hub may take to answer.
+HUB_SECONDS = 20.0
 
 _NAMED = ("config", "generation_config", "tokenizer", "vocab", "merges", "special_tokens", "added_tokens")
 
@@ -54,6 +58,25 @@ def find_commit(name: str, revision: str | None) -> str | None:
     except HFValidationError:  # not a valid hub name
         return None
     return Path(found).parent.name if isinstance(found, str) else None
+
+
+def ask_hub(name: str, revision: str | None) -> None:
+    """Ask the hub once whether it has the model. Raises `ModelError`, with the fix.
+
+    The downloads of transformers try again for half a minute and print a line each time; a hub that cannot be reached
+    is known after one request.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    log = logging.getLogger("huggingface_hub.utils._http")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "config.json", revision=revision), timeout=HUB_SECONDS)
+    except Exception as error:  # each library raises its own error classes
+        raise ModelError(explain_loading(name, error)) from error
+    finally:
+        log.setLevel(before)
 
 
 def _deciding_files(folder: Path) -> Iterator[Path]:
@@ -111,7 +134,14 @@ def explain_loading(name: str, error: BaseException) -> str:
     if "RepositoryNotFoundError" in kinds:
         known = [EMBEDDED, *(path.parent.name for path in Path().glob("*/config.json"))]
         return f'there is no model "{name}": no such folder, nor on the hub{did_you_mean(name, known)}'
-    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError", "ConnectTimeout"}:
+    if kinds & {
+        "LocalEntryNotFoundError",
+        "OfflineModeIsEnabled",
+        "ConnectError",
+        "ConnectionError",
+        "ConnectTimeout",
+        "ReadTimeout",
+    }:
         return f'"{name}" is no folder here and the hub cannot be reached; give a folder, or connect'
     if "OutOfMemoryError" in kinds or "out of memory" in str(error):
         return f'"{name}" does not fit into memory; use a smaller model, another device or dtype, or a server'

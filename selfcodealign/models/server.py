@@ -190,7 +190,8 @@ class ServerModel:
         if not fault.limited:
             request.first_fault = request.first_fault or now
             endpoint.note_fault(text, pause)
-            self._say(endpoint, "using the other servers" if len(self._endpoints) > 1 else "trying again")
+            others = any(not one.faults for one in self._endpoints if one is not endpoint)
+            self._say(endpoint, "using the other servers" if others else "trying again")
             if now >= request.first_fault + self._settings.retry_seconds:
                 if self._answered_at > request.first_fault:  # the server lives: this request is what it cannot do
                     raise RequestFailed(text, "no_answer")
@@ -232,10 +233,10 @@ class ServerModel:
 
     def _give_up(self, patience: float) -> ModelError:
         faults = "; ".join(f"{endpoint.shown}: {endpoint.fault or 'no answer'}" for endpoint in self._endpoints)
-        return ModelError(
-            f"no answer for {patience:g} s ({faults}); finished rows are kept: start the server "
-            "again and repeat the command"
-        )
+        fix = "start the server again and repeat the command"
+        if any(endpoint.limits for endpoint in self._endpoints):
+            fix = "the server limits the rate; lower model.concurrency or set model.requests_per_minute, and repeat"
+        return ModelError(f"no answer for {patience:g} s ({faults}); finished rows are kept: {fix}")
 
     # --------------------------------------------------------------------------- responses that are no completions
 
@@ -300,12 +301,14 @@ class ServerModel:
             except (PassingFault, httpx.TransportError) as error:
                 endpoint.note_fault(self._hide_key(describe_fault(error)), None)
                 self._check()
-                self._say(endpoint, "using the other servers" if len(self._endpoints) > 1 else "no other server")
             except ModelError as error:
                 raise ModelError(f"{endpoint.shown}: {self._hide_key(str(error))}") from None
         if not met:
             faults = "; ".join(f"{endpoint.shown}: {endpoint.fault}" for endpoint in self._endpoints)
             raise ModelError(f"no server can be reached ({faults}); start it, or correct model.urls")
+        for endpoint in self._endpoints:
+            if endpoint.fault:
+                self._say(endpoint, "using the other servers")
         name = self._settings.name
         for endpoint, held in met:
             if not name and len(held) == 1:

@@ -195,7 +195,7 @@ def find_vllm() -> list[str]:
     if find_spec("vllm") is not None:
         return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
     raise MissingExtra(
-        'model.serve = "vllm" (put the bin folder of an environment that has vLLM on the PATH, or)', "vllm"
+        'model.serve = "vllm"', "vllm", "; or put the bin folder of an environment that has vLLM on the PATH"
     )
 
 

@@ -6,16 +6,22 @@ that stderr shows by other means (progress, errors) go to `SAID` as well, which 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfcodealign.addresses import REMOVED, hide_secrets
 from selfcodealign.errors import UserError, reason_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PACKAGE = logging.getLogger("selfcodealign")
 SAID = logging.getLogger("selfcodealign.said")
@@ -24,6 +30,8 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}")
 _SHORTEST_SECRET = 6
+#: The width of tables in a log file.
+LOG_COLUMNS = 120
 
 
 class _Choice:
@@ -70,9 +78,10 @@ def is_verbose() -> bool:
 
 
 def log_to(path: Path) -> None:
-    """Append everything to a file, with times and without secrets. Raises `UserError` if it cannot be written."""
+    """Append everything to a file in an existing folder, with times and without secrets. Raises `UserError`."""
+    if not path.parent.is_dir():
+        raise UserError(f"--log-file {path}: there is no folder {path.parent}; create it or choose another file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UserError(f"--log-file {path}: {reason_of(error)}; choose another file") from None
@@ -84,7 +93,29 @@ def log_to(path: Path) -> None:
 def report_error(text: str) -> None:
     """Show a user error in one line on stderr."""
     SAID.error("%s", text)
-    print(f"error: {text}", file=sys.stderr)
+    print_wrapped(f"error: {text}")
+
+
+def print_wrapped(text: str) -> None:
+    """Print on stderr, on a terminal broken between words and not where its width ends."""
+    if sys.stderr.isatty() and (width := os.get_terminal_size(sys.stderr.fileno()).columns):
+        text = "\n".join(
+            textwrap.fill(line, width, replace_whitespace=False, break_long_words=False, break_on_hyphens=False)
+            for line in text.split("\n")
+        )
+    print(text, file=sys.stderr)
+
+
+def log_drawn(draw: Callable[[Console], None]) -> None:
+    """Give a log file the tables that `draw` prints on a console, as text; without a log file, draw nothing."""
+    if not any(isinstance(handler, logging.FileHandler) for handler in PACKAGE.handlers):
+        return
+    from rich.console import Console
+
+    text = io.StringIO()
+    draw(Console(file=text, width=LOG_COLUMNS, color_system=None, force_terminal=False, force_jupyter=False))
+    for line in text.getvalue().splitlines():
+        SAID.info("%s", line.rstrip())
 
 
 def conceal(text: str) -> str:
@@ -124,7 +155,7 @@ class _ToStderr(logging.Handler):
         if _Choice.show is not None:
             _Choice.show(line)
         else:
-            print(line, file=sys.stderr)
+            print_wrapped(line)
 
 
 class _WithoutSecrets(logging.Formatter):

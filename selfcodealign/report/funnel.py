@@ -25,6 +25,8 @@ from selfcodealign.run_folder.folder import RunFolder, StageFolder, open_existin
 #: How many of a stage's own fields tell whether a drop is of a row that it made: its id, and the first fact after it
 #: for stages that draw before they have an id. Reading all texts would be slow.
 _TELLING_FIELDS = 2
+#: Stands behind what a run has left as it was, though something above it has changed.
+OF_EARLIER = " (of earlier rows)"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class StageAccount:
     """One line of the funnel.
 
     `came`, `made` and `stayed` are the units of what entered, of what the stage made of it, and of what it kept. The
-    drops in `whole` are of what entered, all others in `books.dropped` of what was made of it.
+    drops in `whole` are of what entered, all others in `books.dropped` of what was made of it. `earlier` says that the
+    rows are those of earlier settings or inputs, which the last run did not come to.
     """
 
     name: str
@@ -42,6 +45,7 @@ class StageAccount:
     made: str = "rows"
     stayed: str = "rows"
     whole: Mapping[str, int] = field(default_factory=dict)
+    earlier: bool = False
 
     @property
     def in_part(self) -> dict[str, int]:
@@ -74,14 +78,14 @@ def _account(stage: StageFolder[Any], stages: Mapping[str, StageFolder[Any]]) ->
     about, books = stage.description, stage.books()
     came, made, stayed = unit_of(about.parent), unit_of(about.row_id, candidates=True), unit_of(about.row_id)
     if about.parent == about.row_id:
-        return StageAccount(stage.name, books, stage.finished, came, came, stayed, books.dropped)
+        return StageAccount(stage.name, books, stage.finished, came, came, stayed, books.dropped, stage.earlier)
     before = stages.get(about.after or "")
     given = before.description.fields if before is not None else ()
     own = [about.row_id, *(name for name in about.fields if name not in given and name != about.row_id)]
     # The rows of a source have no stage before: all their fields are its own, and some may be known of the parent.
     telling = own[:_TELLING_FIELDS] if before is not None else own[:1]
     whole = stage.shards.drops_of_parents(telling) if books.dropped else {}
-    return StageAccount(stage.name, books, stage.finished, came, made, stayed, whole)
+    return StageAccount(stage.name, books, stage.finished, came, made, stayed, whole, stage.earlier)
 
 
 def draw_funnel(accounts: list[StageAccount]) -> Table:
@@ -92,7 +96,7 @@ def draw_funnel(accounts: list[StageAccount]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("dropped, and why")
     for one in accounts:
-        name = one.name if one.finished else f"{one.name} (not finished)"
+        name = one.name + (" (not finished)" if not one.finished else OF_EARLIER if one.earlier else "")
         entered = [f"{one.books.entered:,} {one.came}"]
         if one.looked_at is not None:
             entered.append(f"{one.looked_at:,} {one.made}")
@@ -124,18 +128,29 @@ def print_funnel(path: Path, console: Console) -> None:
         if one.came != one.made and (share := no_code_share(one)):
             some = f": selfcodealign show {path} --stage {one.name} --reason {NO_CODE} --sample 3"
             console.print(share + (some if one.books.dropped.get(NO_CODE) else ""), soft_wrap=True, highlight=False)
+    earlier = open_existing(path).earlier()
+    which = {name: OF_EARLIER if name in earlier else "" for name in ("dataset", "train", "evaluate")}
     if (path / "dataset" / "README.md").is_file():
-        console.print(f"data set: {path / 'dataset'}", soft_wrap=True, highlight=False)
+        console.print(f"data set{which['dataset']}: {path / 'dataset'}", soft_wrap=True, highlight=False)
     if (path / "tuned" / "train_report.html").is_file():
-        console.print(f"tuned model: {path / 'tuned'} (see train_report.html)", soft_wrap=True, highlight=False)
+        where = f"{path / 'tuned'} (see train_report.html)"
+        console.print(f"tuned model{which['train']}: {where}", soft_wrap=True, highlight=False)
     if (path / "evaluation" / "scores.md").is_file():
+        if which["evaluate"]:
+            console.print(f"scores{which['evaluate']}:")
         console.print(Markdown((path / "evaluation" / "scores.md").read_text("utf-8")))
 
 
 def funnel_json(path: Path) -> str:
     """Write the funnel as JSON: `made` of `units.made` were looked at, null where those are the ones that came in."""
     accounts = [
-        {"stage": one.name, "finished": one.finished, "in": one.books.entered, "kept": one.books.kept}
+        {
+            "stage": one.name,
+            "finished": one.finished,
+            "earlier": one.earlier,
+            "in": one.books.entered,
+            "kept": one.books.kept,
+        }
         | {"dropped": one.books.dropped, "made": one.looked_at, "dropped_whole": dict(one.whole)}
         | {"units": {"in": one.came, "made": one.made, "kept": one.stayed}}
         for one in read_funnel(path)

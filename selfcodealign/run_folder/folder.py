@@ -34,6 +34,8 @@ from selfcodealign.run_folder.shards import Shards
 SORT_MEMORY = "512MB"
 #: Format version of run.json and stage.json; other versions are refused.
 FORM = 2
+#: The name in run.json of the last stages whose output is older than the rows that it would now be made of.
+EARLIER = "earlier"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,17 @@ class StageFolder(Generic[R]):
     def finished(self) -> bool:
         """Whether a run has processed all of this stage's input."""
         return self.state().get("books") is not None
+
+    @property
+    def earlier(self) -> bool:
+        """Whether these finished rows were made before something above them changed, and not yet brought up to date."""
+        return self.state().get("earlier", False)
+
+    def note_earlier(self, earlier: bool) -> None:
+        """Record `earlier` of a finished stage; the next `begin` or `finish` forgets it."""
+        state = self.state()
+        if state.get("books") is not None and state.get("earlier", False) is not earlier:
+            write_json(self.path / "stage.json", state | {"earlier": earlier})
 
     @property
     def intact(self) -> bool:
@@ -185,6 +198,10 @@ class RunFolder:
         """Return the stage that made rows of the type `row` from another type; later filters only pass them on."""
         found = [one for one in self.stages() if one.description.row_id == row.id_field != one.description.parent]
         return self.open(found[-1].name, row) if found else None
+
+    def earlier(self) -> list[str]:
+        """The last stages whose output was made of earlier rows, if it is there."""
+        return self.facts().get(EARLIER, [])
 
     def journey(self) -> list[str]:
         """Return the names of the run's stages, in order; empty for a folder without a run.

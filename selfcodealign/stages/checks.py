@@ -55,7 +55,7 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
 async def _find_model_problem(context: Context) -> UserError | None:
     try:
         if context.given_model is None:
-            check_model(context.recipe.model)
+            check_model(context.recipe.model, context.progress)
         if context.given_model is not None or context.recipe.model.urls:
             await context.model.open()
     except UserError as error:

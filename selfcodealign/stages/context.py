@@ -107,7 +107,10 @@ class Context:
 
     async def open_model(self) -> None:
         """Open the model now and record which one it is. Raises `ModelError`."""
-        with self.progress.waiting(f"loading {self.recipe.model.name or 'the model'}"):
+        settings = self.recipe.model
+        remote = settings.urls and self.given_model is None
+        what = f"{'asking the servers for' if remote else 'loading'} {settings.name or 'the model'}"
+        with self.progress.waiting(what):
             await self.model.open()
         self.record_model()
 

@@ -50,11 +50,11 @@ def check_isolation(model: Any, collate: Any, rows: list[list[int]], vocabulary:
     spread = packed.std().clamp(min=1e-12)
     if (packed - other).abs().max() > _ROUNDING * spread:
         raise TrainingError(
-            "packed rows see each other in this model with this attention: --set train.packing=false, "
-            "or choose another with --set train.attention=..."
+            "packed rows see each other in this model with this attention: set train.packing = false, "
+            "or another train.attention"
         )
     if (packed - alone).abs().max() > _RESHAPED * spread:
-        raise TrainingError("a packed row gets other positions than the row alone: --set train.packing=false")
+        raise TrainingError("a packed row gets other positions than the row alone: set train.packing = false")
 
 
 def _logits(model: Any, collate: Any, rows: list[list[int]], device: Any) -> torch.Tensor:

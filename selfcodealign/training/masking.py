@@ -90,8 +90,8 @@ def mask_rows(
             reason, seen = outcome
             if bad_rows == "refuse":
                 raise TrainingError(
-                    f"row {number} {_MEANING[reason]}: {seen}; correct the data, or drop such rows with "
-                    "--set train.bad_rows=drop"
+                    f"row {number} {_MEANING[reason]}: {seen}; correct the data, or set "
+                    'train.bad_rows = "drop" to leave such rows out'
                 )
             dropped[reason] += 1
     if not rows:

@@ -211,7 +211,7 @@ def _run(trainer: Any, out: Path, tell: OnProgress) -> None:
         )
         raise KeyboardInterrupt
     if not math.isfinite(trainer.state.log_history[-1].get("train_loss", 0.0)):
-        raise TrainingError("the loss is not finite: lower train.learning_rate, or use --set train.precision=float32")
+        raise TrainingError('the loss is not finite: lower train.learning_rate, or set train.precision = "float32"')
 
 
 def _history(trainer: Any) -> list[dict[str, float]]:

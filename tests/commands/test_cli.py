@@ -48,6 +48,7 @@ def test_importing_is_silent_and_brings_no_heavy_library() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["mistakes"], 'no command "mistakes". See: selfcodealign --help'),
         (["rum"], 'no command "rum"; did you mean "run"?'),
         (["run"], "which recipe? Try: selfcodealign run quickstart"),
         (["run", "papr"], 'did you mean "paper"?'),

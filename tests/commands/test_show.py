@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,22 @@ def test_every_drop_is_of_what_came_in_or_of_what_was_made(run: Path) -> None:
             assert one.looked_at == one.books.kept + sum(one.in_part.values())
     responses = next(one for one in read_funnel(run) if one.name == "responses")
     assert (responses.came, responses.made, responses.whole) == ("instructions", "responses", {})
+
+
+def test_rows_of_earlier_settings_are_named_as_that(run: Path, tmp_path: Path) -> None:
+    """A changed setting and --until leave later stages and the data set behind; a whole run brings them up to date."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    changed = small_recipe(run.parent / "source", "responses.samples=2")
+    asyncio.run(run_recipe(changed, folder, until="responses", model=scripted_model(), replace_finished=True))
+    assert [one.name for one in read_funnel(folder) if one.earlier] == ["selection"]
+    shown = call("show", str(folder)).stdout
+    assert "selection (of earlier rows)" in re.sub(r"\s+", " ", shown)
+    assert f"data set (of earlier rows): {folder / 'dataset'}" in shown
+    asyncio.run(run_recipe(changed, folder, until="instructions", model=scripted_model()))
+    assert "(of earlier rows)" in call("show", str(folder)).stdout
+    asyncio.run(run_recipe(changed, folder, model=scripted_model()))
+    assert not any(one.earlier for one in read_funnel(folder))
+    assert "of earlier" not in call("show", str(folder)).stdout
 
 
 def test_rows_of_a_stage_are_shown_with_ids_and_reasons(run: Path) -> None:

@@ -15,6 +15,8 @@ from selfcodealign.models.opening import open_model
 from selfcodealign.models.server import ServerModel
 from selfcodealign.models.vllm import ServedModel
 from selfcodealign.settings import ModelSettings
+from tests.support.command_line import call
+from tests.support.journey import write_sources
 
 
 def test_urls_mean_servers():
@@ -36,7 +38,7 @@ def test_serve_without_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without vLLM the message says how to install it and where it is searched for."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(vllm, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"PATH.*pip install .*\[vllm\]'"):
+    with pytest.raises(MissingExtra, match=r"^model.serve = \"vllm\" needs .*pip install .*\[vllm\]'.*; or .*PATH$"):
         open_model(ModelSettings(name="x", serve="vllm"))
 
 
@@ -64,3 +66,14 @@ def test_opening_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path: Path) -> None:
+    """One line that says what is waited for, one error; no retries of half a minute."""
+    words = ["run", "quickstart", "-o", str(tmp_path / "run"), "-m", "nobody/no-such-model"]
+    words += ["--source", str(write_sources(tmp_path / "source", 2))]
+    done = call(*words, env={"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)})
+    assert done.returncode == 2
+    assert "asking the hub for nobody/no-such-model" in done.stderr
+    assert done.stderr.count("the hub cannot be reached") == 1
+    assert "Retry" not in done.stderr

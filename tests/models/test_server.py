@@ -201,6 +201,26 @@ def test_server_missing_at_start_is_left_out_until_it_comes(caplog: pytest.LogCa
     assert sum("using the other servers" in line for line in caplog.messages) == 1
 
 
+def test_several_dead_servers_do_not_stand_in_for_each_other(caplog: pytest.LogCaptureFixture):
+    """Nobody is told to expect another server where none answers, at the start or later."""
+
+    async def run(one: FaultyServer, other: FaultyServer) -> None:
+        async with ServerModel(settings(one, other, retry_seconds=0.5)) as model:
+            await model.complete("p", Sampling(), seed=1)
+            one.die()
+            other.die()
+            await model.complete("p", Sampling(), seed=2)
+
+    with caplog.at_level(logging.WARNING, "selfcodealign"):
+        with refused_port() as one, refused_port() as other, pytest.raises(ModelError, match="no server can be"):
+            asyncio.run(ask_once(ServerModel(settings(f"127.0.0.1:{one}", f"127.0.0.1:{other}"))))
+        assert caplog.messages == []
+        with pytest.raises(ModelError, match="start the server again"):
+            asyncio.run(run(FaultyServer().start(), FaultyServer().start()))
+    assert sum("using the other servers" in line for line in caplog.messages) == 1
+    assert sum("trying again" in line for line in caplog.messages) == 1
+
+
 def test_servers_must_hold_the_same_model():
     """A server with another model would mix two models' rows."""
     with FaultyServer() as one, FaultyServer(models=("other",)) as other:

@@ -36,21 +36,33 @@ def test_verbose_shows_debug_lines_before_or_after_the_command(tmp_path: Path) -
     words = only_seeds(tmp_path)
     for line in (["-v", *words], [*words, "-v"]):
         done = call(*line)
-        assert "debug: seeds: " in done.stderr, done.stderr
+        (line,) = [one for one in done.stderr.splitlines() if one.startswith("debug: seeds: ")]
+        assert "seeds.sources" in line
+        assert "{" not in line
 
 
 def test_the_log_file_gets_everything_with_times(tmp_path: Path) -> None:
     """Progress, debug lines and errors, quiet or not; a second command appends."""
-    log = tmp_path / "logs" / "log.txt"
+    log = tmp_path / "log.txt"
     words = only_seeds(tmp_path)
     assert call(*words, "-q", "--log-file", str(log)).returncode == 0
     first = log.read_text("utf-8")
     for said in ("INFO selfcodealign.said: run folder: ", "DEBUG selfcodealign.pipeline: seeds: begin"):
         assert said in first
+    assert "INFO selfcodealign.said: Where the rows went" in first
+    assert re.search(r"│ seeds +│ +3 files", first)
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line) for line in first.splitlines())
     call("show", "nowhere", "--log-file", str(log))
     assert log.read_text("utf-8").startswith(first)
     assert "ERROR selfcodealign.said: there is no folder nowhere" in log.read_text("utf-8")
+
+
+def test_a_log_file_needs_a_folder(tmp_path: Path) -> None:
+    """A mistyped path makes no folder."""
+    done = call("show", str(tmp_path), "--log-file", str(tmp_path / "nope" / "log.txt"))
+    assert done.returncode == 2
+    assert "there is no folder" in done.stderr
+    assert not (tmp_path / "nope").exists()
 
 
 def test_the_log_file_holds_no_secrets(tmp_path: Path) -> None:

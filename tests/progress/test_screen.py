@@ -52,7 +52,7 @@ def test_the_screen_holds_bars_and_then_a_line_per_stage(width: int, tmp_path: P
     assert lines[1] == "run folder: run"
     assert lines[-1] == "the end"
     names = [line.partition(":")[0] for line in lines[2:-1]]
-    assert names == ["seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset"]
+    assert names == ["seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset"], lines
     for line in lines[2:-1]:
         assert re.search(r"(in, \d+ .*(kept.*|…)|\d+ examples) \(0:\d\d\)$", line), line
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from selfcodealign.progress import Progress
-from selfcodealign.progress.terminal import Drawer, Lines, Live, clock, open_progress
+from selfcodealign.progress.tally import clock
+from selfcodealign.progress.terminal import Drawer, Lines, Live, open_progress
+from tests.support.places import ROOT
+from tests.support.screen import show
 
 
 class Clock:
@@ -26,7 +30,8 @@ class Clock:
 def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The drawers' clock, under the test's control."""
     wall = Clock()
-    monkeypatch.setattr("selfcodealign.progress.terminal.monotonic", wall)
+    for module in ("terminal", "tally"):
+        monkeypatch.setattr(f"selfcodealign.progress.{module}.monotonic", wall)
     return wall
 
 
@@ -72,7 +77,7 @@ def test_lines_are_written_now_and_then(lines: Lines, monkeypatch: pytest.Monkey
     lines.start("seeds", None)
     for _ in range(100):
         lines.advance("seeds", kept=1)
-    monkeypatch.setattr("selfcodealign.progress.terminal.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("selfcodealign.progress.tally.LINE_SECONDS", 0.0)
     lines.skip("seeds")
     monkeypatch.undo()
     lines.advance("seeds")
@@ -242,17 +247,34 @@ def test_the_place_in_the_journey_is_under_the_bars(wall: Clock) -> None:
     live.finish("concepts", "2 in, 2 kept; dropped: " + ", ".join(f"reason_{number} 1" for number in range(20)))
     assert frame(live)[-1] == "stage 3 of 4, 1:05 so far"
     (line,) = written(live)
-    assert len(line) == 80
-    assert line.endswith("… (1:05)")
+    assert len(line) <= 80
+    assert line.endswith("reason_2 1, … (1:05)")
 
 
-def test_work_that_stops_leaves_its_bar() -> None:
-    """The last state of a task that was not finished stays on the screen."""
+def test_a_log_has_the_whole_line_that_a_terminal_shortens(caplog: pytest.LogCaptureFixture) -> None:
+    """On the screen the last reasons go, never half of a number; the log loses nothing."""
     live = terminal()
-    with live:
-        live.start("concepts", 9)
-        live.advance("concepts", 4)
-    assert "4/9" in "".join(written(live)[-2:])
+    summary = "40 in, 2 kept; dropped: " + ", ".join(f"reason_{number} 1{number}" for number in range(20))
+    with caplog.at_level("INFO", "selfcodealign.said"), live:
+        live.start("responses", 40)
+        live.finish("responses", summary)
+    assert caplog.messages == [f"responses: {summary} (0:00)"]
+    assert "reason_1 11, … (0:00)" in "".join(written(live))
+
+
+def test_work_that_stops_leaves_no_bar() -> None:
+    """What is said about an error is the last on the screen."""
+    code = (
+        "from selfcodealign.errors import UserError\nfrom selfcodealign.progress.terminal import open_progress\n"
+        "from selfcodealign.progress.log import open_log, report_error\nopen_log()\n"
+        "try:\n    with open_progress() as progress:\n        progress.start('concepts', 9)\n"
+        "        progress.advance('concepts', 4)\n        raise UserError('words ' * 30 + 'and the end')\n"
+        "except UserError as error:\n    report_error(str(error))\n"
+    )
+    shown = show([sys.executable, "-c", code], cwd=ROOT).screen.text().splitlines()
+    assert "4/9" not in "".join(shown)
+    assert [line.split()[-1] for line in shown] == ["words", "words", "end"]
+    assert all(len(line) <= 80 for line in shown)
 
 
 def test_a_task_that_was_never_started_is_a_mistake(lines: Lines) -> None:
