@@ -61,7 +61,7 @@ def test_a_limit_that_lets_nothing_through_ends_the_run(monkeypatch: pytest.Monk
     async def run(faulty: FaultyServer) -> None:
         async with ServerModel(settings(faulty, retry_seconds=0.1)) as model:
             await model.complete("p", Sampling(), seed=0)
-            with pytest.raises(ModelError, match="429: quota exceeded.*set model.requests_per_minute"):
+            with pytest.raises(ModelError, match=r"429: quota exceeded.*set model.requests_per_minute"):
                 await ask_many(model, 20)
 
     with FaultyServer(answer, always=refuse(429, "quota exceeded")) as faulty:
