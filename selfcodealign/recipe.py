@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from selfcodealign.addresses import REMOVED, hide_address, hide_arguments, hide_in, is_incomplete
+from selfcodealign.addresses import REMOVED, hide_address, hide_arguments, hide_in, is_incomplete, secrets_of
 from selfcodealign.errors import RecipeError, did_you_mean
 from selfcodealign.files import read_text
 from selfcodealign.settings import Recipe, Section
@@ -95,8 +94,7 @@ def find_secrets(recipe: Recipe) -> set[str]:
     """Return what `recipe_toml` removes from the settings of the model, and the key in the environment."""
     found = {os.environ.get(recipe.model.api_key_env, "").strip()}
     for url in recipe.model.urls:
-        parts = urlsplit(url if "://" in url else f"//{url}")
-        found |= {parts.netloc.rpartition("@")[0], parts.query, parts.fragment}
+        found |= secrets_of(url)
     arguments = recipe.model.serve_args
     found |= {
         word.rpartition("=")[2] if "=" in word else word

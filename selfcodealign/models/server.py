@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from selfcodealign.addresses import REMOVED, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, endpoints
 from selfcodealign.models.completions_api import (
@@ -77,6 +78,8 @@ class ServerModel:
         self._settings = settings
         self._endpoints = Endpoints(list(dict.fromkeys(map(normalize_url, settings.urls))), settings.concurrency)
         self._key = os.environ.get(settings.api_key_env, "").strip()
+        secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
+        self._secrets = sorted(secrets, key=len, reverse=True)  # a password may be a part of the key
         self._extra_identity = extra_identity or {}
         self._check = check or (lambda: None)
         self._client: httpx.AsyncClient | None = None
@@ -186,7 +189,7 @@ class ServerModel:
         self._check()
         now = time.monotonic()
         request.avoid = endpoint
-        text, pause = self._hide_key(str(fault)), fault.pause
+        text, pause = self._hide_secrets(str(fault)), fault.pause
         if not fault.limited:
             request.first_fault = request.first_fault or now
             endpoint.note_fault(text, pause)
@@ -248,7 +251,7 @@ class ServerModel:
                 _log.warning("%s: %s", endpoint.shown, said)
             if learnt:
                 return
-        message = self._hide_key(str(fault))
+        message = self._hide_secrets(str(fault))
         endpoint.note_bad(message)
         request.tries, request.avoid = request.tries + 1, endpoint
         lasting = status in (401, 403, 404)
@@ -267,7 +270,7 @@ class ServerModel:
 
     async def _explain(self, endpoint: Endpoint, error: ModelError) -> ModelError:
         """Name the server in an error, and the fix if the refusal is about the key or the model."""
-        message = self._hide_key(str(error))
+        message = self._hide_secrets(str(error))
         status = error.status if isinstance(error, Refused) else 0
         if status in (401, 403):
             return ModelError(f"{endpoint.shown}: {message}; {self._key_advice()}")
@@ -283,8 +286,10 @@ class ServerModel:
         state = "the key in it is refused" if self._key else "it is not set"
         return f"the key is read from the environment variable {self._settings.api_key_env}, and {state}"
 
-    def _hide_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _hide_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, REMOVED)
+        return text
 
     # ----------------------------------------------------------------------------------------------- the beginning
 
@@ -298,11 +303,11 @@ class ServerModel:
             try:
                 met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice())))
             except (PassingFault, httpx.TransportError) as error:
-                endpoint.note_fault(self._hide_key(describe_fault(error)), None)
+                endpoint.note_fault(self._hide_secrets(describe_fault(error)), None)
                 self._check()
                 self._say(endpoint, "using the other servers" if len(self._endpoints) > 1 else "no other server")
             except ModelError as error:
-                raise ModelError(f"{endpoint.shown}: {self._hide_key(str(error))}") from None
+                raise ModelError(f"{endpoint.shown}: {self._hide_secrets(str(error))}") from None
         if not met:
             faults = "; ".join(f"{endpoint.shown}: {endpoint.fault}" for endpoint in self._endpoints)
             raise ModelError(f"no server can be reached ({faults}); start it, or correct model.urls")
