@@ -25,7 +25,7 @@ from selfcodealign.errors import UserError
 from selfcodealign.generation.prompts import find_markup
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.settings import SeedSettings
-from selfcodealign.sources import Files, iterate_source_files, open_sources
+from selfcodealign.sources import Files, find_own, iterate_source_files, open_sources
 from selfcodealign.sources.licences import UNKNOWN, is_permitted
 from selfcodealign.stages import Source
 from selfcodealign.stages.context import Context
@@ -193,18 +193,22 @@ def _settings(context: Context) -> SeedSettings:
 
 def _check(context: Context) -> Iterable[UserError]:
     settings = context.recipe.seeds
+    try:
+        find_own(settings)
+    except UserError as error:
+        yield error
     for source in settings.sources:
         try:
-            own = [source] if source in settings.own_code else []
-            iterate_source_files(settings.model_copy(update={"sources": [source], "own_code": own}))  # reads nothing
+            iterate_source_files(settings.model_copy(update={"sources": [source], "own_code": []}))  # reads nothing
         except UserError as error:
             yield error
 
 
 def _read(context: Context) -> Files:
     settings = _settings(context)
+    own = find_own(settings)
     return chain.from_iterable(
-        files if source in settings.own_code else _watch(source, files, settings, context.progress.say)
+        files if source in own else _watch(source, files, settings, context.progress.say)
         for source, files in open_sources(settings)
     )
 

@@ -75,6 +75,13 @@ def test_every_source_and_the_ks_of_an_evaluation_are_checked(refused: Callable[
         assert sum(part in line for line in said.splitlines()) == 1, said
 
 
+def test_own_code_that_is_no_source_is_told_with_the_other_problems(refused: Callable[..., str]) -> None:
+    """Before the run folder is made."""
+    said = refused('seeds.sources=["git:/nope"]', 'seeds.own_code=["git:/mine"]', model=scripted_model())
+    assert 'seeds.own_code names "git:/mine", which is none of seeds.sources' in said
+    assert "/nope" in said
+
+
 def test_a_single_problem_is_one_line_of_its_own_kind(refused: Callable[..., str]) -> None:
     """The error is the one that the part itself raises."""
     assert refused("few_shot.file=pyton").endswith('did you mean "python"?')
