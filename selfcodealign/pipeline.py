@@ -180,7 +180,7 @@ def _load(recipe: Recipe | str | Path) -> Recipe:
 
 async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
     """Take all rows through all stages. Neighbours that look at one row at a time work together, as one flow."""
-    context.progress.tokens = lambda: (context.model.prompt_tokens, context.model.completion_tokens)
+    context.progress.tokens = context.count_tokens
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, dict(decision.decided_by))

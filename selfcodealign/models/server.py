@@ -273,7 +273,7 @@ class ServerModel:
         message = self._hide_secrets(str(error))
         status = error.status if isinstance(error, Refused) else 0
         if status in (401, 403):
-            return ModelError(f"{endpoint.shown}: {message}; {self._key_advice()}")
+            return ModelError(f"{endpoint.shown}: {message}; {self._key_advice(endpoint)}")
         if status == 404:
             held = await self._list_again(endpoint)
             name = self._identity.get("name", "")
@@ -282,7 +282,12 @@ class ServerModel:
             return ModelError(f"{endpoint.shown}: {message}; it may be a chat-only server, without /v1/completions")
         return ModelError(f"{endpoint.shown}: {message}")
 
-    def _key_advice(self) -> str:
+    def _key_advice(self, endpoint: Endpoint) -> str:
+        if "@" in endpoint.url:  # sent instead of the key
+            return (
+                "the user and password in its address are refused; without them, the key of the environment variable "
+                f"{self._settings.api_key_env} is sent"
+            )
         state = "the key in it is refused" if self._key else "it is not set"
         return f"the key is read from the environment variable {self._settings.api_key_env}, and {state}"
 
@@ -301,7 +306,7 @@ class ServerModel:
         met: list[tuple[Endpoint, dict[str, dict[str, Any]]]] = []
         for endpoint in self._endpoints:
             try:
-                met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice())))
+                met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice(endpoint))))
             except (PassingFault, httpx.TransportError) as error:
                 endpoint.note_fault(self._hide_secrets(describe_fault(error)), None)
                 self._check()
@@ -344,6 +349,6 @@ class ServerModel:
 
         assert self._client is not None
         try:
-            return await list_models(self._client, endpoint.url, self._key_advice())
+            return await list_models(self._client, endpoint.url, self._key_advice(endpoint))
         except (PassingFault, httpx.HTTPError, ModelError):
             return {}
