@@ -101,8 +101,21 @@ def _find_lost(
             above = context.folder.look_at(one.step.name)
             assert above is not None
             why = f"made from rows of {one.step.name}, where {_explain_stage(above, one.step, one.decided_by)}"
-    rows = sum(stored.shards.sizes())
-    return f"{rows} rows of {step.name} ({why})" if rows and why else ""
+    if not why:
+        return ""
+    kept, dropped = stored.shards.counts()
+    if not kept + sum(count for reason, count in dropped.items() if reason != "prompt_too_long"):
+        return ""  # a prompt that is too long was never answered
+    back = _find_returning(context, step, decided_by)
+    return f"{kept + sum(dropped.values())} rows of {step.name} ({why}{'; ' if back else ''}{back})"
+
+
+def _find_returning(context: Context, step: Step, decided_by: Mapping[str, Any]) -> str:
+    """Which rows of earlier settings come back, because these are the settings again; empty for none."""
+    if "model" not in step.stage.needs:
+        return ""
+    found = find_superseded(context.folder, step.name, describe_rows(step), decided_by)
+    return f"its {sum(found[-1].shards.sizes())} rows in superseded/{found[-1].path.name} come back" if found else ""
 
 
 def _explain_stage(stored: StageFolder[Any], step: Step, decided_by: Mapping[str, Any]) -> str:
@@ -130,10 +143,8 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
         return Action.BEGIN, "from the beginning"
     if changes := _explain_stage(stored, step, decided_by):
         where = superseded_name(stored.path).relative_to(context.folder.path)
-        back = find_superseded(context.folder, step.name, describe_rows(step), decided_by)
-        known = (
-            f"; its rows in superseded/{back[-1].path.name} come back" if back and "model" in step.stage.needs else ""
-        )
+        back = _find_returning(context, step, decided_by)
+        known = f"; {back}" if back else ""
         return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}{known}"
     if not stored.finished:
         return Action.RESUME, f"resumes; so far {stored.summary()}"
