@@ -72,6 +72,7 @@ async def test_code_of_other_licences_is_dropped_and_own_code_is_not(tmp_path: P
     )
     own = small_recipe(sources, *settings, f'seeds.own_code=["{sources}"]')
     await run_recipe(own, tmp_path / "own", until="seeds", progress=told)
+    assert sum("your own code states no licence" in line for line in told.lines) == 1
     kept = rows_of(tmp_path / "own", "seeds")
     assert {row["seed_id"] for row in kept} == {row["seed_id"] for row in dropped}
     with pytest.raises(SourceError, match=r"seeds\.own_code names"):

@@ -208,7 +208,7 @@ def _read(context: Context) -> Files:
     settings = _settings(context)
     own = find_own(settings)
     return chain.from_iterable(
-        files if source in own else _watch(source, files, settings, context.progress.say)
+        _watch_own(source, files, context) if source in own else _watch(source, files, settings, context.progress.say)
         for source, files in open_sources(settings)
     )
 
@@ -226,6 +226,19 @@ def _watch(source: str, files: Files, settings: SeedSettings, say: Callable[[str
         yield file
     if not permitted and 0 < found.total() < _TELLING_FILES:
         say(_tell_licences(source, found))
+
+
+def _watch_own(source: str, files: Files, context: Context) -> Files:
+    """Yield all files of a source that is the user's own; say once when one states no licence, as the card will."""
+    said = bool(context.recipe.dataset.license)
+    for file in files:
+        if not said and isinstance(file, SourceFile) and file.licence == UNKNOWN:
+            said = True
+            context.progress.say(
+                f"{source}: your own code states no licence, and the card will say {UNKNOWN}: set seeds.licence (or "
+                "dataset.license) to name it"
+            )
+        yield file
 
 
 def _tell_licences(source: str, found: Counter[str]) -> str:
