@@ -332,6 +332,10 @@ def test_earlier_settings_bring_their_rows_back_and_the_plan_says_how_many(tmp_p
     with pytest.raises(RunFolderError, match=r"6 rows of concepts \(.*; its 6 rows in superseded/concepts-1 come back"):
         asyncio.run(run_recipe(first, run, until="concepts", model=scripted_model()))
 
+    tiny = change(change(second, "few_shot.file", "tiny"), "concepts.examples", 1)
+    planned = asyncio.run(plan_recipe(tiny, run, until="concepts", model=scripted_model()))
+    assert 'few_shot.file changed from "python" to "tiny"' in planned[-1].sentence
+
     def refuse(prompt: str, sampling: Sampling, seed: int) -> str:
         raise PromptTooLong("too long")
 
