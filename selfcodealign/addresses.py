@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -53,6 +53,13 @@ def secrets_of(address: str) -> set[str]:
     if user:
         found.add(b64encode(unquote(user).encode()).decode())
     return {one for one in found if len(one) >= SECRET_CHARACTERS}
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """Put `REMOVED` in the place of these texts, longer ones first: a password may be a part of the key."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, REMOVED)
+    return text
 
 
 def hide_address(address: str, mark: str = "") -> str:

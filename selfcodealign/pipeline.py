@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from selfcodealign.addresses import REMOVED
+from selfcodealign.addresses import mask
 from selfcodealign.engine import local
 from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
@@ -234,7 +234,4 @@ def _record(context: Context) -> None:
 
 def _command(recipe: Recipe) -> str:
     """The command of this run, without its secrets."""
-    command = " ".join(sys.argv)
-    for secret in sorted(find_secrets(recipe), key=len, reverse=True):
-        command = command.replace(secret, REMOVED)
-    return command
+    return mask(" ".join(sys.argv), find_secrets(recipe))

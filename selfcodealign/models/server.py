@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from selfcodealign.addresses import REMOVED, secrets_of
+from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, endpoints
 from selfcodealign.models.completions_api import (
@@ -78,8 +78,7 @@ class ServerModel:
         self._settings = settings
         self._endpoints = Endpoints(list(dict.fromkeys(map(normalize_url, settings.urls))), settings.concurrency)
         self._key = os.environ.get(settings.api_key_env, "").strip()
-        secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
-        self._secrets = sorted(secrets, key=len, reverse=True)  # a password may be a part of the key
+        self._secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
         self._extra_identity = extra_identity or {}
         self._check = check or (lambda: None)
         self._client: httpx.AsyncClient | None = None
@@ -285,16 +284,13 @@ class ServerModel:
     def _key_advice(self, endpoint: Endpoint) -> str:
         if "@" in endpoint.url:  # sent instead of the key
             return (
-                "the user and password in its address are refused; without them, the key of the environment variable "
-                f"{self._settings.api_key_env} is sent"
+                f"the user and password in its address are refused; without them, {self._settings.api_key_env} is sent"
             )
         state = "the key in it is refused" if self._key else "it is not set"
         return f"the key is read from the environment variable {self._settings.api_key_env}, and {state}"
 
     def _hide_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, REMOVED)
-        return text
+        return mask(text, self._secrets)
 
     # ----------------------------------------------------------------------------------------------- the beginning
 
