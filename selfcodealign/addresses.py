@@ -6,14 +6,21 @@ Errors, the run folder and the progress display pass every text through here, so
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 #: Stands in recipe.toml for what was removed, so that a resumed run can say which setting to give again.
 REMOVED = "***"
 # `https:/` is what pathlib makes of an address. `git:/home/me` is a path.
-_ADDRESS = re.compile(r"""((?:[A-Za-z][A-Za-z0-9+.-]*:/|\b(?:https?|ssh|ftps?):)/)([^\s"'<>`]+)""")
+# `http//` is a slip of the finger.
+_ADDRESS = re.compile(r"""((?:[A-Za-z][A-Za-z0-9+.-]*:/|\b(?:https?|ssh|ftps?):|\bhttps?/)/)([^\s"'<>`]+)""")
+# `//user:password@host` behind anything, also behind what looks like a host.
+_WITH_PASSWORD = re.compile(r"""(//)([^\s"'<>`/:@]*:[^\s"'<>`/]*@[^\s"'<>`]*)""")
 _ENDS_SENTENCE = re.compile(r"[)\].,;:}]*$")
+#: Shorter user names, passwords and values of queries are parts of ordinary words.
+SECRET_CHARACTERS = 4
 _NAMES_SECRET = re.compile(r"--?[\w-]*(?:key|token|password|secret)[\w-]*", re.IGNORECASE)
 
 
@@ -25,7 +32,34 @@ def hide_secrets(text: str, mark: str = "") -> str:
     >>> hide_secrets("http://me:pass@host/v1", REMOVED)
     'http://***@host/v1'
     """
-    return _ADDRESS.sub(lambda found: found[1] + _strip(found[2], mark), text)
+    for pattern in (_ADDRESS, _WITH_PASSWORD):
+        text = pattern.sub(lambda found: found[1] + _strip(found[2], mark), text)
+    return text
+
+
+def secrets_of(address: str) -> set[str]:
+    """Return what `hide_address` removes, whole and in parts: user, password, values of the query, the Basic header.
+
+    >>> sorted(secrets_of("http://bob:pass%21@host/v1?key=abcd&n=1"))
+    ['Ym9iOnBhc3Mh', 'abcd', 'bob:pass!', 'bob:pass%21', 'key=abcd&n=1', 'pass!', 'pass%21']
+    """
+    rest = address.partition("//")[2] or address
+    start = re.split(r"[?#]", rest, maxsplit=1)[0]
+    user = start.rpartition("@")[0]
+    queries = re.split(r"[?#]", rest)[1:]
+    found = {user, *user.split(":", 1), *queries}
+    found |= {value for query in queries for part in query.split("&") for value in part.split("=", 1)[1:]}
+    found |= {unquote(one) for one in found} | {unquote_plus(one) for one in found}
+    if user:
+        found.add(b64encode(unquote(user).encode()).decode())
+    return {one for one in found if len(one) >= SECRET_CHARACTERS}
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """Put `REMOVED` in the place of these texts, longer ones first: a password may be a part of the key."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, REMOVED)
+    return text
 
 
 def hide_address(address: str, mark: str = "") -> str:
@@ -84,6 +118,7 @@ def _strip(rest: str, mark: str) -> str:
         rest = rest[len(user) + 1 :]
     kept = re.split(r"[?#]", rest, maxsplit=1)[0]
     gone = rest[len(kept) :]
+    kept = re.sub(r"(?<=/)[^/:@]*:[^/@]*@", "", kept)  # behind a part that was taken for the host
     shown_user = REMOVED if user == REMOVED else mark if user else ""  # what is hidden already stays as it is
     shown_query = REMOVED if gone == f"?{REMOVED}" else mark if gone else ""
     return (shown_user and f"{shown_user}@") + kept + (shown_query and f"?{shown_query}") + end_of_sentence

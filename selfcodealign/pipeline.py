@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from selfcodealign.addresses import REMOVED
+from selfcodealign.addresses import mask
 from selfcodealign.engine import local
 from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
@@ -197,7 +197,7 @@ def _load(recipe: Recipe | str | Path) -> Recipe:
 
 async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
     """Take all rows through all stages. Neighbours that look at one row at a time work together, as one flow."""
-    context.progress.tokens = lambda: (context.model.prompt_tokens, context.model.completion_tokens)
+    context.progress.tokens = context.count_tokens
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))
@@ -266,7 +266,4 @@ def _record(context: Context) -> None:
 
 def _command(recipe: Recipe) -> str:
     """The command of this run, without its secrets."""
-    command = " ".join(sys.argv)
-    for secret in sorted(find_secrets(recipe), key=len, reverse=True):
-        command = command.replace(secret, REMOVED)
-    return command
+    return mask(" ".join(sys.argv), find_secrets(recipe))

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from selfcodealign.addresses import REMOVED, hide_address, hide_arguments, hide_in, is_incomplete
+from selfcodealign.addresses import REMOVED, hide_address, hide_arguments, hide_in, is_incomplete, secrets_of
 from selfcodealign.errors import RecipeError, did_you_mean
 from selfcodealign.files import read_text
 from selfcodealign.settings import Recipe, Section
@@ -62,12 +61,22 @@ def default_recipe(settings: Iterable[str] = ()) -> Recipe:
 
 
 def _validate(values: dict[str, Any], settings: Iterable[str], where: str) -> Recipe:
-    for setting in settings:
+    given = list(settings)
+    for setting in given:
         _apply(values, setting)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
+        keys = {setting.partition("=")[0].strip() for setting in given}
+        if all(_is_named(problem["loc"], keys) for problem in error.errors()):
+            where = "--set: "  # or an option that stands for it; the file is not to blame
         raise RecipeError(f"{where}{_explain(error)}") from None
+
+
+def _is_named(place: Sequence[int | str], keys: Iterable[str]) -> bool:
+    """Whether one of the dotted keys names this place, a part of it, or something in it."""
+    text = ".".join(map(str, place))
+    return bool(text) and any(f"{key}.".startswith(f"{text}.") or f"{text}.".startswith(f"{key}.") for key in keys)
 
 
 def recipe_toml(recipe: Recipe, *, published: bool = False) -> str:
@@ -100,8 +109,7 @@ def find_secrets(recipe: Recipe) -> set[str]:
     """Return what `recipe_toml` removes from the settings of the model, and the key in the environment."""
     found = {os.environ.get(recipe.model.api_key_env, "").strip()}
     for url in recipe.model.urls:
-        parts = urlsplit(url if "://" in url else f"//{url}")
-        found |= {parts.netloc.rpartition("@")[0], parts.query, parts.fragment}
+        found |= secrets_of(url)
     arguments = recipe.model.serve_args
     found |= {
         word.rpartition("=")[2] if "=" in word else word
@@ -200,6 +208,18 @@ def _explain(error: ValidationError, kind: type[Section] = Recipe, prefix: str =
     return f"{len(told)} settings are wrong:\n" + "\n".join(f"  - {text}" for text in told)
 
 
+def _find_in_sections(name: str) -> str:
+    """The settings that have this bare name in their sections, as a hint."""
+    found = [
+        f'"{section}.{name}"'
+        for section, field in Recipe.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, Section)
+        and name in field.annotation.model_fields
+    ]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
 def _explain_one(problem: dict[str, Any], kind: type[Section], prefix: str) -> str:
     """Describe a problem in one line: where, what, and what was probably meant."""
     where = prefix + ".".join(str(part) for part in problem["loc"])
@@ -209,7 +229,10 @@ def _explain_one(problem: dict[str, Any], kind: type[Section], prefix: str) -> s
             section = section.model_fields[part].annotation
         if where in RETIRED:
             return f"{where} is no longer a setting: {RETIRED[where]}"
-        return f'unknown setting "{where}"{did_you_mean(str(problem["loc"][-1]), section.model_fields)}'
+        hint = did_you_mean(str(problem["loc"][-1]), section.model_fields)
+        return f'unknown setting "{where}"{_find_in_sections(where) or hint}'
+    if problem["type"] in ("model_type", "dict_type") and where in kind.model_fields:
+        return f"{where} = {problem['input']!r}: [{where}] is a section: write {where}.NAME = ..."
     if problem["type"] == "value_error":
         return f"{where + ': ' if where else ''}{problem['ctx']['error']}"
     shown = "..." if where.startswith("model.urls") else repr(problem["input"])

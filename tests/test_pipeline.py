@@ -17,7 +17,7 @@ import pytest
 
 from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import EmptyDataset, ModelError, RecipeError, RunFolderError, SourceError
-from selfcodealign.models import Completion, RequestFailed, Sampling
+from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.settings import PERMISSIVE
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
@@ -72,6 +72,7 @@ async def test_code_of_other_licences_is_dropped_and_own_code_is_not(tmp_path: P
     )
     own = small_recipe(sources, *settings, f'seeds.own_code=["{sources}"]')
     await run_recipe(own, tmp_path / "own", until="seeds", progress=told)
+    assert sum("your own code states no licence" in line for line in told.lines) == 1
     kept = rows_of(tmp_path / "own", "seeds")
     assert {row["seed_id"] for row in kept} == {row["seed_id"] for row in dropped}
     with pytest.raises(SourceError, match=r"seeds\.own_code names"):
@@ -351,6 +352,17 @@ async def test_failed_requests_are_drops_with_the_servers_words(tmp_path: Path) 
         assert kept > 0, stage
         refused = [row for row in rows_of(tmp_path / "run", stage, "dropped") if row["reason"] == "model_refused"]
         assert {row["detail"] for row in refused} == {"it refuses the request (400): bad token"}
+
+
+async def test_a_data_set_that_is_empty_for_long_prompts_says_what_to_do(tmp_path: Path) -> None:
+    """The context of a model may be known only from its refusals."""
+
+    def refuse(prompt: str, sampling: Sampling, seed: int) -> str:
+        raise PromptTooLong("the prompt has 9 tokens, the model's context 5")
+
+    recipe = small_recipe(write_sources(tmp_path / "source", 2))
+    with pytest.raises(EmptyDataset, match=r'prompt_too_long 2\); .* use few_shot\.file = "tiny", fewer worked'):
+        await run_recipe(recipe, tmp_path / "run", model=ScriptedModel(refuse))
 
 
 async def test_an_empty_data_set_is_an_error_that_says_why(tmp_path: Path) -> None:

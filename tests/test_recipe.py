@@ -62,6 +62,9 @@ def test_a_single_value_is_taken_for_a_list_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        (["limit=3"], '--set: unknown setting "limit"; did you mean "seeds.limit" or "evaluate.limit"?'),
+        (["seeds=3"], "--set: seeds = 3: [seeds] is a section: write seeds.NAME = ..."),
+        (["execution.sandbox=nsp"], "--set: execution.sandbox = 'nsp'"),
         (["responses.sample=3"], 'unknown setting "responses.sample"; did you mean "samples"?'),
         (["respones.samples=3"], 'unknown setting "respones"; did you mean "responses"?'),
         (["responses.samples=0"], "responses.samples = 0: input should be greater than or equal to 1"),
@@ -130,7 +133,7 @@ def test_all_wrong_settings_are_told_together() -> None:
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", wrong)
     lines = str(error.value).splitlines()
-    assert lines[0] == "quickstart: 4 settings are wrong:"
+    assert lines[0] == "--set: 4 settings are wrong:"
     for part in ("responses.samples = 'many'", "train.epochs = -1", 'setting "foo"', 'did you mean "jaccard"?'):
         assert sum(part in line for line in lines) == 1
 

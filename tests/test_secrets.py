@@ -105,14 +105,31 @@ def texts(done: Any) -> list[str]:
 
 @pytest.mark.parametrize("status", [401, 404, 500])
 def test_a_server_that_refuses_does_not_show_the_secret(recipe_file: Path, tmp_path: Path, status: int) -> None:
-    """Also when its error repeats the key."""
+    """Also when its error repeats the key, the password or the query."""
     run = tmp_path / "run"
-    with FaultyServer(always=refuse(status, "wrong key hush-key")) as server:
+    echo = "wrong key hush-key, not hush-query, of hush-user with hush-password"
+    with FaultyServer(always=refuse(status, echo)) as server:
         words = ["--set", f'model.urls=["{planted(server)}"]', "--set", "model.retry_seconds=0.1"]
         done = call("run", str(recipe_file), "--out", str(run), *words, env={"OPENAI_API_KEY": "hush-key"})
     assert done.returncode == 2
     assert "127.0.0.1" in done.stderr
     assert find_secrets(run, done.stdout, done.stderr) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "quickstart", ADDRESS),
+        ("run", "quickstart", ADDRESS.replace(":", "", 1)),
+        (ADDRESS,),
+    ],
+)
+def test_a_stray_argument_does_not_show_its_secret(words: tuple[str, ...], tmp_path: Path) -> None:
+    """The error of a command line that is wrong."""
+    done = call(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "127.0.0.1:9/x" in done.stderr
+    assert find_secrets(done.stdout, done.stderr) == []
 
 
 @pytest.mark.parametrize(
@@ -128,6 +145,8 @@ def test_a_server_that_refuses_does_not_show_the_secret(recipe_file: Path, tmp_p
         f'model.urls="{ADDRESS}"',
         'model.urls="hush-user:hush-password@127.0.0.1:9"',
         f'model.urls=["{ADDRESS}"]',
+        f'model.urls=["{ADDRESS.replace(":", "", 1)}"]',
+        'model.urls=["https://host/hush-user:hush-password@127.0.0.1/v1"]',
         'model.urls=["hush-user:hush-password@127.0.0.1:x"]',
         "model.api_key_env=hush-key",
         f'model.{ADDRESS}="x"',

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from selfcodealign.addresses import hide_secrets
 from selfcodealign.errors import did_you_mean
 
 #: The name of the program in help, errors and completion, also under `python -m`.
@@ -19,7 +20,7 @@ def explain_mistake(error: Any) -> str:
     """Describe a `UsageError` in one line; empty for a command without arguments, which has shown its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return ""
-    text = _describe(error).rstrip(".")
+    text = hide_secrets(_describe(error).rstrip("."))
     command = error.ctx.command_path if error.ctx is not None else PROGRAM
     return f"{text}{'' if text.endswith('?') else '.'} See: {command} --help"
 

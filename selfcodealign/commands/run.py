@@ -191,7 +191,7 @@ def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
 
     def draw(console: Console) -> None:
         print_funnel(folder, console)
-        if until is not None:
+        if until is not None and until != recipe.journey[-1]:
             console.print(Text(f"stopped after {until}, as --until says; without it, the same command goes on"))
 
     log_drawn(draw)

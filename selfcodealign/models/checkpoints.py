@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models.revisions import digest_folder, explain_loading, find_source
+from selfcodealign.models.room import CONTEXT_FIELDS
 from selfcodealign.models.slot_attention import ATTENTION
 
 _ADVICE = 'serve the model with vLLM instead (model.serve = "vllm")'
@@ -134,7 +135,7 @@ def _find_eos(source: str, revision: str | None, config: Any, tokenizer: Any) ->
 def _find_context(config: Any) -> int:
     """Return the most tokens of prompt and completion together; without a stated limit, memory is the limit."""
     text = config.get_text_config()
-    for field in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+    for field in CONTEXT_FIELDS:
         if isinstance(getattr(text, field, None), int):
             return getattr(text, field)
     return 2**31

@@ -58,7 +58,8 @@ def normalize_url(url: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:  # a port that is not a number
         usable = False
-    if not usable:
+    # A second `//`, or a `@` behind the host, is left of an address that was mistyped: http//me:password@host.
+    if not usable or "//" in parts.path or "@" in parts.path:
         raise ModelError(f'"{hide_address(url)}" is no server address; write it like http://localhost:8000/v1')
     path = parts.path.rstrip("/")
     for ending in ("/chat/completions", "/completions", "/models"):

@@ -64,6 +64,10 @@ class OnDemandModel:
             raise RuntimeError("the identity of this model is unknown until it is opened")
         return self._known
 
+    def known(self, fact: str) -> str:
+        """Return a fact of the identity; "" if it is not known."""
+        return self.identity().get(fact, "") if self._opened or self._known else ""
+
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         if not self._opened:
             await self.open()

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, endpoints
 from selfcodealign.models.completions_api import (
@@ -77,6 +78,7 @@ class ServerModel:
         self._settings = settings
         self._endpoints = Endpoints(list(dict.fromkeys(map(normalize_url, settings.urls))), settings.concurrency)
         self._key = os.environ.get(settings.api_key_env, "").strip()
+        self._secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
         self._extra_identity = extra_identity or {}
         self._check = check or (lambda: None)
         self._client: httpx.AsyncClient | None = None
@@ -186,7 +188,7 @@ class ServerModel:
         self._check()
         now = time.monotonic()
         request.avoid = endpoint
-        text, pause = self._hide_key(str(fault)), fault.pause
+        text, pause = self._hide_secrets(str(fault)), fault.pause
         if not fault.limited:
             request.first_fault = request.first_fault or now
             endpoint.note_fault(text, pause)
@@ -249,7 +251,7 @@ class ServerModel:
                 _log.warning("%s: %s", endpoint.shown, said)
             if learnt:
                 return
-        message = self._hide_key(str(fault))
+        message = self._hide_secrets(str(fault))
         endpoint.note_bad(message)
         request.tries, request.avoid = request.tries + 1, endpoint
         lasting = status in (401, 403, 404)
@@ -268,10 +270,10 @@ class ServerModel:
 
     async def _explain(self, endpoint: Endpoint, error: ModelError) -> ModelError:
         """Name the server in an error, and the fix if the refusal is about the key or the model."""
-        message = self._hide_key(str(error))
+        message = self._hide_secrets(str(error))
         status = error.status if isinstance(error, Refused) else 0
         if status in (401, 403):
-            return ModelError(f"{endpoint.shown}: {message}; {self._key_advice()}")
+            return ModelError(f"{endpoint.shown}: {message}; {self._key_advice(endpoint)}")
         if status == 404:
             held = await self._list_again(endpoint)
             name = self._identity.get("name", "")
@@ -280,12 +282,16 @@ class ServerModel:
             return ModelError(f"{endpoint.shown}: {message}; it may be a chat-only server, without /v1/completions")
         return ModelError(f"{endpoint.shown}: {message}")
 
-    def _key_advice(self) -> str:
+    def _key_advice(self, endpoint: Endpoint) -> str:
+        if "@" in endpoint.url:  # sent instead of the key
+            return (
+                f"the user and password in its address are refused; without them, {self._settings.api_key_env} is sent"
+            )
         state = "the key in it is refused" if self._key else "it is not set"
         return f"the key is read from the environment variable {self._settings.api_key_env}, and {state}"
 
-    def _hide_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _hide_secrets(self, text: str) -> str:
+        return mask(text, self._secrets)
 
     # ----------------------------------------------------------------------------------------------- the beginning
 
@@ -297,12 +303,12 @@ class ServerModel:
         met: list[tuple[Endpoint, dict[str, dict[str, Any]]]] = []
         for endpoint in self._endpoints:
             try:
-                met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice())))
+                met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice(endpoint))))
             except (PassingFault, httpx.TransportError) as error:
-                endpoint.note_fault(self._hide_key(describe_fault(error)), None)
+                endpoint.note_fault(self._hide_secrets(describe_fault(error)), None)
                 self._check()
             except ModelError as error:
-                raise ModelError(f"{endpoint.shown}: {self._hide_key(str(error))}") from None
+                raise ModelError(f"{endpoint.shown}: {self._hide_secrets(str(error))}") from None
         if not met:
             faults = "; ".join(f"{endpoint.shown}: {endpoint.fault}" for endpoint in self._endpoints)
             raise ModelError(f"no server can be reached ({faults}); start it, or correct model.urls")
@@ -342,6 +348,6 @@ class ServerModel:
 
         assert self._client is not None
         try:
-            return await list_models(self._client, endpoint.url, self._key_advice())
+            return await list_models(self._client, endpoint.url, self._key_advice(endpoint))
         except (PassingFault, httpx.HTTPError, ModelError):
             return {}

@@ -8,6 +8,7 @@ refused at once and not after hours.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -43,12 +44,28 @@ def iterate_source_files(settings: SeedSettings) -> Files:
 
 def open_sources(settings: SeedSettings) -> list[tuple[str, Files]]:
     """Open all sources, each with its name in `seeds.sources`. Raises what `iterate_source_files` raises first."""
-    for source in settings.own_code:
-        if source not in settings.sources:
+    own = find_own(settings)
+    opened = [(source, _open(source, settings)) for source in dict.fromkeys(settings.sources)]
+    return [(source, map(_own, files) if source in own else files) for source, files in opened]
+
+
+def find_own(settings: SeedSettings) -> set[str]:
+    """Return those of `seeds.sources` that `seeds.own_code` names. Raises `SourceError` if it names another one."""
+    named = {_identify(source): source for source in settings.own_code}
+    known = {_identify(source) for source in settings.sources}
+    for place, source in named.items():
+        if place not in known:
             hint = did_you_mean(source, settings.sources)
             raise SourceError(f'seeds.own_code names "{source}", which is none of seeds.sources{hint}')
-    opened = [(source, _open(source, settings)) for source in dict.fromkeys(settings.sources)]
-    return [(source, map(_own, files) if source in settings.own_code else files) for source, files in opened]
+    return {source for source in settings.sources if _identify(source) in named}
+
+
+def _identify(source: str) -> str:
+    """The source with its path in full: `git:mine` and `git:/home/me/mine` are one."""
+    prefix, colon, rest = source.partition(":")
+    if colon and prefix in _PREFIXES:
+        return f"git:{Path(rest).expanduser().resolve()}" if prefix == "git" else source
+    return source if source == "stdlib" else str(Path(source).expanduser().resolve())
 
 
 def _own(file: SourceFile | Dropped) -> SourceFile | Dropped:
@@ -86,6 +103,8 @@ def _open_path(path: Path, settings: SeedSettings) -> Files:
 
 
 def _existing(text: str) -> Path:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
+        raise SourceError(f"source {text} is an address: clone or download it, and name the folder or the file")
     path = Path(text).expanduser()
     if os.path.exists(path):  # unlike Path.exists, returns False without permission
         return path

@@ -36,16 +36,15 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
         found.append(error)
     # A finished stage needs nothing: its sources may be gone, its packages missing.
     working = [one.step for one in decisions if one.action is not Action.REST] if decisions else steps
+    needs = {need for step in working for need in step.stage.needs}
+    # Asked first: servers tell the context that prompts are compared with.
+    model_problem = await _find_model_problem(context) if "model" in needs else None
     for step in working:
         try:
             found += step.stage.check(context)
         except UserError as error:
             found.append(error)
-    needs = {need for step in working for need in step.stage.needs}
-    for problem in [
-        await _find_model_problem(context) if "model" in needs else None,
-        await _find_sandbox_problem(context) if "sandbox" in needs else None,
-    ]:
+    for problem in [model_problem, await _find_sandbox_problem(context) if "sandbox" in needs else None]:
         if problem is not None:
             found.append(problem)
     _raise(found)

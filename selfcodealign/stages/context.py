@@ -11,11 +11,13 @@ from typing import Any, Self
 
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.errors import FewShotError
-from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot
+from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, load_few_shot
+from selfcodealign.generation.prompts import lay_out
 from selfcodealign.generation.question import Question
 from selfcodealign.models import Model, Sampling
 from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.models.opening import open_model
+from selfcodealign.models.room import Room, find_room
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row
@@ -26,6 +28,12 @@ from selfcodealign.settings import Recipe, Section
 
 #: The name under which a stage that compared its rows with benchmarks records their versions.
 BENCHMARK_VERSIONS = "versions of the benchmarks"
+
+
+def smaller_prompts(recipe: Recipe) -> str:
+    """What a person can do about prompts that exceed the context of the model."""
+    smaller = 'few_shot.file = "tiny", ' if recipe.few_shot.file != "tiny" else ""
+    return f'{smaller}fewer worked examples (the stage\'s setting "examples") or another model'
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,15 @@ class Context:
             await self.model.open()
         self.record_model()
 
+    async def close_model(self) -> None:
+        """Close the model, if it was made; a later request opens it again."""
+        if "model" in self.__dict__:
+            await self.model.close()
+
+    def count_tokens(self) -> tuple[int, int]:
+        """Tokens of prompts and completions so far. A model that nothing asks is not made: its address may be gone."""
+        return (self.model.prompt_tokens, self.model.completion_tokens) if "model" in self.__dict__ else (0, 0)
+
     def record_model(self) -> None:
         """Record which model it is, with what its servers have taught since it was opened."""
         self.folder.record({"model": self.model.identity(), "model_settings": self.recipe.model.result_digest()})
@@ -166,9 +183,32 @@ class Context:
         }
 
     def check_examples(self, stage: str, count: int) -> Sequence[str]:
-        """What is wrong when a stage wants more worked examples than the few-shot file has."""
+        """What is wrong when a stage wants more worked examples than the few-shot file has, or the model can read."""
         try:
-            self.few_shot.pool(stage, count)
+            pool = self.few_shot.pool(stage, count)
         except FewShotError as error:
             return [str(error)]
-        return []
+        room = self._room
+        if room is None:
+            return []
+        # The shortest draw, before an open example without text: no prompt has fewer tokens.
+        shortest = sorted(pool, key=lambda one: room.measure("\n".join(one.values())))[:count]
+        shown, *wanted = PROMPT_TAGS[stage]
+        tokens = room.measure(lay_out(self.few_shot.introductions[stage], shortest, {shown: ""}, wanted))
+        if room.holds(tokens):
+            return []
+        name = self.recipe.model.name or "the model"
+        return [
+            f"{stage}: its prompts have about {tokens:,} tokens, the context of {name} is {room.context:,}: use "
+            f"{smaller_prompts(self.recipe)}"
+        ]
+
+    @cached_property
+    def _room(self) -> Room | None:
+        """How many tokens the model takes, if that is known: from a checkpoint's folder, or from servers once asked."""
+        if self.given_model is not None:
+            return None
+        if not self.recipe.model.urls:
+            return find_room(self.recipe.model)
+        context = self.model.known("context")
+        return Room(int(context)) if context else None

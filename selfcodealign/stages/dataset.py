@@ -11,9 +11,9 @@ from selfcodealign.errors import EmptyDataset
 from selfcodealign.recipe import recipe_toml
 from selfcodealign.report.funnel import StageAccount, account_for
 from selfcodealign.rows import Example, extended
-from selfcodealign.settings import DatasetSettings
+from selfcodealign.settings import DatasetSettings, Recipe
 from selfcodealign.stages import Last
-from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context
+from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context, smaller_prompts
 
 
 async def publish(context: Context) -> str:
@@ -42,18 +42,20 @@ async def publish(context: Context) -> str:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
         write_dataset(context.folder.path / "dataset", rows, examples.books().kept, facts, kind)
     if not examples.books().kept:
-        raise EmptyDataset(explain_empty(funnel, context.folder.path))
+        raise EmptyDataset(explain_empty(funnel, context.folder.path, context.recipe))
     return f"{examples.books().kept} examples"
 
 
-def explain_empty(funnel: Sequence[StageAccount], run: Path) -> str:
+def explain_empty(funnel: Sequence[StageAccount], run: Path, recipe: Recipe) -> str:
     """Say which stage of a run dropped everything, for which reasons, and where to look."""
     stage = next((one for one in funnel if not one.books.kept), funnel[-1])
     reasons = sorted(stage.books.dropped.items(), key=lambda one: -one[1])
     shown = ", ".join(f"{reason} {count}" for reason, count in reasons[:3]) + (", ..." if len(reasons) > 3 else "")
+    too_long = bool(reasons) and reasons[0][0] == "prompt_too_long"
+    hint = f"; for prompts that the model can read, use {smaller_prompts(recipe)}" if too_long else ""
     return (
         f"the data set is empty: the stage {stage.name} kept none of {stage.books.entered} {stage.came} "
-        f"({shown or 'none came in'}); see them with: selfcodealign show {run} --stage {stage.name}"
+        f"({shown or 'none came in'}){hint}; see them with: selfcodealign show {run} --stage {stage.name}"
     )
 
 

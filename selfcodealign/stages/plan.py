@@ -6,6 +6,8 @@ A run carries these decisions out, and a dry run prints them: both say the same 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -95,18 +97,41 @@ def _find_lost(
     stored = context.folder.look_at(step.name)
     if stored is None or "model" not in step.stage.needs:
         return ""
-    why = _explain_stage(stored, step, decided_by) if action is Action.START_AGAIN else ""
+    why = _explain_stage(context, stored, step, decided_by) if action is Action.START_AGAIN else ""
     for one in earlier:
         if not why and one.action is Action.START_AGAIN and (isinstance(one.step.stage, Source) or one.lost):
             above = context.folder.look_at(one.step.name)
             assert above is not None
-            why = f"made from rows of {one.step.name}, where {_explain_stage(above, one.step, one.decided_by)}"
-    rows = sum(stored.shards.sizes())
-    return f"{rows} rows of {step.name} ({why})" if rows and why else ""
+            why = f"made from rows of {one.step.name}, where {_explain_stage(context, above, one.step, one.decided_by)}"
+    if not why:
+        return ""
+    kept, dropped = stored.shards.counts()
+    if not kept + sum(count for reason, count in dropped.items() if reason != "prompt_too_long"):
+        return ""  # a prompt that is too long was never answered
+    back = _find_returning(context, step, decided_by)
+    return f"{kept + sum(dropped.values())} rows of {step.name} ({why}{'; ' if back else ''}{back})"
 
 
-def _explain_stage(stored: StageFolder[Any], step: Step, decided_by: Mapping[str, Any]) -> str:
-    return _explain_rows(stored.description, describe_rows(step)) or explain_changes(stored.decided_by, decided_by)
+def _find_returning(context: Context, step: Step, decided_by: Mapping[str, Any]) -> str:
+    """Which rows of earlier settings come back, because these are the settings again; empty for none."""
+    if "model" not in step.stage.needs:
+        return ""
+    found = find_superseded(context.folder, step.name, describe_rows(step), decided_by)
+    return f"its {sum(found[-1].shards.sizes())} rows in superseded/{found[-1].path.name} come back" if found else ""
+
+
+def _explain_stage(context: Context, stored: StageFolder[Any], step: Step, decided_by: Mapping[str, Any]) -> str:
+    if changed := _explain_rows(stored.description, describe_rows(step)):
+        return changed
+    changed = explain_changes(stored.decided_by, decided_by)
+    recipe = context.folder.path / "recipe.toml"
+    if "few-shot texts" not in changed or not recipe.is_file():
+        return changed
+    # The digests of the texts tell a person nothing; the file may be another one, or have been edited.
+    was = tomllib.loads(recipe.read_text("utf-8")).get("few_shot", {}).get("file")
+    now = hide_in(context.recipe.few_shot.file, REMOVED)
+    why = f'few_shot.file changed from "{was}" to "{now}"' if was != now else "the texts in few_shot.file changed"
+    return re.sub(r"few-shot texts of [\w-]+ changed from \S+ to \S+?(?=,|$)", lambda _: why, changed)
 
 
 def check_journey(context: Context) -> None:
@@ -128,12 +153,10 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
     stored = context.folder.look_at(step.name)
     if stored is None:
         return Action.BEGIN, "from the beginning"
-    if changes := _explain_stage(stored, step, decided_by):
+    if changes := _explain_stage(context, stored, step, decided_by):
         where = superseded_name(stored.path).relative_to(context.folder.path)
-        back = find_superseded(context.folder, step.name, describe_rows(step), decided_by)
-        known = (
-            f"; its rows in superseded/{back[-1].path.name} come back" if back and "model" in step.stage.needs else ""
-        )
+        back = _find_returning(context, step, decided_by)
+        known = f"; {back}" if back else ""
         return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}{known}"
     if not stored.finished:
         return Action.RESUME, f"resumes; so far {stored.summary()}"

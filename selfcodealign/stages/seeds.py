@@ -25,7 +25,7 @@ from selfcodealign.errors import UserError
 from selfcodealign.generation.prompts import find_markup
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.settings import SeedSettings
-from selfcodealign.sources import Files, iterate_source_files, open_sources
+from selfcodealign.sources import Files, find_own, iterate_source_files, open_sources
 from selfcodealign.sources.licences import UNKNOWN, is_permitted
 from selfcodealign.stages import Source
 from selfcodealign.stages.context import Context
@@ -193,18 +193,22 @@ def _settings(context: Context) -> SeedSettings:
 
 def _check(context: Context) -> Iterable[UserError]:
     settings = context.recipe.seeds
+    try:
+        find_own(settings)
+    except UserError as error:
+        yield error
     for source in settings.sources:
         try:
-            own = [source] if source in settings.own_code else []
-            iterate_source_files(settings.model_copy(update={"sources": [source], "own_code": own}))  # reads nothing
+            iterate_source_files(settings.model_copy(update={"sources": [source], "own_code": []}))  # reads nothing
         except UserError as error:
             yield error
 
 
 def _read(context: Context) -> Files:
     settings = _settings(context)
+    own = find_own(settings)
     return chain.from_iterable(
-        files if source in settings.own_code else _watch(source, files, settings, context.progress.say)
+        _watch_own(source, files, context) if source in own else _watch(source, files, settings, context.progress.say)
         for source, files in open_sources(settings)
     )
 
@@ -222,6 +226,19 @@ def _watch(source: str, files: Files, settings: SeedSettings, say: Callable[[str
         yield file
     if not permitted and 0 < found.total() < _TELLING_FILES:
         say(_tell_licences(source, found))
+
+
+def _watch_own(source: str, files: Files, context: Context) -> Files:
+    """Yield all files of a source that is the user's own; say once when one states no licence, as the card will."""
+    said = bool(context.recipe.dataset.license)
+    for file in files:
+        if not said and isinstance(file, SourceFile) and file.licence == UNKNOWN:
+            said = True
+            context.progress.say(
+                f"{source}: your own code states no licence, and the card will say {UNKNOWN}: set seeds.licence (or "
+                "dataset.license) to name it"
+            )
+        yield file
 
 
 def _tell_licences(source: str, found: Counter[str]) -> str:

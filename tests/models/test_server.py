@@ -287,3 +287,13 @@ def test_poisoned_request_does_not_hold_up_the_others():
 
     with FaultyServer(always=refuse_poison) as server:
         assert asyncio.run(run(server)) == (50, False)
+
+
+def test_what_was_sent_is_named_when_it_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """User and password of an address are sent instead of the key."""
+    monkeypatch.setenv("MY_KEY", "secret-key")
+    with FaultyServer(list_plan=refuse(401, "no")) as server:
+        url = server.url.replace("//", "//someone:hushed@")
+        message = fail(server, urls=[url], api_key_env="MY_KEY")
+    assert "the user and password in its address are refused" in message
+    assert "hushed" not in message

@@ -389,3 +389,14 @@ def test_parquet_without_the_column(tmp_path: Path):
         read(tmp_path / "a.parquet")
     with pytest.raises(SourceError, match='no column "pth"'):
         read(tmp_path / "a.parquet", code_column="code", path_column="pth")
+
+
+def test_own_code_is_found_by_its_path_however_it_is_written(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`git:checkout` is the source `git:/…/checkout`; the folder without the prefix is another source."""
+    monkeypatch.chdir(checkout.parent)
+    found = files(f"git:{checkout}", own_code=["git:checkout"])
+    assert [file.own for file in found] == [True]
+    with pytest.raises(SourceError, match="which is none of"):
+        read(f"git:{checkout}", own_code=["checkout"])
+    with pytest.raises(SourceError, match="is an address: clone or download it"):
+        read("git:https://host/name.git")

@@ -14,10 +14,12 @@ from selfcodealign import run_recipe
 from selfcodealign.errors import ModelError, RecipeError, RunFolderError, UserError
 from selfcodealign.installation import install_extra, install_packages
 from selfcodealign.pipeline import plan_recipe
+from selfcodealign.recipe import load_recipe
 from selfcodealign.run_folder import folder as run_folder
 from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.settings import DATA_JOURNEY
 from selfcodealign.stages import checks, train
+from tests.support.faulty_server import FaultyServer
 from tests.support.journey import scripted_model, small_recipe, write_sources
 
 WHOLE = [*DATA_JOURNEY, "train", "evaluate"]
@@ -75,6 +77,13 @@ def test_every_source_and_the_ks_of_an_evaluation_are_checked(refused: Callable[
         assert sum(part in line for line in said.splitlines()) == 1, said
 
 
+def test_own_code_that_is_no_source_is_told_with_the_other_problems(refused: Callable[..., str]) -> None:
+    """Before the run folder is made."""
+    said = refused('seeds.sources=["git:/nope"]', 'seeds.own_code=["git:/mine"]', model=scripted_model())
+    assert 'seeds.own_code names "git:/mine", which is none of seeds.sources' in said
+    assert "/nope" in said
+
+
 def test_a_single_problem_is_one_line_of_its_own_kind(refused: Callable[..., str]) -> None:
     """The error is the one that the part itself raises."""
     assert refused("few_shot.file=pyton").endswith('did you mean "python"?')
@@ -101,6 +110,25 @@ def test_training_needs_weights_that_servers_do_not_give(refused: Callable[..., 
     said = refused('model.urls=["http://127.0.0.1:9"]', "model.name=m", "model.retry_seconds=0", added=["train"])
     assert "training needs the weights of m" in said
     assert "train.model" in said
+
+
+def test_prompts_that_no_model_of_this_context_reads_are_found_before_work(refused: Callable[..., str]) -> None:
+    """Counted with a checkpoint's own tokenizer, estimated for a server that tells its context."""
+    said = refused("model.name=embedded", "responses.examples=1").splitlines()
+    assert any(" - concepts: its prompts have about " in line for line in said)
+    assert any("the context of embedded is 512: use few_shot.file" in line for line in said)
+    with FaultyServer(card={"max_model_len": 512}) as server:
+        said = refused(f'model.urls=["{server.url}"]', "model.name=demo", "instructions.examples=1")
+    assert said.startswith("concepts: its prompts have about ")
+    assert "the context of demo is 512" in said
+
+
+def test_short_prompts_and_unknown_contexts_are_let_through(tmp_path: Path) -> None:
+    """The shipped quickstart fits the embedded model; a server that tells no context is believed."""
+    asyncio.run(plan_recipe(load_recipe("quickstart"), tmp_path / "run", until="responses"))
+    with FaultyServer() as server:
+        recipe = small_recipe(write_sources(tmp_path / "source", 2), f'model.urls=["{server.url}"]', "model.name=demo")
+        asyncio.run(plan_recipe(recipe, tmp_path / "run", until="responses"))
 
 
 def test_a_sandbox_that_cannot_start_is_found_before_work(
@@ -134,6 +162,18 @@ def test_an_output_that_is_no_folder_is_found_before_work(tmp_path: Path) -> Non
         RunFolder(tmp_path / "run").__enter__()
 
 
+def test_a_folder_with_other_files_is_no_run_folder(tmp_path: Path) -> None:
+    """A run writes into an empty or a new folder, not between the files of a checkout."""
+    recipe = small_recipe(write_sources(tmp_path / "source", 2))
+    (tmp_path / "checkout" / ".git").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for call in (plan_recipe, run_recipe):
+        with pytest.raises(RecipeError, match="holds files that are no run: choose an empty or new folder for --out"):
+            asyncio.run(call(recipe, tmp_path / "checkout", model=scripted_model()))
+        asyncio.run(call(recipe, tmp_path / "empty", until="seeds", model=scripted_model()))
+    assert [path.name for path in (tmp_path / "checkout").iterdir()] == [".git"]
+
+
 def test_a_finished_run_opens_neither_model_nor_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of which everything is there needs no server to say so."""
     recipe = small_recipe(write_sources(tmp_path / "source", 3), "responses.samples=1")
@@ -145,6 +185,19 @@ def test_a_finished_run_opens_neither_model_nor_sandbox(tmp_path: Path, monkeypa
     monkeypatch.setattr("selfcodealign.sandbox.on_demand.OnDemandSandbox.open", never)
     monkeypatch.setattr("selfcodealign.models.on_demand.OnDemandModel.open", never)
     asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
+
+
+def test_a_run_that_asks_nothing_needs_no_address(tmp_path: Path) -> None:
+    """recipe.toml has *** for a password: dry run and run go on, until a stage has to ask."""
+    words = ('model.urls=["http://me:secret@127.0.0.1:9"]', "model.name=demo")
+    recipe = small_recipe(write_sources(tmp_path / "source", 2), *words)
+    asyncio.run(run_recipe(recipe, tmp_path / "run", until="concepts", model=scripted_model()))
+    stored = load_recipe(tmp_path / "run" / "recipe.toml")
+    assert "***@" in stored.model.urls[0]
+    for call in (plan_recipe, run_recipe):
+        asyncio.run(call(stored, tmp_path / "run", until="concepts"))
+        with pytest.raises(ModelError, match="give the whole address again"):
+            asyncio.run(call(stored, tmp_path / "run"))
 
 
 def test_a_run_is_resumed_when_its_sources_are_gone(tmp_path: Path) -> None:

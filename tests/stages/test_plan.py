@@ -12,8 +12,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from selfcodealign import run_recipe
+from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import RunFolderError, UserError
+from selfcodealign.models import PromptTooLong, Sampling
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.settings import Recipe, Section
 from selfcodealign.stages.plan import Action, Decision, explain_changes
@@ -317,6 +318,31 @@ def test_a_selection_that_an_earlier_run_changed_starts_the_training_again(
     assert (run / "tuned" / "train_report.json").stat().st_ino == first
     assert "train: tuned/ is back from superseded/tuned-1" in told.lines
     assert any(line.startswith("evaluate: evaluation/ is back from ") for line in told.lines)
+
+
+def test_earlier_settings_bring_their_rows_back_and_the_plan_says_how_many(tmp_path: Path) -> None:
+    """In the dry run and in the refusal; rows for which no model was asked need no --yes."""
+    sources, run = write_sources(tmp_path / "source", 6), tmp_path / "run"
+    first = small_recipe(sources, "responses.samples=1")
+    asyncio.run(run_recipe(first, run, until="instructions", model=scripted_model()))
+    second = change(first, "concepts.temperature", 0.2)
+    asyncio.run(run_recipe(second, run, until="concepts", model=scripted_model(), replace_finished=True))
+    planned = asyncio.run(plan_recipe(first, run, until="concepts", model=scripted_model()))
+    assert planned[-1].sentence.endswith("; its 6 rows in superseded/concepts-1 come back")
+    with pytest.raises(RunFolderError, match=r"6 rows of concepts \(.*; its 6 rows in superseded/concepts-1 come back"):
+        asyncio.run(run_recipe(first, run, until="concepts", model=scripted_model()))
+
+    tiny = change(change(second, "few_shot.file", "tiny"), "concepts.examples", 1)
+    planned = asyncio.run(plan_recipe(tiny, run, until="concepts", model=scripted_model()))
+    assert 'few_shot.file changed from "python" to "tiny"' in planned[-1].sentence
+
+    def refuse(prompt: str, sampling: Sampling, seed: int) -> str:
+        raise PromptTooLong("too long")
+
+    third = change(first, "concepts.temperature", 0.3)
+    model = ScriptedModel(refuse)
+    asyncio.run(run_recipe(third, tmp_path / "long", until="concepts", model=model))
+    asyncio.run(run_recipe(first, tmp_path / "long", until="concepts", model=scripted_model()))
 
 
 def test_scores_of_a_tuned_model_do_not_stay_without_the_training(

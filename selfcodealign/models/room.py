@@ -1,0 +1,60 @@
+"""How many tokens a model takes, and how many a text has, as far as this is known without loading the model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfcodealign.models.revisions import locate_folder
+
+if TYPE_CHECKING:
+    from selfcodealign.settings import ModelSettings
+
+#: Characters of prompts per token, and how far an estimate has to exceed the context before anything is said.
+TOKEN_CHARACTERS, ESTIMATE_MARGIN = 3.2, 1.5
+#: Fields of a config.json that state the context.
+CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+
+
+@dataclass(frozen=True)
+class Room:
+    """A context in tokens, and the tokenizer where there is one."""
+
+    context: int
+    tokenizer: Any = None
+
+    def measure(self, text: str) -> int:
+        """The tokens of a text; without a tokenizer an estimate."""
+        return len(self.tokenizer.encode(text).ids) if self.tokenizer else round(len(text) / TOKEN_CHARACTERS)
+
+    def holds(self, tokens: int) -> bool:
+        """Whether a prompt of so many tokens (by `measure`) leaves room for an answer, or may."""
+        return tokens < self.context if self.tokenizer else tokens <= self.context * ESTIMATE_MARGIN
+
+
+def find_room(settings: ModelSettings) -> Room | None:
+    """Return what the folder of a checkpoint says of its context; None for other models and where it says nothing."""
+    folder = locate_folder(settings.name) if settings.name and not settings.urls else None
+    config = _read(folder / "config.json") if folder is not None else {}
+    text = config.get("text_config", config)
+    context = next((text[field] for field in CONTEXT_FIELDS if isinstance(text.get(field), int)), None)
+    if folder is None or context is None:
+        return None
+    tokenizer = None
+    if (folder / "tokenizer.json").is_file() and find_spec("tokenizers"):
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return Room(context, tokenizer)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file; empty if it is damaged: loading the model says so."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
