@@ -65,6 +65,7 @@ class Block:
 
     @property
     def is_python(self) -> bool:
+        """Whether the language is Python, a version of it, or the name of a Python file."""
         return self.language in PYTHON_TAGS or bool(re.fullmatch(r"py(thon)?[\d.]+|.+\.py", self.language))
 
 

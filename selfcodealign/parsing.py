@@ -61,6 +61,7 @@ class Parser:
         return self._settled[code]
 
     def settle_text(self, code: str) -> str | None:
+        """The text of `settle`, for `markdown.find_blocks`."""
         settled = self.settle(code)
         return settled.text if settled else None
 
@@ -83,6 +84,7 @@ class Parser:
         return tree is not None and any(map(_does_something, tree.body))
 
     def parse(self, code: str) -> ast.Module | None:
+        """The tree; None for what does not parse, and for what cannot be parsed safely."""
         tree = self._parse_or_line(code)
         return tree if isinstance(tree, ast.Module) else None
 
@@ -132,6 +134,7 @@ class Parser:
         return None
 
     def without_last_words(self, code: str) -> str:
+        """The code without last lines that are words which happen to parse."""
         tree = self.parse(code)
         last = max((node.end_lineno or 0 for node in tree.body if _does_something(node)), default=0) if tree else 0
         if not tree or _does_something(tree.body[-1]):
