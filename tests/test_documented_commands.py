@@ -55,15 +55,15 @@ STAND_INS = {
 ONE_PROBLEM = ["--problems", "humaneval=HumanEvalPlus.jsonl.gz", "--max-tokens", "32"]
 PROBLEMS = '{ humaneval = "HumanEvalPlus.jsonl.gz", mbpp = "mbpp.jsonl" }'
 HERE = ["--set", f"evaluate.problems={PROBLEMS}"]
-EMBEDDED = ["-m", "embedded", "--source", "project"]
+LOCAL = ["-m", BASE, "--source", "project"]
 #: Pattern → what is added to commands that match, the first that does: little data, few steps, no download.
 SMALLER = {
     r"run paper .*--url .*--until dataset": ["--limit", "3", "--set", "responses.samples=4"],
     r"run paper .*(--url|model\.urls)": ["--source", "project", "--limit", "2", "--until", "concepts"],
-    r"run paper --source git:": ["-m", "embedded", "--dry-run", *HERE],  # keeps its sources
-    r"run paper --dry-run": [*EMBEDDED, *HERE],
-    r"run paper .*--without evaluate": ["--dry-run", *EMBEDDED],
-    r"run paper": ["--dry-run", *EMBEDDED, *HERE],
+    r"run paper --source git:": ["-m", BASE, "--dry-run", *HERE],  # keeps its sources
+    r"run paper --dry-run": [*LOCAL, *HERE],
+    r"run paper .*--without evaluate": ["--dry-run", *LOCAL],
+    r"run paper": ["--dry-run", *LOCAL, *HERE],
     r"run quickstart --set model\.name=": ["--source", "project", "--limit", "2", "--until", "concepts"],
     r"evaluate .*tiny-eval": ["--limit", "1", "--max-tokens", "16"],
     r"evaluate .*--samples": [],
@@ -146,7 +146,7 @@ def _speak(handler: Handler, body: dict[str, Any]) -> None:
 
 def _furnish(folder: Path) -> None:
     """What a person has before the first command: a checkout, a package's code, a model, files that pages name."""
-    make_model(folder / BASE, window=4096)
+    make_model(folder / BASE, window=16384)
     make_model(folder / "checkpoints" / "my-model", window=4096)
     write_sources(folder / "project", 6)
     for where in (folder, folder / "project"):

@@ -197,10 +197,11 @@ class Context:
         tokens = room.measure(lay_out(self.few_shot.introductions[stage], shortest, {shown: ""}, wanted))
         if room.holds(tokens):
             return []
-        name = self.recipe.model.name or "the model"
+        # The same words for every stage: one thing to fix is told once.
+        name, file = self.recipe.model.name or "the model", self.recipe.few_shot.file
         return [
-            f"{stage}: its prompts have about {tokens:,} tokens, the context of {name} is {room.context:,}: use "
-            f"{smaller_prompts(self.recipe)}"
+            f"prompts with the worked examples of {file} are longer than the context of {name} ({room.context:,} "
+            f"tokens): use {smaller_prompts(self.recipe)}"
         ]
 
     @cached_property

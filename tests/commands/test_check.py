@@ -78,7 +78,7 @@ def test_an_example_that_fails_its_own_tests_is_an_error(tmp_path: Path) -> None
     [
         ('journey = ["seeds", "responses"]', "between them belong concepts, instructions"),
         ("[seeds]\nlimit = 0", "seeds.limit = 0: input should be greater than or equal to 1"),
-        ('[seeds]\nsources = "absent"', "source absent does not exist"),
+        ('journey = ["seeds"]\n[seeds]\nsources = "absent"', "source absent does not exist"),
         ('[few_shot]\nfile = "pyton"', 'did you mean "python"?'),
         ('journey = ["seeds", "judge"]\n[few_shot]\nfile = "tiny"', 'stage "judge" needs more examples (6) than'),
         ("[seeds", "is not valid TOML"),

@@ -58,7 +58,7 @@ def test_options_are_few_in_each_group_and_letters_are_the_same_everywhere(comma
         (["run", "quickstart", "-q", "-v"], "--quiet and --verbose exclude each other"),
         (["run", "quickstart", "--settings"], "--settings shows settings with --dry-run only"),
         (["run", "quickstart", "--log-file", "/proc/no/log"], "--log-file /proc/no/log: "),
-        (["run", "quickstart", "--set", "seeds.sources=[git:.]"], "quote it for the shell"),
+        (["run", "quickstart", "--set", "seeds.sources=[git:.]"], "in a shell quote the whole setting"),
     ],
 )
 def test_mistakes_on_the_command_line_have_one_style(words: list[str], said: str) -> None:
