@@ -208,8 +208,8 @@ class _Reader:
     def _code_of(self, block: Block) -> Unwrapped:
         if settled := self._python.settle(block.code):
             return settled
-        # Code may be followed by prose where the block's own end is missing, and by a session. Words in a whole block
-        # are broken code, and so is what goes on with code.
+        # Code may be followed by prose where the block's own end is missing, and by a session. Words inside a
+        # closed block are broken code, and so is a block in which more code follows the break.
         lines = split_lines(block.code)
         run = self._python.find_run(lines, 0)
         if run is None or run.code is None:

@@ -110,18 +110,18 @@ def without_thinking(text: str, protected: Protected) -> Unwrapped:
     if not tags:
         return Unwrapped(text)
     kept: list[str] = []
-    at, depth = 0, 0
+    at, thinking = 0, False
     for tag in tags:
         if not _closes(tag):
-            if depth == 0:
+            if not thinking:
                 kept.append(text[at : tag.start()])
-            depth += 1
+            thinking = True
         else:
-            if depth <= 0:
+            if not thinking:
                 kept.clear()  # the prompt or the chat template had opened it
-            depth = 0
+            thinking = False
             at = _skip_space(text, tag.end())
-    if depth == 0:
+    if not thinking:
         kept.append(text[at:])
     return Unwrapped("".join(kept), ("thinking",))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from selfcodealign.commands.options import SANDBOX_HELP
 from selfcodealign.errors import FewShotError, RecipeError, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ def check(
     sandbox: Annotated[
         str,
         typer.Option(
-            help="How programs are walled off: auto takes the strongest way that this machine allows, namespaces or "
-            "landlock one of them, unsafe none.",
+            help=SANDBOX_HELP,
             metavar="MODE",
         ),
     ] = "auto",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from selfcodealign.commands.options import SANDBOX_HELP
+
 if TYPE_CHECKING:
     from selfcodealign.evaluation.run import Candidate, Evaluation
     from selfcodealign.settings import EvaluateSettings, ExecutionSettings
@@ -94,8 +96,7 @@ def evaluate(
     sandbox: Annotated[
         str,
         typer.Option(
-            help="How programs are walled off: auto takes the strongest way that this machine allows, namespaces or "
-            "landlock one of them, unsafe none.",
+            help=SANDBOX_HELP,
             metavar="MODE",
             rich_help_panel=PROGRAMS,
         ),

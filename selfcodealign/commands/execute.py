@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from selfcodealign.commands.options import SANDBOX_HELP
+
 #: A group of options in the help.
 PROGRAMS = "Programs"
 
@@ -49,8 +51,7 @@ def execute(
     sandbox: Annotated[
         SandboxMode,
         typer.Option(
-            help="How programs are walled off: auto takes the strongest way that this machine allows, namespaces or "
-            "landlock one of them, unsafe none.",
+            help=SANDBOX_HELP,
             metavar="MODE",
             rich_help_panel=PROGRAMS,
         ),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +100,8 @@ def _read_answer(
 
 def answered(benchmark: Benchmark[Any], problem: Problem, number: int, text: str, finish_reason: str = "") -> Sample:
     """Return the sample of a text that answers a task."""
-    solution = benchmark.solution(problem, text)
-    no_code = not read_answer(text, problem.entry_point).code
-    return Sample(
-        task_id=problem.task_id,
-        sample=number,
-        text=text,
-        solution=solution,
-        finish_reason=finish_reason,
-        no_code=no_code,
-    )
+    whole = continued(problem, number, text, benchmark.solution(problem, text), finish_reason)
+    return replace(whole, no_code=not read_answer(text, problem.entry_point).code)
 
 
 def continued(problem: Problem, number: int, text: str, solution: str, finish_reason: str = "") -> Sample:

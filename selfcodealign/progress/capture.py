@@ -23,7 +23,7 @@ SHOWN_AFTER_A_CRASH = 20
 class Capture:
     """Within the context, stderr (and stdout, where it is a terminal) is a temporary file.
 
-    `screen` is the terminal. `sys.stdout` is left to whoever draws there.
+    `screen` is the terminal. `sys.stdout` stays with the code that draws there.
     """
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfcodealign.addresses import REMOVED, hide_secrets
+from selfcodealign.addresses import REMOVED, hide_secrets, mask
 from selfcodealign.errors import UserError, reason_of
 
 if TYPE_CHECKING:
@@ -124,10 +124,9 @@ def conceal(text: str) -> str:
     >>> conceal("http://me:pass@host:8000/v1?key=abc is down")
     'http://***@host:8000/v1?*** is down'
     """
-    for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name):
-            text = text.replace(value, REMOVED)
-    return hide_secrets(_BEARER.sub(rf"\1 {REMOVED}", text), REMOVED)
+    named = (value for name, value in os.environ.items() if _SECRET_NAME.search(name))
+    known = mask(text, (value for value in named if len(value) >= _SHORTEST_SECRET))
+    return hide_secrets(_BEARER.sub(rf"\1 {REMOVED}", known), REMOVED)
 
 
 def _agree() -> None:
