@@ -8,30 +8,49 @@ Implementations: `selfcodealign.models.server` (OpenAI-compatible `/v1/completio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Sampling parameters. `temperature` 0 is greedy; `stop` strings end the text and are not part of the text."""
+    """Sampling parameters. `temperature` 0 is greedy; `stop` strings end the text and are not part of the text.
+
+    `stop_loops` ends a text that repeats itself (`loops.repeats`) before `max_tokens` does. It is no part of the `repr`,
+    which decides ids of rows: it changes only texts that are dropped.
+    """
 
     temperature: float = 0.7
     top_p: float = 1.0
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
+    stop_loops: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The continuation of a prompt. `finish_reason` is "length" if `max_tokens` or the context cut it, else "stop".
+    """The continuation of a prompt.
+
+    `finish_reason` is "length" if `max_tokens` or the context cut it, "loop" if the text repeated itself and
+    `stop_loops` was set, else "stop".
 
     Token counts are the engine's; `prompt_tokens` includes tokens served from its prefix cache.
     """
 
     text: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "loop"]
     prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """The requests that a model is working on now: how many, the tokens of their prompts, how many of those have been
+    read (0 where the engine does not say), the tokens written so far."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    prompt_tokens_read: int = 0
     completion_tokens: int = 0
 
 
@@ -84,6 +103,10 @@ class Model(Protocol):
         `name` and `revision` are always present and decide whether finished rows can be reused; other keys (`engine`,
         `engine_version`, `device`, `dtype` ...) are informative. Never holds an API key or a password.
         """
+        ...
+
+    def under_way(self) -> UnderWay:
+        """Return what the model is working on, for progress; may be called at any time, cheap."""
         ...
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:

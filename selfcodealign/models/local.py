@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
 
 from selfcodealign.errors import MissingExtra, ModelError
-from selfcodealign.models import Completion, PromptTooLong, Sampling
+from selfcodealign.models import Completion, PromptTooLong, Sampling, UnderWay
 
 if TYPE_CHECKING:
     from selfcodealign.models.checkpoints import Checkpoint
@@ -65,6 +65,9 @@ class LocalModel:
     def identity(self) -> dict[str, str]:
         """Return name, revision (hub commit or digest of the folder), engine and version, device, dtype, sampler."""
         return dict(self._identity)
+
+    def under_way(self) -> UnderWay:
+        return UnderWay()
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt` in the batch. Raises `PromptTooLong`, or `ModelError` if the engine has died."""

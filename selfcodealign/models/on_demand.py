@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from selfcodealign.errors import ModelError
-from selfcodealign.models import Completion, Model, Sampling
+from selfcodealign.models import Completion, Model, Sampling, UnderWay
 
 
 class OnDemandModel:
@@ -67,6 +67,9 @@ class OnDemandModel:
     def known(self, fact: str) -> str:
         """Return a fact of the identity; "" if it is not known."""
         return self.identity().get(fact, "") if self._opened or self._known else ""
+
+    def under_way(self) -> UnderWay:
+        return self._model.under_way() if self._opened else UnderWay()
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         if not self._opened:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from selfcodealign.errors import ModelError
-from selfcodealign.models import Completion, Sampling
+from selfcodealign.models import Completion, Sampling, UnderWay
 
 #: Unit of `max_tokens` and of the token counts: about the average of code tokenizers on English and Python.
 CHARACTERS_PER_TOKEN = 4
@@ -66,6 +66,9 @@ class ScriptedModel:
     def identity(self) -> dict[str, str]:
         """Return `name` and `revision` as given; the engine is "scripted"."""
         return {"name": self._name, "revision": self._revision, "engine": "scripted", "engine_version": "1"}
+
+    def under_way(self) -> UnderWay:
+        return UnderWay()
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Answer from the script. Raises `ModelError` after `fail_after` answers or if the script has no answer."""

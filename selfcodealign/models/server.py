@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
-from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, endpoints
+from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, UnderWay, endpoints
 from selfcodealign.models.completions_api import (
     ContextExceeded,
     PassingFault,
@@ -114,6 +114,9 @@ class ServerModel:
         differently for servers that have refused something."""
         adapted = dict.fromkeys(text for endpoint in self._endpoints for text in endpoint.dialect.describe())
         return self._identity | ({"asked": ", ".join(adapted)} if adapted else {})
+
+    def under_way(self) -> UnderWay:
+        return UnderWay()
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt` on the least busy server. Raises `ModelError`, `PromptTooLong`, `RequestFailed`."""

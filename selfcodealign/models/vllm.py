@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from selfcodealign.errors import MissingExtra, ModelError
-from selfcodealign.models import Completion, Sampling
+from selfcodealign.models import Completion, Sampling, UnderWay
 from selfcodealign.models.revisions import EMBEDDED, digest_folder, find_commit, locate_folder
 from selfcodealign.models.server import ServerModel
 
@@ -104,6 +104,9 @@ class ServedModel:
         """Return `ServerModel.identity` with the arguments of the server."""
         assert self._server is not None, "enter the model with `async with` first"
         return self._server.identity()
+
+    def under_way(self) -> UnderWay:
+        return self._server.under_way() if self._server is not None else UnderWay()
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt`. Raises `ModelError`, with the cause from the log if the server has died."""
