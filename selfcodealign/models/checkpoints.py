@@ -14,6 +14,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from selfcodealign.errors import ModelError
+from selfcodealign.models.hardware import choose_precision
 from selfcodealign.models.revisions import digest_folder, explain_loading, find_source
 from selfcodealign.models.room import CONTEXT_FIELDS
 from selfcodealign.models.slot_attention import ATTENTION
@@ -38,8 +39,8 @@ class Checkpoint:
 def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) -> Checkpoint:
     """Load a causal language model and its tokenizer.
 
-    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto" means float32 on a CPU (a row then hardly depends on
-    the other rows of the batch, and small models are as fast) and the checkpoint's own dtype on a GPU. The revision is
+    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto" means the checkpoint's own on a GPU, on a CPU float32
+    (a row then hardly depends on the other rows of the batch) or what `hardware` measures to be faster. The revision is
     the hub's commit, or a digest of a folder's files. Raises `ModelError` that names the fix.
     """
     transformers.utils.logging.disable_progress_bar()
@@ -49,7 +50,7 @@ def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) ->
     with _Loading(name):
         config = AutoConfig.from_pretrained(source, revision=revision)
         _check_architecture(name, config)
-        kind = _choose_dtype(dtype, where)
+        kind = _choose_dtype(dtype, where, config.get_text_config().hidden_size)
         model = AutoModelForCausalLM.from_pretrained(
             source, revision=revision, config=config, dtype=kind, attn_implementation=ATTENTION
         )
@@ -94,9 +95,9 @@ def _choose_device(device: str) -> torch.device:
     return where
 
 
-def _choose_dtype(dtype: str, device: torch.device) -> Any:
+def _choose_dtype(dtype: str, device: torch.device, hidden_size: int) -> Any:
     if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
+        return choose_precision(hidden_size) if device.type == "cpu" else "auto"
     return getattr(torch, dtype)
 
 
