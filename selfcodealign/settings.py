@@ -30,7 +30,7 @@ class ModelSettings(Section):
     device: str = free("auto", description="local models: auto, cpu, cuda or cuda:N")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = free(
         "auto",
-        description="precision; auto: the checkpoint's own on a GPU; on a CPU float32, or bfloat16 where that is much faster",
+        description="precision; auto: the checkpoint's own on a GPU; on a CPU float32, or bfloat16 if much faster",
     )
     batch_size: int = free(64, ge=1, description="local models: rows decoded in one batch")
     cache_gib: float | None = free(

@@ -96,8 +96,8 @@ def _attend_to_tails(
         else:
             scores[:, members, :, node.start : node.end] = found
     slots = _Slots(aim, shared_heads, groups)
+    slot_keys, slot_values = (store[: slots.count, :, : aim.slot_width].flatten(0, 1) for store in layer.slots)
     if aim.slot_width:
-        slot_keys, slot_values = (store[: slots.count, :, : aim.slot_width].flatten(0, 1) for store in layer.slots)
         scores[..., first:second] = slots.spread(torch.bmm(slots.gather(query), slot_keys.transpose(1, 2)))
     scores[..., second:] = torch.matmul(query, tail_keys.transpose(2, 3))
     weights = torch.softmax(scores.float() + aim.mask(window), dim=-1).to(query.dtype)
