@@ -119,7 +119,9 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 #: Texts that share beginnings of several lengths.
-LONG = ["0123456789" * 3 + middle + end for middle in ("", "ab" * 6, "xyz" * 9) for end in ("c", "de", "f" * 14)]
+LONG: list[str] = [
+    "0123456789" * 3 + middle + end for middle in ("", "ab" * 6, "xyz" * 9) for end in ("c", "de", "f" * 14)
+]
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -136,12 +138,25 @@ def test_long_prompts_and_texts_equal_generate(tmp_path: Path, window: int | Non
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_little_memory_changes_nothing(tmp_path: Path):
+@pytest.mark.parametrize(("tokens", "sent_back"), [(150, False), (650, True)])
+def test_little_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int, sent_back: bool):
     """Where keys and values of few rows fit, rows wait, and rows that no longer fit are sent back and read again."""
+    from selfcodealign.models.decoding import Decoder
+
+    sent: list[int] = []
+    make_room = Decoder._make_room
+
+    def watch(decoder: Decoder) -> None:
+        before = len(decoder.active)
+        make_room(decoder)
+        sent.append(before - len(decoder.active))
+
+    monkeypatch.setattr(Decoder, "_make_room", watch)
     folder = make_checkpoint(tmp_path, max_position_embeddings=512)
     calls = [(prompt, Sampling(1.0, max_tokens=60), seed) for seed, prompt in enumerate(LONG)]
-    little = 150 * 256 / 2**30  # 150 tokens of keys and values: two layers, two heads, eight numbers of four bytes
+    little = tokens * 256 / 2**30  # keys and values: two layers, two heads, eight numbers of four bytes
     assert ask(folder, calls, batch_size=9, cache_gib=little) == ask(folder, calls, batch_size=9)
+    assert any(sent) == sent_back
 
 
 def test_a_looping_text_is_ended(checkpoint: Path):
