@@ -77,7 +77,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = make_random(options, folder) if options.random else find_source(options.model, None)[0]
+    model = make_random(options, folder) if options.random else find_source(options.model, None).location
     chat = open_chat(load_tokenizer(model), "plain")
     from transformers import AutoConfig
 
@@ -206,7 +206,7 @@ def make_random(options: argparse.Namespace, folder: Path) -> str:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     hidden, layers, heads = {"0.5b": (1024, 28, 16), "1b": (2048, 16, 32)}[options.random]
-    tokenizer = load_tokenizer(find_source(options.model, None)[0])
+    tokenizer = load_tokenizer(find_source(options.model, None).location)
     config = LlamaConfig(
         vocab_size=max(len(tokenizer), 32_000),
         hidden_size=hidden,

@@ -29,11 +29,17 @@ class ModelSettings(Section):
     api_key_env: str = free("OPENAI_API_KEY", description="environment variable that holds the API key")
     device: str = free("auto", description="local models: auto, cpu, cuda or cuda:N")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = free(
-        "auto", description="precision of the weights; auto: float32 on a CPU, the checkpoint's own on a GPU"
+        "auto",
+        description="precision; auto: the checkpoint's own on a GPU; on a CPU float32, or bfloat16 if much faster",
     )
     batch_size: int = free(64, ge=1, description="local models: rows decoded in one batch")
+    cache_gib: float | None = free(
+        None,
+        gt=0,
+        description="local models: memory for keys and values, in GiB; default: 2, on a GPU 0.8 of what is free",
+    )
     threads: int | None = free(
-        None, ge=1, description="local models on a CPU: threads; default: 1 for small models, else all"
+        None, ge=1, description="local models on a CPU: threads; default: 1 for small models, else the fastest number"
     )
     concurrency: int = free(256, ge=1, description="servers: most requests in flight")
     request_seconds: float = free(600.0, gt=0, description="servers: timeout of one request")

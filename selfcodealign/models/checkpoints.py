@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from selfcodealign.errors import ModelError
-from selfcodealign.models.revisions import digest_folder, explain_loading, find_source
+from selfcodealign.models.hardware import choose_precision
+from selfcodealign.models.revisions import Source, explain_loading, find_source
 from selfcodealign.models.room import CONTEXT_FIELDS
 from selfcodealign.models.slot_attention import ATTENTION
 
@@ -38,22 +40,30 @@ class Checkpoint:
 def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) -> Checkpoint:
     """Load a causal language model and its tokenizer.
 
-    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto" means float32 on a CPU (a row then hardly depends on
-    the other rows of the batch, and small models are as fast) and the checkpoint's own dtype on a GPU. The revision is
+    `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype` "auto" means the checkpoint's own on a GPU, on a CPU float32
+    (a row then hardly depends on the other rows of the batch) or what `hardware` measures to be faster. The revision is
     the hub's commit, or a digest of a folder's files. Raises `ModelError` that names the fix.
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    source, folder = find_source(name, revision)
+    source = find_source(name, revision)
     where = _choose_device(device)
     with _Loading(name):
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        # An adapter's base is the newest of its name: the revision is the adapter's.
+        config = AutoConfig.from_pretrained(source.location, revision=revision, **source.arguments)
         _check_architecture(name, config)
-        kind = _choose_dtype(dtype, where)
+        kind = _choose_dtype(dtype, where, config.get_text_config().hidden_size)
         model = AutoModelForCausalLM.from_pretrained(
-            source, revision=revision, config=config, dtype=kind, attn_implementation=ATTENTION
+            source.location,
+            revision=revision,
+            config=config,
+            dtype=kind,
+            attn_implementation=ATTENTION,
+            **source.arguments,
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        if source.adapter is not None:
+            model = _adapt(model, source.adapter)
+        tokenizer = load_tokenizer(source, revision)
         model = model.to(where).eval()
     _check_model(name, model)
     return Checkpoint(
@@ -62,10 +72,24 @@ def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) ->
         eos_ids=_find_eos(source, revision, config, tokenizer),
         context=_find_context(config),
         name=name,
-        revision=digest_folder(folder) if folder else getattr(config, "_commit_hash", None) or revision or "unknown",
+        revision=source.digest() or getattr(config, "_commit_hash", None) or revision or "unknown",
         device=str(where),
         dtype=str(model.dtype).removeprefix("torch."),
     )
+
+
+def load_tokenizer(source: Source, revision: str | None) -> Any:
+    """Load a model's tokenizer: the adapter's where it has one."""
+    if source.adapter is not None and (source.adapter / "tokenizer_config.json").is_file():
+        return AutoTokenizer.from_pretrained(str(source.adapter))
+    return AutoTokenizer.from_pretrained(source.location, revision=revision, **source.arguments)
+
+
+def _adapt(model: Any, adapter: Path) -> Any:
+    """Merge an adapter into the weights, which then need no peft to run."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 
 class _Loading:
@@ -94,9 +118,9 @@ def _choose_device(device: str) -> torch.device:
     return where
 
 
-def _choose_dtype(dtype: str, device: torch.device) -> Any:
+def _choose_dtype(dtype: str, device: torch.device, hidden_size: int) -> Any:
     if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
+        return choose_precision(hidden_size) if device.type == "cpu" else "auto"
     return getattr(torch, dtype)
 
 
@@ -120,10 +144,11 @@ def _check_model(name: str, model: Any) -> None:
         )
 
 
-def _find_eos(source: str, revision: str | None, config: Any, tokenizer: Any) -> frozenset[int]:
+def _find_eos(source: Source, revision: str | None, config: Any, tokenizer: Any) -> frozenset[int]:
     """Collect the end-of-text tokens of tokenizer, configuration and generation settings."""
     try:
-        generation: Any = GenerationConfig.from_pretrained(source, revision=revision or "main").eos_token_id
+        where = source.location
+        generation: Any = GenerationConfig.from_pretrained(where, revision=revision or "main").eos_token_id
     except OSError:  # not every checkpoint has generation settings
         generation = None
     found: set[int] = set()

@@ -1,31 +1,30 @@
 """The decode loop, with continuous batching: rows enter and leave the batch one by one.
 
-    step:  admit waiting rows into free slots  →  prefill their prompts  →  one token for every row  →  retire
+    step:  admit waiting rows while there is memory  →  some tokens of unread prompts, or one token for every row
 
-Rows with the same prompt share its keys and values; a prompt copies the keys and values of a prefix that it shares with
-another prompt (the worked examples) instead of recomputing them. The loop runs in one thread.
+A step does a bounded amount of work, so that the caller can look at new and cancelled calls between two steps. Rows
+share the keys and values of what their prompts have in common (`slots`). The loop runs in one thread.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from selfcodealign.models import Completion, Sampling
+from selfcodealign.models import Completion, Sampling, UnderWay
+from selfcodealign.models.loops import EVERY_TOKENS, repeats
 from selfcodealign.models.sampler import draw_uniforms, sample_tokens
-from selfcodealign.models.slots import SlotCache, count_shared
+from selfcodealign.models.slots import SlotCache
 from selfcodealign.models.stop_strings import Detokenizer, cut_at_stop
 
-#: Prompt tokens per forward pass, padding included.
-_PREFILL_TOKENS = {"cpu": 4096, "cuda": 16384}
-
-#: Waiting for another prompt to fill a shorter shared prefix costs more than it saves.
-_SHORTEST_PREFIX = 8
+#: Prompt tokens per forward pass: enough for matrix products to be efficient, few enough for a step to be short.
+_PREFILL_TOKENS = {"cpu": 512, "cuda": 8192}
 
 
 @dataclass(eq=False)
@@ -52,10 +51,20 @@ class BatchRow:
 class Decoder:
     """Decodes rows with a transformers model loaded with the attention `slot_attention.ATTENTION`.
 
-    `submit` rows, then call `step` until it has returned them all; each call returns the rows that ended in it.
+    `submit` rows, then call `step` until it has returned them all; each call returns the rows that ended in it. At most
+    `rows` rows are decoded at once, fewer while their keys and values would take more than `memory` bytes. `stopping`
+    is asked often; when it returns True, `step` raises `slots.Stopped`.
     """
 
-    def __init__(self, model: Any, detokenizer: Detokenizer, eos_ids: frozenset[int], slots: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        detokenizer: Detokenizer,
+        eos_ids: frozenset[int],
+        rows: int,
+        memory: int,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.waiting: deque[BatchRow] = deque()
         self.active: list[BatchRow] = []
         self._model = model
@@ -63,25 +72,36 @@ class Decoder:
         self._cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
         self._detokenizer = detokenizer
         self._eos_ids = eos_ids
-        self._slots = slots
+        self._rows = rows
+        self._memory = memory
         self._device = torch.device(model.device)
-        self._cache = SlotCache(slots, model.config.get_text_config().num_hidden_layers)
-        self._prefill_tokens = _PREFILL_TOKENS.get(self._device.type, 4096)
+        text = model.config.get_text_config()
+        self._cache = SlotCache(rows, text.num_hidden_layers, measure_token(text, model.dtype), stopping)
+        self._prefill_tokens = _PREFILL_TOKENS.get(self._device.type, 512)
+        # transformers takes a mask of four dimensions as it is and makes none; `attend` makes the masks.
+        self._no_mask = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=self._device)
 
     def submit(self, row: BatchRow) -> None:
-        """Queue a row for the next free slot."""
+        """Queue a row for the batch."""
         self.waiting.append(row)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[BatchRow, Completion]]:
-        """Write one token for every active row; return the rows that ended, with their completions."""
+        """Read some prompt tokens, or write one token for every active row; return the rows that ended, with their
+        completions."""
+        self._make_room()
         self._admit()
         count = len(self.active)
         if not count:
             return []
+        filling = self._cache.aim_at_prompts(self._prefill_tokens, self._device)
+        if filling is not None:
+            self._forward(filling.tokens[None], filling.positions)
+            self._cache.note_filled(filling)
+            return []
         aim = self._cache.aim_at_tails(count, self._device)
-        logits = self._forward([[row.ids[-1]] for row in self.active], aim.positions, aim.mask(None) == 0)
-        self._cache.tail_length[:count] += 1
+        logits = self._forward([[row.ids[-1]] for row in self.active], aim.positions)
+        self._cache.advance(count)
         chosen = sample_tokens(
             logits,
             [row.sampling.temperature for row in self.active],
@@ -98,12 +118,20 @@ class Decoder:
                 self._release(place)
         return ended
 
-    def discard(self, unwanted: Any) -> None:
+    def under_way(self) -> UnderWay:
+        """Return the rows in the batch and waiting, their prompt tokens, and how many tokens they have written."""
+        rows = [*self.active, *self.waiting]
+        prompts = sum(row.prompt_length for row in self.active)
+        read = max(0, prompts - self._cache.missing())
+        waiting = sum(row.prompt_length for row in self.waiting)
+        return UnderWay(len(rows), prompts + waiting, read, sum(row.written for row in rows))
+
+    def discard(self, unwanted: Callable[[BatchRow], bool]) -> None:
         """Drop the waiting and active rows for which `unwanted(row)` is true."""
         self.waiting = deque(row for row in self.waiting if not unwanted(row))
-        for slot in reversed(range(len(self.active))):
-            if unwanted(self.active[slot]):
-                self._release(slot)
+        for place in reversed(range(len(self.active))):
+            if unwanted(self.active[place]):
+                self._release(place)
 
     def _finish(self, row: BatchRow, token: int) -> Completion | None:
         """Return the completion if `token` ended the row, else None."""
@@ -114,11 +142,18 @@ class Decoder:
             reason = "stop"
         elif row.written >= row.limit:
             reason = "length"
+        elif self._loops(row):
+            reason = "loop"
         else:
             return None
         whole = self._detokenizer.read(row.ids[:end], row.prompt_length)
         text = cut_at_stop(whole, stop)
         return Completion(text, "stop" if len(text) < len(whole) else reason, row.prompt_length, row.written)
+
+    def _loops(self, row: BatchRow) -> bool:
+        if not row.sampling.stop_loops or row.written % EVERY_TOKENS:
+            return False
+        return repeats(self._detokenizer.read(row.ids, row.prompt_length))
 
     def _release(self, place: int) -> None:
         last = len(self.active) - 1
@@ -127,60 +162,44 @@ class Decoder:
         self.active.pop()
 
     def _admit(self) -> None:
-        """Move waiting rows into the batch and prefill their prompts, except the last token, which opens the tail."""
-        entering: set[int] = set()
-        while self.waiting and len(self.active) < self._slots:
-            row = self.waiting.popleft()
-            self._cache.reserve(row.prompt_length, row.limit + 1)
-            entering.add(self._cache.enter(len(self.active), np.array(row.ids[:-1], dtype=np.int64)))
+        """Move waiting rows into the batch while their prompts fit into memory; one row is always admitted."""
+        while self.waiting and len(self.active) < self._rows:
+            row = self.waiting[0]
+            prompt = np.array(row.ids[:-1], dtype=np.int64)  # the last token opens the tail
+            size = self._cache.bytes_with(prompt, len(self.active) + 1)
+            self._cache.evict(size - self._memory)
+            if self.active and self._cache.bytes_with(prompt, len(self.active) + 1) > self._memory:
+                return
+            self.waiting.popleft()
+            self._cache.enter(len(self.active), prompt)
             self.active.append(row)
-        unfilled = list(entering)
-        while unfilled:
-            unfilled = self._fill(unfilled)
 
-    def _fill(self, slots: list[int]) -> list[int]:
-        """Prefill part of the prompts in `slots`; return the slots that are not complete."""
-        cache = self._cache
-        missing = {slot: int(cache.length[slot] - cache.filled[slot]) for slot in slots}
-        slots = sorted((slot for slot in slots if missing[slot] > 0), key=missing.__getitem__)
-        group: list[int] = []
-        for slot in slots:
-            if group and (len(group) + 1) * missing[slot] > self._prefill_tokens:
-                break
-            if not self._waits_for(slot, group):
-                group.append(slot)
-        if not group:
-            return slots
-        queries = min(missing[group[-1]], self._prefill_tokens)
-        starts = cache.filled[group]
-        # Shorter prompts are padded at their end: padding writes beyond their tokens, where no query attends.
-        positions = np.minimum(starts[:, None] + np.arange(queries), cache.tokens.shape[1] - 1)
-        aim = cache.aim_at_prompts(group, positions, self._device)
-        self._forward(cache.tokens[np.array(group)[:, None], positions], aim.positions, aim.mask)
-        cache.filled[group] = np.minimum(starts + queries, cache.length[group])
-        left = [slot for slot in slots if cache.filled[slot] < cache.length[slot]]
-        for slot in left:
-            source, shared = cache.find_prefix(cache.tokens[slot, : cache.length[slot]], cache.filled)
-            cache.take_prefix(source, slot, shared)
-        return left
+    def _make_room(self) -> None:
+        """Bring memory below its limit: forget prefixes that are not in use, then send back the row that has written
+        least. It is read again, with what it has written, when there is room."""
+        while self._cache.bytes() > self._memory:
+            self._cache.evict(self._cache.bytes() - self._memory)
+            if self._cache.bytes() <= self._memory or len(self.active) < 2:
+                return
+            place = min(range(len(self.active)), key=lambda one: self.active[one].written)
+            self.waiting.appendleft(self.active[place])
+            self._release(place)
 
-    def _waits_for(self, slot: int, group: list[int]) -> bool:
-        """Return whether a prompt of the group is about to compute a large part of the prompt in `slot`."""
-        if not group:
-            return False
-        cache = self._cache
-        end, filled = int(cache.length[slot]), int(cache.filled[slot])
-        shared = np.minimum(count_shared(cache.tokens[group, :end], cache.tokens[slot, :end]), cache.length[group])
-        return int(shared.max()) - filled >= max(_SHORTEST_PREFIX, (end - filled) // 4)
-
-    def _forward(self, tokens: Any, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _forward(self, tokens: Any, positions: torch.Tensor) -> torch.Tensor:
         """Run the model on `tokens` [rows, queries]; return the logits [rows, vocabulary] of the last column."""
         output = self._model(
             input_ids=torch.as_tensor(tokens, device=self._device),
             position_ids=positions,
-            attention_mask=mask,
+            attention_mask=self._no_mask,
             use_cache=True,
             logits_to_keep=1,
             **{self._cache_name: self._cache},
         )
         return output.logits[:, -1]
+
+
+def measure_token(text: Any, dtype: torch.dtype) -> int:
+    """Return the bytes of one token's keys and values in all layers, from a model's configuration."""
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return 2 * text.num_hidden_layers * heads * size * dtype.itemsize

@@ -10,6 +10,7 @@ import asyncio
 import os
 import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from selfcodealign.models.checkpoints import Checkpoint
     from selfcodealign.models.decoding import Decoder
     from selfcodealign.settings import ModelSettings
-
-#: Below this many parameters a second thread costs more in barriers between small operations than it saves, and the
-#: sandbox needs the other cores.
-_ONE_THREAD_PARAMETERS = 50_000_000
 
 _Request = tuple[str, Sampling, int, "Future[Completion]"]
 
@@ -47,6 +44,8 @@ class LocalModel:
         self._thread: threading.Thread | None = None
         self._identity: dict[str, str] = {}
         self._failure: ModelError | None = None
+        self._closing = threading.Event()
+        self._engine: _Engine | None = None
 
     async def __aenter__(self) -> Self:
         # Idle OpenMP threads must not spin: they would starve the sandbox.
@@ -58,6 +57,7 @@ class LocalModel:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._closing.set()
         self._requests.put(None)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
@@ -67,7 +67,7 @@ class LocalModel:
         return dict(self._identity)
 
     def under_way(self) -> UnderWay:
-        return UnderWay()
+        return self._engine.under_way if self._engine is not None else UnderWay()
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt` in the batch. Raises `PromptTooLong`, or `ModelError` if the engine has died."""
@@ -81,7 +81,7 @@ class LocalModel:
     def _run(self, ready: Future[None]) -> None:
         """Body of the engine thread: load, then decode until told to stop."""
         try:
-            engine = _Engine(self._settings)
+            engine = self._engine = _Engine(self._settings, self._closing.is_set)
         except BaseException as error:  # re-raised in `__aenter__`
             ready.set_exception(error)
             return
@@ -103,11 +103,12 @@ class LocalModel:
 class _Engine:
     """The state of the engine thread: checkpoint and decoder."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, stopping: Callable[[], bool]) -> None:
         import torch
 
         from selfcodealign.models.checkpoints import load_checkpoint
         from selfcodealign.models.decoding import Decoder
+        from selfcodealign.models.hardware import choose_memory, choose_threads
         from selfcodealign.models.stop_strings import Detokenizer
 
         self._threads_before = torch.get_num_threads()
@@ -118,9 +119,14 @@ class _Engine:
         def decode(ids: list[int]) -> str:
             return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
-        self._decoder: Decoder = Decoder(model, Detokenizer(decode), self._checkpoint.eos_ids, settings.batch_size)
+        memory = choose_memory(settings.cache_gib, self._checkpoint.device)
+        self._decoder: Decoder = Decoder(
+            model, Detokenizer(decode), self._checkpoint.eos_ids, settings.batch_size, memory, stopping
+        )
+        #: What the decoder is working on, told after each step; other threads read it.
+        self.under_way = UnderWay()
         if self._checkpoint.device == "cpu":
-            torch.set_num_threads(settings.threads or _choose_threads(model.num_parameters()))
+            torch.set_num_threads(settings.threads or choose_threads(model))
 
     def identity(self) -> dict[str, str]:
         import torch
@@ -142,6 +148,8 @@ class _Engine:
         """Decode until a None arrives; unfinished calls then fail."""
         import torch
 
+        from selfcodealign.models.slots import Stopped
+
         decoder = self._decoder
         try:
             while True:
@@ -154,6 +162,9 @@ class _Engine:
                 decoder.discard(lambda row: row.tag.cancelled())
                 for row, completion in decoder.step():
                     _answer(row.tag, completion)
+                self.under_way = decoder.under_way()
+        except Stopped:
+            self.fail(ModelError("the local model was closed before it answered"))
         finally:
             torch.set_num_threads(self._threads_before)
 
@@ -186,14 +197,10 @@ def _answer(waiting: Future[Completion], result: Completion | Exception) -> None
         waiting.set_exception(result)
 
 
-def _choose_threads(parameters: int) -> int:
-    return 1 if parameters < _ONE_THREAD_PARAMETERS else os.cpu_count() or 1
-
-
 def _explain_death(error: Exception) -> ModelError:
     kind = type(error).__name__
     if kind == "OutOfMemoryError" or "not enough memory" in str(error):
-        return ModelError("the model ran out of memory while decoding; lower model.batch_size")
+        return ModelError("the model ran out of memory while decoding; lower model.cache_gib or model.batch_size")
     if isinstance(error, NotImplementedError):
         return ModelError(
             f'the model uses {error} in its attention, which needs another engine; set model.serve = "vllm"'

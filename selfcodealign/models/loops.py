@@ -1,7 +1,7 @@
 """Recognise a text that repeats itself, while it is being written.
 
-Weak models fall into loops and write the same lines until the token limit. Such an answer is dropped in any case; ending
-it early saves its tokens.
+Weak models fall into loops and write the same lines until the token limit. Such an answer is dropped in any case;
+ending it early saves its tokens.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from selfcodealign.errors import MissingExtra
 from selfcodealign.models import Model
 from selfcodealign.progress import Progress
 
 if TYPE_CHECKING:
+    from selfcodealign.models.revisions import Source
     from selfcodealign.settings import ModelSettings
 
 
@@ -46,7 +48,17 @@ def check_model(settings: ModelSettings, progress: Progress | None = None) -> No
         return
     from selfcodealign.models.revisions import ask_hub, find_commit, find_source
 
-    source, folder = find_source(settings.name, settings.revision)
-    if folder is None and find_commit(source, settings.revision) is None and find_spec("huggingface_hub"):
-        with (progress or Progress()).waiting(f"asking the hub for {source}"):
-            ask_hub(source, settings.revision)
+    source = find_source(settings.name, settings.revision)
+    if settings.serve is None:
+        _check_packages(source)
+    name = source.location
+    if source.folder is None and find_commit(name, settings.revision) is None and find_spec("huggingface_hub"):
+        with (progress or Progress()).waiting(f"asking the hub for {name}"):
+            ask_hub(name, settings.revision)
+
+
+def _check_packages(source: Source) -> None:
+    if source.gguf and find_spec("gguf") is None:
+        raise MissingExtra(f"{source.gguf} (package gguf)", "gguf")
+    if source.adapter and find_spec("peft") is None:
+        raise MissingExtra(f"the adapter in {source.adapter} (package peft)", "train")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +23,33 @@ _HASHED_END = 2**20
 #: How long the hub may take to answer.
 HUB_SECONDS = 20.0
 
-_NAMED = ("config", "generation_config", "tokenizer", "vocab", "merges", "special_tokens", "added_tokens")
+_NAMED = ("config", "generation_config", "tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "adapter")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: `location` is a folder or a hub name, for transformers.
+
+    `gguf` is the file's name if the weights are a GGUF file in that folder, `adapter` the folder of an adapter that
+    belongs on top of the weights.
+    """
+
+    location: str
+    folder: Path | None = None
+    gguf: str | None = None
+    adapter: Path | None = None
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Further arguments of `from_pretrained`."""
+        return {"gguf_file": self.gguf} if self.gguf else {}
+
+    def digest(self) -> str:
+        """Digest the files that decide a local model's output; "" for a hub name."""
+        parts = [] if self.folder is None else [digest_folder(self.folder / self.gguf if self.gguf else self.folder)]
+        if self.adapter is not None:
+            parts.append(digest_folder(self.adapter))
+        return "+".join(parts)
 
 
 def locate_folder(name: str) -> Path | None:
@@ -31,9 +59,9 @@ def locate_folder(name: str) -> Path | None:
 
 
 def digest_folder(folder: Path) -> str:
-    """Digest the files that decide a checkpoint's output (weights, configuration, tokenizer)."""
+    """Digest the files that decide a checkpoint's output (weights, configuration, tokenizer), or a single file."""
     total = hashlib.sha256()
-    for path in sorted(_deciding_files(folder)):
+    for path in sorted(_deciding_files(folder)) if folder.is_dir() else [folder]:
         size = path.stat().st_size
         total.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
@@ -85,8 +113,11 @@ def _deciding_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def find_source(name: str, revision: str | None) -> tuple[str, Path | None]:
-    """Return the source for transformers, and the folder if it is one. Raises `ModelError` if it cannot be a model."""
+def find_source(name: str, revision: str | None) -> Source:
+    """Return where a model is: a checkpoint's folder, a GGUF file, a folder with an adapter, or a hub name.
+
+    Raises `ModelError` if it cannot be a model.
+    """
     if not name:
         raise ModelError('no model named: set model.name to "embedded", a folder or a hub name')
     folder = locate_folder(name)
@@ -95,13 +126,35 @@ def find_source(name: str, revision: str | None) -> tuple[str, Path | None]:
             raise ModelError("this installation lacks the embedded model; install the package again")
         if _looks_like_path(name):
             raise ModelError(f"there is no folder {name}{_suggest_folder(Path(name).expanduser())}")
-        return name, None
+        return Source(name)
+    if revision is not None:
+        raise ModelError(f"model.revision = {revision!r} is for hub names; {name} is a path: leave the revision out")
+    if folder.suffix == ".gguf" and folder.is_file():
+        return Source(str(folder.parent), folder.parent, gguf=folder.name)
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return _find_adapted(name, folder)
     if not (folder / "config.json").is_file():
         what = "no folder" if not folder.is_dir() else "no checkpoint: it has no config.json"
-        raise ModelError(f"{name} is {what}; give the folder that save_pretrained wrote{_suggest_inside(folder)}")
-    if revision is not None:
-        raise ModelError(f"model.revision = {revision!r} is for hub names; {name} is a folder: leave the revision out")
-    return str(folder), folder
+        fix = f"give the folder that save_pretrained wrote, or a .gguf file{_suggest_inside(folder)}"
+        raise ModelError(f"{name} is {what}; {fix}")
+    return Source(str(folder), folder)
+
+
+def _find_adapted(name: str, folder: Path) -> Source:
+    """Return the weights that an adapter belongs to, with the adapter."""
+    try:
+        base = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{name} holds an adapter whose adapter_config.json is damaged: {error}") from None
+    if not base:
+        raise ModelError(f'{name} holds an adapter for no model: name it as "base_model_name_or_path" in its config')
+    if (beside := folder / base).is_dir() and not Path(base).is_absolute():
+        base = str(beside)
+    try:
+        found = find_source(base, None)
+    except ModelError as error:
+        raise ModelError(f"{name} holds an adapter for {base}: {error}") from None
+    return Source(found.location, found.folder, found.gguf, adapter=folder)
 
 
 def _looks_like_path(name: str) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from selfcodealign.models.slots import Decoding, SlotLayer
+from selfcodealign.models.slots import Decoding, Filling, SlotLayer
 
 #: Name of the attention implementation that a model needs for `SlotCache`.
 ATTENTION = "selfcodealign_slots"
@@ -35,66 +35,103 @@ def attend(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     aim = layer.cache.aim
     if isinstance(aim, Decoding):
-        mixed = _attend_to_prompts_and_tails(query, key, value, layer, aim, scale, sliding_window)
-    else:
-        assert attention_mask is not None
-        mixed = _attend_to_prompts(query, key, value, attention_mask, scale, sliding_window)
-    return mixed.transpose(1, 2).contiguous(), None
+        return _attend_to_tails(query, layer, aim, scale, sliding_window), None
+    assert isinstance(aim, Filling)
+    return _attend_to_prompts(query, layer, aim, scale, sliding_window), None
 
 
 def _attend_to_prompts(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float, window: int | None
+    query: torch.Tensor, layer: SlotLayer, aim: Filling, scale: float, window: int | None
 ) -> torch.Tensor:
-    """Causal attention within prompts. Heads that share keys become further queries, so keys are not repeated."""
-    rows, heads, queries, size = query.shape
-    groups = heads // key.shape[1]
-    if window is not None and mask.shape[-1] > window:
-        last = mask.sum(-1, keepdim=True) - 1  # the mask is True up to the query's own position
-        mask = mask & (torch.arange(mask.shape[-1], device=query.device) > last - window)
-    if groups > 1:
-        query = query.reshape(rows, key.shape[1], groups * queries, size)
-        mask = mask.repeat(1, 1, groups, 1)
-    mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
-    return mixed.reshape(rows, heads, queries, value.shape[3])
+    """Causal attention, piece by piece: each to the prefixes above it and to its own tokens up to the query.
+
+    Heads that share keys become further queries, so keys are not repeated.
+    """
+    _, heads, _, size = query.shape
+    mixed, done = [], 0
+    for piece in aim.pieces:
+        own = [store[:, : piece.start + piece.count] for store in layer.of_piece(piece, query)]
+        before = [node.states[layer.number] for node in piece.above]
+        keys, values = (
+            torch.cat([*(states[one] for states in before), own[one]], dim=1)[None] for one in range(len(own))
+        )
+        count, width = piece.count, piece.first + piece.count
+        columns = torch.arange(width, device=query.device)
+        places = torch.arange(piece.first, width, device=query.device)[:, None]
+        mask = columns <= places
+        if window is not None:
+            mask &= columns > places - window
+        shared_heads = keys.shape[1]
+        groups = heads // shared_heads
+        asked = query[:, :, done : done + count].reshape(1, shared_heads, groups * count, size)
+        found = scaled_dot_product_attention(asked, keys, values, attn_mask=mask.repeat(groups, 1), scale=scale)
+        mixed.append(found.reshape(1, heads, count, values.shape[3]))
+        done += count
+    return torch.cat(mixed, dim=2).transpose(1, 2).contiguous()
 
 
-def _attend_to_prompts_and_tails(
-    query: torch.Tensor,
-    tail_keys: torch.Tensor,
-    tail_values: torch.Tensor,
-    layer: SlotLayer,
-    aim: Decoding,
-    scale: float,
-    window: int | None,
+def _attend_to_tails(
+    query: torch.Tensor, layer: SlotLayer, aim: Decoding, scale: float, window: int | None
 ) -> torch.Tensor:
-    """Each row attends to its prompt and its tail: one softmax over both.
+    """Each row attends to its prefixes, its slot and its tail: one softmax over all.
 
-    The queries of all rows of a prompt form one matrix, so that the prompt's keys are read once.
+    The queries of all rows of a prefix or a slot form one matrix, so that its keys are read once.
     """
     rows, heads, _, size = query.shape
-    shared_heads = tail_keys.shape[1]
-    prompts, most = aim.members.shape
-    groups, width = heads // shared_heads, aim.prompt_width
-    query = query.reshape(rows, shared_heads, groups, size) * scale
-    prompt_keys, prompt_values = (store[:prompts, :, :width].flatten(0, 1) for store in layer.prompts)
+    tail_keys, tail_values = (store[:rows, :, : aim.tail_width].transpose(0, 1) for store in layer.tails)
+    shared_heads = tail_keys.shape[0]
+    groups = heads // shared_heads
+    first, second = aim.prefix_width, aim.prefix_width + aim.slot_width
+    # [shared heads, rows, groups, ·] throughout.
+    query = (query.reshape(rows, shared_heads, groups, size) * scale).transpose(0, 1).contiguous()
+    scores = query.new_empty((shared_heads, rows, groups, second + aim.tail_width))
+    if first:
+        scores[..., :first] = 0.0  # columns of other rows' prefixes: masked, and must be numbers
+    for node, members in aim.shared:
+        keys = node.states[layer.number][0]
+        asked = query if members is None else query[:, members]
+        found = torch.bmm(asked.flatten(1, 2), keys.transpose(1, 2)).unflatten(1, (-1, groups))
+        if members is None:
+            scores[..., node.start : node.end] = found
+        else:
+            scores[:, members, :, node.start : node.end] = found
+    slots = _Slots(aim, shared_heads, groups)
+    slot_keys, slot_values = (store[: slots.count, :, : aim.slot_width].flatten(0, 1) for store in layer.slots)
+    if aim.slot_width:
+        scores[..., first:second] = slots.spread(torch.bmm(slots.gather(query), slot_keys.transpose(1, 2)))
+    scores[..., second:] = torch.matmul(query, tail_keys.transpose(2, 3))
+    weights = torch.softmax(scores.float() + aim.mask(window), dim=-1).to(query.dtype)
+    mixed = torch.matmul(weights[..., second:], tail_values)
+    if aim.slot_width:
+        mixed += slots.spread(torch.bmm(slots.gather(weights[..., first:second]), slot_values))
+    for node, members in aim.shared:
+        values = node.states[layer.number][1]
+        share = weights[..., node.start : node.end]
+        share = share if members is None else share[:, members]
+        found = torch.bmm(share.flatten(1, 2), values).unflatten(1, (-1, groups))
+        if members is None:
+            mixed += found
+        else:
+            mixed.index_add_(1, members, found)
+    return mixed.transpose(0, 1).reshape(rows, 1, heads, mixed.shape[-1])
 
-    def gather(states: torch.Tensor) -> torch.Tensor:
-        """[rows, shared heads, groups, x] → [prompts * shared heads, most * groups, x]."""
-        gathered = states[aim.members]  # [prompts, most, shared heads, groups, x]
-        return gathered.transpose(1, 2).reshape(prompts * shared_heads, most * groups, states.shape[-1])
 
-    def spread(states: torch.Tensor) -> torch.Tensor:
-        """The inverse of `gather`."""
-        parted = states.view(prompts, shared_heads, most, groups, states.shape[-1]).transpose(1, 2)
-        return parted.reshape(prompts * most, shared_heads, groups, states.shape[-1])[aim.places]
+class _Slots:
+    """Takes [shared heads, rows, groups, x] to [slots * shared heads, most * groups, x] and back."""
 
-    to_prompt = spread(torch.bmm(gather(query), prompt_keys.transpose(1, 2)))
-    to_tail = torch.matmul(query, tail_keys.transpose(2, 3))
-    scores = torch.cat([to_prompt, to_tail], dim=-1).float() + aim.mask(window)
-    weights = torch.softmax(scores, dim=-1).to(query.dtype)
-    from_prompt = spread(torch.bmm(gather(weights[..., :width]), prompt_values))
-    mixed = from_prompt + torch.matmul(weights[..., width:], tail_values)
-    return mixed.reshape(rows, heads, 1, tail_values.shape[3])
+    def __init__(self, aim: Decoding, shared_heads: int, groups: int) -> None:
+        self._aim = aim
+        self._heads, self._groups = shared_heads, groups
+        self.count, self._most = aim.members.shape
+
+    def gather(self, states: torch.Tensor) -> torch.Tensor:
+        gathered = states[:, self._aim.members]  # [shared heads, slots, most, groups, x]
+        return gathered.transpose(0, 1).reshape(self.count * self._heads, self._most * self._groups, states.shape[-1])
+
+    def spread(self, states: torch.Tensor) -> torch.Tensor:
+        parted = states.view(self.count, self._heads, self._most, self._groups, states.shape[-1]).transpose(0, 1)
+        flat = parted.reshape(self._heads, self.count * self._most, self._groups, states.shape[-1])
+        return flat[:, self._aim.places]
 
 
 AttentionInterface.register(ATTENTION, attend)

@@ -1,162 +1,290 @@
-"""The KV cache of the decode loop: shared prompts, and one tail of written tokens per row.
+"""The KV cache of the decode loop: shared prefixes, prompts, and one tail of written tokens per row.
 
-Rows with the same prompt (ten samples of one instruction, say) share its keys and values; each row has its own tail.
-Decoding on a CPU is bound by reading keys and values, so sharing makes many samples per prompt cheap.
+    positions   0 ……………………… base │ base ……… prompt │ prompt ………
+    kept in     prefixes (shared)  │ a slot (shared   │ the row's tail; every `LONGEST_TAIL` tokens become
+                                   │ by equal prompts)│ a prefix that is this row's alone
+
+Rows whose prompts begin alike share the prefixes (`prefixes.PrefixTree`), rows of one prompt (ten samples of one
+instruction, say) share its slot. Decoding on a CPU is bound by reading keys and values, so what is shared is read once
+for all rows. Slots and tails are padded to their longest, therefore short; what is long is kept in prefixes, which have
+their own length. Memory is taken for the rows there are.
 
 Two hooks of transformers are used: a cache whose layers write where `SlotCache` directs them (`SlotLayer.update`), and
-a registered attention function (`attend`).
+a registered attention function (`slot_attention.attend`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from selfcodealign.models.prefixes import BLOCK, Prefix, PrefixTree, chain_of
+
 #: Capacities grow in steps of this many tokens.
 _GRAIN = 64
+#: A prompt whose part beyond the known prefixes is longer becomes a prefix, except its last tokens.
+LONGEST_SLOT = 128
+#: A tail of this many tokens becomes a prefix.
+LONGEST_TAIL = 256
 
 
-@dataclass
+class Stopped(Exception):
+    """A forward pass was ended because the model is being closed."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a prefill pass: tokens `start` .. `start + count` - 1 of a prefix, or of a slot if `prefix` is None.
+
+    `above` are the prefixes before it, `first` is the position of its first token.
+    """
+
+    prefix: Prefix | None
+    slot: int
+    start: int
+    count: int
+    first: int
+    above: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True)
 class Filling:
-    """A prefill pass: `slots` [n] of the prompt store at `positions` [n, queries]."""
+    """A prefill pass: pieces of several prompts one after the other, without padding, in one row of tokens."""
 
-    slots: torch.Tensor
-    positions: torch.Tensor
-    mask: torch.Tensor  # bool [n, 1, queries, width]
-
-    @property
-    def width(self) -> int:
-        return self.mask.shape[-1]
+    pieces: list[Piece]
+    tokens: np.ndarray  # [tokens]
+    positions: torch.Tensor  # [1, tokens]
 
 
 @dataclass
 class Decoding:
     """A decoding pass, which writes one token for each of `count` rows.
 
-    `members` [prompts, most rows per prompt] are the rows of each prompt (padded with row 0), `places` [count] each
-    row's index in flattened `members`. Columns are the prompts' (`prompt_width`), then the tails' (`tail_width`).
+    Its columns are the prefixes' positions (`prefix_width`), then the slots' (`slot_width`), then the tails'
+    (`tail_width`). `shared` holds each prefix with its rows (None: all). `members` [slots, most rows per slot] are the
+    rows of each slot (padded with row 0), `places` [count] each row's index in flattened `members`.
     """
 
     count: int
+    shared: list[tuple[Prefix, torch.Tensor | None]]
     members: torch.Tensor
     places: torch.Tensor
     tail_index: torch.Tensor  # [count], index of the new token in the row's tail
     positions: torch.Tensor  # [count, 1]
-    columns: (
-        torch.Tensor
-    )  # int [count, columns], position of each column; empty columns lie beyond the row's own position
-    prompt_width: int
+    columns: torch.Tensor  # int [count, columns], position of each column; beyond the row's own where it is empty
+    prefix_width: int
+    slot_width: int
     tail_width: int
     _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
     def mask(self, window: int | None) -> torch.Tensor:
-        """Return the additive attention mask: 0 where a row attends, else -inf; float32 [count, 1, 1, columns]."""
+        """Return the additive attention mask: 0 where a row attends, else -inf; float32 [1, count, 1, columns]."""
         if window not in self._masks:
             seen = self.columns <= self.positions
             if window is not None:
                 seen &= self.columns > self.positions - window
             blocked = torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, float("-inf"))
-            self._masks[window] = blocked[:, None, None]
+            self._masks[window] = blocked[None, :, None]
         return self._masks[window]
 
 
 class SlotCache(Cache):
-    """Prompt store and tails of at most `slots` rows.
+    """Keys and values of at most `rows` rows.
 
-    Prompts in use are slots 0 .. `prompts` - 1 of the store; later slots hold prompts of ended rows, readable until
-    overwritten (`find_prefix`). Active rows are 0 .. n - 1 of the tails; `prompt_of[row]` is a row's prompt.
+    Prompts in use are slots 0 .. `prompts` - 1; active rows are 0 .. n - 1 of the tails, `prompt_of[row]` is a row's
+    slot. `token_bytes` is the memory of one token in all layers. `stopping` is asked in every layer of a pass.
     """
 
-    def __init__(self, slots: int, layers: int) -> None:
-        self.tokens = np.zeros((slots, 0), dtype=np.int64)
-        self.length = np.zeros(slots, dtype=np.int64)  # tokens of each prompt
-        self.filled = np.zeros(slots, dtype=np.int64)  # tokens of each prompt whose keys and values are in the store
-        self.users = np.zeros(slots, dtype=np.int64)
+    def __init__(self, rows: int, layers: int, token_bytes: int, stopping: Callable[[], bool] = lambda: False) -> None:
+        self.tree = PrefixTree()
+        self.stopping = stopping
         self.prompts = 0
-        self.prompt_of = np.zeros(slots, dtype=np.int64)
-        self.tail_length = np.zeros(slots, dtype=np.int64)
-        self.tail_capacity = 0
         self.aim: Filling | Decoding | None = None
-        self.layer_list = [SlotLayer(self) for _ in range(layers)]
+        self._token_bytes = token_bytes
+        self._ids = np.zeros((rows, LONGEST_SLOT + BLOCK), dtype=np.int64)  # tokens of each slot
+        self._base = np.zeros(rows, dtype=np.int64)  # tokens in prefixes above the slot
+        self._length = np.zeros(rows, dtype=np.int64)  # tokens in the slot
+        self._filled = np.zeros(rows, dtype=np.int64)  # those whose keys and values are computed
+        self._users = np.zeros(rows, dtype=np.int64)
+        self._above: list[Prefix | None] = [None] * rows
+        self._prompt: list[bytes] = [b""] * rows
+        self._slot_of: dict[bytes, int] = {}
+        self.prompt_of = np.zeros(rows, dtype=np.int64)
+        self.tail_length = np.zeros(rows, dtype=np.int64)
+        self._written: list[list[Prefix]] = [[] for _ in range(rows)]  # former tails of each row
+        self.capacity = (0, 0)  # slots, and tokens in each
+        self.tail_capacity = (0, 0)
+        self.layer_list = [SlotLayer(self, layer) for layer in range(layers)]
         super().__init__(layers=[*self.layer_list])
 
-    def reserve(self, prompt: int, tail: int) -> None:
-        """Make room for prompts of `prompt` tokens and tails of `tail` tokens."""
-        slots, capacity = self.tokens.shape
-        if prompt > capacity:
-            tokens = np.zeros((slots, -(-prompt // _GRAIN) * _GRAIN), dtype=np.int64)
-            tokens[:, :capacity] = self.tokens
-            self.tokens = tokens
-        self.tail_capacity = max(self.tail_capacity, -(-tail // _GRAIN) * _GRAIN)
-        for layer in self.layer_list:
-            layer.grow()
+    # ------------------------------------------------------------------------------------------------ memory
+
+    def bytes(self) -> int:
+        """Return the memory of all keys and values."""
+        return self._token_bytes * self._tokens(self.capacity, self.tail_capacity)
+
+    def bytes_with(self, prompt: np.ndarray, rows: int) -> int:
+        """Return the memory that would be in use with one more row, the `rows`-th, after `prompt`."""
+        if prompt.tobytes() in self._slot_of:
+            new, slots = 0, self.prompts
+        else:
+            new, slots = len(prompt) - self.tree.measure(prompt), self.prompts + 1
+        slot = (max(self.capacity[0], _round_up(slots, 4)), max(self.capacity[1], min(new, LONGEST_SLOT)))
+        tail = (max(self.tail_capacity[0], _round_up(rows, 4)), max(self.tail_capacity[1], _GRAIN))
+        return self._token_bytes * (self._tokens(slot, tail) + (new if new > LONGEST_SLOT else 0))
+
+    def evict(self, size: int) -> None:
+        """Forget unused prefixes of at least `size` bytes, as far as there are any."""
+        if size > 0:
+            self.tree.evict(-(-size // self._token_bytes))
+
+    def _tokens(self, slots: tuple[int, int], tails: tuple[int, int]) -> int:
+        written = sum(len(node.tokens) for nodes in self._written for node in nodes)
+        return self.tree.tokens + written + slots[0] * slots[1] + tails[0] * tails[1]
+
+    def _reserve(self, slots: int, width: int, rows: int, tail: int) -> None:
+        """Make room for `slots` slots of `width` tokens and `rows` tails of `tail` tokens."""
+        slot = (max(self.capacity[0], _round_up(slots, 4)), max(self.capacity[1], _round_up(width, _GRAIN)))
+        tails = (max(self.tail_capacity[0], _round_up(rows, 4)), max(self.tail_capacity[1], _round_up(tail, _GRAIN)))
+        if (slot, tails) != (self.capacity, self.tail_capacity):
+            self.capacity, self.tail_capacity = slot, tails
+            for layer in self.layer_list:
+                layer.grow()
+
+    # ------------------------------------------------------------------------------------------ rows come and go
 
     def enter(self, row: int, prompt: np.ndarray) -> int:
-        """Assign a row its prompt, shared if the prompt is in use, and an empty tail. Return the prompt's slot."""
-        self.tail_length[row] = 0
-        source, shared = self.find_prefix(prompt, self.length)
-        if shared == len(prompt) == self.length[source] and source < self.prompts:
-            slot = source
-        else:
-            source, shared = self.find_prefix(prompt, self.filled)
+        """Give a row its prompt, shared if the prompt is in use, and an empty tail. Return the prompt's slot."""
+        key = prompt.tobytes()
+        slot = self._slot_of.get(key)
+        if slot is None:
             slot, self.prompts = self.prompts, self.prompts + 1
-            self.tokens[slot, : len(prompt)] = prompt
-            self.length[slot], self.filled[slot], self.users[slot] = len(prompt), 0, 0
-            self.take_prefix(source, slot, shared)
-        self.prompt_of[row] = slot
-        self.users[slot] += 1
+            self._place(slot, prompt)
+            self._slot_of[key], self._prompt[slot] = slot, key
+        self.prompt_of[row], self.tail_length[row], self._written[row] = slot, 0, []
+        self._users[slot] += 1
+        self._reserve(self.prompts, int(self._length[slot]), row + 1, 1)
         return slot
+
+    def _place(self, slot: int, prompt: np.ndarray) -> None:
+        chain, covered = self.tree.match(prompt)
+        rest = len(prompt) - covered
+        if rest > LONGEST_SLOT:
+            whole = rest // BLOCK * BLOCK
+            chain = [*chain, self.tree.add(chain, prompt[covered : covered + whole].copy())]
+            covered, rest = covered + whole, rest - whole
+        self.tree.hold(chain)
+        self._above[slot] = chain[-1] if chain else None
+        self._ids[slot, :rest] = prompt[covered:]
+        self._base[slot], self._length[slot], self._filled[slot], self._users[slot] = covered, rest, 0, 0
 
     def leave(self, row: int, last: int) -> None:
         """Remove a row; the last active row takes its place, and the last prompt that of an unused one."""
         slot = int(self.prompt_of[row])
+        self._written[row] = []
         if row != last:
             self.prompt_of[row], self.tail_length[row] = self.prompt_of[last], self.tail_length[last]
+            self._written[row], self._written[last] = self._written[last], []
             for layer in self.layer_list:
                 layer.move_tail(last, row, int(self.tail_length[row]))
-        self.users[slot] -= 1
-        if self.users[slot] == 0:
+        self._users[slot] -= 1
+        if self._users[slot] == 0:
+            self.tree.release(self._above[slot])
+            del self._slot_of[self._prompt[slot]]
             self.prompts -= 1
-            self._swap_prompts(slot, self.prompts, last)
+            self._move_prompt(self.prompts, slot, last)
 
-    def _swap_prompts(self, one: int, other: int, rows: int) -> None:
-        if one == other:
+    def _move_prompt(self, source: int, target: int, rows: int) -> None:
+        if source == target:
             return
-        for state in (self.tokens, self.length, self.filled, self.users):
-            state[[one, other]] = state[[other, one]]
-        self.prompt_of[:rows][self.prompt_of[:rows] == other] = one
+        for state in (self._ids, self._base, self._length, self._filled, self._users):
+            state[target] = state[source]
+        self._above[target], self._prompt[target] = self._above[source], self._prompt[source]
+        self._slot_of[self._prompt[target]] = target
+        self.prompt_of[:rows][self.prompt_of[:rows] == source] = target
         for layer in self.layer_list:
-            layer.swap_prompts(one, other, int(max(self.filled[one], self.filled[other])))
+            layer.move_prompt(source, target, int(self._filled[target]))
 
-    def find_prefix(self, ids: np.ndarray, known: np.ndarray) -> tuple[int, int]:
-        """Find the slot with the longest common prefix with `ids` within its `known` tokens; also return the length."""
-        width = min(len(ids), self.tokens.shape[1])
-        shared = np.minimum(count_shared(self.tokens[:, :width], ids[:width]), known)
-        slot = int(shared.argmax())
-        return slot, int(shared[slot])
+    def advance(self, count: int) -> None:
+        """The first `count` rows have each written a token; tails that are full become prefixes."""
+        self.tail_length[:count] += 1
+        for row in np.flatnonzero(self.tail_length[:count] == LONGEST_TAIL):
+            start = self._start_of(int(row))
+            node = Prefix(None, start, np.zeros(LONGEST_TAIL, dtype=np.int64))
+            node.states = [layer.copy_tail(int(row), LONGEST_TAIL) for layer in self.layer_list]
+            self._written[row].append(node)
+            self.tail_length[row] = 0
 
-    def take_prefix(self, source: int, slot: int, count: int) -> None:
-        """Copy the first `count` tokens of a prompt from another slot unless the prompt has them."""
-        if count > self.filled[slot]:
-            for layer in self.layer_list:
-                layer.copy_prompt(source, slot, count)
-            self.filled[slot] = count
+    def _start_of(self, row: int) -> int:
+        """Return the position of the first token of a row's tail."""
+        slot = self.prompt_of[row]
+        return int(self._base[slot] + self._length[slot]) + LONGEST_TAIL * len(self._written[row])
 
-    def aim_at_prompts(self, slots: list[int], positions: np.ndarray, device: torch.device) -> Filling:
-        """Direct the next forward pass at prompts; `positions` [rows, queries]."""
-        where = torch.from_numpy(positions).to(device)
-        columns = torch.arange(int(positions.max()) + 1, device=device)
-        mask = columns <= where[:, None, :, None]
-        self.aim = Filling(torch.tensor(slots, device=device), where, mask)
+    # -------------------------------------------------------------------------------------------------- prefill
+
+    def missing(self) -> int:
+        """Return how many tokens of the prompts in use have no keys and values yet."""
+        nodes = {id(node): node for slot in range(self.prompts) for node in chain_of(self._above[slot])}
+        slots = int((self._length[: self.prompts] - self._filled[: self.prompts]).sum())
+        return slots + sum(len(node.tokens) - node.filled for node in nodes.values())
+
+    def aim_at_prompts(self, most: int, device: torch.device) -> Filling | None:
+        """Direct the next forward pass at the next `most` tokens of prompts; None if all prompts are complete."""
+        pieces: list[Piece] = []
+        planned: dict[int, int] = {}  # tokens of a prefix that are computed when this pass ends
+        room = most
+        for slot in range(self.prompts):
+            chain = chain_of(self._above[slot])
+            complete = True
+            for place, node in enumerate(chain):
+                filled = planned.get(id(node), node.filled)
+                count = min(len(node.tokens) - filled, room)
+                if count > 0:
+                    # One piece per prefix and pass, so that what is planned of it is contiguous.
+                    pieces.append(Piece(node, slot, filled, count, node.start + filled, tuple(chain[:place])))
+                    planned[id(node)] = filled + count
+                    room -= count
+                if filled + max(count, 0) < len(node.tokens):
+                    complete = False
+                    break
+            filled = int(self._filled[slot])
+            count = min(int(self._length[slot]) - filled, room)
+            if complete and count > 0:
+                pieces.append(Piece(None, slot, filled, count, int(self._base[slot]) + filled, tuple(chain)))
+                room -= count
+            if room == 0:
+                break
+        if not pieces:
+            return None
+        tokens = np.concatenate([self._tokens_of(piece) for piece in pieces])
+        positions = np.concatenate([np.arange(piece.first, piece.first + piece.count) for piece in pieces])
+        self.aim = Filling(pieces, tokens, torch.from_numpy(positions)[None].to(device))
         return self.aim
+
+    def note_filled(self, filling: Filling) -> None:
+        """The pass is through."""
+        for piece in filling.pieces:
+            if piece.prefix is None:
+                self._filled[piece.slot] = piece.start + piece.count
+            else:
+                piece.prefix.filled = piece.start + piece.count
+
+    def _tokens_of(self, piece: Piece) -> np.ndarray:
+        tokens = self._ids[piece.slot] if piece.prefix is None else piece.prefix.tokens
+        return tokens[piece.start : piece.start + piece.count]
+
+    # --------------------------------------------------------------------------------------------------- decode
 
     def aim_at_tails(self, count: int, device: torch.device) -> Decoding:
         """Direct the next forward pass at the next token of the first `count` rows."""
         prompt_of, tails = self.prompt_of[:count], self.tail_length[:count]
-        lengths = self.length[prompt_of]
+        self._reserve(self.prompts, 0, count, int(tails.max()) + 1)
+        starts = np.array([self._start_of(row) for row in range(count)])
+        lengths, base = self._length[prompt_of], self._base[prompt_of]
         order = np.argsort(prompt_of, kind="stable")
         sizes = np.bincount(prompt_of, minlength=self.prompts)
         rank = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -165,114 +293,132 @@ class SlotCache(Cache):
         places = np.zeros(count, dtype=np.int64)
         members[prompt_of[order], rank] = order
         places[order] = prompt_of[order] * most + rank
-        prompt_width, tail_width = int(lengths.max()), int(tails.max()) + 1
+        shared, width = self._find_shared(count, device)
         nowhere = np.iinfo(np.int64).max
-        heads = np.arange(prompt_width)[None]
+        heads, slots = np.arange(width)[None], np.arange(int(lengths.max()))[None]
+        written = (heads >= (base + lengths)[:, None]) & (heads < starts[:, None])
         columns = np.concatenate(
-            [np.where(heads < lengths[:, None], heads, nowhere), lengths[:, None] + np.arange(tail_width)], axis=1
+            [
+                np.where((heads < base[:, None]) | written, heads, nowhere),
+                np.where(slots < lengths[:, None], base[:, None] + slots, nowhere),
+                starts[:, None] + np.arange(int(tails.max()) + 1),
+            ],
+            axis=1,
         )
-        put = [
-            torch.from_numpy(array).to(device) for array in (members, places, tails.copy(), lengths + tails, columns)
-        ]
-        self.aim = Decoding(count, put[0], put[1], put[2], put[3][:, None], put[4], prompt_width, tail_width)
+        put = [torch.from_numpy(one).to(device) for one in (members, places, tails.copy(), starts + tails, columns)]
+        self.aim = Decoding(
+            count, shared, put[0], put[1], put[2], put[3][:, None], put[4], width, slots.shape[1], int(tails.max()) + 1
+        )
         return self.aim
+
+    def _find_shared(self, count: int, device: torch.device) -> tuple[list[tuple[Prefix, torch.Tensor | None]], int]:
+        """Return the prefixes of the first `count` rows, each with its rows, and the end of the furthest."""
+        users: dict[int, tuple[Prefix, list[int]]] = {}
+        chains = [chain_of(self._above[slot]) for slot in range(self.prompts)]
+        for row in range(count):
+            for node in (*chains[self.prompt_of[row]], *self._written[row]):
+                users.setdefault(id(node), (node, []))[1].append(row)
+        shared = [
+            (node, None if len(rows) == count else torch.tensor(rows, device=device)) for node, rows in users.values()
+        ]
+        return shared, max((node.end for node, _ in shared), default=0)
 
 
 class SlotLayer(CacheLayerMixin):
-    """One layer: prompts [slots, heads, prompt capacity, size] and tails [slots, heads, tail capacity, size]."""
+    """One layer: slots [slots, heads, capacity, size] and tails [rows, heads, tail capacity, size], keys and values."""
 
     is_compileable = False
     is_sliding = False
 
-    def __init__(self, cache: SlotCache) -> None:
+    def __init__(self, cache: SlotCache, number: int) -> None:
         super().__init__()
         self.cache = cache
-        self.prompts: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
+        self.number = number
+        self.slots: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
         self.tails: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        slots, capacity = self.cache.tokens.shape
+        def make(states: torch.Tensor) -> torch.Tensor:
+            return states.new_zeros((0, states.shape[1], 0, states.shape[3]))
 
-        def make(states: torch.Tensor, tokens: int) -> torch.Tensor:
-            return states.new_zeros((slots, states.shape[1], tokens, states.shape[3]))
-
-        self.prompts = make(key_states, capacity), make(value_states, capacity)
-        self.tails = make(key_states, self.cache.tail_capacity), make(value_states, self.cache.tail_capacity)
+        self.slots = make(key_states), make(value_states)
+        self.tails = make(key_states), make(value_states)
         self.is_initialized = True
+        self.grow()
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write [rows, heads, queries, size] where the cache aims; return the keys and values for `attend`.
-
-        A prefill pass returns those of whole prompts; a decoding pass returns those of the tails, and `attend` finds
-        the prompts through the attribute `slot_layer` of the keys.
-        """
+        """Write [rows, heads, queries, size] where the cache aims; return them. `attend` finds this layer, and through
+        it all keys and values, by the attribute `slot_layer` of the keys."""
+        if self.cache.stopping():
+            raise Stopped
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         aim = self.cache.aim
         if isinstance(aim, Filling):
-            # Tensors around a full slice put the indexed axes first: [rows, queries, heads, size].
-            for store, states in zip(self.prompts, (key_states, value_states), strict=True):
-                store[aim.slots[:, None], :, aim.positions] = states.transpose(1, 2)
-            keys, values = (store[aim.slots, :, : aim.width] for store in self.prompts)
+            done = 0
+            for piece in aim.pieces:
+                end = piece.start + piece.count
+                for store, states in zip(self.of_piece(piece, key_states), (key_states, value_states), strict=True):
+                    store[:, piece.start : end] = states[0, :, done : done + piece.count]
+                done += piece.count
         else:
             assert aim is not None
             rows = torch.arange(aim.count, device=key_states.device)
             for store, states in zip(self.tails, (key_states, value_states), strict=True):
                 store[rows, :, aim.tail_index] = states[:, :, 0]
-            keys, values = (store[: aim.count, :, : aim.tail_width] for store in self.tails)
-        keys.slot_layer = self  # type: ignore[attr-defined]
-        return keys, values
+        key_states.slot_layer = self  # type: ignore[attr-defined]
+        return key_states, value_states
+
+    def of_piece(self, piece: Piece, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the keys and values [heads, tokens, size] of a piece's prefix or slot."""
+        if piece.prefix is not None:
+            return piece.prefix.state(self.number, like)
+        return self.slots[0][piece.slot], self.slots[1][piece.slot]
 
     def grow(self) -> None:
         """Grow the stores to the cache's capacities."""
         if self.is_initialized:
-            capacity = self.cache.tokens.shape[1]
-            self.prompts = _lengthen(self.prompts[0], capacity), _lengthen(self.prompts[1], capacity)
+            self.slots = _enlarge(self.slots[0], self.cache.capacity), _enlarge(self.slots[1], self.cache.capacity)
             tail = self.cache.tail_capacity
-            self.tails = _lengthen(self.tails[0], tail), _lengthen(self.tails[1], tail)
+            self.tails = _enlarge(self.tails[0], tail), _enlarge(self.tails[1], tail)
 
-    def copy_prompt(self, source: int, target: int, count: int) -> None:
-        """Copy the first `count` tokens between prompt slots."""
-        if self.is_initialized and source != target:
-            for store in self.prompts:
-                store[target, :, :count] = store[source, :, :count]
-
-    def swap_prompts(self, one: int, other: int, count: int) -> None:
-        """Exchange the first `count` tokens of two prompt slots."""
-        for store in self.prompts if self.is_initialized else ():
-            kept = store[one, :, :count].clone()
-            store[one, :, :count] = store[other, :, :count]
-            store[other, :, :count] = kept
+    def move_prompt(self, source: int, target: int, count: int) -> None:
+        """Copy the first `count` tokens from slot to slot."""
+        for store in self.slots if self.is_initialized else ():
+            store[target, :, :count] = store[source, :, :count]
 
     def move_tail(self, source: int, target: int, count: int) -> None:
         """Copy a tail of `count` tokens from row to row."""
         for store in self.tails if self.is_initialized else ():
             store[target, :, :count] = store[source, :, :count]
 
+    def copy_tail(self, row: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return copies [heads, count, size] of the beginning of a tail."""
+        return self.tails[0][row, :, :count].clone(), self.tails[1][row, :, :count].clone()
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length(), 0
 
     def get_seq_length(self) -> int:
         aim = self.cache.aim
-        return aim.width if isinstance(aim, Filling) else aim.prompt_width + aim.tail_width if aim else 0
+        return int(aim.positions.max()) + 1 if aim else 0
 
     def get_max_length(self) -> int:
         return -1
 
 
-def count_shared(rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Count the leading tokens that each of `rows` [n, width] shares with `ids` [width]; int [n]."""
-    if len(ids) == 0:
-        return np.zeros(len(rows), dtype=np.int64)
-    different = rows != ids
-    return np.where(different.any(axis=1), different.argmax(axis=1), len(ids))
-
-
-def _lengthen(store: torch.Tensor, capacity: int) -> torch.Tensor:
-    if store.shape[2] >= capacity:
+def _enlarge(store: torch.Tensor, capacity: tuple[int, int]) -> torch.Tensor:
+    """Return a store of at least `capacity` (rows, tokens) with the same content; what is new is zero, because a masked
+    column still takes part in products."""
+    rows, tokens = max(store.shape[0], capacity[0]), max(store.shape[2], capacity[1])
+    if (rows, tokens) == (store.shape[0], store.shape[2]):
         return store
-    longer = store.new_zeros((*store.shape[:2], capacity, store.shape[3]))
-    longer[:, :, : store.shape[2]] = store
-    return longer
+    larger = store.new_zeros((rows, store.shape[1], tokens, store.shape[3]))
+    larger[: store.shape[0], :, : store.shape[2]] = store
+    return larger
+
+
+def _round_up(number: int, step: int) -> int:
+    return -(-number // step) * step

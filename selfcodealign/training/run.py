@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from selfcodealign.errors import TrainingError
+from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.installation import install_packages
 from selfcodealign.models.chat import Chat, open_chat
 from selfcodealign.models.revisions import digest_folder, find_source
@@ -45,7 +45,7 @@ def train_here(
     device = _choose_device(settings)
     _check_reporters(settings)
     with quiet():
-        location, folder = find_source(model, None)
+        location, folder = _find_weights(model)
         conversations = load_conversations(dataset)
         identity = _identify(conversations, model, folder, settings, processes)
         if rank == 0:
@@ -98,6 +98,15 @@ def _check_reporters(settings: TrainSettings) -> None:
             raise TrainingError(
                 "train.report_to names wandb, which has no key: wandb login, or WANDB_MODE=offline"
             ) from None
+
+
+def _find_weights(model: str) -> tuple[str, Path | None]:
+    """Return what transformers loads, and the folder if it is one. Raises `ModelError` for what cannot be tuned."""
+    source = find_source(model, None)
+    if source.gguf or source.adapter:
+        what = "a GGUF file" if source.gguf else "an adapter"
+        raise ModelError(f"{model} is {what}; tune a checkpoint's folder (save_pretrained) or a hub name")
+    return source.location, source.folder
 
 
 def _identify(

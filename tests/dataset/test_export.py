@@ -194,7 +194,7 @@ def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], t
 
     export(run, "rl", tmp_path / "tasks.parquet")
     base = tmp_path / "base"
-    embedded, _ = find_source("embedded", None)
+    embedded = find_source("embedded", None).location
     with quiet():
         load_model(embedded, TrainSettings(), "cpu")[0].save_pretrained(base)
         open_chat(AutoTokenizer.from_pretrained(embedded), "plain").tokenizer.save_pretrained(base)

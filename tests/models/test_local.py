@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from selfcodealign.errors import ModelError  # noqa: E402
-from selfcodealign.models import Completion, PromptTooLong, Sampling  # noqa: E402
+from selfcodealign.models import Completion, PromptTooLong, Sampling, prefixes, slots  # noqa: E402
 from selfcodealign.models.local import LocalModel  # noqa: E402
 from selfcodealign.settings import ModelSettings  # noqa: E402
 from tests.support.tiny_checkpoints import make_checkpoint  # noqa: E402
@@ -107,6 +107,68 @@ def test_shared_beginnings_change_nothing(checkpoint: Path):
     alone = [ask(checkpoint, [call])[0] for call in calls]
     assert ask(checkpoint, calls) == alone
     assert ask(checkpoint, calls * 2, batch_size=2) == alone * 2
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short blocks, slots and tails, so that short texts go through all of them."""
+    monkeypatch.setattr(prefixes, "BLOCK", 4)
+    monkeypatch.setattr(slots, "BLOCK", 4)
+    monkeypatch.setattr(slots, "LONGEST_SLOT", 9)
+    monkeypatch.setattr(slots, "LONGEST_TAIL", 11)
+
+
+#: Texts that share beginnings of several lengths.
+LONG: list[str] = [
+    "0123456789" * 3 + middle + end for middle in ("", "ab" * 6, "xyz" * 9) for end in ("c", "de", "f" * 14)
+]
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("window", [None, 35])
+def test_long_prompts_and_texts_equal_generate(tmp_path: Path, window: int | None):
+    """Prompts whose beginnings are shared at several places, texts longer than a tail, a window that slides over all of
+    them: the text is what `generate` writes."""
+    architecture = transformers.MistralForCausalLM
+    folder = make_checkpoint(
+        tmp_path, architecture=architecture, max_position_embeddings=512, sliding_window=window, head_dim=8
+    )
+    got = ask(folder, [(prompt, Sampling(0.0, max_tokens=40), 0) for prompt in LONG], batch_size=4)
+    assert [completion.text for completion in got] == [text for text, _ in generate_greedily(folder, LONG, 40)]
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(("tokens", "sent_back"), [(150, False), (650, True)])
+def test_little_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int, sent_back: bool):
+    """Where keys and values of few rows fit, rows wait, and rows that no longer fit are sent back and read again."""
+    from selfcodealign.models.decoding import Decoder
+
+    sent: list[int] = []
+    make_room = Decoder._make_room
+
+    def watch(decoder: Decoder) -> None:
+        before = len(decoder.active)
+        make_room(decoder)
+        sent.append(before - len(decoder.active))
+
+    monkeypatch.setattr(Decoder, "_make_room", watch)
+    folder = make_checkpoint(tmp_path, max_position_embeddings=512)
+    calls = [(prompt, Sampling(1.0, max_tokens=60), seed) for seed, prompt in enumerate(LONG)]
+    little = tokens * 256 / 2**30  # keys and values: two layers, two heads, eight numbers of four bytes
+    assert ask(folder, calls, batch_size=9, cache_gib=little) == ask(folder, calls, batch_size=9)
+    assert any(sent) == sent_back
+
+
+def test_a_looping_text_is_ended(checkpoint: Path):
+    """A text that repeats itself ends with "loop" where that is asked for, long before its limit."""
+    model = make_checkpoint(checkpoint.parent / "still", max_position_embeddings=700, initializer_range=0.0)
+    plain, watched = ask(
+        model, [("a", Sampling(0.0, max_tokens=600), 0), ("a", Sampling(0.0, max_tokens=600, stop_loops=True), 0)]
+    )
+    assert (plain.finish_reason, plain.completion_tokens) == ("length", 600)
+    assert watched.finish_reason == "loop"
+    assert watched.completion_tokens < 500
+    assert plain.text.startswith(watched.text)
 
 
 def test_seeds_make_rows_differ(checkpoint: Path):
