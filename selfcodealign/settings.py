@@ -264,7 +264,7 @@ class EvaluateSettings(Section):
     problems: dict[str, str] = Field(
         default={}, description="benchmark = file: read its problems from the file instead of fetching them"
     )
-    base_modes: list[Literal["completion", "few-shot", "chat"]] = Field(
+    base_modes: list[Literal["completion", "completion-unstripped", "few-shot", "chat"]] = Field(
         default=["chat", "few-shot"],
         min_length=1,
         description="how the base model is asked; the tuned model is asked in chat",

@@ -10,7 +10,7 @@ import typer
 from selfcodealign.commands.options import SANDBOX_HELP
 
 if TYPE_CHECKING:
-    from selfcodealign.evaluation.run import Candidate, Evaluation
+    from selfcodealign.evaluation import Candidate, Evaluation
     from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 
 NO_ARGS_IS_HELP = True

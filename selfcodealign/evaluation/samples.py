@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from selfcodealign.benchmarks import Benchmark, Problem
 from selfcodealign.errors import BenchmarkError, RunFolderError
 from selfcodealign.fences import read_answer
-from selfcodealign.files import json_line, make_folder, parse_json_lines, read_json_lines
+from selfcodealign.files import json_line, make_folder, parse_json_line, parse_json_lines, read_json_lines
 
 RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
 ANSWER_FIELDS = ("solution", "completion", *RAW_FIELDS)
@@ -137,25 +137,20 @@ class SampleFile:
         rows = [row for _, row in parse_json_lines(whole.split(b"\n"), self.path, error=BenchmarkError)]
         if torn:
             os.truncate(self.path, len(whole) + bool(whole))
-        if rows and rows[0] != self.header:
-            raise BenchmarkError(
-                f"{self.path} was begun with other settings or another model ({self._differences(rows[0])}): "
-                "give another --out or delete it"
-            )
+        if rows:
+            _compare(self.path, rows[0], self.header["evaluation"])
         for row in rows[1:]:
             sample = Sample(**row)
             self.done[sample.task_id, sample.sample] = sample
 
-    def _differences(self, first: dict[str, Any]) -> str:
-        before, now = first.get("evaluation"), self.header["evaluation"]
-        if not isinstance(before, dict):
-            return "its first row is no header"
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        # Prompts are a digest, which tells a reader nothing.
-        return ", ".join(
-            "other prompts" if name == "prompts" else f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
-            for name in changed
-        )
+    @staticmethod
+    def check(path: Path, choices: Mapping[str, Any]) -> None:
+        """Refuse a file that was begun with other `choices`, a part of its header; one that is not there is fine."""
+        if path.is_file():
+            with path.open("rb") as file:
+                row = parse_json_line(file.readline(), path, 1, error=BenchmarkError)
+            if row is not None:
+                _compare(path, row, choices)
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Append answers to the file."""
@@ -166,3 +161,22 @@ class SampleFile:
         with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(map(json_line, rows)))
         self.done |= {(sample.task_id, sample.sample): sample for sample in samples}
+
+
+def _compare(path: Path, first: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare the first row of a file with what its header should say."""
+    before = first.get("evaluation")
+    if not isinstance(before, dict):
+        changed = ["its first row is no header"]
+    else:
+        # Prompts are a digest, which tells a reader nothing.
+        changed = [
+            "other prompts" if name == "prompts" else f"{name} was {before.get(name)!r}, is {now[name]!r}"
+            for name in now
+            if before.get(name) != now[name]
+        ]
+    if changed:
+        raise BenchmarkError(
+            f"{path} was begun with other settings or another model ({', '.join(changed)}): "
+            "give another --out or delete it"
+        )

@@ -54,10 +54,11 @@ def answer_all(prompt: str, sampling: Sampling, seed: int) -> str:
         return f"\ndef {name}(a, b):\n    return {TASKS[name]}\n```\nThat is it."
     if "## Example" in prompt:
         return f"Here:\n```python\ndef {name}(a, b):\n    return {TASKS[name]}\n```\n"
-    return f"    return {TASKS[name]}\n\ndef unrelated():\n    pass\n"
+    newline = "" if prompt.endswith("\n") else "\n"
+    return f"{newline}    return {TASKS[name]}\n\ndef unrelated():\n    pass\n"
 
 
-@pytest.mark.parametrize("mode", ["completion", "few-shot", "chat"])
+@pytest.mark.parametrize("mode", ["completion", "completion-unstripped", "few-shot", "chat"])
 def test_a_model_that_knows_everything_scores_full_marks_in_every_mode(
     tmp_path: Path, problems: Path, mode: Any
 ) -> None:
@@ -81,7 +82,8 @@ def test_a_model_that_knows_everything_scores_full_marks_in_every_mode(
         assert prompt.count("## Example") == 2
         assert "</response>" in sampling.stop
     else:
-        assert prompt == arithmetic_row(0, "add")["prompt"]
+        published = arithmetic_row(0, "add")["prompt"]
+        assert prompt == (published.strip() if mode == "completion" else published)
         assert "\ndef " in sampling.stop
 
 
