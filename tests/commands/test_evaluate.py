@@ -77,7 +77,7 @@ def test_recorded_models_are_compared_and_refusals_come_before_judging(tmp_path:
         (["-k", "0", *both], "--k"),
         (["--samples", str(first), "--samples", str(first)], "name them, as in --samples first="),
         (["--samples", f"x={tmp_path / 'none.jsonl'}"], "cannot read"),
-        (["--samples", f"x={tmp_path / 'programs' / 'HumanEval_0'}"], "'HumanEval_0' is no task of humaneval+"),
+        (["--samples", f"x={tmp_path / 'programs' / 'HumanEval_0'}"], "'0' is no task of humaneval+"),
         (["--samples", f"mbpp={first}"], '"mbpp=" names no benchmark asked for'),
         (["-m", "embedded", "--set", "model.batch_sise=8"], "batch_size"),
         (["-m", "embedded", "--set", "seeds.limit=8"], "evaluate takes settings of the model"),
