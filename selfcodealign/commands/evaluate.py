@@ -217,7 +217,10 @@ def _read_model(settings: list[str], urls: list[str]) -> ModelSettings:
             raise RecipeError(f"--set {key}: give --model for a model's name, --url for its servers")
         if not key.startswith("model."):
             raise RecipeError(f"--set {key}: evaluate takes settings of the model, as in model.batch_size=8")
-    return default_recipe(settings).model.model_copy(update={"urls": urls})
+    model = default_recipe(settings).model
+    if urls and model.serve:
+        raise RecipeError("--url and --set model.serve exclude each other: name servers, or let serve start one")
+    return model.model_copy(update={"urls": urls})
 
 
 def read_candidates(models: list[str], settings: ModelSettings, modes: list[str]) -> list[Candidate]:

@@ -31,7 +31,7 @@ from selfcodealign.evaluation.preparation import (
 )
 from selfcodealign.evaluation.results import Judged, write_evalplus, write_results
 from selfcodealign.evaluation.samples import Sample, SampleFile
-from selfcodealign.evaluation.scoring import Evaluation, compare_all, score_answers
+from selfcodealign.evaluation.scoring import Evaluation, Score, compare_all, score_answers
 from selfcodealign.files import make_folder, write_json, write_text
 from selfcodealign.models import PromptTooLong
 from selfcodealign.progress import Progress
@@ -81,25 +81,29 @@ async def evaluate(
                 judged[candidate.label, name] = rows
                 write_results(folder / name, rows)
                 write_evalplus(folder / name / "eval_results.json", rows, one.file.md5)
-    scores = [
-        score
-        for candidate in candidates
-        for one in sets
-        for score in score_answers(
-            candidate.label,
-            "file" if candidate.samples else candidate.mode,
-            one.benchmark,
-            one.file,
-            judged[candidate.label, one.benchmark.name],
-            settings.k,
-            notes,
-        )
-    ]
+    scores = _score(candidates, sets, judged, settings, notes)
     if any(score.no_code for score in scores):
         notes.append(f"To read answers without code: selfcodealign show {out} --reason no_code --sample 3")
     evaluation = Evaluation(scores=scores, comparisons=compare_all(scores), notes=notes)
     _write(out, evaluation)
     return evaluation
+
+
+def _score(
+    candidates: Sequence[Candidate],
+    sets: Sequence[Loaded],
+    judged: Mapping[tuple[str, str], list[Judged]],
+    settings: EvaluateSettings,
+    notes: list[str],
+) -> list[Score]:
+    """Return all cells of the table; add notes for the reader to `notes`."""
+    scores = []
+    for candidate in candidates:
+        asked_by = "file" if candidate.samples else candidate.mode
+        for one in sets:
+            rows = judged[candidate.label, one.benchmark.name]
+            scores += score_answers(candidate.label, asked_by, one.benchmark, one.file, rows, settings.k, notes)
+    return scores
 
 
 def models_left_out(out: Path, evaluation: Evaluation) -> list[str]:

@@ -14,7 +14,7 @@ from selfcodealign.errors import BenchmarkError, ModelError, RunFolderError
 from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.evaluation.asking import open_chat_format
 from selfcodealign.evaluation.table import no_code_share
-from selfcodealign.models import Completion, RequestFailed, Sampling
+from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling
 from selfcodealign.models.scripted import ScriptedModel
 from selfcodealign.progress import Progress
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings
@@ -378,3 +378,39 @@ def test_a_request_that_fails_is_an_answer_without_code_and_is_said(tmp_path: Pa
     (failed,) = [row for row in rows if row["finish_reason"] == "model_refused"]
     assert failed["detail"] == "it refuses the request (400): bad token"
     assert failed["status"] not in ("passed", "not_judged")
+
+
+class Narrow(ScriptedModel):
+    """Has no room for prompts with `too_long` in them."""
+
+    too_long = ""
+
+    async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
+        if self.too_long in prompt:
+            raise PromptTooLong("the prompt has 900 tokens, the model's context 512")
+        return await super().complete(prompt, sampling, seed=seed)
+
+
+def test_prompts_that_do_not_fit_are_an_error_or_a_sentence(tmp_path: Path, problems: Path) -> None:
+    """All: nothing is scored, and the next call may ask otherwise. Some: they count as failed, and are counted."""
+    narrow = Narrow(answer_all)
+    message = (
+        r"no prompt of humaneval\+ fits into m, asked by completion \(the prompt has 900 .*\): give another --mode or"
+    )
+    with pytest.raises(BenchmarkError, match=message):
+        run([Candidate(label="m", mode="completion", model=narrow)], tmp_path / "out", problems)
+    narrow.too_long = "def add"
+    evaluation = run([Candidate(label="m", model=narrow)], tmp_path / "out", problems)
+    assert score_of(evaluation, "m", "humaneval+") == 0.75
+    assert any("no answer to 1 of 4 requests of humaneval+ (prompt_too_long 1" in note for note in evaluation.notes)
+
+
+def test_answers_to_other_prompts_are_refused_before_any_model_is_asked(tmp_path: Path, problems: Path) -> None:
+    """The second model's folder holds answers in another mode: the first is not asked either."""
+    out = tmp_path / "out"
+    run([Candidate(label="b", mode="completion", model=ScriptedModel(answer_all))], out, problems)
+    first = ScriptedModel(answer_all)
+    again = [Candidate(label="a", model=first), Candidate(label="b", model=ScriptedModel(answer_all))]
+    with pytest.raises(BenchmarkError, match=r"mode was 'completion', is 'chat', other prompts\): give another --out"):
+        run(again, out, problems)
+    assert first.calls == 0
