@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -270,7 +270,7 @@ class EvaluateSettings(Section):
     problems: dict[str, str] = Field(
         default={}, description="benchmark = file: read its problems from the file instead of fetching them"
     )
-    base_modes: list[Literal["completion", "few-shot", "chat"]] = Field(
+    base_modes: list[Literal["completion", "completion-unstripped", "few-shot", "chat"]] = Field(
         default=["chat", "few-shot"],
         min_length=1,
         description="how the base model is asked; the tuned model is asked in chat",
@@ -279,7 +279,7 @@ class EvaluateSettings(Section):
     temperature: float = Field(0.0, ge=0.0, description="sampling temperature; 0: greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
     max_tokens: int = Field(1024, ge=1, description="most tokens of an answer")
-    k: list[int] = Field(default=[1], min_length=1, description="values of k in pass@k")
+    k: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1, description="values of k in pass@k")
     few_shot: str = Field("python", description="few-shot file whose worked example few-shot prompts show")
     limit: int | None = Field(None, ge=1, description="only the first problems of each benchmark, at most this many")
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from selfcodealign.benchmarks.problem_files import Row, Source
     from selfcodealign.sandbox import Program, Verdict
 
-#: Prompting mode: continue the prompt; continue after one worked example; answer in a chat.
-Mode = Literal["completion", "few-shot", "chat"]
-MODES: tuple[Mode, ...] = ("completion", "few-shot", "chat")
+#: Prompting mode: continue the prompt; the same with the prompt's last newline, which some tokenizers need
+#: (evaluation/seams.py); continue after one worked example; answer in a chat.
+Mode = Literal["completion", "completion-unstripped", "few-shot", "chat"]
+MODES: tuple[Mode, ...] = ("completion", "completion-unstripped", "few-shot", "chat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,8 @@ class Benchmark(ABC, Generic[P]):
     answers_per_program: ClassVar[int] = 1
     #: The fenced block to take when none defines the entry point.
     pick: ClassVar[Literal["first", "last"]] = "first"
+    #: Whether a problem's `prompt` is the beginning of the program, so that the two texts together are the solution.
+    begins_program: ClassVar[bool] = False
     #: Stop strings of a base model's completion: the start of new code.
     completion_stop: ClassVar[tuple[str, ...]] = (
         "\ndef ",
@@ -113,7 +116,10 @@ class Benchmark(ABC, Generic[P]):
         """Read the tasks from the rows of a problem file. Raises `BenchmarkError` for rows of another format."""
 
     def prompt(self, problem: P, mode: Mode) -> Prompt:
-        """Return the prompt. Raises `BenchmarkError` where the benchmark has no text to continue."""
+        """Return the prompt; "completion-unstripped" is the concern of `evaluation.asking`, and no mode here.
+
+        Raises `BenchmarkError` where the benchmark has no text to continue.
+        """
         if mode == "completion":
             if not problem.prompt:
                 from selfcodealign.errors import BenchmarkError

@@ -40,6 +40,7 @@ class PerformanceProblem(CallProblem):
 class EvalPerf(DifferentialBenchmark[PerformanceProblem]):
     """`evalperf` is the share of right answers; `evalperf-dps` and `evalperf-dps-norm` are means over right ones."""
 
+    begins_program = True
     name = "evalperf"
     source = Source(hub="evalplus/evalperf")
     scores = ("evalperf-dps", "evalperf-dps-norm", "evalperf")

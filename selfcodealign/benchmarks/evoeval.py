@@ -29,6 +29,8 @@ _RELEASE = "https://github.com/evo-eval/evoeval_release/releases/download/v0.1.0
 class EvoEval(DifferentialBenchmark[CallProblem]):
     """One of the seven sets. `verbose` and `concise` have extra inputs, hence a second score, as EvoEval reports it."""
 
+    begins_program = True
+
     def __init__(self, subset: str) -> None:
         self.subset = subset
         self.name = f"evoeval-{subset.replace('_', '-')}"

@@ -29,6 +29,8 @@ PLUS = Source(
 class HumanEval(DifferentialBenchmark[Problem]):
     """`plus` runs the extra inputs as well."""
 
+    begins_program = True
+
     def __init__(self, plus: bool) -> None:
         self.plus = plus
         self.name = "humaneval+" if plus else "humaneval"

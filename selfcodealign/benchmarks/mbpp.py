@@ -90,6 +90,7 @@ def shape_calls(task_id: str, calls: Sequence[Arguments]) -> list[Arguments]:
 class Mbpp(DifferentialBenchmark[Problem]):
     """`plus` runs the extra inputs as well."""
 
+    begins_program = True
     completion_stop = ('\n"""', "\nassert", "\nif __name__", "\nprint(", "\n```")
 
     def __init__(self, plus: bool) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class TinyEval(Benchmark[AssertionProblem]):
     """Tasks of which a model with a few million parameters can solve some."""
 
+    begins_program = True
     name = "tiny-eval"
     source = Source(packaged="tiny_eval.jsonl")
     scores = ("tiny-eval",)

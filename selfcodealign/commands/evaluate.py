@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfcodealign.commands.options import SANDBOX_HELP
 
 if TYPE_CHECKING:
-    from selfcodealign.evaluation.run import Candidate, Evaluation
-    from selfcodealign.settings import EvaluateSettings, ExecutionSettings
+    from selfcodealign.benchmarks import Mode
+    from selfcodealign.evaluation import Candidate, Evaluation
+    from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSettings
 
 NO_ARGS_IS_HELP = True
 #: Groups of options in the help.
@@ -41,15 +42,25 @@ def evaluate(
     mode: Annotated[
         list[str] | None,
         typer.Option(
-            help="completion or few-shot (base models), chat (tuned models); may be repeated for one row each.",
+            help="completion, completion-unstripped or few-shot (base models), chat (tuned models); may be repeated "
+            "for one row each.",
             metavar="MODE",
+        ),
+    ] = None,
+    set_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Set a setting of the models: model.batch_size, model.threads, model.dtype, model.device and others; "
+            "may be repeated.",
+            metavar="KEY=VALUE",
         ),
     ] = None,
     samples: Annotated[
         list[str] | None,
         typer.Option(
-            help="[BENCHMARK=]FILE: judge the answers in this file instead of asking a model; may be repeated.",
-            metavar="FILE",
+            help="Judge the answers in this file or folder; NAME is its row in the table. May be repeated.",
+            metavar="[NAME=][BENCHMARK=]FILE",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -77,7 +88,7 @@ def evaluate(
     k: Annotated[
         list[int] | None,
         typer.Option(
-            "--k", "-k", help="Report pass@k for this k; may be repeated.", metavar="K", rich_help_panel=ANSWERS
+            "--k", "-k", help="Report pass@k for this k; may be repeated.", min=1, metavar="K", rich_help_panel=ANSWERS
         ),
     ] = None,
     temperature: Annotated[
@@ -119,17 +130,23 @@ def evaluate(
         # a base model behind a server
         selfcodealign evaluate -b mbpp+ -m org/base-7b --mode completion \\
             --url http://localhost:8000 -o scores
-        # existing answers
-        selfcodealign evaluate -b humaneval+ --samples answers.jsonl -o scores
+        # existing answers of two models
+        selfcodealign evaluate -b humaneval+ --samples llama=llama.jsonl \\
+            --samples qwen=qwen.jsonl -o scores
 
     OUT/MODEL/BENCHMARK holds samples.jsonl, results.jsonl, results.parquet and eval_results.json (EvalPlus's format);
     OUT holds scores.json, scores.md and scores.html.
     """
+    from selfcodealign.errors import BenchmarkError
+
     sampling = {"samples": n, "k": k or [1], "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     settings, execution = _read_settings(
         {**sampling, "few_shot": few_shot, "limit": limit}, {"sandbox": sandbox, "workers": workers}
     )
-    candidates = read_candidates(model or [], url or [], samples or [], mode or [], benchmark)
+    candidates = read_candidates(model or [], _read_model(set_model or [], url or []), mode or [])
+    candidates += read_given(samples or [], benchmark)
+    if not candidates:
+        raise BenchmarkError("give --model (a model to ask) or --samples (a file of answers)")
     files = {name: Path(path) for name, path in map(_split_name, problems or [])}
     _check_names(files, benchmark)
     _print(_evaluate(candidates, benchmark, out, settings, execution, files), out)
@@ -171,11 +188,12 @@ def _print(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
 
     from selfcodealign.evaluation.run import models_left_out
-    from selfcodealign.evaluation.table import footnotes, terminal_table
+    from selfcodealign.evaluation.table import footnotes, terminal_tables
     from selfcodealign.progress.log import log_drawn
 
     def draw(console: Console) -> None:
-        console.print(terminal_table(evaluation))
+        for table in terminal_tables(evaluation, console.width):
+            console.print(table)
         for text in footnotes(evaluation):
             console.print(text, markup=False, highlight=False)
         if others := models_left_out(out, evaluation):
@@ -188,34 +206,76 @@ def _print(evaluation: Evaluation, out: Path) -> None:
     draw(Console())
 
 
-def read_candidates(
-    models: list[str], urls: list[str], samples: list[str], modes: list[str], benchmarks: list[str]
-) -> list[Candidate]:
-    """Make the table's rows from the command line. Raises `BenchmarkError` for options that contradict each other."""
+def _read_model(settings: list[str], urls: list[str]) -> ModelSettings:
+    """Read --set and --url, for all models. Raises `RecipeError`."""
+    from selfcodealign.errors import RecipeError
+    from selfcodealign.recipe import default_recipe
+
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if key in ("model.name", "model.urls"):
+            raise RecipeError(f"--set {key}: give --model for a model's name, --url for its servers")
+        if not key.startswith("model."):
+            raise RecipeError(f"--set {key}: evaluate takes settings of the model, as in model.batch_size=8")
+    model = default_recipe(settings).model
+    if urls and model.serve:
+        raise RecipeError("--url and --set model.serve exclude each other: name servers, or let serve start one")
+    return model.model_copy(update={"urls": urls})
+
+
+def read_candidates(models: list[str], settings: ModelSettings, modes: list[str]) -> list[Candidate]:
+    """Make a row of the table for each model and mode. Raises `BenchmarkError` for an unknown mode."""
     from selfcodealign.benchmarks import MODES
     from selfcodealign.errors import BenchmarkError, did_you_mean
     from selfcodealign.evaluation import Candidate
-    from selfcodealign.settings import ModelSettings
 
-    if not models and not samples:
-        raise BenchmarkError("give --model (a model to ask) or --samples (a file of answers)")
     for mode in modes:
         if mode not in MODES:
             raise BenchmarkError(f'no mode "{mode}"{did_you_mean(mode, MODES)} (known: {", ".join(MODES)})')
     found = []
     for text in models:
         label, name = _split_name(text)
-        settings = ModelSettings(name=name, urls=urls)
         for mode in modes or ["chat"]:
-            one: Literal["completion", "few-shot", "chat"] = mode  # type: ignore[assignment]
+            one: Mode = mode  # type: ignore[assignment]
             shown = (label or name or "server") + (f" ({mode})" if len(modes) > 1 else "")
-            found.append(Candidate(label=shown, mode=one, settings=settings))
-    if samples:
-        files = {name: Path(path) for name, path in map(_split_name, samples)}
-        _check_names(files, benchmarks)
-        label = next(iter(files.values())).stem if len(files) == 1 else "answers"
-        found.append(Candidate(label=label, samples=files))
+            found.append(Candidate(label=shown, mode=one, settings=settings.model_copy(update={"name": name})))
     return found
+
+
+def read_given(samples: list[str], benchmarks: list[str]) -> list[Candidate]:
+    """Make a row of the table for each name before a file of answers; files without one are one row, if they can be.
+
+    Raises `BenchmarkError` where a file's benchmark is not clear.
+    """
+    from selfcodealign.benchmarks.catalogue import BENCHMARKS
+    from selfcodealign.errors import BenchmarkError, did_you_mean
+    from selfcodealign.evaluation import Candidate
+
+    asked = {*benchmarks, *(name.removesuffix("+") for name in benchmarks)}
+    several = len({name.removesuffix("+") for name in benchmarks}) > 1
+    rows: dict[str, dict[str, Path]] = {}
+    for text in samples:
+        label, rest = _split_name(text)
+        if label in asked or label in BENCHMARKS:
+            label, benchmark, file = "", label, rest
+        else:
+            benchmark, file = _split_name(rest)
+        if benchmark not in asked and (benchmark or several):
+            form = f"{label}={benchmarks[0]}=FILE" if label else f"{benchmarks[0]}=FILE"
+            if benchmark:
+                raise BenchmarkError(f'"{benchmark}=" names no benchmark asked for{did_you_mean(benchmark, asked)}')
+            raise BenchmarkError(f"several benchmarks: say which one {file} belongs to, as in {form}")
+        if not label and not several:
+            label = _stem(Path(file))
+        if benchmark in rows.setdefault(label, {}):
+            raise BenchmarkError(f"two files of answers, {file} the second: name them, as in --samples first={text}")
+        rows[label][benchmark] = Path(file)
+    return [Candidate(label=label or "answers", samples=files) for label, files in rows.items()]
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without its endings, or of a folder."""
+    return path.name.removesuffix(".gz").removesuffix(".jsonl") or path.resolve().name
 
 
 def _split_name(text: str) -> tuple[str, str]:

@@ -6,13 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from selfcodealign.evaluation.run import Candidate, evaluate
+    from selfcodealign.evaluation.preparation import Candidate
+    from selfcodealign.evaluation.run import evaluate
     from selfcodealign.evaluation.scoring import Evaluation
 
 __all__ = ["Candidate", "Evaluation", "evaluate"]
 
 _HOME = {
-    "Candidate": "selfcodealign.evaluation.run",
+    "Candidate": "selfcodealign.evaluation.preparation",
     "Evaluation": "selfcodealign.evaluation.scoring",
     "evaluate": "selfcodealign.evaluation.run",
 }

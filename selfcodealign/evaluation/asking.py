@@ -10,6 +10,7 @@ from selfcodealign.benchmarks import Benchmark, Mode, Problem, Prompt
 from selfcodealign.errors import ModelError
 from selfcodealign.evaluation.grading import run_workers
 from selfcodealign.evaluation.samples import Sample, SampleFile, answered, continued
+from selfcodealign.evaluation.seams import join_continuation, strip_open_end
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
 from selfcodealign.generation.prompts import lay_out, stop_strings
 from selfcodealign.models import Model, Sampling, Unanswered
@@ -71,12 +72,18 @@ class Asking:
     few_shot: FewShotFile | None
     settings: EvaluateSettings
 
-    def lay_out(self, benchmark: Benchmark[Any], problem: Problem) -> Prompt:
-        """Return the whole text that the model continues, the beginning of its answer, and the stop strings."""
-        prompt = benchmark.prompt(problem, self.mode)
-        if self.mode == "chat":
+    def lay_out(self, benchmark: Benchmark[Any], problem: Problem, mode: Mode | None = None) -> Prompt:
+        """Return the whole text that the model continues, the beginning of its answer, and the stop strings.
+
+        `mode` replaces the mode of the model.
+        """
+        mode = mode or self.mode
+        if mode == "completion-unstripped":
+            return benchmark.prompt(problem, "completion")
+        prompt = benchmark.prompt(problem, mode)
+        if mode == "chat":
             return Prompt(self.chat(prompt.text, prompt.response_prefix), prompt.response_prefix, prompt.stop)
-        if self.mode == "few-shot":
+        if mode == "few-shot":
             assert self.few_shot is not None
             # The layout of the pipeline's prompt for responses; the answer stops where the tests would begin.
             pool = self.few_shot.pool(_STAGE, 1)
@@ -84,19 +91,20 @@ class Asking:
             introduction = self.few_shot.introductions[_STAGE]
             text = lay_out(introduction, examples, {"instruction": prompt.text}, _WANTED)
             return Prompt(text, "", ("</response>", *stop_strings(_WANTED)))
-        return prompt
+        return replace(prompt, text=strip_open_end(prompt.text)) if benchmark.begins_program else prompt
 
     def header(self, benchmark: Benchmark[Any], problems: Sequence[Problem]) -> dict[str, Any]:
         """Return the settings that decide the answers, for the header of their file."""
         identity = self.model.identity()
+        return {"model": identity["name"], "revision": identity["revision"], **self.choices(benchmark, problems)}
+
+    def choices(self, benchmark: Benchmark[Any], problems: Sequence[Problem]) -> dict[str, Any]:
+        """Return the part of the header that is known before the model is opened."""
         settings = self.settings
-        prompts = digest(*(self.lay_out(benchmark, problem) for problem in problems[:3]))
         return {
-            "model": identity["name"],
-            "revision": identity["revision"],
             "benchmark": benchmark.name,
             "mode": self.mode,
-            "prompts": prompts,
+            "prompts": digest(*(self.lay_out(benchmark, problem) for problem in problems[:3])),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
@@ -114,9 +122,10 @@ class Asking:
         except Unanswered as error:
             return replace(continued(problem, number, "", "", error.reason), detail=str(error))
         text = prompt.response_prefix + completion.text
-        if self.mode != "completion":
+        if self.mode in ("few-shot", "chat"):
             return answered(benchmark, problem, number, text, completion.finish_reason)
-        return continued(problem, number, text, benchmark.join(problem, text), completion.finish_reason)
+        solution = join_continuation(benchmark, problem, prompt.text, text)
+        return continued(problem, number, text, solution, completion.finish_reason)
 
 
 async def sample_answers(

@@ -21,11 +21,12 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over tasks with its 95 % bootstrap interval; all in 0..1."""
+    """A mean over tasks with its 95 % interval, all in 0..1; the method is "bootstrap" or "wilson"."""
 
     mean: float
     low: float
     high: float
+    method: str = "bootstrap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ class Comparison:
     def sentence(self) -> str:
         """Return the comparison as a sentence."""
         points = f"{abs(self.difference) * 100:.1f} points"
-        figures = f"95 % interval {self.low * 100:+.1f} to {self.high * 100:+.1f}, {format_p(self.p_value)}"
+        test = "exact test" if self.exact else "sign-flip test"
+        interval = f"95 % interval {self.low * 100:+.1f} to {self.high * 100:+.1f}"
+        figures = f"{interval}, {format_p(self.p_value)} by {'an' if self.exact else 'a'} {test}"
         if self.difference == 0:
             return f"{self.second} and {self.first} score the same on {self.benchmark} ({self.tasks} tasks, {figures})."
         if self.inside_noise:
@@ -88,17 +91,34 @@ def estimate_interval(values: Sequence[float], seed: int = 0) -> Interval:
     """Return the mean of one value per task with a 95 % interval: percentile bootstrap over tasks.
 
     Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. The same values
-    and seed give the same interval. Raises `ValueError` when there is no task.
+    and seed give the same interval. Where all values are equal no resample differs, and the bootstrap's interval would
+    be empty: then it is Wilson's (`wilson`). Raises `ValueError` when there is no task.
     """
     import numpy as np
 
     if not values:
         raise ValueError("no task to average over")
+    if max(values) - min(values) < 1e-12:
+        low, high = wilson(abs(values[0]), len(values))
+        return Interval(values[0], *((low, high) if values[0] >= 0 else (-high, -low)), method="wilson")
     array = np.asarray(values, dtype=float)
     generator = np.random.default_rng(seed)
     means = np.concatenate([_draw_means(array, generator, share) for share in _shares(RESAMPLES, len(array))])
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(array.mean()), float(low), float(high))
+
+
+def wilson(share: float, tasks: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a proportion (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
+
+    >>> [round(end, 3) for end in wilson(0.0, 10)]
+    [0.0, 0.278]
+    """
+    squared = 1.959964**2
+    middle = share + squared / (2 * tasks)
+    half = (squared * (share * (1 - share) / tasks + squared / (4 * tasks**2))) ** 0.5
+    scale = 1 + squared / tasks
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _shares(total: int, width: int, cells: int = 2_000_000) -> list[int]:
@@ -130,6 +150,8 @@ def compare(
         raise ValueError(f"{first} has {len(first_values)} tasks, {second} has {len(second_values)}")
     differences = [b - a for a, b in zip(first_values, second_values, strict=True)]
     interval = estimate_interval(differences, seed)
+    # Models that differ on no task may differ on others, to either side.
+    low = -interval.high if not any(differences) else interval.low
     p_value, exact = flip_signs(differences, seed)
     return Comparison(
         first=first,
@@ -137,7 +159,7 @@ def compare(
         benchmark=benchmark,
         tasks=len(differences),
         difference=interval.mean,
-        low=interval.low,
+        low=low,
         high=interval.high,
         p_value=p_value,
         exact=exact,

@@ -9,55 +9,33 @@ counted as failed.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from selfcodealign.benchmarks import Benchmark, Mode, Problem
+from selfcodealign.benchmarks import Problem
 from selfcodealign.benchmarks.catalogue import find_benchmark
-from selfcodealign.benchmarks.problem_files import ProblemFile, load_rows
 from selfcodealign.errors import BenchmarkError, RunFolderError
-from selfcodealign.evaluation.asking import Asking, ChatFormat, open_chat_format, plain_chat, sample_answers
+from selfcodealign.evaluation.asking import Asking, sample_answers
 from selfcodealign.evaluation.grading import Judging, judge_all
+from selfcodealign.evaluation.preparation import (
+    Candidate,
+    Loaded,
+    check_candidates,
+    load_benchmark,
+    prepare,
+    read_given,
+    refuse_prompts,
+)
 from selfcodealign.evaluation.results import Judged, write_evalplus, write_results
-from selfcodealign.evaluation.samples import Sample, SampleFile, read_samples
-from selfcodealign.evaluation.scoring import Evaluation, compare_all, score_answers
+from selfcodealign.evaluation.samples import Sample, SampleFile
+from selfcodealign.evaluation.scoring import Evaluation, Score, compare_all, score_answers
 from selfcodealign.files import make_folder, write_json, write_text
-from selfcodealign.generation.few_shot_file import load_few_shot
-from selfcodealign.models import Model
-from selfcodealign.models.opening import check_model, open_model
+from selfcodealign.models import PromptTooLong
 from selfcodealign.progress import Progress
-from selfcodealign.settings import EvaluateSettings, ExecutionSettings, ModelSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One line of the table: a model and its mode, or files of its answers.
-
-    Give exactly one of `settings` (a model to open), `model` (not entered yet) and `samples` (benchmark name → file of
-    answers). `chat` overrides the chat format of the model's tokenizer.
-    """
-
-    label: str
-    mode: Mode = "chat"
-    settings: ModelSettings | None = None
-    model: Model | None = None
-    samples: Mapping[str, str | Path] = field(default_factory=dict)
-    chat: ChatFormat | None = None
-
-
-@dataclass(frozen=True)
-class _Set:
-    """A benchmark with its problems loaded."""
-
-    benchmark: Benchmark[Any]
-    file: ProblemFile
-    every: list[Problem]
-    problems: list[Problem]
+from selfcodealign.settings import EvaluateSettings, ExecutionSettings
 
 
 async def evaluate(
@@ -77,41 +55,33 @@ async def evaluate(
     `RunFolderError` for problems that the user must fix.
     """
     progress, out = progress or Progress(), Path(out)
-    _check_labels(candidates)
-    _check_counts(candidates, settings)
+    check_candidates(candidates, settings)
     files = {name: Path(path) for name, path in {**settings.problems, **(problems or {})}.items()}
-    found = [find_benchmark(name) for name in _without_parts(benchmarks)]
-    for candidate in candidates:
-        make_folder(out / _folder_name(candidate.label), error=RunFolderError)
+    wanted = [find_benchmark(name) for name in _without_parts(benchmarks)]
     with progress.waiting("loading the benchmarks"):
-        sets = [_load(benchmark, files, settings.limit) for benchmark in found]
-    given = {one.label: _read_given(one, sets, settings) for one in candidates if one.samples}
-    judged: dict[tuple[str, str], list[Judged]] = {}
+        sets = [load_benchmark(benchmark, files, settings.limit) for benchmark in wanted]
     notes: list[str] = []
+    given = {one.label: read_given(one, sets, settings) for one in candidates if one.samples}
+    askings = {
+        one.label: prepare(one, sets, out, settings, progress, notes) for one in candidates if one.label not in given
+    }
+    for candidate in candidates:
+        make_folder(out / candidate.folder, error=RunFolderError)
+    judged: dict[tuple[str, str], list[Judged]] = {}
     async with Judging(execution) as judging:
         for candidate in candidates:
-            folder = out / _folder_name(candidate.label)
-            answers = given.get(candidate.label) or await _ask(candidate, sets, folder, settings, progress, notes)
+            folder, label = out / candidate.folder, candidate.label
+            if label in given:
+                answers = given[label]
+            else:
+                answers = await _ask(candidate, askings[label], sets, folder, progress, notes)
             found = await _judge(candidate.label, sets, answers, judging, progress)
             for one, rows in zip(sets, found, strict=True):
                 name = one.benchmark.name
                 judged[candidate.label, name] = rows
                 write_results(folder / name, rows)
                 write_evalplus(folder / name / "eval_results.json", rows, one.file.md5)
-    scores = [
-        score
-        for candidate in candidates
-        for one in sets
-        for score in score_answers(
-            candidate.label,
-            "file" if candidate.samples else candidate.mode,
-            one.benchmark,
-            one.file,
-            judged[candidate.label, one.benchmark.name],
-            settings.k,
-            notes,
-        )
-    ]
+    scores = _score(candidates, sets, judged, settings, notes)
     if any(score.no_code for score in scores):
         notes.append(f"To read answers without code: selfcodealign show {out} --reason no_code --sample 3")
     evaluation = Evaluation(scores=scores, comparisons=compare_all(scores), notes=notes)
@@ -119,31 +89,26 @@ async def evaluate(
     return evaluation
 
 
-def _check_labels(candidates: Sequence[Candidate]) -> None:
-    names = [_folder_name(candidate.label) for candidate in candidates]
-    twice = next((name for name in names if names.count(name) > 1), "")
-    if twice:
-        raise BenchmarkError(f'two models are called "{twice}": give each a different name')
-
-
-def _check_counts(candidates: Sequence[Candidate], settings: EvaluateSettings) -> None:
-    """Refuse to ask a model for fewer answers than its scores need, or for the same answer several times."""
-    largest, asked = max(settings.k), settings.samples
-    label = next((one.label for one in candidates if not one.samples), None)
-    if label is None:
-        return
-    if asked < largest:
-        raise BenchmarkError(
-            f"pass@{largest} needs {largest} answers per task; {label} is asked for {asked}: "
-            f"give --n {largest}, or a lower --k"
-        )
-    if asked > 1 and settings.temperature == 0:
-        raise BenchmarkError("greedy answers are all equal: give a --temperature with --n above 1")
+def _score(
+    candidates: Sequence[Candidate],
+    sets: Sequence[Loaded],
+    judged: Mapping[tuple[str, str], list[Judged]],
+    settings: EvaluateSettings,
+    notes: list[str],
+) -> list[Score]:
+    """Return all cells of the table; add notes for the reader to `notes`."""
+    scores = []
+    for candidate in candidates:
+        asked_by = "file" if candidate.samples else candidate.mode
+        for one in sets:
+            rows = judged[candidate.label, one.benchmark.name]
+            scores += score_answers(candidate.label, asked_by, one.benchmark, one.file, rows, settings.k, notes)
+    return scores
 
 
 def models_left_out(out: Path, evaluation: Evaluation) -> list[str]:
     """The folders of models that earlier calls judged in `out` and that `evaluation` does not hold."""
-    shown = {_folder_name(score.label) for score in evaluation.scores}
+    shown = {Candidate(label=score.label).folder for score in evaluation.scores}
     return sorted({file.parent.parent.name for file in out.glob("*/*/results.jsonl")} - shown)
 
 
@@ -153,52 +118,25 @@ def _without_parts(names: Sequence[str]) -> list[str]:
     return [name for name in unique if f"{name}+" not in unique]
 
 
-def _folder_name(label: str) -> str:
-    return re.sub(r"[^\w.+-]+", "-", label).strip("-") or "model"
-
-
-def _load(benchmark: Benchmark[Any], files: Mapping[str, Path], limit: int | None) -> _Set:
-    name = benchmark.name
-    path = files.get(name) or files.get(name.removesuffix("+")) or files.get("")
-    file = load_rows(name, benchmark.source, path)
-    every = benchmark.problems(file.rows)
-    return _Set(benchmark, file, every, every[:limit])
-
-
 async def _ask(
-    candidate: Candidate,
-    sets: Sequence[_Set],
-    folder: Path,
-    settings: EvaluateSettings,
-    progress: Progress,
-    notes: list[str],
+    candidate: Candidate, asking: Asking, sets: Sequence[Loaded], folder: Path, progress: Progress, notes: list[str]
 ) -> dict[str, list[Sample]]:
     """Return the answers of the candidate's model by benchmark."""
-    if candidate.model is not None:
-        model, name, revision = candidate.model, "", None
-    elif candidate.settings is not None:
-        check_model(candidate.settings, progress)
-        model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
-    else:
-        raise BenchmarkError(f"{candidate.label}: neither a model nor answers to judge")
-    few_shot = load_few_shot(settings.few_shot) if candidate.mode == "few-shot" else None
     found = {}
-    chat = candidate.chat or plain_chat
     async with AsyncExitStack() as opened:
-        remote = candidate.model is None and candidate.settings is not None and candidate.settings.urls
+        remote = candidate.settings is not None and candidate.settings.urls
         with progress.waiting(f"{candidate.label}: {'asking the servers' if remote else 'loading'}"):
-            if candidate.mode == "chat" and candidate.chat is None:
-                chat, which = open_chat_format(name, revision)
-                notes.append(f"{candidate.label} is asked in the {which}.")
-            await opened.enter_async_context(model)
-        asking = Asking(model=model, mode=candidate.mode, chat=chat, few_shot=few_shot, settings=settings)
+            await opened.enter_async_context(asking.model)
         for one in sets:
-            path = folder / one.benchmark.name / "samples.jsonl"
-            file = SampleFile(path, asking.header(one.benchmark, one.problems))
-            task = f"{candidate.label}: {one.benchmark.name}, asking"
+            name = one.benchmark.name
+            file = SampleFile(folder / name / "samples.jsonl", asking.header(one.benchmark, one.problems))
+            task = f"{candidate.label}: {name}, asking"
             answers = await sample_answers(asking, one.benchmark, one.problems, file, progress, task)
-            found[one.benchmark.name] = answers
-            notes += _note_unanswered(candidate.label, one.benchmark.name, answers)
+            if all(answer.finish_reason == PromptTooLong.reason for answer in answers):
+                file.path.unlink()  # nothing in it is an answer, and it would refuse the next attempt's prompts
+                raise BenchmarkError(refuse_prompts(name, asking.mode, candidate.label, answers[0].detail))
+            found[name] = answers
+            notes += _note_unanswered(candidate.label, name, answers)
     return found
 
 
@@ -215,27 +153,9 @@ def _note_unanswered(label: str, benchmark: str, answers: Sequence[Sample]) -> l
     ]
 
 
-def _read_given(candidate: Candidate, sets: Sequence[_Set], settings: EvaluateSettings) -> dict[str, list[Sample]]:
-    """Read the candidate's answers by benchmark. Raises `BenchmarkError` if a task has too few for a score."""
-    found = {}
-    for one in sets:
-        name = one.benchmark.name
-        path = candidate.samples.get(name) or candidate.samples.get(name.removesuffix("+")) or candidate.samples.get("")
-        if path is None:
-            raise BenchmarkError(f"{candidate.label} has no answers to {name}: give --samples {name}=FILE")
-        found[name] = read_samples(Path(path), one.benchmark, one.every, len(one.problems))
-        task, fewest = min(Counter(sample.task_id for sample in found[name]).items(), key=lambda item: item[1])
-        if fewest < max(settings.k):
-            raise BenchmarkError(
-                f"pass@{max(settings.k)} needs {max(settings.k)} answers per task; {path} has {fewest} to {task} of "
-                f"{name}: give a lower --k"
-            )
-    return found
-
-
 async def _judge(
     label: str,
-    sets: Sequence[_Set],
+    sets: Sequence[Loaded],
     answers: Mapping[str, Sequence[Sample]],
     judging: Judging,
     progress: Progress,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from selfcodealign.benchmarks import Benchmark, Problem
 from selfcodealign.errors import BenchmarkError, RunFolderError
 from selfcodealign.fences import read_answer
-from selfcodealign.files import json_line, make_folder, parse_json_lines, read_json_lines
+from selfcodealign.files import json_line, make_folder, parse_json_line, parse_json_lines, read_json_lines, read_text
 
 RAW_FIELDS = ("text", "response", "raw", "raw_text", "output", "generation")
 ANSWER_FIELDS = ("solution", "completion", *RAW_FIELDS)
@@ -45,23 +45,24 @@ class Sample:
 
 
 def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Problem], wanted: int) -> list[Sample]:
-    """Read the answers to the first `wanted` of `problems` in any of these formats.
+    """Read the answers to the first `wanted` of `problems`: a file, a folder of such files, or one of programs.
 
-    Rows of unknown tasks and wanted tasks without an answer are refused: a mean over part of a benchmark is not its
-    score. Raises `BenchmarkError` with file, line and fix.
+    Programs are in TASK/NUMBER.py, as EvalPlus writes them, or TASK.py; "/" in a task's id is "_" there. Rows of
+    unknown tasks and wanted tasks without an answer are refused: a mean over part of a benchmark is not its score.
+    Raises `BenchmarkError` with file, line and fix.
     """
     known = {problem.task_id: problem for problem in problems}
     counts: dict[str, int] = defaultdict(int)
     samples = []
-    for line, row in read_json_lines(path, error=BenchmarkError):
+    for place, row in _read_rows(path, known):
         problem = known.get(_task_id(row, known))
         if problem is None:
             if "task_id" not in row:
-                raise BenchmarkError(f"{path}:{line}: the row has no task_id")
+                raise BenchmarkError(f"{place}: the row has no task_id")
             raise BenchmarkError(
-                f"{path}:{line}: {row['task_id']!r} is no task of {benchmark.name}; is it another benchmark's?"
+                f"{place}: {row['task_id']!r} is no task of {benchmark.name}; is it another benchmark's?"
             )
-        samples.append(_read_answer(path, line, row, benchmark, problem, counts[problem.task_id]))
+        samples.append(_read_answer(place, row, benchmark, problem, counts[problem.task_id]))
         counts[problem.task_id] += 1
     selected = {problem.task_id for problem in problems[:wanted]}
     missing = [problem.task_id for problem in problems[:wanted] if problem.task_id not in counts]
@@ -74,18 +75,39 @@ def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Probl
     return [sample for sample in samples if sample.task_id in selected]
 
 
+def _read_rows(path: Path, known: Mapping[str, Problem]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a file or folder, each with its place for messages."""
+    files = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")]) if path.is_dir() else [path]
+    for file in files:
+        for line, row in read_json_lines(file, error=BenchmarkError):
+            if "evaluation" not in row or "task_id" in row:  # else the header of a file of ours
+                yield f"{file}:{line}", row
+    if files:
+        return
+    tasks = {task_id.replace("/", "_"): task_id for task_id in known}
+    programs = sorted([*path.glob("*.py"), *path.glob("*/*.py")], key=_program_order)
+    for program in programs:
+        name = program.stem if program.parent == path else program.parent.name
+        yield str(program), {"task_id": tasks.get(name, name), "solution": read_text(program, error=BenchmarkError)}
+    if not programs:
+        raise BenchmarkError(f"{path} holds no answers: it should have .jsonl files, or programs as TASK/NUMBER.py")
+
+
+def _program_order(path: Path) -> tuple[str, int, str]:
+    """10.py comes after 9.py."""
+    return path.parent.name, int(path.stem) if path.stem.isdecimal() else -1, path.stem
+
+
 def _task_id(row: dict[str, Any], known: dict[str, Problem]) -> str:
     task_id = str(row.get("task_id", ""))
     # Some tools omit the set's name from MBPP's task ids.
     return task_id if task_id in known else next((name for name in (f"Mbpp/{task_id}",) if name in known), task_id)
 
 
-def _read_answer(
-    path: Path, line: int, row: dict[str, Any], benchmark: Benchmark[Any], problem: Problem, number: int
-) -> Sample:
+def _read_answer(place: str, row: dict[str, Any], benchmark: Benchmark[Any], problem: Problem, number: int) -> Sample:
     for name in ANSWER_FIELDS:
         if name in row and not isinstance(row[name], str):
-            raise BenchmarkError(f"{path}:{line}: {name!r} must be text; write one row per answer")
+            raise BenchmarkError(f"{place}: {name!r} must be text; write one row per answer")
     task_id = problem.task_id
     if "solution" in row:
         code = row["solution"]
@@ -95,7 +117,7 @@ def _read_answer(
     for name in RAW_FIELDS:
         if name in row:
             return answered(benchmark, problem, number, row[name])
-    raise BenchmarkError(f"{path}:{line}: no answer; a row needs one of {', '.join(ANSWER_FIELDS)}")
+    raise BenchmarkError(f"{place}: no answer; a row needs one of {', '.join(ANSWER_FIELDS)}")
 
 
 def answered(benchmark: Benchmark[Any], problem: Problem, number: int, text: str, finish_reason: str = "") -> Sample:
@@ -137,25 +159,20 @@ class SampleFile:
         rows = [row for _, row in parse_json_lines(whole.split(b"\n"), self.path, error=BenchmarkError)]
         if torn:
             os.truncate(self.path, len(whole) + bool(whole))
-        if rows and rows[0] != self.header:
-            raise BenchmarkError(
-                f"{self.path} was begun with other settings or another model ({self._differences(rows[0])}): "
-                "give another --out or delete it"
-            )
+        if rows:
+            _compare(self.path, rows[0], self.header["evaluation"])
         for row in rows[1:]:
             sample = Sample(**row)
             self.done[sample.task_id, sample.sample] = sample
 
-    def _differences(self, first: dict[str, Any]) -> str:
-        before, now = first.get("evaluation"), self.header["evaluation"]
-        if not isinstance(before, dict):
-            return "its first row is no header"
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        # Prompts are a digest, which tells a reader nothing.
-        return ", ".join(
-            "other prompts" if name == "prompts" else f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
-            for name in changed
-        )
+    @staticmethod
+    def check(path: Path, choices: Mapping[str, Any]) -> None:
+        """Refuse a file that was begun with other `choices`, a part of its header; one that is not there is fine."""
+        if path.is_file():
+            with path.open("rb") as file:
+                row = parse_json_line(file.readline(), path, 1, error=BenchmarkError)
+            if row is not None:
+                _compare(path, row, choices)
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Append answers to the file."""
@@ -166,3 +183,22 @@ class SampleFile:
         with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(map(json_line, rows)))
         self.done |= {(sample.task_id, sample.sample): sample for sample in samples}
+
+
+def _compare(path: Path, first: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare the first row of a file with what its header should say."""
+    before = first.get("evaluation")
+    if not isinstance(before, dict):
+        changed = ["its first row is no header"]
+    else:
+        # Prompts are a digest, which tells a reader nothing.
+        changed = [
+            "other prompts" if name == "prompts" else f"{name} was {before.get(name)!r}, is {now[name]!r}"
+            for name in now
+            if before.get(name) != now[name]
+        ]
+    if changed:
+        raise BenchmarkError(
+            f"{path} was begun with other settings or another model ({', '.join(changed)}): "
+            "give another --out or delete it"
+        )

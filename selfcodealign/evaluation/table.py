@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 TITLE = "Scores (percent, 95 % interval over tasks)"
 #: The heading of the share of answers in which no code was found.
 NO_CODE = "no code"
+#: Longer names of models are wrapped on a terminal.
+LABEL_WIDTH = 24
 
 
 def columns_of(scores: Sequence[Score]) -> list[tuple[str, int]]:
@@ -64,27 +66,64 @@ def footnotes(evaluation: Evaluation) -> list[str]:
         f"{score.benchmark}: {score.tasks} tasks, {_count(score.samples)} each; {score.version}."
         for score in evaluation.scores
     )
-    return [*(one.sentence() for one in evaluation.comparisons), *evaluation.notes, *versions]
+    return [*(one.sentence() for one in evaluation.comparisons), *_methods(evaluation), *evaluation.notes, *versions]
+
+
+def _methods(evaluation: Evaluation) -> list[str]:
+    """Which intervals are not the bootstrap's."""
+    equal = [score for score in evaluation.scores if score.interval.method == "wilson"]
+    names = ", ".join(dict.fromkeys(f"{score.label} on {score.benchmark}" for score in equal))
+    return [f"Where all tasks score the same the interval is Wilson's, not the bootstrap's: {names}."] if equal else []
 
 
 def _count(answers: int) -> str:
     return "one answer" if answers == 1 else f"{answers} answers"
 
 
-def terminal_table(evaluation: Evaluation) -> Table:
-    """Return the table for rich's console."""
+def terminal_tables(evaluation: Evaluation, width: int) -> list[Table]:
+    """Return the table for rich's console; several, with some of the columns each, where it is wider than `width`.
+
+    Where one table has no room, an interval stands below its score.
+    """
     from rich.markup import escape as plain
     from rich.table import Table
 
-    table = Table(title=TITLE, title_justify="left")
-    table.add_column("model")
-    table.add_column("asked by")
-    for column in columns_of(evaluation.scores):
-        table.add_column(plain(heading(column)), justify="right")
-    table.add_column(NO_CODE, justify="right")
-    for row in rows_of(evaluation.scores):
-        table.add_row(*(plain(text) for text in row))
-    return table
+    heads, rows = columns_of(evaluation.scores), rows_of(evaluation.scores)
+    names = [heading(column) for column in heads]
+    asked = max(len(row[1]) for row in rows)
+    # A column has a border and two spaces; the last border and the column "no code" come once.
+    room = width - min(max(len(row[0]) for row in rows), LABEL_WIDTH) - asked - len(NO_CODE) - 10
+
+    def widths(split: bool) -> list[int]:
+        cells = [[len(part) for row in rows for part in _lines(row[2 + place], split)] for place in range(len(heads))]
+        return [max(len(name), *found) + 3 for name, found in zip(names, cells, strict=True)]
+
+    split = sum(widths(False)) > room
+    groups: list[list[int]] = [[]]
+    used = 0
+    for place, needed in enumerate(widths(split)):
+        if groups[-1] and used + needed > room:
+            groups.append([])
+            used = 0
+        groups[-1].append(place)
+        used += needed
+    tables = []
+    for group in groups:
+        table = Table(title=TITLE if not tables else None, title_justify="left")
+        table.add_column("model", overflow="fold", max_width=LABEL_WIDTH)
+        table.add_column("asked by", overflow="fold")
+        for place in group:
+            table.add_column(plain(names[place]), justify="right", no_wrap=True)
+        table.add_column(NO_CODE, justify="right", no_wrap=True)
+        for row in rows:
+            cells = ["\n".join(_lines(row[2 + place], split)) for place in group]
+            table.add_row(*(plain(text) for text in (*row[:2], *cells, row[-1])))
+        tables.append(table)
+    return tables
+
+
+def _lines(cell: str, split: bool) -> list[str]:
+    return cell.split(" ", 1) if split else [cell]
 
 
 def markdown_table(evaluation: Evaluation) -> str:

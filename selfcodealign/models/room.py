@@ -43,12 +43,20 @@ def find_room(settings: ModelSettings) -> Room | None:
     context = next((text[field] for field in CONTEXT_FIELDS if isinstance(text.get(field), int)), None)
     if folder is None or context is None:
         return None
-    tokenizer = None
-    if (folder / "tokenizer.json").is_file() and find_spec("tokenizers"):
-        from tokenizers import Tokenizer
+    return Room(context, find_tokenizer(settings))
 
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return Room(context, tokenizer)
+
+def find_tokenizer(settings: ModelSettings) -> Any:
+    """Return the tokenizer (of the package `tokenizers`) in the folder that names the model; None where there is none.
+
+    A server's model counts as well: it may be named by its folder.
+    """
+    folder = locate_folder(settings.name) if settings.name else None
+    if folder is None or not (folder / "tokenizer.json").is_file() or not find_spec("tokenizers"):
+        return None
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.benchmark_rows import TASKS, arithmetic_row, write_lines
+from tests.support.command_line import call
 from tests.support.places import ROOT
 
 
@@ -53,3 +54,45 @@ def test_the_command_prints_one_table_and_says_what_is_wrong(
         shown = capsys.readouterr().err
         assert message in shown
         assert shown.count("\n") == 1
+
+
+def test_recorded_models_are_compared_and_refusals_come_before_judging(tmp_path: Path) -> None:
+    """Two named files and a folder of programs for one benchmark; too few answers, unreadable and unnamed ones."""
+    problems = write_lines(tmp_path / "problems.jsonl", [arithmetic_row(n, name) for n, name in enumerate(TASKS)])
+    good = [
+        {"task_id": f"HumanEval/{n}", "completion": f"    return {text}\n"} for n, text in enumerate(TASKS.values())
+    ]
+    first = write_lines(tmp_path / "first.jsonl", good)
+    first.write_bytes(b"\xef\xbb\xbf" + first.read_bytes())
+    second = write_lines(tmp_path / "second.jsonl", [{**row, "completion": '    return "\ud800"\n'} for row in good])
+    for number, (name, text) in enumerate(TASKS.items()):
+        program = tmp_path / "programs" / f"HumanEval_{number}" / "0.py"
+        program.parent.mkdir(parents=True)
+        program.write_text(f"def {name}(a, b): return {text}\n")
+    out = tmp_path / "out"
+    base = ["evaluate", "-b", "humaneval+", "--problems", str(problems), "-o", str(out)]
+    both = ["--samples", f"llama={first}", "--samples", f"qwen=humaneval={second}"]
+    for wrong, message in (
+        (["-k", "5", *both], "first.jsonl has 1 to HumanEval/0 of humaneval+: give a lower --k"),
+        (["-k", "0", *both], "--k"),
+        (["--samples", str(first), "--samples", str(first)], "name them, as in --samples first="),
+        (["--samples", f"x={tmp_path / 'none.jsonl'}"], "cannot read"),
+        (["--samples", f"x={tmp_path / 'programs' / 'HumanEval_0'}"], "'0' is no task of humaneval+"),
+        (["--samples", f"mbpp={first}"], '"mbpp=" names no benchmark asked for'),
+        (["-m", "embedded", "--set", "model.batch_sise=8"], "batch_size"),
+        (["-m", "embedded", "--set", "seeds.limit=8"], "evaluate takes settings of the model"),
+        (["-m", "embedded", "--set", "model.name=x"], "give --model"),
+        (["-m", "embedded", "--mode", "few-shot"], "no prompt of humaneval+ fits into embedded, asked by few-shot"),
+    ):
+        refused = call(*base, *wrong)
+        assert (refused.returncode, message in refused.stderr) == (2, True), refused.stderr
+        assert refused.stderr.splitlines()[-1].startswith("error: ")
+        assert not out.exists()
+    done = call(*base, *both, "--samples", str(tmp_path / "programs"), env={"COLUMNS": "80"})
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80, done.stdout
+    scores = json.loads((out / "scores.json").read_text("utf-8"))["scores"]
+    found = {score["label"]: score["interval"]["mean"] for score in scores}
+    assert found == {"llama": 1.0, "qwen": 0.0, "programs": 1.0}
+    results = (out / "qwen" / "humaneval+" / "results.jsonl").read_text("utf-8")
+    assert "\ud800" in json.loads(results.splitlines()[0])["solution"]

@@ -59,6 +59,14 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 180 <= hits <= 199
 
 
+@pytest.mark.parametrize(("value", "low", "high"), [(0.0, 0.0, 0.2775), (1.0, 0.7225, 1.0), (-1.0, -1.0, -0.7225)])
+def test_interval_of_equal_values_is_not_empty(value: float, low: float, high: float) -> None:
+    """0 of 10, 10 of 10 and a model that loses all: Wilson's interval (statsmodels gives the same ends)."""
+    interval = estimate_interval([value] * 10)
+    assert interval.method == "wilson"
+    assert (interval.low, interval.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+
+
 def test_interval_of_nothing_is_an_error() -> None:
     """No task, no mean."""
     with pytest.raises(ValueError, match="no task"):
@@ -104,6 +112,9 @@ def test_comparison_says_in_words_when_a_difference_is_noise() -> None:
     noise = compare("humaneval", "base", worse, "tuned", better)
     assert noise.inside_noise
     assert "inside the noise" in noise.sentence()
+    assert f"{format_p(noise.p_value)} by an exact test" in noise.sentence()
+    same = compare("humaneval", "a", worse, "b", worse)
+    assert (same.low, same.high) == (pytest.approx(-0.037, abs=1e-3), pytest.approx(0.037, abs=1e-3))
     clear = compare("humaneval", "base", worse, "tuned", best)
     assert not clear.inside_noise
     assert clear.sentence().startswith("tuned is 30.0 points above base on humaneval (100 tasks, 95 % interval +")

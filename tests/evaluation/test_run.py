@@ -14,7 +14,7 @@ from selfcodealign.errors import BenchmarkError, ModelError, RunFolderError
 from selfcodealign.evaluation import Candidate, Evaluation, evaluate
 from selfcodealign.evaluation.asking import open_chat_format
 from selfcodealign.evaluation.table import no_code_share
-from selfcodealign.models import Completion, RequestFailed, Sampling
+from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling
 from selfcodealign.models.scripted import ScriptedModel
 from selfcodealign.progress import Progress
 from selfcodealign.settings import EvaluateSettings, ExecutionSettings
@@ -54,10 +54,11 @@ def answer_all(prompt: str, sampling: Sampling, seed: int) -> str:
         return f"\ndef {name}(a, b):\n    return {TASKS[name]}\n```\nThat is it."
     if "## Example" in prompt:
         return f"Here:\n```python\ndef {name}(a, b):\n    return {TASKS[name]}\n```\n"
-    return f"    return {TASKS[name]}\n\ndef unrelated():\n    pass\n"
+    newline = "" if prompt.endswith("\n") else "\n"
+    return f"{newline}    return {TASKS[name]}\n\ndef unrelated():\n    pass\n"
 
 
-@pytest.mark.parametrize("mode", ["completion", "few-shot", "chat"])
+@pytest.mark.parametrize("mode", ["completion", "completion-unstripped", "few-shot", "chat"])
 def test_a_model_that_knows_everything_scores_full_marks_in_every_mode(
     tmp_path: Path, problems: Path, mode: Any
 ) -> None:
@@ -81,7 +82,8 @@ def test_a_model_that_knows_everything_scores_full_marks_in_every_mode(
         assert prompt.count("## Example") == 2
         assert "</response>" in sampling.stop
     else:
-        assert prompt == arithmetic_row(0, "add")["prompt"]
+        published = arithmetic_row(0, "add")["prompt"]
+        assert prompt == (published.strip() if mode == "completion" else published)
         assert "\ndef " in sampling.stop
 
 
@@ -104,10 +106,10 @@ def test_two_models_are_compared_task_by_task_in_one_table(tmp_path: Path, probl
     assert second.benchmark == "humaneval+"
     markdown = (out / "scores.md").read_text()
     assert "| base | chat | 50.0 [0.0–100.0] | 50.0 [0.0–100.0] |" in markdown
-    assert "| tuned \\| best | chat | 100.0 [100.0–100.0] |" in markdown
+    assert "| tuned \\| best | chat | 100.0 [51.0–100.0] |" in markdown
     assert "inside the noise" in markdown
     page = (out / "scores.html").read_text()
-    assert "100.0 [100.0–100.0]" in page
+    assert "100.0 [51.0–100.0]" in page
     assert "http" not in page
     scores = json.loads((out / "scores.json").read_text())
     assert scores["scores"][0]["values"] == {
@@ -226,7 +228,7 @@ def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Pa
     assert score_of(evaluation, "m", "humaneval+") == 1.0
     assert {(score.tasks, score.not_judged) for score in evaluation.scores} == {(3, 1)}
     assert any("1 of 4 tasks of humaneval+ could not be judged here" in note for note in evaluation.notes)
-    assert "100.0 [100.0–100.0] †" in (tmp_path / "a" / "scores.md").read_text()
+    assert "100.0 [43.9–100.0] †" in (tmp_path / "a" / "scores.md").read_text()
     for one in rows:
         one["canonical_solution"] = "    return missing\n"
     with pytest.raises(BenchmarkError, match="could be judged"):
@@ -376,3 +378,39 @@ def test_a_request_that_fails_is_an_answer_without_code_and_is_said(tmp_path: Pa
     (failed,) = [row for row in rows if row["finish_reason"] == "model_refused"]
     assert failed["detail"] == "it refuses the request (400): bad token"
     assert failed["status"] not in ("passed", "not_judged")
+
+
+class Narrow(ScriptedModel):
+    """Has no room for prompts with `too_long` in them."""
+
+    too_long = ""
+
+    async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
+        if self.too_long in prompt:
+            raise PromptTooLong("the prompt has 900 tokens, the model's context 512")
+        return await super().complete(prompt, sampling, seed=seed)
+
+
+def test_prompts_that_do_not_fit_are_an_error_or_a_sentence(tmp_path: Path, problems: Path) -> None:
+    """All: nothing is scored, and the next call may ask otherwise. Some: they count as failed, and are counted."""
+    narrow = Narrow(answer_all)
+    message = (
+        r"no prompt of humaneval\+ fits into m, asked by completion \(the prompt has 900 .*\): give another --mode or"
+    )
+    with pytest.raises(BenchmarkError, match=message):
+        run([Candidate(label="m", mode="completion", model=narrow)], tmp_path / "out", problems)
+    narrow.too_long = "def add"
+    evaluation = run([Candidate(label="m", model=narrow)], tmp_path / "out", problems)
+    assert score_of(evaluation, "m", "humaneval+") == 0.75
+    assert any("no answer to 1 of 4 requests of humaneval+ (prompt_too_long 1" in note for note in evaluation.notes)
+
+
+def test_answers_to_other_prompts_are_refused_before_any_model_is_asked(tmp_path: Path, problems: Path) -> None:
+    """The second model's folder holds answers in another mode: the first is not asked either."""
+    out = tmp_path / "out"
+    run([Candidate(label="b", mode="completion", model=ScriptedModel(answer_all))], out, problems)
+    first = ScriptedModel(answer_all)
+    again = [Candidate(label="a", model=first), Candidate(label="b", model=ScriptedModel(answer_all))]
+    with pytest.raises(BenchmarkError, match=r"mode was 'completion', is 'chat', other prompts\): give another --out"):
+        run(again, out, problems)
+    assert first.calls == 0
