@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from selfcodealign.benchmarks.inside.time_limit import by_clock, is_waiting
 
@@ -54,16 +54,18 @@ def run_forked(work: Work, seconds: float) -> Report:
                 os.killpg(pid, signal.SIGKILL)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            status, usage = os.wait4(pid, 0)[1:]
+            ended, usage = os.wait4(pid, 0)[1:]
     used = usage.ru_utime + usage.ru_stime
-    if data is None or os.waitstatus_to_exitcode(status) == -signal.SIGXCPU:
+    if data is None or os.waitstatus_to_exitcode(ended) == -signal.SIGXCPU:
         return Report("time", f"took more than {seconds:g} s", used)
     if data[:_SECRET_BYTES] != secret:
         return Report("crashed", "the answer ended its process before the end of the tests", used)
-    return Report(*marshal.loads(data[_SECRET_BYTES:]), used)
+    status, message = marshal.loads(data[_SECRET_BYTES:])
+    return Report(status, message, used)
 
 
-def _become_answer(work: Work, secret: bytes, report: int, folder: str, seconds: float) -> NoReturn:
+def _become_answer(work: Work, secret: bytes, report: int, folder: str, seconds: float) -> None:
+    """In the new process; never returns."""
     leave, write, dumps = os._exit, os.write, marshal.dumps
     try:
         os.setsid()

@@ -52,10 +52,12 @@ def find_fault(tree: ast.Module, calls: bool) -> str:
     if not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return "more than one expression"
     (given,) = test.comparators
-    is_call = isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == FUNCTION
-    if calls and not is_call:
-        return f"no call of {FUNCTION}"
-    parts = [part for one in (given.args + given.keywords if is_call and calls else [given]) for part in ast.walk(one)]
+    values: list[ast.AST] = [given]
+    if calls:
+        if not (isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == FUNCTION):
+            return f"no call of {FUNCTION}"
+        values = [*given.args, *given.keywords]
+    parts = [part for value in values for part in ast.walk(value)]
     for part in parts:
         if isinstance(part, ast.Lambda):
             return "a function is no value"
