@@ -9,6 +9,7 @@ differ a little.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -120,7 +121,9 @@ def find_prediction(text: str, wanted: Literal["input", "output"]) -> str:
     '[1, 2]  # the list'
     """
     try:
-        last = ast.parse(text).body[-1:]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            last = ast.parse(text).body[-1:]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return text.strip()
     if not last or not isinstance(last[0], ast.Assert) or not isinstance(last[0].test, ast.Compare):

@@ -16,6 +16,8 @@ from tests.support.benchmark_rows import read_lines
 from tests.support.grading import judge, read
 from tests.support.places import find_shared
 
+#: Hard tasks that need no other library: numbers.
+STANDARD_LIBRARY = (273, 310, 324, 346, 454, 592, 720, 777, 854, 857, 906, 928, 971, 990, 999, 1039)
 START = "import json\nfrom pathlib import Path\ndef task_func(name):"
 TESTS = """
 import unittest

@@ -83,7 +83,7 @@ def _become_answer(work: Work, secret: bytes, report: int, folder: str, seconds:
             status, message = work()
         except BaseException as error:
             status, message = "error", describe(error)
-        write(report, secret + dumps((status, message.encode("utf-8", "replace").decode()[:600])))
+        write(report, secret + dumps((status, _one_line(message))))
     finally:
         leave(0)
 
@@ -105,6 +105,12 @@ def _cpu_seconds(clock: int) -> float:
         return time.clock_gettime(clock)
     except OSError:
         return 0.0
+
+
+def _one_line(message: str) -> str:
+    """Return at most 600 characters without line ends and escape sequences' controls."""
+    plain = "".join(one if one.isprintable() else " " for one in message[:1000])
+    return " ".join(plain.split())[:600].encode("utf-8", "replace").decode()
 
 
 def describe(error: BaseException) -> str:
