@@ -90,7 +90,8 @@ def test_every_kind_of_answer_gets_its_verdict() -> None:
 
 def test_an_endless_answer_ends_by_its_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of its program are judged."""
-    monkeypatch.setattr("selfcodealign.benchmarks.bigcodebench.SECONDS", 1.0)
+    for limit in ("SECONDS", "WAITS"):
+        monkeypatch.setattr(f"selfcodealign.benchmarks.bigcodebench.{limit}", 1.0)
     benchmark, (problem,) = read("bigcodebench", row())
     endless = (
         f"{START}\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass\n"

@@ -32,10 +32,10 @@ class Report(NamedTuple):
     seconds: float
 
 
-def run_forked(work: Work, seconds: float) -> Report:
+def run_forked(work: Work, seconds: float, waits: float) -> Report:
     """Run `work` in a new process and return its report.
 
-    The limit is `seconds` of CPU time. A process that waits ends after `seconds` of wall time, any other after
+    The limit is `seconds` of CPU time. A process that waits ends after `waits` seconds of wall time, any other after
     `by_clock(seconds)`. What it started ends with it.
     """
     # The process reports under a secret that no name of the answer refers to.
@@ -47,7 +47,7 @@ def run_forked(work: Work, seconds: float) -> Report:
             _become_answer(work, secret, report_in, folder, seconds)
         os.close(report_in)
         try:
-            data = _read_report(report, pid, seconds)
+            data = _read_report(report, pid, seconds, waits)
         finally:
             os.close(report)
             with suppress(ProcessLookupError, PermissionError):
@@ -57,7 +57,7 @@ def run_forked(work: Work, seconds: float) -> Report:
             ended, usage = os.wait4(pid, 0)[1:]
     used = usage.ru_utime + usage.ru_stime
     if data is None or os.waitstatus_to_exitcode(ended) == -signal.SIGXCPU:
-        return Report("time", f"took more than {seconds:g} s", used)
+        return Report("time", f"used more than {seconds:g} s, or waited for more than {waits:g} s", used)
     if data[:_SECRET_BYTES] != secret:
         return Report("crashed", "the answer ended its process before the end of the tests", used)
     status, message = marshal.loads(data[_SECRET_BYTES:])
@@ -88,14 +88,14 @@ def _become_answer(work: Work, secret: bytes, report: int, folder: str, seconds:
         leave(0)
 
 
-def _read_report(report: int, pid: int, seconds: float) -> bytes | None:
+def _read_report(report: int, pid: int, seconds: float, waits: float) -> bytes | None:
     """Return what the process wrote first ("" when it ended without); None when it ran out of time."""
     clock = ((~pid) << 3) | 2  # the id of another process's CPU clock (clock_getres(2))
     started = time.monotonic()
     # One write holds the whole report; a child of the answer may keep the pipe open after it.
     while not select.select([report], [], [], _POLL_SECONDS)[0]:
         elapsed, used = time.monotonic() - started, _cpu_seconds(clock)
-        if used > seconds or elapsed > by_clock(seconds) or (elapsed > seconds and is_waiting(used, elapsed)):
+        if used > seconds or elapsed > by_clock(seconds) or (elapsed > waits and is_waiting(used, elapsed)):
             return None
     return os.read(report, _LARGEST)
 

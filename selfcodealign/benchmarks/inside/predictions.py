@@ -25,7 +25,9 @@ def judge(
     An answer is an expression that has to equal `expected`, another expression, in a program that defines `code`:
     a call of the function where `calls`, else a value.
     """
-    return [tuple(run_forked(lambda one=one: _compare(code, expected, one, calls), seconds)) for one in answers]
+    return [
+        tuple(run_forked(lambda one=one: _compare(code, expected, one, calls), seconds, seconds)) for one in answers
+    ]
 
 
 def _compare(code: str, expected: str, answer: str, calls: bool) -> tuple[str, str]:

@@ -28,9 +28,10 @@ _NOT_BEFORE_A_FORK = ("tensorflow", "keras")
 
 
 def judge(
-    tests: str, reference: str, modules: Sequence[str], answers: Sequence[str], seconds: float
+    tests: str, reference: str, modules: Sequence[str], answers: Sequence[str], seconds: float, waits: float
 ) -> list[tuple[str, str, float]]:
-    """Return (status, message, CPU seconds) of each answer (whole programs); `seconds` limits one answer.
+    """Return (status, message, CPU seconds) of each answer (whole programs); `seconds` and `waits` limit one answer, as
+    in `run_forked`.
 
     `modules` are imported once, before the processes of the answers are forked. Raises `BrokenReference` when the
     reference does not pass on this machine.
@@ -38,15 +39,15 @@ def judge(
     silence()
     for name in modules:
         _import_module(name)
-    found = judge_one(reference, tests, seconds)
+    found = judge_one(reference, tests, seconds, waits)
     if found.status != "pass":
         raise BrokenReference(f"{found.status}: {found.message}")
-    return [tuple(judge_one(answer, tests, seconds)) for answer in answers]
+    return [tuple(judge_one(answer, tests, seconds, waits)) for answer in answers]
 
 
-def judge_one(source: str, tests: str, seconds: float) -> Report:
+def judge_one(source: str, tests: str, seconds: float, waits: float) -> Report:
     """Run the tests on one answer in a process of its own."""
-    return run_forked(lambda: _run_tests(source, tests), seconds)
+    return run_forked(lambda: _run_tests(source, tests), seconds, waits)
 
 
 def _import_module(name: str) -> None:
