@@ -42,6 +42,9 @@ REFERENCES = {
     "mbpp": ["mbpp/mbpp.jsonl", "mbpp/sanitized-mbpp.json"],
     "classeval": ["classeval/ClassEval_data.json.gz"],
     "canitedit": ["canitedit/CanItEdit.jsonl"],
+    "bigcodebench": ["bigcodebench/BigCodeBench.jsonl.gz"],
+    "cruxeval-i": ["cruxeval/cruxeval.jsonl"],
+    "cruxeval-o": ["cruxeval/cruxeval.jsonl"],
 } | {
     f"evoeval-{name.replace('_', '-')}": [f"evoeval/EvoEval_{name}.jsonl.gz"]
     for name in ("difficult", "creative", "subtle", "combine", "tool_use", "verbose", "concise")
@@ -142,14 +145,19 @@ async def check_references(data: Path, names: list[str]) -> None:
                 started = time.perf_counter()
                 outcomes = await judge_all(judging, work)
                 seconds = time.perf_counter() - started
-                unjudged = sum(first.status == "not_judged" for first, _ in outcomes)
+                unjudged = [
+                    f"{w[1].task_id} ({o.detail})"
+                    for w, (o, _) in zip(work, outcomes, strict=True)
+                    if o.status == "not_judged"
+                ]
                 failed = [
                     f"{w[1].task_id} ({o.status}: {o.detail})"
                     for w, (o, _) in zip(work, outcomes, strict=True)
                     if o.status not in ("passed", "not_judged")
                 ]
                 passed = [w[1].task_id for w, (_, o) in zip(work, outcomes, strict=True) if o.status == "passed"]
-                print(f"{path}: {len(work)} references, {unjudged} not judged here, {seconds:.0f} s", flush=True)
+                print(f"{path}: {len(work)} references, {len(unjudged)} not judged here, {seconds:.0f} s", flush=True)
+                print("".join(f"  not judged: {one}\n" for one in unjudged), end="")
                 print(
                     f"  references that fail: {failed or 'none'}; mutants that pass: {passed or 'none'}",
                     flush=True,

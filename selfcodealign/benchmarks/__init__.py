@@ -95,6 +95,8 @@ class Benchmark(ABC, Generic[P]):
     scores: tuple[str, ...]
     #: Number of answers to one task that one program judges.
     answers_per_program: ClassVar[int] = 1
+    #: Libraries that most of its judge's programs import: loaded once for all programs with scientific libraries.
+    warm: ClassVar[tuple[str, ...]] = ()
     #: The fenced block to take when none defines the entry point.
     pick: ClassVar[Literal["first", "last"]] = "first"
     #: Whether a problem's `prompt` is the beginning of the program, so that the two texts together are the solution.

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.benchmarks import Benchmark
+from selfcodealign.benchmarks.bigcodebench import BigCodeBench
 from selfcodealign.benchmarks.canitedit import CanItEdit
 from selfcodealign.benchmarks.classeval import ClassEval
+from selfcodealign.benchmarks.cruxeval import CruxEval
 from selfcodealign.benchmarks.ds1000 import Ds1000
 from selfcodealign.benchmarks.evalperf import EvalPerf
 from selfcodealign.benchmarks.evoeval import SETS, EvoEval
@@ -28,6 +30,10 @@ BENCHMARKS: dict[str, Callable[[], Benchmark[Any]]] = {
     "classeval": ClassEval,
     "canitedit": CanItEdit,
     "evalperf": EvalPerf,
+    "bigcodebench": lambda: BigCodeBench(hard=False),
+    "bigcodebench-hard": lambda: BigCodeBench(hard=True),
+    "cruxeval-i": lambda: CruxEval("input"),
+    "cruxeval-o": lambda: CruxEval("output"),
     "tiny-eval": TinyEval,
 }
 

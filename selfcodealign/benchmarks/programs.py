@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfcodealign.benchmarks import Grade, not_judged
 from selfcodealign.sandbox import Limits, Program
 
 if TYPE_CHECKING:
@@ -38,3 +39,22 @@ def read_report(verdict: Verdict) -> dict[str, Any] | None:
     if not verdict.passed or not verdict.records or not isinstance(verdict.records[-1], dict):
         return None
     return verdict.records[-1]
+
+
+def read_grades(score: str, verdict: Verdict, count: int) -> list[Grade]:
+    """Return the grades of `count` answers whose judge reports (status, message, seconds) for each, in one score."""
+    report = read_report(verdict)
+    if report is not None and "broken" in report:
+        return [not_judged(f"the benchmark's own solution does not pass here: {report['broken']}")] * count
+    if report is not None:
+        return [_grade(score, *one) for one in report["answers"]]
+    detail = f"{verdict.error_type} {verdict.message}".strip()
+    if count == 1 and verdict.status in ("memory", "blocked", "timeout"):
+        # The answer caused it: the judge itself stays far below the limits.
+        return [Grade(status=str(verdict.status), values={score: 0.0}, detail=detail)]
+    return [not_judged(f"{verdict.status}: {detail}")] * count
+
+
+def _grade(score: str, status: str, message: str, seconds: float) -> Grade:
+    shown = {"pass": "passed", "wrong": "failed", "time": "timeout"}.get(status, status)
+    return Grade(status=shown, values={score: float(status == "pass")}, detail=message, seconds=seconds)

@@ -9,7 +9,7 @@ A task has several texts, each of which alone is evidence of a copy:
 
 Texts too short to be evidence are left out (`return x + y` solves a HumanEval task), and so are paragraphs that several
 tasks share (the wording around the task). The fields are those of HumanEval(+), MBPP(+), EvoEval,
-ClassEval, CanItEdit, LiveCodeBench, BigCodeBench, DS-1000 and APPS.
+ClassEval, CanItEdit, LiveCodeBench, BigCodeBench, CRUXEval, DS-1000 and APPS.
 """
 
 from __future__ import annotations

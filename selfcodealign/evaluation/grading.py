@@ -35,9 +35,12 @@ class Judging:
                 Sandbox(workers, limits, execution.sandbox, warm, mutation_testing=False, readable=readable)
             )
 
+        self._on_demand = on_demand
         self._light = on_demand(JUDGE_MODULE)
         self._scientific = on_demand(JUDGE_MODULE, *execution.warm)
         self._plain = on_demand(*execution.warm)
+        #: By the libraries that a benchmark wants to be loaded.
+        self._own: dict[tuple[str, ...], OnDemandSandbox] = {}
         self._memory_mib = execution.memory_mib
         #: Useful number of concurrent programs.
         self.concurrency = 2 * workers
@@ -47,7 +50,7 @@ class Judging:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for sandbox in (self._light, self._scientific, self._plain):
+        for sandbox in (self._light, self._scientific, self._plain, *self._own.values()):
             await sandbox.__aexit__(*exc_info)
 
     async def judge(self, benchmark: Benchmark[Any], problem: Problem, codes: Sequence[str]) -> list[Grade]:
@@ -74,6 +77,8 @@ class Judging:
         if JUDGE_MODULE in program.response:
             scientific = any(_SCIENTIFIC.search(code) for code in (*codes, problem.reference))
             sandbox = self._scientific if scientific else self._light
+            if scientific and benchmark.warm:
+                sandbox = self._own.setdefault(benchmark.warm, self._on_demand(JUDGE_MODULE, *benchmark.warm))
         async with self._slots:
             verdict = await sandbox.run(self._limit(program))
         return benchmark.outcomes(problem, verdict, len(codes))

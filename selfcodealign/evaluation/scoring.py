@@ -13,6 +13,9 @@ from selfcodealign.errors import BenchmarkError
 from selfcodealign.evaluation.pass_at_k import Comparison, Interval, compare, estimate_interval, pass_at_k
 from selfcodealign.evaluation.results import Judged
 
+#: Reasons that a note under the table gives in full.
+_REASONS_SHOWN = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -59,10 +62,10 @@ def score_answers(
     tasks = len({problem.task_id for problem, _, _ in judged})
     unjudged = {problem.task_id: outcome for problem, _, outcome in judged if outcome.status == "not_judged"}
     if unjudged:
-        reason = next(iter(unjudged.values())).detail
+        reasons = {task: outcome.detail for task, outcome in unjudged.items()}
         notes.append(
             f"{len(unjudged)} of {tasks} tasks of {benchmark.name} could not be judged here for "
-            f"{label} and are left out (first reason: {reason})."
+            f"{label} and are left out: {_name_tasks(reasons)}."
         )
     no_code = sum(sample.no_code for _, sample, _ in judged)
     if no_code:
@@ -83,6 +86,17 @@ def score_answers(
     if not by_task:
         raise BenchmarkError(f"no answer of {label} to {benchmark.name} could be judged: {notes[-1]}")
     return scores
+
+
+def _name_tasks(reasons: Mapping[str, str]) -> str:
+    """Name the tasks behind each reason, the most frequent reason first."""
+    tasks: dict[str, list[str]] = defaultdict(list)
+    for task, reason in reasons.items():
+        tasks[reason].append(task)
+    ordered = sorted(tasks.items(), key=lambda one: -len(one[1]))
+    shown = [f"{reason} [{', '.join(named)}]" for reason, named in ordered[:_REASONS_SHOWN]]
+    more = sum(len(named) for _, named in ordered[_REASONS_SHOWN:])
+    return "; ".join(shown) + (f"; and {more} more, each named in results.jsonl" if more else "")
 
 
 def _per_task(values: Mapping[str, list[float]], k: int) -> dict[str, float]:

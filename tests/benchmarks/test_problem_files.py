@@ -145,6 +145,9 @@ FILES = {
     "livecodebench": ["livecodebench/code_eval_live_code_bench_v1.jsonl"],
     "classeval": ["classeval/ClassEval_data.json.gz"],
     "canitedit": ["canitedit/CanItEdit.jsonl"],
+    "bigcodebench": ["bigcodebench/BigCodeBench.jsonl.gz"],
+    "cruxeval-i": ["cruxeval/cruxeval.jsonl"],
+    "cruxeval-o": ["cruxeval/cruxeval.jsonl"],
 }
 FILES |= {
     f"evoeval-{name.replace('_', '-')}": [f"evoeval/EvoEval_{name}.jsonl.gz"]

@@ -33,6 +33,7 @@ REAL = {
     "classeval/ClassEval_data.json.gz": 100,
     "canitedit/CanItEdit.jsonl": 105,
     "livecodebench/code_eval_live_code_bench_v1.jsonl": 3,
+    "bigcodebench/BigCodeBench.jsonl.gz": 1140,
 }
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real benchmarks lie in ../shared/data")
 

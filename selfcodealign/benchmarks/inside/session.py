@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from selfcodealign.benchmarks.inside import calls, scripts, timing
+from selfcodealign.benchmarks.inside import calls, predictions, scripts, timing, unit_tests
 from selfcodealign.benchmarks.inside.reference import BrokenReference
 from selfcodealign.benchmarks.inside.task import Task
 
@@ -18,7 +18,9 @@ sys.modules["benchmark_judge"] = sys.modules[__name__]
 _WORK: dict[str, Callable[[dict[str, Any]], list]] = {
     "calls": lambda data: calls.judge(Task(data["task"]), data["answers"]),
     "scripts": lambda data: scripts.judge(data["tests"], data["answers"], data["seconds"]),
+    "predictions": lambda data: predictions.judge(**data),
     "timing": lambda data: timing.measure(Task(data["task"]), data["references"], data["answers"]),
+    "unit tests": lambda data: unit_tests.judge(**data),
 }
 
 

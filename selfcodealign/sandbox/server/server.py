@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import signal
 import socket
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from typing import Any
 
 from selfcodealign.sandbox.isolation import kernel, landlock, seccomp, walls
@@ -139,9 +140,12 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
 
 
 def _warm_up(libraries: list[str]) -> None:
-    """Import the libraries to keep warm; one that is not installed is left out."""
+    """Import the libraries to keep warm; one that is not installed is left out.
+
+    What they print while they look for /proc or a cache folder is not shown.
+    """
     for name in libraries:
-        with suppress(ImportError), warnings.catch_warnings():
+        with suppress(ImportError), warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             importlib.import_module(name)
     sys.argv = ["program"]
