@@ -83,6 +83,7 @@ class BigCodeBench(Benchmark[UnitTestProblem]):
     """`hard` keeps the 148 tasks of BigCodeBench-Hard, whichever file they come from."""
 
     answers_per_program = 8
+    begins_program = True
     #: Half of the tasks import some of these; together they take longer to import than most tests to run.
     warm = ("numpy", "pandas", "matplotlib.pyplot", "scipy.stats", "sklearn.linear_model", "seaborn")
 
