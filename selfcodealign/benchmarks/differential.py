@@ -108,11 +108,15 @@ class DifferentialBenchmark(Benchmark[P]):
         detail = f"{verdict.error_type} {verdict.message}".strip()
         if verdict.status not in ("memory", "blocked", "timeout"):
             return [not_judged(f"{verdict.status}: {detail}")]
-        assert isinstance(problem, CallProblem)
-        suites = {name: Suite(status="fail", message=detail) for name in problem.suites}
+        suites = {name: Suite(status="fail", message=detail) for name in self.suite_names(problem)}
         values = self.values(dict.fromkeys(suites, False))
         values = {score: float(value) for score, value in values.items()}
         return [Grade(status=str(verdict.status), values=values, detail=detail, suites=suites)]
+
+    def suite_names(self, problem: P) -> tuple[str, ...]:
+        """Return the names of the suites that a report on this task has."""
+        assert isinstance(problem, CallProblem)
+        return tuple(problem.suites)
 
     def _outcome(self, found: Mapping[str, Mapping[str, Any]]) -> Grade:
         suites = {

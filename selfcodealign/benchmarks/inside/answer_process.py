@@ -18,7 +18,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from selfcodealign.benchmarks.inside.time_limit import OutOfTime, TimeLimit, by_clock, is_waiting
+from selfcodealign.benchmarks.inside.time_limit import Meter, OutOfTime, TimeLimit, by_clock
 from selfcodealign.benchmarks.inside.values import digest, pack
 
 #: The module name that an answer's code sees: not "__main__", so that blocks meant for a script do not run.
@@ -210,13 +210,10 @@ class AnswerProcess:
         A process that hangs outside Python code is killed and counts as out of time; a dead process gives
         ("crashed", 0, "", message).
         """
-        clock = ((~self._pid) << 3) | 2  # the id of another process's CPU clock (clock_getres(2))
-        started, used = time.monotonic(), _clock(clock)
+        meter = Meter(self._pid)
 
         def in_time() -> bool:
-            worked, elapsed = _clock(clock) - used, time.monotonic() - started
-            stuck = elapsed > 1.5 * by_clock(longest) and is_waiting(worked, elapsed)
-            return worked <= 2 * longest + 1.5 and not stuck
+            return not meter.exceeds(2 * longest + 1.5, waiting_for=1.5 * by_clock(longest))
 
         try:
             data = _read_frame(self._replies, in_time)
@@ -250,10 +247,3 @@ def _close_all_but(*kept: int) -> None:
     borders = [2, *sorted(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
     for low, high in pairwise(borders):
         os.closerange(low + 1, high)
-
-
-def _clock(clock: int) -> float:
-    try:
-        return time.clock_gettime(clock)
-    except OSError:
-        return 0.0

@@ -36,7 +36,11 @@ class Task:
         return suites
 
     def find(self, names: dict[str, Any]) -> Callable:
-        """Return the function under test from an answer's names; in LeetCode answers it is a method of `Solution`."""
-        if self.entry_point not in names and "Solution" in names:
+        """Return the function under test from an answer's names; in LeetCode answers it is a method of `Solution`.
+
+        In LiveCodeBench (rule "equal") the method wins, because its prelude has functions of the same names (`count`).
+        """
+        method = self.rule == "equal" and hasattr(names.get("Solution"), self.entry_point)
+        if method or (self.entry_point not in names and "Solution" in names):
             return getattr(names["Solution"](), self.entry_point)
         return names[self.entry_point]
