@@ -146,6 +146,9 @@ FILES = {
     "classeval": ["classeval/ClassEval_data.json.gz"],
     "canitedit": ["canitedit/CanItEdit.jsonl"],
 }
+# EvalPlus's files serve the original benchmarks, too.
+FILES["humaneval"] += FILES["humaneval+"]
+FILES["mbpp"] += FILES["mbpp+"]
 FILES |= {
     f"evoeval-{name.replace('_', '-')}": [f"evoeval/EvoEval_{name}.jsonl.gz"]
     for name in ("difficult", "creative", "subtle", "combine", "tool_use", "verbose", "concise")
