@@ -46,9 +46,14 @@ def write_results(folder: Path, judged: Sequence[Judged]) -> None:
     make_folder(folder, error=RunFolderError)
     write_json_lines(folder / "results.jsonl", rows, error=RunFolderError)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+    table = pyarrow.table({name: [_as_utf8(row.get(name)) for row in rows] for name in names})
     with replace_file(folder / "results.parquet", error=RunFolderError) as part:
         pyarrow.parquet.write_table(table, part, compression="zstd")
+
+
+def _as_utf8(value: Any) -> Any:
+    # Parquet holds UTF-8, which has no lone surrogates; they become escapes. The JSON files hold them as they are.
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 
 def write_evalplus(path: Path, judged: Sequence[Judged], md5: str) -> None:

@@ -107,7 +107,8 @@ def _become_script(source: str, given: str, output: int, errors: int, seconds: f
     # The inherited stream objects may hold buffered text of the judge.
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r")), encoding="utf-8")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), encoding="utf-8")
-    sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), encoding="utf-8", line_buffering=True)
+    errors_stream = io.BufferedWriter(io.FileIO(2, "w"))
+    sys.stderr = io.TextIOWrapper(errors_stream, encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     atexit._clear()  # the judge's own
     status = 0
