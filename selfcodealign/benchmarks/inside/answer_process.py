@@ -192,6 +192,7 @@ class AnswerProcess:
         if self._pid == 0:
             try:
                 _close_all_but(requests, replies)
+                _empty_input()
                 serve_calls(requests, replies, source, find, inputs, gather, whole)
             finally:
                 os._exit(1)
@@ -247,3 +248,11 @@ def _close_all_but(*kept: int) -> None:
     borders = [2, *sorted(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
     for low, high in pairwise(borders):
         os.closerange(low + 1, high)
+
+
+def _empty_input() -> None:
+    """Replace standard input, which holds the rest of the judge's work, by an empty one."""
+    empty, writer = os.pipe()
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.close(writer)
