@@ -1,11 +1,12 @@
 """Compare verdicts and time with `evalplus.evaluate` on recorded answers to HumanEval+ and MBPP+, in one run.
 
     python bench/evaluation.py --data DIR --evalplus PATH/TO/evalplus.evaluate   # both tools, alternating
+    python bench/evaluation.py --data DIR --evalplus PATH --warm                 # the caches of both are filled before
     python bench/evaluation.py --data DIR --references [NAME ...]                # references pass, mutants fail
 
 DIR holds the published files under the paths in `SETS` and `REFERENCES`: problems in folders by benchmark, and in
-`recorded` the answers as JSON Lines with EvalPlus's result files. Neither tool has a cache: each run is a new process
-with an empty cache folder. This package judges both sets in one call in the sandbox; EvalPlus takes one set per call,
+`recorded` the answers as JSON Lines with EvalPlus's result files. Each run is a new process, with an empty cache folder
+or (--warm) with one that a run before, not timed, has filled: both tools keep expected values there. This package judges both sets in one call in the sandbox; EvalPlus takes one set per call,
 with its default number of workers (half the cores) unless --parallel is given. Install `evalplus` in a separate
 environment.
 """
@@ -50,13 +51,19 @@ REFERENCES = {
 Verdicts = dict[str, tuple[bool, bool]]
 
 
-def time_command(command: list[str], environment: dict[str, str]) -> float:
-    """Run a command and return its wall-clock seconds. Exits if the command fails."""
-    started = time.perf_counter()
+#: Wall-clock and CPU seconds of a command, with all its processes.
+Times = tuple[float, float]
+
+
+def time_command(command: list[str], environment: dict[str, str]) -> Times:
+    """Run a command and return its times. Exits if the command fails."""
+    started, before = time.perf_counter(), os.times()
     code = subprocess.call(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if code:
         sys.exit(f"{' '.join(command)} ended with {code}")
-    return time.perf_counter() - started
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - started, cpu
 
 
 def read_verdicts(path: Path) -> Verdicts:
@@ -67,23 +74,25 @@ def read_verdicts(path: Path) -> Verdicts:
     }
 
 
-def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
-    """Return seconds and verdicts of one call of this package on both sets, in a new process with an empty cache."""
+def run_ours(data: Path, folder: Path) -> tuple[Times, dict[str, Verdicts]]:
+    """Return times and verdicts of one call of this package on both sets, in a new process; `folder` has its cache."""
+    shutil.rmtree(folder / "scores", ignore_errors=True)
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
         command += ["-b", f"{name}+", "--problems", f"{name}={data / problems}"]
         command += ["--samples", f"{name}={data / 'recorded' / samples}.jsonl"]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-    seconds = time_command(command, environment)
+    times = time_command(command, environment)
     found = {name: read_verdicts(folder / "scores" / "answers" / f"{name}+" / "eval_results.json") for name in SETS}
-    return seconds, found
+    return times, found
 
 
-def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
-    """Return seconds and verdicts of one call of `evalplus.evaluate`, in a new process with an empty cache."""
+def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[Times, Verdicts]:
+    """Return times and verdicts of one call of `evalplus.evaluate`, in a new process; `folder` has its cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
     local.write_bytes(gzip.decompress((data / problems).read_bytes()))
+    (folder / "answers_eval_results.json").unlink(missing_ok=True)
     answers = Path(shutil.copy(data / "recorded" / f"{samples}.jsonl", folder / "answers.jsonl"))
     command = [str(tool), "--dataset", name, "--samples", str(answers)]
     command += ["--parallel", str(parallel)] if parallel else []
@@ -92,8 +101,8 @@ def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | 
         "XDG_CACHE_HOME": str(folder / "cache"),
         "HOME": str(folder),
     }
-    seconds = time_command(command, environment)
-    return seconds, read_verdicts(folder / "answers_eval_results.json")
+    times = time_command(command, environment)
+    return times, read_verdicts(folder / "answers_eval_results.json")
 
 
 def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> None:
@@ -109,23 +118,38 @@ def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> 
             print(f"  {task}: ours {verdict}, {whose} {theirs[task]} (base, plus)")
 
 
-def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None) -> None:
+def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None, warm: bool) -> None:
     """Alternate both tools on both sets; print the medians of the rounds."""
-    ours: list[float] = []
-    theirs: dict[str, list[float]] = {name: [] for name in SETS}
-    for _ in range(rounds):
-        for name in SETS:
-            with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-                seconds, found = run_ours(data, Path(one))
-                ours.append(seconds)
-                seconds, official = run_theirs(name, tool, data, Path(two), parallel)
-                theirs[name].append(seconds)
-            print(f"ours, both sets: {ours[-1]:.1f} s; evalplus, {name}: {seconds:.1f} s", flush=True)
-            report_verdicts(name, found[name], official, "evalplus")
-            recorded = read_verdicts(data / "recorded" / f"{SETS[name][1]}_eval_results.json")
-            report_verdicts(name, found[name], recorded, "recorded")
-    total, middle = sum(map(statistics.median, theirs.values())), statistics.median(ours)
-    print(f"evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
+    ours: list[Times] = []
+    theirs: dict[str, list[Times]] = {name: [] for name in SETS}
+    with tempfile.TemporaryDirectory() as place:
+        for turn in range(rounds + warm):
+            for name in SETS:
+                one, two = (Path(place) / (who if warm else f"{who}-{turn}-{name}") for who in ("ours", name))
+                for folder in (one, two):
+                    folder.mkdir(exist_ok=True)
+                times, found = run_ours(data, one)
+                official_times, official = run_theirs(name, tool, data, two, parallel)
+                filling = warm and turn == 0
+                shown = f"ours, both sets: {shown_times(times)}; evalplus, {name}: {shown_times(official_times)}"
+                print(f"{'filling the caches: ' if filling else ''}{shown}", flush=True)
+                if filling:
+                    continue
+                ours.append(times)
+                theirs[name].append(official_times)
+                report_verdicts(name, found[name], official, "evalplus")
+                recorded = read_verdicts(data / "recorded" / f"{SETS[name][1]}_eval_results.json")
+                report_verdicts(name, found[name], recorded, "recorded")
+    for place_of, unit in enumerate(("s", "s of CPU time")):
+        total = sum(statistics.median(times[place_of] for times in found) for found in theirs.values())
+        middle = statistics.median(times[place_of] for times in ours)
+        print(
+            f"evalplus {total:.1f} {unit} for both sets, ours {middle:.1f} {unit}: {total / middle:.1f} times as fast"
+        )
+
+
+def shown_times(times: Times) -> str:
+    return f"{times[0]:.1f} s ({times[1]:.1f} s of CPU time)"
 
 
 async def check_references(data: Path, names: list[str]) -> None:
@@ -173,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evalplus", type=Path, help="path of the command evalplus.evaluate")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--warm", action="store_true", help="fill the caches of both tools first")
     parser.add_argument("--parallel", type=int, help="workers of evalplus")
     parser.add_argument("--data", type=Path, required=True, help="folder of published problems and recorded answers")
     parser.add_argument(
@@ -193,7 +218,7 @@ def main() -> None:
     if missing:
         sys.exit(f"--data {options.data} lacks {', '.join(missing)}")
     if options.evalplus:
-        compare_tools(options.evalplus, options.data, options.rounds, options.parallel)
+        compare_tools(options.evalplus, options.data, options.rounds, options.parallel, options.warm)
     else:
         asyncio.run(check_references(options.data, options.references or [*REFERENCES]))
 
