@@ -105,7 +105,8 @@ def test_an_answer_does_not_see_kept_values() -> None:
     benchmark, problem = read_task()
     judge((benchmark, problem, [RIGHT]))  # type: ignore[arg-type]
     peek = HEAD + (
-        "    import os\n    for look in (lambda: os.read(0, 9), lambda: os.pread(0, 9, 0), lambda: os.lseek(0, 0, 2)):\n"
+        "    import os\n"
+        "    for look in (lambda: os.read(0, 9), lambda: os.pread(0, 9, 0), lambda: os.fstat(0).st_size):\n"
         "        try:\n            if look(): return 'seen'\n        except OSError: pass\n    return sum(numbers)\n"
     )
     ((outcome,),) = judge((benchmark, problem, [peek]))  # type: ignore[arg-type]
