@@ -7,8 +7,8 @@
 DIR holds the published files under the paths in `SETS` and `REFERENCES`: problems in folders by benchmark, and in
 `recorded` the answers as JSON Lines with EvalPlus's result files. Each run is a new process, with an empty cache folder
 or (--warm) with one that a run before, not timed, has filled: both tools keep expected values there. This package
-judges both sets in one call in the sandbox; EvalPlus takes one set per call, with its default number of workers (half the
-cores) unless --parallel is given. Install `evalplus` in a separate environment.
+judges both sets in one call in the sandbox; EvalPlus takes one set per call, with its default number of workers (half
+the cores) unless --parallel is given. Install `evalplus` in a separate environment.
 """
 
 from __future__ import annotations
