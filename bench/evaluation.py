@@ -51,19 +51,13 @@ REFERENCES = {
 Verdicts = dict[str, tuple[bool, bool]]
 
 
-#: Wall-clock and CPU seconds of a command, with all its processes.
-Times = tuple[float, float]
-
-
-def time_command(command: list[str], environment: dict[str, str]) -> Times:
-    """Run a command and return its times. Exits if the command fails."""
-    started, before = time.perf_counter(), os.times()
+def time_command(command: list[str], environment: dict[str, str]) -> float:
+    """Run a command and return its wall-clock seconds. Exits if the command fails."""
+    started = time.perf_counter()
     code = subprocess.call(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if code:
         sys.exit(f"{' '.join(command)} ended with {code}")
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return time.perf_counter() - started, cpu
+    return time.perf_counter() - started
 
 
 def read_verdicts(path: Path) -> Verdicts:
@@ -74,21 +68,21 @@ def read_verdicts(path: Path) -> Verdicts:
     }
 
 
-def run_ours(data: Path, folder: Path) -> tuple[Times, dict[str, Verdicts]]:
-    """Return times and verdicts of one call of this package on both sets, in a new process; `folder` has its cache."""
+def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
+    """Return seconds and verdicts of one call of this package on both sets, in a new process; `folder` has its cache."""
     shutil.rmtree(folder / "scores", ignore_errors=True)
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
         command += ["-b", f"{name}+", "--problems", f"{name}={data / problems}"]
         command += ["--samples", f"{name}={data / 'recorded' / samples}.jsonl"]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-    times = time_command(command, environment)
+    seconds = time_command(command, environment)
     found = {name: read_verdicts(folder / "scores" / "answers" / f"{name}+" / "eval_results.json") for name in SETS}
-    return times, found
+    return seconds, found
 
 
-def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[Times, Verdicts]:
-    """Return times and verdicts of one call of `evalplus.evaluate`, in a new process; `folder` has its cache."""
+def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
+    """Return seconds and verdicts of one call of `evalplus.evaluate`, in a new process; `folder` has its cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
     local.write_bytes(gzip.decompress((data / problems).read_bytes()))
@@ -101,8 +95,8 @@ def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | 
         "XDG_CACHE_HOME": str(folder / "cache"),
         "HOME": str(folder),
     }
-    times = time_command(command, environment)
-    return times, read_verdicts(folder / "answers_eval_results.json")
+    seconds = time_command(command, environment)
+    return seconds, read_verdicts(folder / "answers_eval_results.json")
 
 
 def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> None:
@@ -120,36 +114,28 @@ def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> 
 
 def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None, warm: bool) -> None:
     """Alternate both tools on both sets; print the medians of the rounds."""
-    ours: list[Times] = []
-    theirs: dict[str, list[Times]] = {name: [] for name in SETS}
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in SETS}
     with tempfile.TemporaryDirectory() as place:
         for turn in range(rounds + warm):
             for name in SETS:
                 one, two = (Path(place) / (who if warm else f"{who}-{turn}-{name}") for who in ("ours", name))
                 for folder in (one, two):
                     folder.mkdir(exist_ok=True)
-                times, found = run_ours(data, one)
-                official_times, official = run_theirs(name, tool, data, two, parallel)
+                seconds, found = run_ours(data, one)
+                official_seconds, official = run_theirs(name, tool, data, two, parallel)
                 filling = warm and turn == 0
-                shown = f"ours, both sets: {shown_times(times)}; evalplus, {name}: {shown_times(official_times)}"
+                shown = f"ours, both sets: {seconds:.1f} s; evalplus, {name}: {official_seconds:.1f} s"
                 print(f"{'filling the caches: ' if filling else ''}{shown}", flush=True)
                 if filling:
                     continue
-                ours.append(times)
-                theirs[name].append(official_times)
+                ours.append(seconds)
+                theirs[name].append(official_seconds)
                 report_verdicts(name, found[name], official, "evalplus")
                 recorded = read_verdicts(data / "recorded" / f"{SETS[name][1]}_eval_results.json")
                 report_verdicts(name, found[name], recorded, "recorded")
-    for place_of, unit in enumerate(("s", "s of CPU time")):
-        total = sum(statistics.median(times[place_of] for times in found) for found in theirs.values())
-        middle = statistics.median(times[place_of] for times in ours)
-        print(
-            f"evalplus {total:.1f} {unit} for both sets, ours {middle:.1f} {unit}: {total / middle:.1f} times as fast"
-        )
-
-
-def shown_times(times: Times) -> str:
-    return f"{times[0]:.1f} s ({times[1]:.1f} s of CPU time)"
+    total, middle = sum(map(statistics.median, theirs.values())), statistics.median(ours)
+    print(f"evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
 
 
 async def check_references(data: Path, names: list[str]) -> None:
