@@ -69,7 +69,7 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
-    """Return seconds and verdicts of one call of this package on both sets, in a new process; `folder` has its cache."""
+    """Return seconds and verdicts of one call of this package on both sets; `folder` has its cache."""
     shutil.rmtree(folder / "scores", ignore_errors=True)
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
@@ -82,7 +82,7 @@ def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
 
 
 def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
-    """Return seconds and verdicts of one call of `evalplus.evaluate`, in a new process; `folder` has its cache."""
+    """Return seconds and verdicts of one call of `evalplus.evaluate`; `folder` has its cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
     local.write_bytes(gzip.decompress((data / problems).read_bytes()))
