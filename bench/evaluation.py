@@ -1,13 +1,14 @@
 """Compare verdicts and time with `evalplus.evaluate` on recorded answers to HumanEval+ and MBPP+, in one run.
 
     python bench/evaluation.py --data DIR --evalplus PATH/TO/evalplus.evaluate   # both tools, alternating
+    python bench/evaluation.py --data DIR --evalplus PATH --warm                 # the caches of both are filled before
     python bench/evaluation.py --data DIR --references [NAME ...]                # references pass, mutants fail
 
 DIR holds the published files under the paths in `SETS` and `REFERENCES`: problems in folders by benchmark, and in
-`recorded` the answers as JSON Lines with EvalPlus's result files. Neither tool has a cache: each run is a new process
-with an empty cache folder. This package judges both sets in one call in the sandbox; EvalPlus takes one set per call,
-with its default number of workers (half the cores) unless --parallel is given. Install `evalplus` in a separate
-environment.
+`recorded` the answers as JSON Lines with EvalPlus's result files. Each run is a new process, with an empty cache folder
+or (--warm) with one that a run before, not timed, has filled: both tools keep expected values there. This package
+judges both sets in one call in the sandbox; EvalPlus takes one set per call, with its default number of workers (half
+the cores) unless --parallel is given. Install `evalplus` in a separate environment.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
-    """Return seconds and verdicts of one call of this package on both sets, in a new process with an empty cache."""
+    """Return seconds and verdicts of one call of this package on both sets; `folder` has its cache."""
+    shutil.rmtree(folder / "scores", ignore_errors=True)
     command = [sys.executable, "-m", "selfcodealign", "evaluate", "--out", str(folder / "scores")]
     for name, (problems, samples) in SETS.items():
         command += ["-b", f"{name}+", "--problems", f"{name}={data / problems}"]
@@ -83,10 +85,11 @@ def run_ours(data: Path, folder: Path) -> tuple[float, dict[str, Verdicts]]:
 
 
 def run_theirs(name: str, tool: Path, data: Path, folder: Path, parallel: int | None) -> tuple[float, Verdicts]:
-    """Return seconds and verdicts of one call of `evalplus.evaluate`, in a new process with an empty cache."""
+    """Return seconds and verdicts of one call of `evalplus.evaluate`; `folder` has its cache."""
     problems, samples = SETS[name]
     local = folder / "problems.jsonl"
     local.write_bytes(gzip.decompress((data / problems).read_bytes()))
+    (folder / "answers_eval_results.json").unlink(missing_ok=True)
     answers = Path(shutil.copy(data / "recorded" / f"{samples}.jsonl", folder / "answers.jsonl"))
     command = [str(tool), "--dataset", name, "--samples", str(answers)]
     command += ["--parallel", str(parallel)] if parallel else []
@@ -112,21 +115,28 @@ def report_verdicts(name: str, ours: Verdicts, theirs: Verdicts, whose: str) -> 
             print(f"  {task}: ours {verdict}, {whose} {theirs[task]} (base, plus)")
 
 
-def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None) -> None:
+def compare_tools(tool: Path, data: Path, rounds: int, parallel: int | None, warm: bool) -> None:
     """Alternate both tools on both sets; print the medians of the rounds."""
     ours: list[float] = []
     theirs: dict[str, list[float]] = {name: [] for name in SETS}
-    for _ in range(rounds):
-        for name in SETS:
-            with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-                seconds, found = run_ours(data, Path(one))
+    with tempfile.TemporaryDirectory() as place:
+        for turn in range(rounds + warm):
+            for name in SETS:
+                one, two = (Path(place) / (who if warm else f"{who}-{turn}-{name}") for who in ("ours", name))
+                for folder in (one, two):
+                    folder.mkdir(exist_ok=True)
+                seconds, found = run_ours(data, one)
+                official_seconds, official = run_theirs(name, tool, data, two, parallel)
+                filling = warm and turn == 0
+                shown = f"ours, both sets: {seconds:.1f} s; evalplus, {name}: {official_seconds:.1f} s"
+                print(f"{'filling the caches: ' if filling else ''}{shown}", flush=True)
+                if filling:
+                    continue
                 ours.append(seconds)
-                seconds, official = run_theirs(name, tool, data, Path(two), parallel)
-                theirs[name].append(seconds)
-            print(f"ours, both sets: {ours[-1]:.1f} s; evalplus, {name}: {seconds:.1f} s", flush=True)
-            report_verdicts(name, found[name], official, "evalplus")
-            recorded = read_verdicts(data / "recorded" / f"{SETS[name][1]}_eval_results.json")
-            report_verdicts(name, found[name], recorded, "recorded")
+                theirs[name].append(official_seconds)
+                report_verdicts(name, found[name], official, "evalplus")
+                recorded = read_verdicts(data / "recorded" / f"{SETS[name][1]}_eval_results.json")
+                report_verdicts(name, found[name], recorded, "recorded")
     total, middle = sum(map(statistics.median, theirs.values())), statistics.median(ours)
     print(f"evalplus {total:.1f} s for both sets, ours {middle:.1f} s: {total / middle:.1f} times as fast")
 
@@ -181,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evalplus", type=Path, help="path of the command evalplus.evaluate")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--warm", action="store_true", help="fill the caches of both tools first")
     parser.add_argument("--parallel", type=int, help="workers of evalplus")
     parser.add_argument("--data", type=Path, required=True, help="folder of published problems and recorded answers")
     parser.add_argument(
@@ -201,7 +212,7 @@ def main() -> None:
     if missing:
         sys.exit(f"--data {options.data} lacks {', '.join(missing)}")
     if options.evalplus:
-        compare_tools(options.evalplus, options.data, options.rounds, options.parallel)
+        compare_tools(options.evalplus, options.data, options.rounds, options.parallel, options.warm)
     else:
         asyncio.run(check_references(options.data, options.references or [*REFERENCES]))
 

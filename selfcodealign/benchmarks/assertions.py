@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from selfcodealign.benchmarks import Grade, Problem, not_judged
 
 if TYPE_CHECKING:
-    from selfcodealign.sandbox import Program, Verdict
+    from selfcodealign.sandbox import Limits, Program, Verdict
 
-#: Time limit of a solution with its tests, where the benchmark sets none.
+#: CPU time limit of a solution with its tests, where the benchmark sets none.
 SECONDS = 30.0
 
 
@@ -29,7 +29,7 @@ class AssertionProblem(Problem):
 
 def assertion_program(problem: AssertionProblem, codes: Sequence[str], seconds: float = SECONDS) -> Program:
     """Return the program that runs the tests on a solution; `codes` holds one solution."""
-    from selfcodealign.sandbox import Limits, Program
+    from selfcodealign.sandbox import Program
 
     (code,) = codes
     # `inspect.getsource`, which some tests use, then finds an answer's text as if it were a file.
@@ -40,8 +40,16 @@ def assertion_program(problem: AssertionProblem, codes: Sequence[str], seconds: 
         if "getsource" in problem.tests
         else problem.tests
     )
-    limits = Limits(seconds=seconds)
-    return Program(response=fence(code), tests=fence(tests), kind="check", limits=limits, mutation_testing=False)
+    return Program(
+        response=fence(code), tests=fence(tests), kind="check", limits=limit_cpu(seconds), mutation_testing=False
+    )
+
+
+def limit_cpu(seconds: float) -> Limits:
+    """Return limits of `seconds` of CPU time; a program that only waits has twice as long by the clock."""
+    from selfcodealign.sandbox import Limits
+
+    return Limits(seconds=2 * seconds, cpu_seconds=seconds)
 
 
 def fence(code: str) -> str:

@@ -40,6 +40,8 @@ BENCHMARKS: dict[str, Callable[[], Benchmark[Any]]] = {
 
 def find_benchmark(name: str) -> Benchmark[Any]:
     """Return the benchmark of this name. Raises `BenchmarkError` naming the closest one."""
+    if name.startswith(("livecodebench-", "livecodebench@")):
+        return LiveCodeBench(name)
     if name not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
         raise BenchmarkError(f'no benchmark "{name}"{did_you_mean(name, BENCHMARKS)} (known: {known})')

@@ -6,6 +6,9 @@ program, only as far as an answer gets. The judge is `selfcodealign.benchmarks.i
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from selfcodealign.benchmarks import Benchmark, Grade, P, Problem, Suite, not_judged
 from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, assertion_program
 from selfcodealign.benchmarks.programs import judge_program, read_report
+from selfcodealign.benchmarks.reference_cache import read_values, write_values
 
 if TYPE_CHECKING:
     from selfcodealign.sandbox import Program, Verdict
@@ -51,7 +55,6 @@ def pack_task(problem: CallProblem) -> bytes:
             "reference": problem.reference,
             # Bytes, because every process that uses the arguments unpickles its own copy.
             "suites": pickle.dumps({name: list(calls) for name, calls in problem.suites.items()}),
-            "expected": {name: list(values) for name, values in (problem.expected or {}).items()},
             "rule": problem.rule,
             "oracle": problem.oracle,
             "atol": problem.atol,
@@ -61,6 +64,20 @@ def pack_task(problem: CallProblem) -> bytes:
             "total": problem.total,
         }
     )
+
+
+def pack_late(problem: CallProblem) -> dict[str, Any]:
+    """Return what the judge reads after it has started the answers' processes: the expected values that are known."""
+    if problem.expected is not None:
+        return {"expected": {name: list(values) for name, values in problem.expected.items()}}
+    return {"kept": read_values(task_digest(problem))}
+
+
+def task_digest(problem: CallProblem) -> str:
+    """Return the digest of all that decides a task's expected values."""
+    fields = (problem.task_id, problem.entry_point, problem.reference, problem.rule, problem.oracle, problem.written)
+    calls = json.dumps([*fields, {name: list(one) for name, one in problem.shown.items()}], default=repr)
+    return hashlib.sha256(calls.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class DifferentialBenchmark(Benchmark[P]):
@@ -87,7 +104,7 @@ class DifferentialBenchmark(Benchmark[P]):
         assert isinstance(problem, CallProblem)
         # The judge enforces the limits; this one is for the case that it cannot. `+ 1` is the reference's run.
         seconds = 3 * problem.total * len(problem.suites) * (len(codes) + 1) + 30
-        return judge_program("calls", {"task": pack_task(problem), "answers": list(codes)}, seconds)
+        return judge_program("calls", {"task": pack_task(problem), "answers": list(codes)}, seconds, pack_late(problem))
 
     def outcomes(self, problem: P, verdict: Verdict, count: int) -> list[Grade]:
         if isinstance(problem, AssertionProblem):
@@ -97,6 +114,9 @@ class DifferentialBenchmark(Benchmark[P]):
             return self._failed_judge(problem, verdict) if count == 1 else [not_judged(str(verdict.status))] * count
         if "broken" in report:
             return [not_judged(f"the benchmark's own solution does not run here: {report['broken']}")] * count
+        if report.get("kept"):
+            assert isinstance(problem, CallProblem)
+            write_values(task_digest(problem), base64.b64decode(report["kept"]))
         return [self._outcome(suites) for suites in report["answers"]]
 
     def _failed_judge(self, problem: P, verdict: Verdict) -> list[Grade]:
@@ -108,11 +128,15 @@ class DifferentialBenchmark(Benchmark[P]):
         detail = f"{verdict.error_type} {verdict.message}".strip()
         if verdict.status not in ("memory", "blocked", "timeout"):
             return [not_judged(f"{verdict.status}: {detail}")]
-        assert isinstance(problem, CallProblem)
-        suites = {name: Suite(status="fail", message=detail) for name in problem.suites}
+        suites = {name: Suite(status="fail", message=detail) for name in self.suite_names(problem)}
         values = self.values(dict.fromkeys(suites, False))
         values = {score: float(value) for score, value in values.items()}
         return [Grade(status=str(verdict.status), values=values, detail=detail, suites=suites)]
+
+    def suite_names(self, problem: P) -> tuple[str, ...]:
+        """Return the names of the suites that a report on this task has."""
+        assert isinstance(problem, CallProblem)
+        return tuple(problem.suites)
 
     def _outcome(self, found: Mapping[str, Mapping[str, Any]]) -> Grade:
         suites = {

@@ -10,13 +10,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from selfcodealign.benchmarks import Benchmark, Grade, Mode, Prompt
-from selfcodealign.benchmarks.assertions import AssertionProblem, assertion_outcome, fence, imported_modules
+from selfcodealign.benchmarks.assertions import (
+    AssertionProblem,
+    assertion_outcome,
+    fence,
+    imported_modules,
+    limit_cpu,
+)
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 
 if TYPE_CHECKING:
     from selfcodealign.sandbox import Program, Verdict
 
-#: Every test imports its libraries again; the authors allow two minutes.
+#: Every test imports its libraries again; the authors allow two minutes, here of CPU time.
 SECONDS = 120.0
 _ENDINGS = ("</code>", "# SOLUTION END", "\nEND SOLUTION", "\n### END SOLUTION")
 
@@ -62,12 +68,12 @@ class Ds1000(Benchmark[AssertionProblem]):
         return code.rpartition("# Solution\n")[2]
 
     def program(self, problem: AssertionProblem, codes: Sequence[str]) -> Program:
-        from selfcodealign.sandbox import Limits, Program
+        from selfcodealign.sandbox import Program
 
         (code,) = codes
         # The context executes the answer, so the program contains the answer as a string.
         response = fence(f"__answer__ = {code!r}\n")
-        limits = Limits(seconds=SECONDS)
+        limits = limit_cpu(SECONDS)
         return Program(
             response=response, tests=fence(problem.tests), kind="check", limits=limits, mutation_testing=False
         )

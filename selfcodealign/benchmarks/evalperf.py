@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfcodealign.benchmarks import Grade
 from selfcodealign.benchmarks.answers import complete
-from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark, pack_task
+from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark, pack_late, pack_task
 from selfcodealign.benchmarks.humaneval import ask
 from selfcodealign.benchmarks.inside.timing import SECONDS
 from selfcodealign.benchmarks.mbpp import shape_calls
@@ -74,7 +74,8 @@ class EvalPerf(DifferentialBenchmark[PerformanceProblem]):
 
     def program(self, problem: PerformanceProblem, codes: Sequence[str]) -> Program:
         data = {"task": pack_task(problem), "references": list(problem.references), "answers": list(codes)}
-        return judge_program("timing", data, 45.0 * 3 * (len(codes) + len(problem.references)) + 60)
+        seconds = 45.0 * 3 * (len(codes) + len(problem.references)) + 60
+        return judge_program("timing", data, seconds, pack_late(problem))
 
     def outcomes(self, problem: PerformanceProblem, verdict: Verdict, count: int) -> list[Grade]:
         found = super().outcomes(problem, verdict, count)

@@ -16,13 +16,17 @@ from selfcodealign.benchmarks.differential import CallProblem, DifferentialBench
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 from selfcodealign.errors import BenchmarkError
 
-OFFICIAL = Source(hub="openai/openai_humaneval", versions={"88771747746422b8669027625578460c": "HumanEval"})
+# EvalPlus's file serves `humaneval`, too: its base inputs.
+_PLUS_VERSIONS = {
+    "84f4b93a1270b492e4c54d5212da7a5b": "HumanEval+ v0.1.9",
+    "fe585eb4df8c88d844eeb463ea4d0302": "HumanEval+ v0.1.10",
+}
+OFFICIAL = Source(
+    hub="openai/openai_humaneval", versions={"88771747746422b8669027625578460c": "HumanEval"} | _PLUS_VERSIONS
+)
 PLUS = Source(
     url="https://github.com/evalplus/humanevalplus_release/releases/download/v0.1.10/HumanEvalPlus.jsonl.gz",
-    versions={
-        "84f4b93a1270b492e4c54d5212da7a5b": "HumanEval+ v0.1.9",
-        "fe585eb4df8c88d844eeb463ea4d0302": "HumanEval+ v0.1.10",
-    },
+    versions=_PLUS_VERSIONS,
 )
 
 

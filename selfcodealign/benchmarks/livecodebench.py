@@ -3,6 +3,10 @@
 Two formats are read: the hub's `code_generation_lite` (`public_test_cases`, `private_test_cases`, the latter packed),
 and the one-field packing (`test`) of SandboxFusion's samples. Packed tests are pickles; only texts and containers are
 read from them, never objects. Every test must pass within six seconds, as in LiveCodeBench's runner.
+
+A name chooses a release and a window of contest dates: `livecodebench-release-v5`, `livecodebench-v6` (only what
+release 6 added), `livecodebench-v4-v5`, `livecodebench@2024-08..2025-01`. Two scores: the first compares printed
+numbers exactly, as LiveCodeBench does; `…-approx` lets printed floats differ by 1e-6.
 """
 
 from __future__ import annotations
@@ -14,13 +18,15 @@ import json
 import pickle
 import re
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from selfcodealign.benchmarks import Problem
 from selfcodealign.benchmarks.differential import CallProblem, DifferentialBenchmark
 from selfcodealign.benchmarks.inside.scripts import PRELUDE
+from selfcodealign.benchmarks.inside.time_limit import by_clock
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 from selfcodealign.benchmarks.programs import judge_program
 from selfcodealign.errors import BenchmarkError
@@ -48,20 +54,56 @@ class ScriptProblem(Problem):
     tests: Sequence[tuple[str, str]]
 
 
+#: The hub's files: each release added one.
+FILES = ("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl", "test5.jsonl", "test6.jsonl")
+_SOURCE = Source(
+    hub="livecodebench/code_generation_lite",
+    files=FILES,
+    versions={"9d132fc2790ae98b63f729e73d2c2d7b": "SandboxFusion samples v1"},
+)
+_NAME = re.compile(
+    r"livecodebench(?:-(?:release[-_](?:latest|v(?P<release>[1-6]))|v(?P<first>[1-6])(?:[-_]v(?P<last>[1-6]))?))?"
+    r"(?:@(?P<since>\d{4}-\d\d(?:-\d\d)?)?\.\.(?P<until>\d{4}-\d\d(?:-\d\d)?)?)?"
+)
+
+
 class LiveCodeBench(DifferentialBenchmark[Problem]):
     """Both kinds of problems from one file; `group` is the difficulty."""
 
-    name = "livecodebench"
-    source = Source(
-        hub="livecodebench/code_generation_lite",
-        files=("test.jsonl", "test2.jsonl", "test3.jsonl", "test4.jsonl", "test5.jsonl", "test6.jsonl"),
-        versions={"9d132fc2790ae98b63f729e73d2c2d7b": "SandboxFusion samples v1"},
-    )
-    scores = ("livecodebench",)
     pick = "last"
 
+    def __init__(self, name: str = "livecodebench") -> None:
+        """Raises `BenchmarkError` for a name that is no release and window."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            raise BenchmarkError(
+                f'no benchmark "{name}": LiveCodeBench is livecodebench, with a release (-release-v5: all up to the '
+                "fifth; -v5: what the fifth added; -v4-v5), a window (@2024-08..2025-01-15) or both"
+            )
+        release, first, last = (int(found[part] or 0) for part in ("release", "first", "last"))
+        files = FILES[first - 1 : last or first] if first else FILES[: release or None]
+        if not files:
+            raise BenchmarkError(f"{name}: the last release is before the first")
+        self._since, self._until = found["since"] or "", found["until"] or ""
+        self.name = name
+        self.source = replace(_SOURCE, files=files)
+        self.scores = (name, f"{name}-approx")
+
     def problems(self, rows: Sequence[Row]) -> list[Problem]:
-        return [self._read(row) for row in rows]
+        inside = [row for row in rows if self._is_inside(row)]
+        if rows and not inside:
+            dates = sorted(str(row["contest_date"])[:10] for row in rows)
+            raise BenchmarkError(f"{self.name}: no problem is of these dates; the file has {dates[0]} to {dates[-1]}")
+        return [self._read(row) for row in inside]
+
+    def _is_inside(self, row: Row) -> bool:
+        """Whether the contest was in the window, both ends included."""
+        if not (self._since or self._until):
+            return True
+        check_fields(self.name, row, ("contest_date",))
+        date = str(row["contest_date"])[:10]
+        since, until = date[: len(self._since)] >= self._since, date[: len(self._until)] <= self._until
+        return since and until
 
     def _read(self, row: Row) -> Problem:
         if "test" in row and "content" in row:
@@ -87,10 +129,18 @@ class LiveCodeBench(DifferentialBenchmark[Problem]):
 
     def program(self, problem: Problem, codes: Sequence[str]) -> Program:
         if isinstance(problem, ScriptProblem):
-            seconds = len(codes) * min(600.0, len(problem.tests) * (3 * SECONDS + 2)) + 30
+            # The judge enforces the limits; this one is for the case that it cannot.
+            seconds = 2 * len(codes) * len(problem.tests) * by_clock(SECONDS) + 30
             data = {"tests": list(problem.tests), "answers": list(codes), "seconds": SECONDS}
             return judge_program("scripts", data, seconds)
         return super().program(problem, [PRELUDE + code for code in codes])
+
+    def suite_names(self, problem: Problem) -> tuple[str, ...]:
+        return ("tests", "approx") if isinstance(problem, ScriptProblem) else super().suite_names(problem)
+
+    def values(self, passed: Mapping[str, bool]) -> Mapping[str, bool]:
+        exact, approx = self.scores
+        return {exact: passed["tests"], approx: passed.get("approx", passed["tests"])}
 
 
 def _make(task_id: str, question: str, starter: str, difficulty: str, tests: dict[str, Any]) -> Problem:
@@ -101,18 +151,23 @@ def _make(task_id: str, question: str, starter: str, difficulty: str, tests: dic
     if not tests.get("fn_name"):
         return ScriptProblem(**texts, tests=list(zip(inputs, outputs, strict=True)))
     # One argument per line, each as JSON.
-    calls = [[json.loads(line) for line in text.split("\n")] for text in inputs]
+    calls = [[_read_value(line) for line in text.split("\n")] for text in inputs]
     return CallProblem(
         **texts,
         entry_point=tests["fn_name"],
         suites={"tests": calls},
         shown={"tests": calls},
-        expected={"tests": [json.loads(text) for text in outputs]},
+        expected={"tests": [_read_value(text) for text in outputs]},
         rule="equal",
         oracle="",
         floor=SECONDS,
         total=SECONDS * len(calls),
     )
+
+
+def _read_value(text: str) -> Any:
+    # Python refuses to read an `int` of more than 4300 digits; `Decimal` reads any.
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 4300 else int(Decimal(digits)))
 
 
 def _ask(question: str, starter: str) -> str:

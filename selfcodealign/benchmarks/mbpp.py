@@ -18,20 +18,23 @@ from selfcodealign.benchmarks.differential import CallProblem, DifferentialBench
 from selfcodealign.benchmarks.problem_files import Row, Source, check_fields
 from selfcodealign.errors import BenchmarkError
 
+# EvalPlus's file serves `mbpp`, too: its base inputs.
+_PLUS_VERSIONS = {
+    "ebe95df0d5220f00cedd6f4bddea35e4": "MBPP+ v0.1.0 (399 tasks)",
+    "ee43ecabebf20deef4bb776a405ac5b1": "MBPP+ v0.2.0 (378 tasks)",
+}
 OFFICIAL = Source(
     hub="google-research-datasets/mbpp",
     config="sanitized",
     versions={
         "f50124cdd150eac633c8e26828e0b3c1": "MBPP (974 tasks)",
         "7db38e432e660b7f832d859bcc87ec4d": "MBPP sanitized (427 tasks)",
-    },
+    }
+    | _PLUS_VERSIONS,
 )
 PLUS = Source(
     url="https://github.com/evalplus/mbppplus_release/releases/download/v0.2.0/MbppPlus.jsonl.gz",
-    versions={
-        "ebe95df0d5220f00cedd6f4bddea35e4": "MBPP+ v0.1.0 (399 tasks)",
-        "ee43ecabebf20deef4bb776a405ac5b1": "MBPP+ v0.2.0 (378 tasks)",
-    },
+    versions=_PLUS_VERSIONS,
 )
 
 Arguments = list[Any]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfcodealign.benchmarks import Grade, not_judged
+from selfcodealign.benchmarks.inside.task import PART_HEAD
 from selfcodealign.sandbox import Limits, Program
 
 if TYPE_CHECKING:
@@ -27,11 +28,15 @@ from benchmark_judge import run_session
 _TESTS = "run_session(__record__)\n"
 
 
-def judge_program(kind: str, data: Mapping[str, Any], seconds: float) -> Program:
-    """Return a program whose judge does work of this `kind` on `data` (plain builtins) within `seconds`."""
-    packed = base64.b64encode(pickle.dumps((kind, dict(data)))).decode("ascii")
-    limits = Limits(seconds=seconds)
-    return Program(response=_RESPONSE, tests=_TESTS, kind="check", stdin=packed, limits=limits, mutation_testing=False)
+def judge_program(kind: str, data: Mapping[str, Any], seconds: float, late: Mapping[str, Any] | None = None) -> Program:
+    """Return a program whose judge does work of this `kind` on `data` (plain builtins) in `seconds` of CPU time.
+
+    The judge reads `late` only after it has started the answers' processes.
+    """
+    parts = [base64.b64encode(pickle.dumps(part)).decode("ascii") for part in ((kind, dict(data)), dict(late or {}))]
+    stdin = "".join(f"{len(part):0{PART_HEAD}}{part}" for part in parts)
+    limits = Limits(seconds=seconds, cpu_seconds=seconds)
+    return Program(response=_RESPONSE, tests=_TESTS, kind="check", stdin=stdin, limits=limits, mutation_testing=False)
 
 
 def read_report(verdict: Verdict) -> dict[str, Any] | None:

@@ -35,12 +35,17 @@ class MutantOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use: times in wall-clock seconds, sizes in MiB (2**20 bytes) or KiB.
+    """What one program may use: times in seconds, sizes in MiB (2**20 bytes) or KiB.
+
+    `seconds` is wall time. With `cpu_seconds`, the CPU time of all its processes is limited instead, so that a busy
+    machine ends no program, and after `seconds` of wall time a program ends only if it waits: used less than a fiftieth
+    of a core.
 
     Raises `ValueError` for limits under which no interpreter can run.
     """
 
     seconds: float = 10.0
+    cpu_seconds: float | None = None
     memory_mib: int = 4096
     processes: int = 64
     open_files: int = 256
@@ -55,6 +60,8 @@ class Limits:
                 raise ValueError(f"{name} must be at least {bound}, not {getattr(self, name)}")
         if not self.seconds > 0:
             raise ValueError(f"seconds must be above 0, not {self.seconds}")
+        if self.cpu_seconds is not None and not self.cpu_seconds > 0:
+            raise ValueError(f"cpu_seconds must be above 0, not {self.cpu_seconds}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.benchmarks.ds1000 import ask
 from selfcodealign.benchmarks.evalperf import rank
-from selfcodealign.benchmarks.inside.scripts import same_output
+from selfcodealign.benchmarks.inside.scripts import near_number, same_number, same_output
 from selfcodealign.benchmarks.livecodebench import _unpack
 from selfcodealign.benchmarks.problem_files import load_rows
 from selfcodealign.errors import BenchmarkError
@@ -76,6 +76,108 @@ def test_livecodebench_judges_programs_and_methods() -> None:
     assert "ValueError: no" in first[3].detail
 
 
+def test_a_method_named_like_a_function_of_the_prelude_is_found() -> None:
+    """`count` of itertools is in scope, and the answer's method is what the task means."""
+    row = function_question() | {"metadata": '{"func_name": "count"}'}
+    benchmark, (problem,) = read("livecodebench", row)
+    method = "class Solution:\n    def count(self, xs: List[int], y: str) -> List:\n        return xs + [y]"
+    function = "def count(xs, y):\n    return xs + [y]\nclass Solution: pass"
+    ((first, second, none),) = judge((benchmark, problem, [method, function, "class Solution: pass"]))
+    assert [first.status, second.status, none.status] == ["passed", "passed", "error"]
+
+
+def test_programs_end_as_an_interpreter_ends() -> None:
+    """Threads that nobody joins, exit handlers, files that nobody closes: what they print counts."""
+    benchmark, (script,) = read("livecodebench", question())
+    total = "sum(map(int, open(0).read().split()[1:]))"
+    programs = [
+        f"import threading, time\ndef main():\n    time.sleep(0.05)\n    print({total})\n"
+        "threading.Thread(target=main).start()",
+        f"import atexit\natexit.register(lambda: print({total}))\nimport sys\nsys.exit()",
+        f"import io, atexit\nout = io.StringIO()\nsys.stdout = out\n"
+        f"atexit.register(lambda: sys.__stdout__.write(out.getvalue()))\nprint({total})",
+        f"out = open(1, 'w')\nout.write(str({total}))",
+        f"from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(2)\n"
+        f"pool.submit(lambda: print({total}))",
+        "import threading\nthreading.Thread(target=lambda: print(0)).start()\nraise ValueError('late')",
+    ]
+    (found,) = judge((benchmark, script, programs))
+    assert [one.status for one in found] == ["passed"] * 5 + ["error"]
+    assert "ValueError: late" in found[-1].detail
+
+
+def test_integers_may_have_any_number_of_digits() -> None:
+    """Python's limit of 4300 digits holds neither for tests nor for answers."""
+    digits = "7" * 5000
+    cases = [{"input": digits, "output": str(digits), "testtype": "stdin"}]
+    script = question(public_test_cases=json.dumps(cases), private_test_cases="[]")
+    calls = [{"input": f"[{digits}]\n2", "output": f"[{digits}, 2]", "testtype": "functional"}]
+    method = function_question() | {"public_test_cases": json.dumps(calls)}
+    benchmark, (first, second) = read("livecodebench", script, method)
+    found = judge(
+        (benchmark, first, ["print(int(input()))"]),
+        (benchmark, second, ["class Solution:\n    def append(self, xs, y): return [int(str(xs[0])), y]"]),
+        (benchmark, second, ["class Solution:\n    def append(self, xs, y): return xs[0] + 1"]),
+    )
+    assert [one[0].status for one in found] == ["passed", "passed", "failed"]
+
+
+def test_livecodebench_has_a_second_score_for_floats() -> None:
+    """The first is LiveCodeBench's; an answer off by 1e-7 passes only the second, and later tests still count."""
+    cases = [{"input": "3", "output": "0.3333333333"}, {"input": "4", "output": "0.25"}]
+    benchmark, (script,) = read("livecodebench", question(public_test_cases=json.dumps(cases), private_test_cases="[]"))
+    programs = ["print(round(1 / int(input()), 7))", "print(0.3333333)", "print(1 / int(input()) + 0.1)"]
+    (found,) = judge((benchmark, script, programs))
+    assert [list(one.values.values()) for one in found] == [[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    assert list(found[0].values) == ["livecodebench", "livecodebench-approx"]
+    assert found[0].detail.startswith("tests test 0: printed '0.3333333\\n'")
+
+
+def test_a_program_that_takes_all_memory_fails_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the judge dies of it."""
+    benchmark, (script,) = read("livecodebench", question())
+    hog = "import os\nwhile os.fork() or True:\n    held = bytearray(1 << 28)\n"
+    ((outcome,),) = judge((benchmark, script, [hog]))
+    assert outcome.status not in ("passed", "not_judged")
+    assert outcome.values == {"livecodebench": 0.0, "livecodebench-approx": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "tasks"),
+    [
+        ("livecodebench", "123456", "abc"),
+        ("livecodebench-release-latest", "123456", "abc"),
+        ("livecodebench-release_v2", "12", "abc"),
+        ("livecodebench-v6", "6", "abc"),
+        ("livecodebench-v4_v5", "45", "abc"),
+        ("livecodebench@2024-02..", "123456", "bc"),
+        ("livecodebench-release-v5@2024-01-02..2024-02", "12345", "b"),
+        ("livecodebench@..2024-01-01", "123456", "a"),
+    ],
+)
+def test_a_name_chooses_release_and_dates(name: str, files: str, tasks: str) -> None:
+    """LiveCodeBench's version tags, and a window of contest dates with both ends."""
+    dates = {"a": "2024-01-01", "b": "2024-02-29", "c": "2025-03-05"}
+    rows = [question(question_id=task, contest_date=f"{date}T00:00:00") for task, date in dates.items()]
+    benchmark, problems = read(name, *rows)
+    assert benchmark.source.files == tuple(f"test{number if number > '1' else ''}.jsonl" for number in files)
+    assert "".join(problem.task_id for problem in problems) == tasks
+    assert benchmark.scores == (name, f"{name}-approx")
+
+
+def test_wrong_releases_and_empty_windows_are_refused() -> None:
+    """The message says what there is."""
+    for name in ("livecodebench-v9", "livecodebench-5", "livecodebench@2024", "livecodebench@2024-1..2024-2"):
+        with pytest.raises(BenchmarkError, match="-release-v5"):
+            find_benchmark(name)
+    with pytest.raises(BenchmarkError, match="last release is before"):
+        find_benchmark("livecodebench-v5-v4")
+    with pytest.raises(BenchmarkError, match="the file has 2024-01-01 to 2024-01-01"):
+        read("livecodebench@2025-01..", question())
+    with pytest.raises(BenchmarkError, match="contest_date"):
+        read("livecodebench@2025-01..", {"id": 1, "content": "", "test": ""})
+
+
 def test_livecodebench_stops_programs_that_never_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a time limit."""
     monkeypatch.setattr("selfcodealign.benchmarks.livecodebench.SECONDS", 0.5)
@@ -113,7 +215,25 @@ def test_packed_tests_hold_texts_only() -> None:
 )
 def test_outputs_are_compared_as_livecodebench_does(output: str, expected: str, same: bool) -> None:
     """White space around lines is nothing, numbers are numbers, exactly."""
-    assert same_output(output, expected) is same
+    assert same_output(output, expected, same_number) is same
+
+
+@pytest.mark.parametrize(
+    ("output", "expected", "same"),
+    [
+        ("0.1", "0.1000001", True),
+        ("area 2.0000001", "area 2", True),
+        ("1234567.9", "1234567.1", True),
+        ("0.1", "0.10001", False),
+        ("50000000000000000", "50000000000000001", False),
+        ("nan", "0.5", False),
+        ("1e999999999999", "0.5", False),
+        ("7.0 8", "7", False),
+    ],
+)
+def test_the_second_score_lets_printed_floats_differ(output: str, expected: str, same: bool) -> None:
+    """By 1e-6, or that share of the expected value; integers stay exact."""
+    assert same_output(output, expected, near_number) is same
 
 
 def test_the_real_livecodebench_samples_can_be_solved() -> None:

@@ -149,6 +149,9 @@ FILES = {
     "cruxeval-i": ["cruxeval/cruxeval.jsonl"],
     "cruxeval-o": ["cruxeval/cruxeval.jsonl"],
 }
+# EvalPlus's files serve the original benchmarks, too.
+FILES["humaneval"] += FILES["humaneval+"]
+FILES["mbpp"] += FILES["mbpp+"]
 FILES |= {
     f"evoeval-{name.replace('_', '-')}": [f"evoeval/EvoEval_{name}.jsonl.gz"]
     for name in ("difficult", "creative", "subtle", "combine", "tool_use", "verbose", "concise")

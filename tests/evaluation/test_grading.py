@@ -194,8 +194,8 @@ def test_evoeval_reads_arguments_written_as_text() -> None:
     assert [one.status for one in (own, near, wrong)] == ["passed", "passed", "error"]
 
 
-def test_classeval_scores_whole_classes_and_methods() -> None:
-    """The class passes when every test class does; the share of test classes is a separate score."""
+def test_classeval_scores_whole_classes_and_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class passes when every test class does; a test class that never ends loses only itself."""
     test = (
         "import unittest\nclass CounterTestAdd(unittest.TestCase):\n    def test_add(self):\n"
         "        c = Counter()\n        c.add()\n        self.assertEqual(c.n, 1)\n"
@@ -215,15 +215,21 @@ def test_classeval_scores_whole_classes_and_methods() -> None:
         "class_name": "Counter",
         "test_classes": ["CounterTestAdd", "CounterTestDrop"],
     }
+    monkeypatch.setattr("selfcodealign.benchmarks.classeval.SECONDS", 1)
     benchmark, (problem,) = read("classeval", row)
-    half = benchmark.join(problem, solution.replace("-= 1", "-= 2"))
-    (whole,), (part,), (none,) = judge(
-        (benchmark, problem, [benchmark.join(problem, solution)]),
-        (benchmark, problem, [half]),
-        (benchmark, problem, ["import sys; sys.exit(0)"]),
-    )
+    changes = [
+        "-= 2",
+        "-= 1; import os; os._exit(0)",
+        "-= 1; any(iter(int, 1))",
+        "-= 1; import time; time.sleep(99)",
+    ]
+    codes = [benchmark.join(problem, code) for code in (solution, *(solution.replace("-= 1", one) for one in changes))]
+    found = judge(*((benchmark, problem, [code]) for code in (*codes, "import sys; sys.exit(0)")))
+    (whole,), (part,), (gone,), (endless,), (asleep,), (none,) = found
     assert whole.values == {"classeval": 1.0, "classeval-methods": 1.0}
-    assert part.values == {"classeval": 0.0, "classeval-methods": 0.5}
+    half = {"classeval": 0.0, "classeval-methods": 0.5}
+    assert [one.values for one in (part, gone, endless, asleep)] == [half] * 4
+    assert [one.status for one in (part, gone, endless, asleep)] == ["failed", "failed", "timeout", "timeout"]
     assert none.values == {"classeval": 0.0, "classeval-methods": 0.0}
 
 

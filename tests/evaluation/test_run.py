@@ -281,6 +281,30 @@ def test_answers_may_come_as_raw_text(tmp_path: Path, problems: Path) -> None:
     assert score_of(evaluation, "m", "humaneval+") == 1.0
 
 
+def test_lone_surrogates_in_answers_are_judged_and_kept(tmp_path: Path, problems: Path) -> None:
+    """No UTF-8 has them: in code, in what an answer returns and raises, in the text around the code."""
+    head = "def {}(a, b):\n"
+    texts = [
+        "A \ud83d \udc80.\n```python\n" + head.format("add") + "    return a + b\n```\n",
+        "```python\n" + head.format("subtract") + "    mark = '\ud800'\n    return a - b\n```\n",
+        "```python\n" + head.format("multiply") + "    return '\\ud800'\n```\n",
+        "```python\n" + head.format("larger") + "    raise ValueError('\\ud800')\n```\n",
+    ]
+    rows = [{"task_id": f"HumanEval/{number}", "text": text} for number, text in enumerate(texts)]
+    answers = write_lines(tmp_path / "a.jsonl", rows)
+    run([Candidate(label="given", samples={"": answers})], tmp_path / "out", problems)
+    found = read_lines(tmp_path / "out" / "given" / "humaneval+" / "results.jsonl")
+    assert [row["status"] for row in found] == ["passed", "error", "failed", "error"]
+    assert [row["text"] for row in found] == texts
+    whole = json.loads((tmp_path / "out" / "given" / "humaneval+" / "eval_results.json").read_text())
+    assert "mark = '\ud800'" in whole["eval"]["HumanEval/1"][0]["solution"]
+    model = ScriptedModel(lambda prompt, sampling, seed: "    return '\ud800'\n")
+    for _ in range(2):  # the second call reads the file of the first
+        run([Candidate(label="asked", mode="completion", model=model)], tmp_path / "out", problems)
+    _, *samples = read_lines(tmp_path / "out" / "asked" / "humaneval+" / "samples.jsonl")
+    assert [row["text"] for row in samples] == ["    return '\ud800'\n"] * len(TASKS)
+
+
 def test_answers_without_code_have_a_column_and_a_command(tmp_path: Path, problems: Path) -> None:
     """Their share stands in every table; `show` prints them, whatever status their failure has."""
     rows = [{"task_id": f"HumanEval/{number}", "text": "I would rather not."} for number in range(3)]

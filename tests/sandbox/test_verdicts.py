@@ -130,7 +130,24 @@ def test_limits_of_one_program(judge: Judge) -> None:
     assert judge(slow, kind="script", limits=Limits(seconds=5)).passed
 
 
-@pytest.mark.parametrize("bad", [{"seconds": 0}, {"memory_mib": 1}, {"open_files": 3}, {"processes": 0}])
+def test_a_limit_on_cpu_time_spares_a_program_that_is_slowed_down(judge: Judge) -> None:
+    """The clock ends only a program that waits; the CPU time of its children counts."""
+    limits = Limits(seconds=0.4, cpu_seconds=0.6)
+    now_and_then = (
+        "import time\nfor _ in range(20):\n    end = time.process_time() + 0.01\n"
+        "    while time.process_time() < end: pass\n    time.sleep(0.05)\n"
+    )
+    assert judge(now_and_then, kind="script", limits=limits).passed
+    assert judge("import time\ntime.sleep(60)", kind="script", limits=limits).status is Status.TIMEOUT
+    forks = "import os\nfor _ in range(3):\n    if os.fork() == 0: break\nelse: os.wait()\nwhile True: pass"
+    for endless in ("while True: pass", forks):
+        verdict = judge(endless, kind="script", limits=limits)
+        assert (verdict.status, verdict.message) == (Status.TIMEOUT, "used more than 0.6 s of CPU time")
+
+
+@pytest.mark.parametrize(
+    "bad", [{"seconds": 0}, {"cpu_seconds": 0}, {"memory_mib": 1}, {"open_files": 3}, {"processes": 0}]
+)
 def test_impossible_limits_are_refused(bad: dict[str, float]) -> None:
     """Limits under which nothing can run are an error of the caller, not verdicts."""
     with pytest.raises(ValueError, match=next(iter(bad))):

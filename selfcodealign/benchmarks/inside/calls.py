@@ -7,16 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.benchmarks.inside.answer_process import AnswerProcess, silence
+from selfcodealign.benchmarks.inside.kept_values import KeptValues
 from selfcodealign.benchmarks.inside.oracles import UNORDERED, find_check, has_oracle
 from selfcodealign.benchmarks.inside.reference import Reference
 from selfcodealign.benchmarks.inside.task import Task
 from selfcodealign.benchmarks.inside.values import OPAQUE, digest, unpack
 
 
-def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
-    """Return the verdict on each answer, by suite: status "pass", "fail" or "timeout", `index` of the first failure.
+def judge(task: Task, sources: list[str], read_late: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return {"answers": verdicts, "kept": text}, a verdict for each answer.
 
-    All processes are forked before the first expected value is computed. Raises `BrokenReference`.
+    A verdict is by suite: status "pass", "fail" or "timeout", `index` of the first failure. `kept` is the text of
+    `KeptValues` ("": nothing new). All processes are forked before the first expected value is computed or read:
+    `read_late` returns {"expected": values by suite} or {"kept": values of earlier judges}. Raises `BrokenReference`.
     """
     # References build large lists and few cycles; collecting garbage only takes time.
     gc.disable()
@@ -27,13 +30,17 @@ def judge(task: Task, sources: list[str]) -> list[dict[str, dict]]:
         {name: AnswerProcess(source, task.find, given, gather, whole) for name, given in calls.items()}
         for source in sources
     ]
+    late = read_late()
     silence()
-    reference = Reference(task, task.calls())
+    task.expected = late.get("expected", {})
+    kept = KeptValues([*calls], late.get("kept", b""))
+    reference = Reference(task, task.calls(), kept=kept)
     try:
-        return [
+        verdicts = [
             {name: _judge_suite(task, name, calls[name], process[name], reference) for name in calls}
             for process in processes
         ]
+        return {"answers": verdicts, "kept": kept.text()}
     finally:
         for process in processes:
             for one in process.values():

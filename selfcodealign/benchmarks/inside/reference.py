@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.benchmarks.inside.answer_process import TURN, AnswerProcess, define, describe
+from selfcodealign.benchmarks.inside.kept_values import KeptValues
 from selfcodealign.benchmarks.inside.oracles import PRESENCE
 from selfcodealign.benchmarks.inside.task import Task
 from selfcodealign.benchmarks.inside.values import pack, unpack
@@ -36,14 +37,15 @@ class BrokenReference(Exception):
 
 
 class Reference:
-    """Expected values, computed call by call and cached for the next answer."""
+    """Expected values, computed call by call and known for the next answer; `kept` are those of earlier judges."""
 
-    def __init__(self, task: Task, calls: dict[str, list], slow: float = SLOW) -> None:
+    def __init__(self, task: Task, calls: dict[str, list], slow: float = SLOW, kept: KeptValues | None = None) -> None:
         self._task = task
         self._calls = calls
         self._slow = slow
         self._spent = 0.0
-        self._known: dict[str, Expected] = {name: [] for name in calls}
+        self._kept = kept
+        self._known: dict[str, Expected] = {name: kept.values(name) if kept else [] for name in calls}
         self._workers: dict[str, Workers] = {}
         self._function: Callable | None = None
         self._presence = task.rule == "mbpp" and task.entry_point in PRESENCE
@@ -54,7 +56,7 @@ class Reference:
             return [(value, 0.0) for value in self._task.expected[suite][first : first + CALLS]]
         known = self._known[suite]
         while len(known) <= first:
-            known.append(self._compute(suite, len(known)))
+            self._extend(suite)
         return known[first : first + CALLS]
 
     def ahead(self, suite: str, first: int, replied: Callable[[float], bool]) -> Expected:
@@ -75,7 +77,7 @@ class Reference:
                     break
                 looked = now
             try:
-                known.append(self._compute(suite, len(known)))
+                self._extend(suite)
             except BrokenReference:
                 break
         return known[first:end]
@@ -84,6 +86,12 @@ class Reference:
         """End the worker processes."""
         for workers in self._workers.values():
             workers.end()
+
+    def _extend(self, suite: str) -> None:
+        known = self._known[suite]
+        known.append(self._compute(suite, len(known)))
+        if self._kept is not None:
+            self._kept.add(suite, len(known) - 1, *known[-1])
 
     def _compute(self, suite: str, number: int) -> tuple[Any, float]:
         if self._spent >= self._slow and suite not in self._workers:

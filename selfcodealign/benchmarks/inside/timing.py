@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.benchmarks.inside.answer_process import AnswerProcess
@@ -16,16 +17,19 @@ SECONDS = 45.0
 ROUNDS = 3
 
 
-def measure(task: Task, references: list[str], answers: list[str]) -> list[dict[str, Any]]:
-    """Return for each answer the verdict of `calls.judge`; for correct ones `cost` and the references' `costs` (s).
+def measure(
+    task: Task, references: list[str], answers: list[str], read_late: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the report of `calls.judge`; correct answers have a `cost` as well, and the references' `costs` (s).
 
     References are ordered from slow to fast, as in EvalPerf's data. Solutions run in turn, so that a change of the
     machine's speed affects all of them. Raises `BrokenReference` when a reference does not run.
     """
-    verdicts: list[dict[str, Any]] = list(judge(task, answers))
+    report = judge(task, answers, read_late)
+    verdicts: list[dict[str, Any]] = report["answers"]
     right = [number for number, verdict in enumerate(verdicts) if all(s["status"] == "pass" for s in verdict.values())]
     if not right:
-        return verdicts
+        return report
     codes = references + [answers[number] for number in right]
     times: list[list[float]] = [[] for _ in codes]
     for _ in range(ROUNDS):
@@ -37,7 +41,7 @@ def measure(task: Task, references: list[str], answers: list[str]) -> list[dict[
     medians = [statistics.median(one) for one in times]
     for place, number in enumerate(right, len(references)):
         verdicts[number] |= {"cost": medians[place], "costs": medians[: len(references)]}
-    return verdicts
+    return report
 
 
 def _time(task: Task, code: str) -> float | None:

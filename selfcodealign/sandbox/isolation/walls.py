@@ -16,6 +16,7 @@ import sysconfig
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from selfcodealign.sandbox.isolation import kernel, landlock, seccomp
 
@@ -217,12 +218,12 @@ def used_mib(walls: Walls) -> float:
     return total / 2**20
 
 
-def resource_bounds(walls: Walls, limits: dict[str, float]) -> list[tuple[int, int]]:
+def resource_bounds(walls: Walls, limits: dict[str, Any]) -> list[tuple[int, int]]:
     """The rlimits of a program; `limits` has the fields of `Limits`. Computed in the server, which never forks."""
     mib = 2**20
     bounds = {
         resource.RLIMIT_AS: walls.base_address_space + int(limits["memory_mib"]) * mib,
-        resource.RLIMIT_CPU: int(limits["seconds"]) + 2,
+        resource.RLIMIT_CPU: int(limits["cpu_seconds"] or limits["seconds"]) + 2,
         resource.RLIMIT_FSIZE: int(limits["file_mib"]) * mib,
         resource.RLIMIT_NOFILE: int(limits["open_files"]),
         resource.RLIMIT_CORE: 0,

@@ -30,6 +30,7 @@ _FORBIDDEN = frozenset(
 )
 _ENDED_BY = {
     "timeout": (Status.TIMEOUT, "", "ran longer than {seconds:g} s"),
+    "cpu": (Status.TIMEOUT, "", "used more than {cpu_seconds:g} s of CPU time"),
     "memory": (Status.MEMORY, "", "all processes together used more than {memory_mib} MiB"),
     "output": (Status.BLOCKED, "OutputLimit", "wrote more than {output_kib} KiB"),
     "processes": (Status.BLOCKED, "ProcessLimit", "started more than {processes} processes"),

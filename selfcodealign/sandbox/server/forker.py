@@ -199,6 +199,7 @@ def _become_program(stands: Walls, runner: Runner, nonce: bytes, report: int, ou
             os.lseek(_STDIN, 0, os.SEEK_SET)
             os.dup2(_STDIN, 0)
         os.close(_STDIN)
+        del job, text  # what a program reads from its input is not to be found in its memory
         walls.limit_resources(bounds)
     except BaseException as error:
         os.write(channel, _report(nonce, {"unready": f"{type(error).__name__}: {error}"}))

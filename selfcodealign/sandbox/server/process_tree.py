@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import IO
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 _MOST = 4096
 
 
@@ -41,6 +42,15 @@ class ProcessTree:
             with suppress(OSError, ValueError, IndexError), self._open("statm", child) as statm:
                 pages += max(0, int(statm.read().split()[1]) - self.head_pages)
         return pages * _PAGE / 2**20, count
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all processes below the head, and of their children that have ended."""
+        ticks = 0
+        for child in self._below():
+            with suppress(OSError, ValueError, IndexError), self._open("stat", child) as stat:
+                # The name, in parentheses, may hold anything. Then: state … utime, stime, cutime, cstime.
+                ticks += sum(map(int, stat.read().rpartition(")")[2].split()[11:15]))
+        return ticks / _TICKS
 
     def kill(self) -> None:
         """Kill and reap all processes below the head. Called by the head, which adopts orphans."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+import math
 import os
 import select
 import time
@@ -16,6 +17,7 @@ from selfcodealign.sandbox.server.frames import HEADER
 from selfcodealign.sandbox.server.process_tree import ProcessTree
 
 _TICK_SECONDS = 0.05
+_WAITS = 0.02  # a program that used less of a core than this waits; with more it is slowed by others
 _MOST_REPORT = 16 << 20
 _MOST_READS = 64  # at a time, so that a flood of output cannot delay the time check
 
@@ -44,7 +46,7 @@ class Watch:
         sources: dict[int, _Source] = {program.report: reports, program.output: text}
         for fd in sources:
             os.set_blocking(fd, False)
-        ended_by, peak = self._follow(sources, limits, started + limits["seconds"], over_scratch)
+        ended_by, peak = self._follow(sources, limits, started, over_scratch)
         if ended_by:
             program.kill()
         exit_code, own_peak = self._forker.wait()
@@ -67,7 +69,7 @@ class Watch:
         self,
         sources: dict[int, _Source],
         limits: dict[str, Any],
-        deadline: float,
+        started: float,
         over_scratch: Callable[[], bool] | None,
     ) -> tuple[str, float]:
         """Return the reason to end the program ("" when it ended by itself), and its peak memory in MiB."""
@@ -75,7 +77,9 @@ class Watch:
         ended = self._forker.fileno()
         for fd in (ended, self._control, *sources):
             poll.register(fd, select.POLLIN)
-        peak = 0.0
+        peak = worked = 0.0
+        # With a limit on CPU time, the clock is only looked at in ticks.
+        deadline = started + limits["seconds"] if limits["cpu_seconds"] is None else math.inf
         next_tick = time.monotonic() + _TICK_SECONDS
         while True:
             wait = max(0.0, min(deadline, next_tick) - time.monotonic())
@@ -98,6 +102,12 @@ class Watch:
                 peak = max(peak, memory)
                 if memory > limits["memory_mib"]:
                     return "memory", peak
+                if limits["cpu_seconds"] is not None:
+                    worked = max(worked, self._tree.cpu_seconds())  # a process that has just ended reads as 0
+                    if worked > limits["cpu_seconds"]:
+                        return "cpu", peak
+                    if now > started + limits["seconds"] and worked < _WAITS * (now - started):
+                        return "timeout", peak
                 if processes > limits["processes"] + 1:  # the first process is the program itself
                     return "processes", peak
                 if over_scratch is not None and over_scratch():
