@@ -197,7 +197,7 @@ def _load(recipe: Recipe | str | Path) -> Recipe:
 
 async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
     """Take all rows through all stages. Neighbours that look at one row at a time work together, as one flow."""
-    context.progress.tokens = context.count_tokens
+    context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))

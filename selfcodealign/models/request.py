@@ -53,14 +53,15 @@ def sum_up(sent: Collection[Request]) -> UnderWay:
     Tokens of prompts are estimated. A request whose answer is asked for as a whole is taken to have the tokens of the
     mean stream.
     """
-    begun = [one for one in sent if one.chunks is not None and one.chunks.tokens]
-    written = sum(one.chunks.tokens for one in begun if one.chunks is not None)
+    sent = list(sent)  # at once: another thread may draw
+    tokens = [chunks.tokens if (chunks := one.chunks) is not None else 0 for one in sent]
+    begun, written = sum(map(bool, tokens)), sum(tokens)
     whole = sum("stream" not in one.body for one in sent) if begun else 0
     return UnderWay(
         requests=len(sent),
         prompt_tokens=sum(_count_tokens(one.prompt) for one in sent),
-        prompt_tokens_read=sum(_count_tokens(one.prompt) for one in begun),
-        completion_tokens=written + (whole * written // len(begun) if begun else 0),
+        prompt_tokens_read=sum(_count_tokens(one.prompt) for one, some in zip(sent, tokens, strict=True) if some),
+        completion_tokens=written + (whole * written // begun if begun else 0),
     )
 
 
