@@ -39,6 +39,7 @@ from selfcodealign.stages.context import Context
 from selfcodealign.stages.dataset import DATASET
 from selfcodealign.stages.distinct import DISTINCT
 from selfcodealign.stages.evaluate import EVALUATE
+from selfcodealign.stages.forecast import Forecast, forecast
 from selfcodealign.stages.instructions import INSTRUCTIONS
 from selfcodealign.stages.journey import Journey, find_stages
 from selfcodealign.stages.judge import JUDGE
@@ -189,6 +190,12 @@ async def plan_recipe(
     journey = make_journey(recipe, stages)
     async with Context(recipe, journey.places, RunFolder(Path(out)), given_model=model) as context:
         return await prepare(context, journey.until(until))
+
+
+def forecast_recipe(recipe: Recipe, out: Path, decisions: Sequence[Decision]) -> Forecast:
+    """What a run with these decisions will ask of its model, estimated from the worked examples; opens nothing."""
+    journey = make_journey(recipe, [one.step.stage for one in decisions if one.step.name not in CATALOGUE])
+    return forecast(Context(recipe, journey.places, RunFolder(out)), decisions)
 
 
 def _load(recipe: Recipe | str | Path) -> Recipe:
