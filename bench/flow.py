@@ -30,7 +30,7 @@ class LongTailed(ScriptedModel):
 
     def __init__(self, concurrency: int) -> None:
         super().__init__(answer, concurrency=concurrency)
-        self.busy = 0
+        self.at_once = 0
         self.first = self.changed = 0.0
         self.below = self.used = self.needed = self.last = 0.0
 
@@ -51,9 +51,9 @@ class LongTailed(ScriptedModel):
         if not self.first:
             self.first = self.changed = now
         span, self.changed = now - self.changed, now
-        self.below += span if self.busy < self.concurrency else 0.0
-        self.used += span * min(1.0, self.busy / self.concurrency)
-        self.busy += step
+        self.below += span if self.at_once < self.concurrency else 0.0
+        self.used += span * min(1.0, self.at_once / self.concurrency)
+        self.at_once += step
         self.last = now
 
 

@@ -39,6 +39,7 @@ from selfcodealign.stages.context import Context
 from selfcodealign.stages.dataset import DATASET
 from selfcodealign.stages.distinct import DISTINCT
 from selfcodealign.stages.evaluate import EVALUATE
+from selfcodealign.stages.forecast import Forecast, forecast
 from selfcodealign.stages.instructions import INSTRUCTIONS
 from selfcodealign.stages.journey import Journey, find_stages
 from selfcodealign.stages.judge import JUDGE
@@ -191,13 +192,19 @@ async def plan_recipe(
         return await prepare(context, journey.until(until))
 
 
+def forecast_recipe(recipe: Recipe, out: Path, decisions: Sequence[Decision]) -> Forecast:
+    """What a run with these decisions will ask of its model, estimated from the worked examples; opens nothing."""
+    journey = make_journey(recipe, [one.step.stage for one in decisions if one.step.name not in CATALOGUE])
+    return forecast(Context(recipe, journey.places, RunFolder(out)), decisions)
+
+
 def _load(recipe: Recipe | str | Path) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
 async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
     """Take all rows through all stages. Neighbours that look at one row at a time work together, as one flow."""
-    context.progress.tokens = context.count_tokens
+    context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))

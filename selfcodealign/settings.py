@@ -41,8 +41,8 @@ class ModelSettings(Section):
     threads: int | None = free(
         None, ge=1, description="local models on a CPU: threads; default: 1 for small models, else the fastest number"
     )
-    concurrency: int = free(256, ge=1, description="servers: most requests in flight")
-    request_seconds: float = free(600.0, gt=0, description="servers: timeout of one request")
+    concurrency: int = free(256, ge=1, description="servers: most requests in flight; few at first")
+    request_seconds: float = free(600.0, gt=0, description="servers: longest silence of a server")
     retry_seconds: float = free(300.0, ge=0, description="servers: how long to retry before the run stops")
     requests_per_minute: float | None = free(None, gt=0, description="servers: most requests a minute, in all")
     tokens_per_minute: float | None = free(

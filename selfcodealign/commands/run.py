@@ -205,8 +205,9 @@ def _show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | N
     from rich.console import Console
     from rich.text import Text
 
-    from selfcodealign.pipeline import plan_recipe
+    from selfcodealign.pipeline import forecast_recipe, plan_recipe
     from selfcodealign.recipe import changed_settings, recipe_toml
+    from selfcodealign.stages.forecast import tell
     from selfcodealign.stages.plan import list_lost
 
     decisions = asyncio.run(plan_recipe(recipe, folder, until=until))
@@ -217,6 +218,8 @@ def _show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | N
     if lost := list_lost(decisions):
         told = f"The run needs --yes, because finished work of a model would move to superseded/: {lost}"
         console.print(Text(told), soft_wrap=True)
+    for number, line in enumerate(tell(forecast_recipe(recipe, folder, decisions))):
+        console.print(Text(line if number else f"\n{line}", style="" if number else "bold"), soft_wrap=True)
     if base is None:
         console.print(Text("\nSettings", style="bold"))
         console.print(Text(recipe_toml(recipe).strip()), soft_wrap=True)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong
+from selfcodealign.models.chunks import Chunks
+from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
 from selfcodealign.models.stop_strings import cut_at_stop
 
 if TYPE_CHECKING:
@@ -38,50 +39,6 @@ _TOO_MANY_ASKED = re.compile(r"cannot be greater than max_model_len=(\d+)")
 _LONGEST_MESSAGE, _LONGEST_REFUSAL = 300, 2_000
 
 
-class PassingFault(Exception):
-    """A transient fault: the server may answer later.
-
-    `pause` is the server's Retry-After in seconds; `limited` is true if the server only limits the rate.
-    """
-
-    def __init__(self, message: str, pause: float | None = None, *, limited: bool = False) -> None:
-        super().__init__(message)
-        self.pause = pause
-        self.limited = limited
-
-
-class RequestFault(ModelError):
-    """A response that is no completion. It costs a row if the server answers other requests, else it ends the run.
-
-    `reason` is the reason of the row's drop; `broken_off` tells that the server was about to answer.
-    """
-
-    reason = "bad_answer"
-
-    def __init__(self, message: str, *, broken_off: bool = False) -> None:
-        super().__init__(message)
-        self.broken_off = broken_off
-
-
-class Refused(RequestFault):
-    """The server refuses the request itself; `status` is the HTTP status, `told` the message in its own words."""
-
-    reason = "model_refused"
-
-    def __init__(self, message: str, status: int, told: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.told = told
-
-
-class ContextExceeded(Exception):
-    """Prompt and `max_tokens` together exceed the context; `room` is the largest `max_tokens` that fits."""
-
-    def __init__(self, message: str, room: int) -> None:
-        super().__init__(message)
-        self.room = room
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a server wrote: `finish_reason` in its own words, "" if it gave none; token counts 0 if it gave none."""
@@ -100,9 +57,17 @@ def read_answer(answer: httpx.Response) -> Written:
     """
     if answer.status_code != 200:
         _raise_refusal(answer)
-    body = _join_chunks(answer.text) if _is_stream(answer) else read_json(answer)
+    if is_stream(answer) or answer.text.startswith("data:"):
+        chunks = Chunks()
+        chunks.feed(answer.content)
+        return read_body(chunks.whole(), streamed=True)
+    return read_body(read_json(answer))
+
+
+def read_body(body: Any, *, streamed: bool = False) -> Written:
+    """Read the body of a response, or what the chunks of a stream make together. Raises what `read_answer` raises."""
     if isinstance(body, dict) and body.get("error"):
-        _raise_error(body)
+        _raise_error(body, streamed)
     try:
         choice = body["choices"][0]
         text, reason = choice["text"], choice.get("finish_reason")
@@ -132,9 +97,10 @@ def to_completion(written: Written, stop: tuple[str, ...], max_tokens: int) -> C
     cut = written.finish_reason == "length" or (
         written.finish_reason != "stop" and written.completion_tokens >= max_tokens
     )
+    reason = "loop" if written.finish_reason == "loop" else "length" if cut else "stop"
     return Completion(
         text=text,
-        finish_reason="length" if cut and len(text) == len(written.text) else "stop",
+        finish_reason=reason if len(text) == len(written.text) else "stop",
         prompt_tokens=written.prompt_tokens,
         completion_tokens=written.completion_tokens,
     )
@@ -224,47 +190,18 @@ def _told(answer: httpx.Response) -> str:
         return answer.text[:_LONGEST_REFUSAL]
 
 
-def _raise_error(body: dict[str, Any]) -> None:
-    """An error inside a response that says 200."""
+def _raise_error(body: dict[str, Any], streamed: bool) -> None:
+    """An error inside a response that says 200. A stream has sent its status before its engine fails."""
     message, error = _shorten(_find_message(body)), body["error"]
-    code = error.get("code") if isinstance(error, dict) else None
-    if str(code) == "429":
-        raise PassingFault(f"429: {message}", limited=True)
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    if code == "429" or (streamed and code.isdecimal() and is_passing(int(code))):
+        raise PassingFault(f"{code}: {message}", limited=code == "429")
     raise Refused(f"it answers with an error: {message}", 200)
 
 
-def _is_stream(answer: httpx.Response) -> bool:
-    return "text/event-stream" in answer.headers.get("content-type", "") or answer.text.startswith("data:")
-
-
-def _join_chunks(text: str) -> Any:
-    """Join the chunks of a stream of server-sent events into one body; an error among them is the body."""
-    parts: list[str] = []
-    whole: dict[str, Any] = {"usage": None}
-    reason, ended = None, False
-    for line in text.splitlines():
-        field, _, value = line.partition(":")
-        if field.strip() != "data" or not value.strip():
-            continue
-        if value.strip() == "[DONE]":
-            ended = True
-            continue
-        try:
-            chunk = json.loads(value)
-            if chunk.get("error"):
-                return chunk
-            choice = (chunk.get("choices") or [{}])[0]
-            parts.append(choice.get("text") or "")
-            reason = choice.get("finish_reason") or reason
-        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            raise RequestFault(f"its stream holds what is no chunk of a completion: {value[:60]!r}") from None
-        whole["usage"] = chunk.get("usage") or whole["usage"]
-    if not ended and reason is None:
-        raise RequestFault("its stream was broken off", broken_off=True)
-    try:
-        return whole | {"choices": [{"text": "".join(parts), "finish_reason": reason}]}
-    except TypeError:
-        raise RequestFault("a text in its stream is not a text") from None
+def is_stream(answer: httpx.Response) -> bool:
+    """Return whether a response is a stream of server-sent events; its body need not have come."""
+    return answer.status_code == 200 and "text/event-stream" in answer.headers.get("content-type", "")
 
 
 def _count(usage: Any, name: str) -> int:

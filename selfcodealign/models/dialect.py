@@ -45,6 +45,8 @@ class Dialect:
     def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return a request that the server takes. Stop strings beyond the first ones are cut from its answers."""
         adapted = {name: value for name, value in body.items() if name not in self.omitted}
+        if "stream" not in adapted:
+            adapted.pop("stream_options", None)
         if self.most_stops is not None and "stop" in adapted:
             stops = adapted.pop("stop")[: self.most_stops]
             if stops:
@@ -56,7 +58,7 @@ class Dialect:
 
         The sentence is "" if an earlier refusal has taught the same.
         """
-        names = [name for name in sent if name not in _NEEDED and re.search(rf"\b{name}\b", told)]
+        names = [name for name in sent if name not in _NEEDED and re.search(_words_for(name), told)]
         if names and _UNKNOWN.search(told):
             new = set(names) - self.omitted
             self.omitted |= new
@@ -93,3 +95,8 @@ class Dialect:
         if self.most_stops is not None:
             found.append(f"with {self.most_stops} stop strings, cut at the others")
         return found + ["its echo of the prompt cut off"] * self.echoes
+
+
+def _words_for(name: str) -> str:
+    """How a refusal names a field: as it is written, and a stream by what it is."""
+    return r"(?i)\bstream(ing|ed|s)?\b" if name == "stream" else rf"\b{name}\b"

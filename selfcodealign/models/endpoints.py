@@ -1,5 +1,5 @@
-"""Load balancing over servers that hold one model: choose the next server, back off from failing ones, slow down for
-those that limit the rate."""
+"""Load balancing over servers that hold one model: choose the next server, begin with few requests, back off from
+failing servers, slow down for those that limit the rate."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from selfcodealign.addresses import hide_address, is_incomplete
 from selfcodealign.errors import ModelError
 from selfcodealign.models.dialect import Dialect
+from selfcodealign.models.silence import Silence
 
 #: Back-off in seconds after an endpoint's first fault; doubled with every further fault.
 FIRST_PAUSE = 0.5
@@ -28,6 +29,10 @@ LONGEST_RETRY_AFTER = 120.0
 #: that are no completions after which another server is preferred.
 LIMITED_IN_A_ROW, BAD_IN_A_ROW = 3, 3
 
+#: Requests that a server gets at first, and after it has been silent; more while it takes them up.
+FEW = 8
+#: Faults in a row after which a server gets few requests again.
+FAULTS_IN_A_ROW = 2
 #: How far the number of requests at once falls after a refusal for the rate, and how fast it grows again. At one random
 #: refusal in a hundred, about a fifth of 256 requests remain at once; half and one more would leave a twentieth.
 SLOWER, FASTER = 0.7, 32
@@ -75,8 +80,9 @@ class Endpoint:
     Retry-After of the last refusal for the rate.
 
     The server gets no request before `ready_at`, the latest of `asked_until` (its Retry-After), `limited_until` (after
-    refusals for the rate) and `backing_off_until` (after other faults), and never more than `limit` at once: `SLOWER`
-    times as many after a refusal for the rate, a `FASTER`th of `most` more after each round of answers.
+    refusals for the rate) and `backing_off_until` (after other faults), and never more than `limit` at once. The limit
+    begins at `FEW`, and while `growing` it is twice as many as the server answers at once. After a refusal for the rate
+    it is `SLOWER` times as many, and a `FASTER`th of `most` more after each round of answers.
     """
 
     url: str
@@ -94,13 +100,15 @@ class Endpoint:
     shunned_until: float = 0.0
     fault: str = ""
     said_at: float = float("-inf")
+    growing: bool = True
     dialect: Dialect = field(default_factory=Dialect)
+    silence: Silence = field(default_factory=Silence)
     limit: float = field(init=False)
     shown: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.shown = hide_address(self.url)
-        self.limit = float(self.most)
+        self.limit = float(min(self.most, FEW))
 
     @property
     def ready_at(self) -> float:
@@ -126,11 +134,18 @@ class Endpoint:
         elif now >= self.backing_off_until:
             self.faults += 1
             self.backing_off_until = now + grow_pause(self.faults)
+            if self.faults >= FAULTS_IN_A_ROW:
+                self.begin_again()
+
+    def begin_again(self) -> None:
+        """Give the server few requests: it has been silent or is starting, and would get all that wait at once."""
+        self.limit, self.growing = min(self.limit, float(FEW)), True
 
     def note_limit(self, fault: str, pause: float | None, sent_at: float) -> None:
         """Slow down. Only a server that refuses one request after the other is left alone for `pause` seconds."""
         self.fault = fault
         self.limited += 1
+        self.growing = False
         # Requests that were under way when the limit was lowered say nothing about the lower one.
         if sent_at >= self.slowed_at:
             self.limit = max(1.0, min(self.limit, self.outstanding + 1) * SLOWER)
@@ -147,13 +162,21 @@ class Endpoint:
         if self.bad >= BAD_IN_A_ROW:
             self.shunned_until = time.monotonic() + grow_pause(self.bad)
 
-    def note_answer(self) -> None:
+    def note_begun(self) -> None:
+        """The server has begun to write an answer: as many as it writes may wait."""
+        if self.growing:
+            self.limit = max(self.limit, min(float(self.most), 2.0 * self.silence.writing))
+
+    def note_answer(self, *, streamed: bool) -> None:
         """Reset the back-off after a successful request."""
         self.served += 1
         self.faults = self.limited = self.bad = 0
         self.backing_off_until = self.shunned_until = 0.0
         self.fault = ""
-        self.limit = min(float(self.most), self.limit + max(1.0, self.most / FASTER) / self.limit)
+        if not self.growing:
+            self.limit = min(float(self.most), self.limit + max(1.0, self.most / FASTER) / self.limit)
+        elif not streamed or self.silence.writing >= self.outstanding:  # none is known to wait at the server
+            self.limit = min(float(self.most), self.limit + 1.0)
 
     def worth_saying(self) -> bool:
         """Return whether to report this fault: the first, and the first after `SILENCE`."""
@@ -226,8 +249,12 @@ class Endpoints(Sequence[Endpoint]):
             self._waiting.remove(turn)
 
     def release(self, endpoint: Endpoint) -> None:
-        """End a request; as many waiting ones as there is room for look for it."""
+        """End a request."""
         endpoint.outstanding -= 1
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be more room: as many waiting requests as there is room for look for it."""
         room = sum(one.room for one in self._all)
         for turn in islice(self._waiting, room):
             turn.set()

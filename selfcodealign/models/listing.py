@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from selfcodealign.errors import ModelError, did_you_mean
-from selfcodealign.models.completions_api import PassingFault, is_passing, read_json, read_message
+from selfcodealign.models.completions_api import is_passing, read_json, read_message
+from selfcodealign.models.faults import PassingFault
 
 if TYPE_CHECKING:
     import httpx

@@ -69,7 +69,13 @@ class OnDemandModel:
         return self.identity().get(fact, "") if self._opened or self._known else ""
 
     def under_way(self) -> UnderWay:
+        """What the model is working on; nothing before it is opened."""
         return self._model.under_way() if self._opened else UnderWay()
+
+    def count_tokens(self) -> tuple[int, int]:
+        """Tokens of prompts and of completions so far, those that are being read or written included."""
+        now = self.under_way()
+        return self.prompt_tokens + now.prompt_tokens_read, self.completion_tokens + now.completion_tokens
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         if not self._opened:

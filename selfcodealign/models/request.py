@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfcodealign.models import Sampling
+from selfcodealign.models import Sampling, UnderWay
+from selfcodealign.models.chunks import Chunks
 from selfcodealign.models.endpoints import Endpoint
+from selfcodealign.models.room import TOKEN_CHARACTERS
 
 
 @dataclass(eq=False)
 class Request:
-    """One call of `complete`, over all its tries."""
+    """One call of `complete`, over all its tries. Of the last one: `body` is what was sent, `chunks` what has come of
+    it if the server streams."""
 
     prompt: str
     sampling: Sampling
@@ -23,6 +27,13 @@ class Request:
     tries: int = 0
     limits: int = 0
     avoid: Endpoint | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+    chunks: Chunks | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the server streams its answer."""
+        return self.chunks is not None
 
     def fields(self) -> dict[str, Any]:
         """The fields of OpenAI's protocol."""
@@ -34,6 +45,28 @@ class Request:
             "seed": self.seed,
         }
         return fields | ({"stop": list(self.sampling.stop)} if self.sampling.stop else {})
+
+
+def sum_up(sent: Collection[Request]) -> UnderWay:
+    """What servers are working on, as far as their streams tell: one that has begun to write has read its prompt.
+
+    Tokens of prompts are estimated. A request whose answer is asked for as a whole is taken to have the tokens of the
+    mean stream.
+    """
+    sent = list(sent)  # at once: another thread may draw
+    tokens = [chunks.tokens if (chunks := one.chunks) is not None else 0 for one in sent]
+    begun, written = sum(map(bool, tokens)), sum(tokens)
+    whole = sum("stream" not in one.body for one in sent) if begun else 0
+    return UnderWay(
+        requests=len(sent),
+        prompt_tokens=sum(_count_tokens(one.prompt) for one in sent),
+        prompt_tokens_read=sum(_count_tokens(one.prompt) for one, some in zip(sent, tokens, strict=True) if some),
+        completion_tokens=written + (whole * written // begun if begun else 0),
+    )
+
+
+def _count_tokens(prompt: str) -> int:
+    return round(len(prompt) / TOKEN_CHARACTERS)
 
 
 @dataclass

@@ -26,20 +26,14 @@ from typing import TYPE_CHECKING, Any, Self
 from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, UnderWay, endpoints
-from selfcodealign.models.completions_api import (
-    ContextExceeded,
-    PassingFault,
-    Refused,
-    RequestFault,
-    describe_fault,
-    read_answer,
-    to_completion,
-)
+from selfcodealign.models.completions_api import describe_fault, to_completion
 from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
 from selfcodealign.models.failures import Failures
+from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
 from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
 from selfcodealign.models.pacing import Pacer
-from selfcodealign.models.request import Beginning, Request
+from selfcodealign.models.receiving import CONNECT_SECONDS, Receiver
+from selfcodealign.models.request import Beginning, Request, sum_up
 
 if TYPE_CHECKING:
     import httpx
@@ -48,7 +42,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_CONNECT_SECONDS = 10.0
 #: How often a request is asked whose responses are no completions.
 TRIES = 4
 #: Different requests, none answered in between, after whose refusal a key is revoked or a model gone.
@@ -82,6 +75,8 @@ class ServerModel:
         self._extra_identity = extra_identity or {}
         self._check = check or (lambda: None)
         self._client: httpx.AsyncClient | None = None
+        self._receiver: Receiver | None = None
+        self._sent: dict[Request, None] = {}
         self._identity: dict[str, str] = {}
         self._fields: dict[str, Any] = {}
         self._answered_at = 0.0
@@ -96,8 +91,9 @@ class ServerModel:
 
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.concurrency)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        timeout = httpx.Timeout(self._settings.request_seconds, connect=_CONNECT_SECONDS, pool=None)
+        timeout = httpx.Timeout(self._settings.request_seconds, connect=CONNECT_SECONDS, pool=None)
         self._client = httpx.AsyncClient(limits=limits, headers=headers, timeout=timeout)
+        self._receiver = Receiver(self._client, self._settings.request_seconds, self._endpoints.wake)
         try:
             await self._meet_servers()
         except BaseException:
@@ -116,7 +112,7 @@ class ServerModel:
         return self._identity | ({"asked": ", ".join(adapted)} if adapted else {})
 
     def under_way(self) -> UnderWay:
-        return UnderWay()
+        return sum_up(self._sent)
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt` on the least busy server. Raises `ModelError`, `PromptTooLong`, `RequestFailed`."""
@@ -144,41 +140,39 @@ class ServerModel:
         while True:
             async with self._pacer.turn(request.prompt, request.max_tokens) as estimate:
                 endpoint = await self._endpoints.take(request.avoid, lambda until: self._bear(request, until))
-            body = endpoint.dialect.adapt(self._fields | request.fields())
             sent_at = time.monotonic()
             try:
-                completion = await self._send(request, endpoint, body)
+                completion = await self._send(request, endpoint)
             except PassingFault as error:
                 await self._pass_over(request, endpoint, error, sent_at)
             except httpx.TransportError as error:
                 await self._pass_over(request, endpoint, PassingFault(describe_fault(error)), sent_at)
             except RequestFault as error:
-                await self._try_again(request, endpoint, error, body)
+                await self._try_again(request, endpoint, error)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise ModelError(f"{endpoint.shown}: {describe_fault(error)}") from None
             else:
                 self._answered_at = time.monotonic()
                 self._beginning.note_answer()
                 self._locked_out.clear()
-                endpoint.note_answer()
+                endpoint.note_answer(streamed=request.streamed)
+                self._endpoints.wake()
                 counts = completion.prompt_tokens, completion.completion_tokens
                 self._pacer.correct(estimate, request.prompt, completion.text, *counts)
                 return completion
 
-    async def _send(self, request: Request, endpoint: Endpoint, body: dict[str, Any]) -> Completion:
+    async def _send(self, request: Request, endpoint: Endpoint) -> Completion:
         """Send a request to the endpoint it has taken, and read the response."""
-        import httpx
-
-        assert self._client is not None, "enter the model with `async with` first"
+        assert self._receiver is not None, "enter the model with `async with` first"
+        body = request.body = endpoint.dialect.adapt(self._fields | request.fields() | self._receiver.fields())
+        self._sent[request] = None
         try:
-            answer = await self._client.post(f"{endpoint.url}/completions", json=body)
-        except httpx.DecodingError as error:
-            raise RequestFault(f"its body cannot be decoded ({describe_fault(error)})") from None
+            written = await self._receiver.ask(request, endpoint, body)
         finally:
+            del self._sent[request]
             self._endpoints.release(endpoint)
             if not self._endpoints.outstanding:
                 self._beginning.note_rest()
-        written = read_answer(answer)
         text, said = endpoint.dialect.cut_echo(written.text, request.prompt)
         if said:
             _log.warning("%s: %s", endpoint.shown, said)
@@ -245,11 +239,11 @@ class ServerModel:
 
     # --------------------------------------------------------------------------- responses that are no completions
 
-    async def _try_again(self, request: Request, endpoint: Endpoint, fault: RequestFault, sent: dict[str, Any]) -> None:
+    async def _try_again(self, request: Request, endpoint: Endpoint, fault: RequestFault) -> None:
         """After a response that is no completion: prepare another try, or raise what comes of it."""
         status = fault.status if isinstance(fault, Refused) else 0
-        if isinstance(fault, Refused) and status in (400, 422):
-            learnt, said = endpoint.dialect.learn(fault.told, sent)
+        if isinstance(fault, Refused) and status in (400, 422, 501):
+            learnt, said = endpoint.dialect.learn(fault.told, request.body)
             if said:
                 _log.warning("%s: %s", endpoint.shown, said)
             if learnt:
@@ -338,7 +332,7 @@ class ServerModel:
             "name": name,
             "revision": self._settings.revision or "unknown",
             "engine": engine,
-            "engine_version": await ask_version(self._client, endpoint.url, _CONNECT_SECONDS),
+            "engine_version": await ask_version(self._client, endpoint.url, CONNECT_SECONDS),
             "sampler": "temperature and top_p alone" if extra else "temperature and top_p, else the server's defaults",
             **({"root": str(card["root"])} if card.get("root") not in (None, name) else {}),
             **({"context": str(context)} if context else {}),

@@ -13,8 +13,10 @@ class Progress:
     `finish` after them; failed or cancelled work makes no further calls.
     """
 
-    #: Prompt and completion tokens of the model since the run began.
+    #: Prompt and completion tokens of the model since the run began, those of answers under way included.
     tokens: Callable[[], tuple[int, int]] = staticmethod(lambda: (0, 0))
+    #: What the model does while no token is written, such as "reading 12 prompts, 31,000 tokens"; "" if nothing.
+    activity: Callable[[], str] = staticmethod(lambda: "")
 
     def journey(self, stages: Sequence[str]) -> None:
         """The work goes through these stages, in order; each is a task of the same name."""

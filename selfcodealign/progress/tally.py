@@ -10,8 +10,12 @@ from time import monotonic
 LINE_SECONDS = 10.0
 #: A rate is that of the last minute, or of the last units if these took longer.
 RATE_SECONDS, RATE_UNITS = 60.0, 20
-#: No time left is shown before so many units, or this share of the total, are finished.
-LEAST_UNITS, LEAST_SHARE = 5, 0.1
+#: No time left is shown before this share of the total, at least and at most so many units, are finished.
+LEAST_SHARE, FEWEST_UNITS, MOST_UNITS = 0.1, 2, 20
+#: Tokens per second are those of the last half minute.
+TOKEN_SECONDS = 30.0
+#: Seconds after which a log says what the model does that has not written anything.
+SIGN_SECONDS = 1.0
 
 
 class Pace:
@@ -38,7 +42,10 @@ def clock(seconds: float) -> str:
 
 @dataclass
 class Tally:
-    """The state of one task in progress; `tokens_before` counts the tokens written before the task began."""
+    """The state of one task in progress; `tokens_before` counts the tokens written before the task began.
+
+    Starting up and reading the first prompts happen once: rates count from the first token that is written.
+    """
 
     name: str
     total: int | None
@@ -53,9 +60,32 @@ class Tally:
     facts: str = ""
     #: When how many units were finished: one entry per second, at most.
     marks: deque[tuple[float, int]] = field(default_factory=deque)
+    #: When how many tokens were written, likewise.
+    token_marks: deque[tuple[float, int]] = field(default_factory=deque)
+    signed: bool = False
 
     def __post_init__(self) -> None:
         self.marks.append((self.began, 0))
+        self.token_marks.append((self.began, self.tokens_before))
+
+    def note_tokens(self, tokens: int) -> None:
+        """Note how many tokens are written; to be called often, since it finds out when the first one was."""
+        now = monotonic()
+        since, before = self.token_marks[-1]
+        if tokens <= self.tokens_before:
+            self.token_marks[-1] = (now, tokens)
+            return
+        if before <= self.tokens_before and not self.done:
+            self.marks[0] = (since, 0)
+        if now - since >= 1:
+            self.token_marks.append((now, tokens))
+        while len(self.token_marks) > 2 and now - self.token_marks[1][0] > TOKEN_SECONDS:
+            self.token_marks.popleft()
+
+    def token_rate(self, tokens: int) -> float:
+        """Tokens per second that are being written; 0 before the first."""
+        since, before = self.token_marks[0]
+        return max(0, tokens - before) / max(monotonic() - since, 1.0)
 
     def advance(self, count: int) -> None:
         """Count finished units."""
@@ -85,22 +115,29 @@ class Tally:
 
     def left(self) -> float | None:
         """Seconds left at the present rate; None while no sane estimate is possible."""
-        if self.total is None or self.done < min(LEAST_UNITS, LEAST_SHARE * (self.total - self.skipped)):
+        if self.total is None:
+            return None
+        if self.done < min(max(LEAST_SHARE * (self.total - self.skipped), FEWEST_UNITS), MOST_UNITS):
             return None
         since, before = self.marks[0]
         if self.done == before:
             return None
         return max(0, self.total - self.through) * (monotonic() - since) / (self.done - before)
 
-    def describe(self, tokens: int) -> str:
-        """The task's own facts, else units/s, share kept, tokens/s written, the most frequent drops."""
-        if self.facts or not self.done:
+    def describe(self, tokens: int, activity: str = "") -> str:
+        """The task's own facts, else units/s, share kept, tokens/s written, the most frequent drops.
+
+        Before the first unit: tokens/s, or the `activity` while none is written.
+        """
+        if self.facts:
             return self.facts
-        seconds = max(self.seconds(), 1e-6)
-        parts = [f"{self.done / seconds:.1f} {self.unit}/s"]
+        rate = self.token_rate(tokens)
+        written = [f"{rate:.0f} tokens/s"] if tokens > self.tokens_before else []
+        if not self.done:
+            return written[0] if written else activity
+        parts = [f"{self.done / max(self.seconds(), 1e-6):.1f} {self.unit}/s"]
         if rows := self.kept + self.dropped.total():
             parts.append(f"{self.kept / rows:.0%} kept")
-        if written := tokens - self.tokens_before:
-            parts.append(f"{written / seconds:.0f} tokens/s")
+        parts += written
         parts.extend(f"{reason} {count}" for reason, count in self.dropped.most_common(3))
         return ", ".join(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Self
 
@@ -20,10 +20,12 @@ from selfcodealign.addresses import hide_secrets
 from selfcodealign.progress import Progress
 from selfcodealign.progress.capture import Capture
 from selfcodealign.progress.log import SAID, is_quiet, log_drawn, warnings_through
-from selfcodealign.progress.tally import Tally, clock
+from selfcodealign.progress.tally import SIGN_SECONDS, Tally, clock
 
 #: Columns below which facts are useless, and below which names no longer distinguish tasks.
 LEAST_FACTS, LEAST_NAME = 8, 12
+#: Seconds between two looks of a log at tasks of which no unit ends.
+TICK_SECONDS = 0.5
 
 
 class Drawer(Progress):
@@ -79,6 +81,12 @@ class Drawer(Progress):
     def _say_end(self, task: str, summary: str, seconds: str) -> None:
         self.say(f"{task}: {summary} {seconds}")
 
+    def _describe(self, tally: Tally, tokens: int, activity: str) -> str:
+        """The task's facts; before the first unit, what the model does is said of one task, the first of these."""
+        tally.note_tokens(tokens)
+        waiting = next((one for one in self._tallies.values() if not one.done and not one.facts), None)
+        return tally.describe(tokens, activity) if tally.done or tally.facts or tally is waiting else ""
+
     def _left(self, tally: Tally) -> str:
         """The time left; a stage that is fed by another one that is under way does not end before it."""
         chain = [tally]
@@ -99,12 +107,31 @@ class Drawer(Progress):
 
 
 class Lines(Drawer):
-    """For logs: a line when a task begins, when it ends, and at most every ten seconds in between."""
+    """For logs: a line when a task begins, when it ends, and every ten seconds in between."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._ended = Event()
+        self._clock = Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
+        self._clock.start()
         return self
 
-    def __exit__(self, *exc_info: object) -> None: ...
+    def __exit__(self, *exc_info: object) -> None:
+        self._ended.set()
+        self._clock.join()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(TICK_SECONDS):
+            self.tick()
+
+    def tick(self) -> None:
+        """Write what is due although no unit has ended: it may take the first one many minutes."""
+        with self._lock:
+            tallies = list(self._tallies.values())
+        for tally in tallies:
+            self._write_if_due(tally, unasked=True)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -125,12 +152,18 @@ class Lines(Drawer):
         super().advance(task, count, kept=kept, dropped=dropped, facts=facts)
         self._write_if_due(self._tallies[task])
 
-    def _write_if_due(self, tally: Tally) -> None:
-        if tally.pace.is_due():
-            unit = tally.unit.removesuffix("s") if tally.through == 1 else tally.unit
-            count = tally.count() if tally.total is not None else f"{tally.through} {unit}"
-            parts = (count, tally.describe(self.tokens()[1]), self._left(tally))
-            self.say(f"{tally.name}: {', '.join(filter(None, parts))}")
+    def _write_if_due(self, tally: Tally, *, unasked: bool = False) -> None:
+        tokens, activity = self.tokens()[1], self.activity()
+        with self._lock:
+            facts = self._describe(tally, tokens, activity)
+            first = bool(facts) and not tally.done and not tally.signed and tally.seconds() >= SIGN_SECONDS
+            if (unasked and not facts) or not (tally.pace.is_due() or (unasked and first)):
+                return
+            tally.signed = True
+            left = self._left(tally)
+        unit = tally.unit.removesuffix("s") if tally.through == 1 else tally.unit
+        count = tally.count() if tally.total is not None else f"{tally.through} {unit}"
+        self.say(f"{tally.name}: {', '.join(filter(None, (count, facts, left)))}")
 
 
 class Quiet(Lines):
@@ -201,11 +234,13 @@ class Live(Drawer):
         """Draw one row per task: bar, count and time left always fit; names, then facts, get the remaining columns."""
         for line in self._capture.read() if self._capture else ():
             self.overhear(line)
-        tokens = self.tokens()[1]
+        tokens, activity = self.tokens()[1], self.activity()
         with self._lock:
             tallies = list(self._tallies.values())
+            facts = [self._describe(one, tokens, activity) for one in tallies]
             texts = [
-                (one.name, one.count(), clock(one.seconds()), self._left(one), one.describe(tokens)) for one in tallies
+                (one.name, one.count(), clock(one.seconds()), self._left(one), fact)
+                for one, fact in zip(tallies, facts, strict=True)
             ]
             bars = [(one.total, one.through) for one in tallies]
             place = self._place()

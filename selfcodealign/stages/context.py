@@ -14,7 +14,7 @@ from selfcodealign.errors import FewShotError
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, load_few_shot
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.generation.question import Question
-from selfcodealign.models import Model, Sampling
+from selfcodealign.models import Model, Sampling, UnderWay
 from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.models.opening import open_model
 from selfcodealign.models.room import Room, find_room
@@ -129,7 +129,17 @@ class Context:
 
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and completions so far. A model that nothing asks is not made: its address may be gone."""
-        return (self.model.prompt_tokens, self.model.completion_tokens) if "model" in self.__dict__ else (0, 0)
+        return self.model.count_tokens() if "model" in self.__dict__ else (0, 0)
+
+    def describe_activity(self) -> str:
+        """What the model does before it writes; "" if it has nothing to do."""
+        now = self.model.under_way() if "model" in self.__dict__ else UnderWay()
+        if not now.requests:
+            return ""
+        if (self.recipe.model.urls or self.recipe.model.serve) and self.given_model is None:
+            return f"waiting for the server: {now.requests:,} request{'s' * (now.requests != 1)} under way"
+        read = f"{now.prompt_tokens_read:,} of " if now.prompt_tokens_read else ""
+        return f"reading {now.requests:,} prompt{'s' * (now.requests != 1)}, {read}{now.prompt_tokens:,} tokens"
 
     def record_model(self) -> None:
         """Record which model it is, with what its servers have taught since it was opened."""

@@ -134,6 +134,7 @@ def test_a_dry_run_checks_everything_and_does_nothing(tmp_path: Path) -> None:
     assert f'  seeds.sources = ["{source}"]' in rest
     assert "  seeds.limit = 3" in rest
     assert not [line for line in rest if "few_shot" in line]
+    assert [line for line in rest if line.startswith("  3 seeds at most: 21–57 requests, ")]
     for option in ("--settings", "-v"):
         assert 'file = "tiny"' in call(*words, option, cwd=tmp_path).stdout
     assert not (tmp_path / "run").exists()

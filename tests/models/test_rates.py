@@ -94,12 +94,13 @@ def test_some_refusals_do_not_stop_the_queue():
 def test_the_limit_falls_once_a_round_and_grows_slowly():
     """Requests that were under way when it fell do not lower it again."""
     one = Endpoint("http://h/v1", most=64, outstanding=63)
+    one.limit = 64.0
     sent_at = time.monotonic()
     one.note_limit("429", None, sent_at)
     one.note_limit("429", None, sent_at)
     assert one.limit == pytest.approx(44.8)
     for _ in range(45):
-        one.note_answer()
+        one.note_answer(streamed=True)
     assert one.limit == pytest.approx(46.8, abs=0.1)
     one.note_limit("429", None, time.monotonic())
     assert one.limit == pytest.approx(32.7, abs=0.1)

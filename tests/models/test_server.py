@@ -45,7 +45,8 @@ def test_unknown_engines_get_openai_fields_only():
     """Fields outside OpenAI's protocol go to engines known to take them; others may refuse them."""
     with FaultyServer(card={"owned_by": "somebody"}) as server:
         ask(server)
-    assert set(server.bodies[0]) == {"model", "prompt", "seed", "temperature", "top_p", "max_tokens"}
+    openai = {"model", "prompt", "seed", "temperature", "top_p", "max_tokens", "stream", "stream_options"}
+    assert set(server.bodies[0]) == openai
 
 
 def test_identity_names_engine_and_version():

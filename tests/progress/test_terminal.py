@@ -168,7 +168,7 @@ def test_facts_stand_in_the_place_of_rates_until_others_come(lines: Lines, wall:
     wall.now += 10
     lines.advance("training")
     assert written(lines)[1:] == [
-        "training: 1/10, loss 2.0 [nats], 1:30 left",
+        "training: 1/10, loss 2.0 [nats]",
         "training: 2/10, loss 2.0 [nats], 1:20 left",
     ]
 
@@ -302,6 +302,7 @@ def test_the_protocol_itself_keeps_silent(capsys: pytest.CaptureFixture[str]) ->
     silent.say("a")
     silent.show(Text("b"))
     assert silent.tokens() == (0, 0)
+    assert silent.activity() == ""
     assert capsys.readouterr() == ("", "")
 
 

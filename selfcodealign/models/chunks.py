@@ -1,0 +1,97 @@
+"""Join the chunks of a streamed completion (server-sent events) while they arrive."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from selfcodealign.models.faults import RequestFault
+from selfcodealign.models.loops import EVERY_TOKENS, repeats
+
+#: Characters of an answer per token, and per chunk above which chunks are taken to hold several tokens.
+_TOKEN_CHARACTERS, _LONG_CHUNK = 4, 8
+
+
+class Chunks:
+    """The chunks of one stream, joined: `feed` takes bytes as they come, `whole` gives the body that they make.
+
+    With `stop_loops`, `looped` tells that the text repeats itself, looked at every `EVERY_TOKENS` tokens.
+    """
+
+    def __init__(self, *, stop_loops: bool = False) -> None:
+        self.looped = False
+        self._stop_loops = stop_loops
+        self._look_at = EVERY_TOKENS
+        self._parts: list[str] = []
+        self._written = self._characters = 0
+        self._rest = b""
+        self._usage: Any = None
+        self._reason: Any = None
+        self._ended = False
+        self._error: dict[str, Any] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens written so far: one per chunk, or by the length of the text where chunks hold several."""
+        several = self._characters > _LONG_CHUNK * self._written
+        return self._characters // _TOKEN_CHARACTERS if several else self._written
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        self._parts = ["".join(self._parts)]
+        return self._parts[0]
+
+    def feed(self, part: bytes) -> int:
+        """Take the next bytes; return how many chunks they ended. Raises `RequestFault` for what is no chunk."""
+        before = self._written
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        for line in lines:
+            self._take(line)
+        if self._stop_loops and self.tokens >= self._look_at:
+            self._look_at = self.tokens + EVERY_TOKENS
+            self.looped = repeats(self.text)
+        return self._written - before
+
+    def whole(self) -> dict[str, Any]:
+        """Return the body of a response that is not streamed; an error among the chunks is the body.
+
+        A text that repeats itself has the finish_reason "loop". Raises `RequestFault` if the stream was broken off.
+        """
+        if self.looped:
+            usage = {"completion_tokens": self.tokens}
+            return {"usage": usage, "choices": [{"text": self.text, "finish_reason": "loop"}]}
+        self._take(self._rest)
+        self._rest = b""
+        if self._error is not None:
+            return self._error
+        if not self._ended and self._reason is None:
+            raise RequestFault("its stream was broken off", broken_off=True)
+        return {"usage": self._usage, "choices": [{"text": self.text, "finish_reason": self._reason}]}
+
+    def _take(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        value = value.strip()
+        if field.strip() != b"data" or not value:
+            return
+        if value == b"[DONE]":
+            self._ended = True
+            return
+        try:
+            chunk = json.loads(value)
+            if chunk.get("error"):
+                self._error = self._error or chunk
+                return
+            choice = (chunk.get("choices") or [{}])[0]
+            text = choice.get("text") or ""
+            self._reason = choice.get("finish_reason") or self._reason
+            self._usage = chunk.get("usage") or self._usage
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            shown = value[:60].decode("utf-8", "replace")
+            raise RequestFault(f"its stream holds what is no chunk of a completion: {shown!r}") from None
+        if not isinstance(text, str):
+            raise RequestFault("a text in its stream is not a text")
+        if text:
+            self._parts.append(text)
+            self._written += 1
+            self._characters += len(text)
