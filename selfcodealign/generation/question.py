@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
-from selfcodealign.generation.prompts import lay_out, read_sections, stop_strings
+from selfcodealign.generation.prompts import lay_out, stop_strings
+from selfcodealign.generation.reading import read_sections
 from selfcodealign.models import Model, Sampling, Unanswered
+from selfcodealign.models.loops import repeats
 from selfcodealign.rows import digest, seed_of
 
 #: Characters of an unparsed completion that are kept for `show`.
@@ -20,14 +22,15 @@ class Answer:
     """The model's completion and its wanted sections; no sections if there is a `problem`.
 
     `problem` is the reason of a drop: "prompt_too_long", "model_refused", "bad_answer" or "no_answer" (a server failed
-    this request again and again), "truncated" (cut by length) or "unparsed" (a section is missing or empty); `detail`
-    explains it.
+    this request again and again), "looping" (the text repeated itself), "truncated" (cut by length) or "unparsed" (a
+    section is missing or empty); `detail` explains it. `repairs` names what the model forgot in the sections.
     """
 
     text: str
     sections: dict[str, str]
     problem: str = ""
     detail: str = ""
+    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Question:
     """A stage's question: the model writes the `wanted` sections; the prompt shows the stage's other sections.
 
     A prompt has `examples` worked examples, from one of `draws` ordered draws (0: a new draw for each row).
-    `random_seed` changes every draw and every sample.
+    `random_seed` changes every draw and every sample. `ends` are strings that end a text besides the tags.
     """
 
     model: Model
@@ -46,6 +49,7 @@ class Question:
     draws: int
     sampling: Sampling
     random_seed: int
+    ends: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -75,17 +79,21 @@ class Question:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
-        if completion.finish_reason == "length":
-            return Answer(completion.text, {}, "truncated", shorten(completion.text))
-        sections = read_sections(completion.text, self.wanted)
-        if sections is None:
-            return Answer(completion.text, {}, "unparsed", shorten(completion.text))
-        return Answer(completion.text, sections)
+        text, ended = completion.text, completion.finish_reason
+        # Engines that do not watch for loops write them to the limit.
+        if ended == "loop" or (ended == "length" and repeats(text)):
+            return Answer(text, {}, "looping", shorten(text))
+        if ended == "length":
+            return Answer(text, {}, "truncated", shorten(text))
+        reading = read_sections(text, self.wanted)
+        if reading.problem:
+            return Answer(text, {}, "unparsed", f"{reading.problem}\n{shorten(text)}".rstrip())
+        return Answer(text, reading.sections, repairs=reading.repairs)
 
     @cached_property
     def _sampling(self) -> Sampling:
-        kind = self.sampling
-        return Sampling(kind.temperature, kind.top_p, kind.max_tokens, kind.stop or stop_strings(self.wanted))
+        stop = self.sampling.stop or (*stop_strings(self.wanted), *self.ends)
+        return replace(self.sampling, stop=stop, stop_loops=True)
 
     @cached_property
     def _pool(self) -> tuple[dict[str, str], ...]:

@@ -16,8 +16,8 @@ from typing import Literal, Protocol, Self
 class Sampling:
     """Sampling parameters. `temperature` 0 is greedy; `stop` strings end the text and are not part of the text.
 
-    `stop_loops` ends a text that repeats itself (`loops.repeats`) before `max_tokens` does. It is no part of the `repr`,
-    which decides ids of rows: it changes only texts that are dropped.
+    `stop_loops` ends a text that repeats itself (`loops.repeats`) before `max_tokens` does. It is no part of the
+    `repr`, which decides ids of rows: it changes only texts that are dropped.
     """
 
     temperature: float = 0.7

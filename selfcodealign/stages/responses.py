@@ -58,7 +58,7 @@ class Answerer:
         # What is verified is what the data set holds: the sections as they were read, not as they were written.
         reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
         program = Program(response=reading.text, tests=tests.text)
-        repairs = ", ".join(dict.fromkeys(reading.repairs + tests.repairs))
+        repairs = ", ".join(dict.fromkeys((*answer.repairs, *reading.repairs, *tests.repairs)))
         response = _grow(row, response_id, sample, answer.text, program, await self._sandbox.run(program), repairs)
         if response.status == "passed":
             return response
