@@ -267,7 +267,7 @@ async def test_truncated_and_unreadable_completions_are_drops_with_their_text(tm
     """A drop keeps the completion with the reason."""
 
     def cut(prompt: str, sampling: Any, seed: int) -> str:
-        return "word " * 100_000 if prompt.endswith("<instruction>\n") else answer(prompt, sampling, seed)
+        return " ".join(f"word{n * 7919 % 9973}" for n in range(2000)) if prompt.endswith("<instruction>\n") else answer(prompt, sampling, seed)
 
     recipe = small_recipe(write_sources(tmp_path / "source", 3))
     with pytest.raises(EmptyDataset):

@@ -68,9 +68,11 @@ class Question:
 
     def lay_out(self, row_id: str, shown: Mapping[str, str]) -> str:
         """Write the prompt of one row. `shown` are the sections of the open example."""
-        draw_id = digest(self.random_seed, row_id)
-        examples = draw_examples(self._pool, self.examples, self.stage, draw_id, self.draws)
-        return lay_out(self.few_shot.introductions[self.stage], examples, shown, self.wanted)
+        return lay_out(self.few_shot.introductions[self.stage], self.draw(row_id), shown, self.wanted)
+
+    def draw(self, row_id: str) -> list[dict[str, str]]:
+        """The worked examples in the prompt of one row: text by tag."""
+        return draw_examples(self._pool, self.examples, self.stage, digest(self.random_seed, row_id), self.draws)
 
     async def ask(self, prompt: str, row_id: str, number: int = 0) -> Answer:
         """Sample the `number`-th answer to a row's prompt and read its sections. Raises `ModelError`."""

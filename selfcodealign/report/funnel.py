@@ -20,7 +20,7 @@ from rich.text import Text
 
 from selfcodealign.report.answers import NO_CODE
 from selfcodealign.rows import Books, Response, unit_of
-from selfcodealign.run_folder.folder import RunFolder, StageFolder, open_existing
+from selfcodealign.run_folder.folder import COUNTED, RunFolder, StageFolder, open_existing
 
 #: How many of a stage's own fields tell whether a drop is of a row that it made: its id, and the first fact after it
 #: for stages that draw before they have an id. Reading all texts would be slow.
@@ -128,6 +128,9 @@ def print_funnel(path: Path, console: Console) -> None:
         if one.came != one.made and (share := no_code_share(one)):
             some = f": selfcodealign show {path} --stage {one.name} --reason {NO_CODE} --sample 3"
             console.print(share + (some if one.books.dropped.get(NO_CODE) else ""), soft_wrap=True, highlight=False)
+    for stage, counts in open_existing(path).facts().get(COUNTED, {}).items():
+        told = ", ".join(f"{what} {number:,}" for what, number in sorted(counts.items()))
+        console.print(f"{stage}: {told}", soft_wrap=True, highlight=False)
     earlier = open_existing(path).earlier()
     which = {name: OF_EARLIER if name in earlier else "" for name in ("dataset", "train", "evaluate")}
     if (path / "dataset" / "README.md").is_file():
