@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.few_shot_file import lay_out_properties
+from selfcodealign.generation.tasks import find_contradictions, find_fault
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, grow, holds, seed_of
 from selfcodealign.settings import InstructionSettings
@@ -18,9 +20,14 @@ LANGUAGE = "Python"
 
 
 class InstructionWriter:
-    """Asks `per_seed` times for a task, each time with its own draw of category and difficulty."""
+    """Asks `per_seed` times for a task, each time with its own draw of category and difficulty.
+
+    A text that could never become an example is dropped before it is answered: `only_code`, `repeated`,
+    `prompt_markup` (see `find_fault`) or `echo`, a sentence of the worked examples in its prompt.
+    """
 
     def __init__(self, context: Context) -> None:
+        self._count = context.count
         self._settings = settings = context.recipe.instructions
         self._concepts = context.recipe.concepts
         self._random_seed = context.recipe.random_seed
@@ -42,7 +49,15 @@ class InstructionWriter:
         answer = await self._question.ask(self._question.lay_out(instruction_id, shown), instruction_id)
         if answer.problem:
             return Dropped(parent=parent, reason=answer.problem, detail=answer.detail, row=row.fields() | drawn)
-        own = {"instruction_id": instruction_id, "instruction": answer.sections["instruction"]}
+        text = answer.sections["instruction"]
+        own = {"instruction_id": instruction_id, "instruction": text}
+        fault = find_fault(text)
+        if fault is None and (lifted := find_echo(text, self._question.draw(instruction_id), ("instruction",))):
+            fault = "echo", lifted
+        if fault is not None:
+            return Dropped(parent=parent, reason=fault[0], detail=fault[1], row=row.fields() | drawn | own)
+        for what in find_contradictions(text, category, difficulty):
+            self._count("instructions", f"{what} contradicted by the text")
         return grow(row, Instruction, **drawn, **own)
 
     def _with_concepts(self, row: Seed) -> Concepts:

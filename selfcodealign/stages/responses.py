@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import nan
 
 from selfcodealign.fences import read_answer, read_tests
+from selfcodealign.generation.echo import find_echo
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
@@ -52,9 +53,14 @@ class Answerer:
     async def _sample(self, row: Instruction, prompt: str, sample: int) -> Response | Dropped:
         answer = await self._question.ask(prompt, row.id, sample)
         response_id = digest(row.id, self._digest, sample)
-        if answer.problem:
+        problem, detail = answer.problem, answer.detail
+        if not problem:
+            examples, explained = self._question.draw(row.id), answer.sections["response"]
+            if detail := find_echo(explained, examples, ("instruction", "response"), own=row.instruction):
+                problem = "echo"
+        if problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
-            return Dropped(parent=row.id, reason=answer.problem, detail=answer.detail, row=written)
+            return Dropped(parent=row.id, reason=problem, detail=detail, row=written)
         # What is verified is what the data set holds: the sections as they were read, not as they were written.
         reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
         program = Program(response=reading.text, tests=tests.text)
