@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
-from selfcodealign.generation.prompts import lay_out, stop_strings
+from selfcodealign.generation.prompts import lay_out, section, stop_strings
 from selfcodealign.generation.reading import read_sections
 from selfcodealign.models import Model, Sampling, Unanswered
 from selfcodealign.models.loops import repeats
@@ -15,6 +15,8 @@ from selfcodealign.rows import digest, seed_of
 
 #: Characters of an unparsed completion that are kept for `show`.
 DETAIL_CHARACTERS = 2000
+#: Characters that count as a token in `estimate_tokens`, and its smallest result.
+TOKEN_CHARACTERS, LEAST_TOKENS = 3, 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class Question:
     """A stage's question: the model writes the `wanted` sections; the prompt shows the stage's other sections.
 
     A prompt has `examples` worked examples, from one of `draws` ordered draws (0: a new draw for each row).
-    `random_seed` changes every draw and every sample. `ends` are strings that end a text besides the tags.
+    `random_seed` changes every draw and every sample. `ends` are strings that end a text besides the tags. With
+    `estimated`, the sampling's `max_tokens` is an upper bound: the worked examples tell how many are needed.
+
+    `ends` and `estimated` only end texts that are dropped otherwise, so they are no part of the digest.
     """
 
     model: Model
@@ -50,6 +55,7 @@ class Question:
     sampling: Sampling
     random_seed: int
     ends: tuple[str, ...] = ()
+    estimated: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -95,11 +101,26 @@ class Question:
     @cached_property
     def _sampling(self) -> Sampling:
         stop = self.sampling.stop or (*stop_strings(self.wanted), *self.ends)
-        return replace(self.sampling, stop=stop, stop_loops=True)
+        most = self.sampling.max_tokens
+        if self.estimated:
+            most = min(most, estimate_tokens(self._pool, self.wanted))
+        return replace(self.sampling, max_tokens=most, stop=stop, stop_loops=True)
 
     @cached_property
     def _pool(self) -> tuple[dict[str, str], ...]:
         return self.few_shot.pool(self.stage, self.examples)
+
+
+def estimate_tokens(pool: Sequence[Mapping[str, str]], wanted: Sequence[str]) -> int:
+    """Estimate the tokens that an answer may need: twice those of the longest worked example's wanted sections.
+
+    Three characters count as one token, fewer than tokenizers of code need on average; no limit is below 96 tokens.
+
+    >>> estimate_tokens([{"instruction": "x" * 600}, {"instruction": "x"}], ["instruction"])
+    408
+    """
+    longest = max(sum(len(section(tag, one[tag])) for tag in wanted) - len(f"<{wanted[0]}>") for one in pool)
+    return max(LEAST_TOKENS, 2 * -(-longest // TOKEN_CHARACTERS))
 
 
 def shorten(text: str) -> str:

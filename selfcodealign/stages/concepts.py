@@ -9,7 +9,7 @@ from selfcodealign.generation.question import shorten
 from selfcodealign.markdown import split_lines
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Seed, digest, grow
-from selfcodealign.settings import ConceptSettings
+from selfcodealign.settings import MOST_TOKENS, ConceptSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
 
@@ -26,8 +26,10 @@ class ConceptWriter:
     def __init__(self, context: Context) -> None:
         self._count = context.count
         self._settings = settings = context.recipe.concepts
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        self._question = context.question("concepts", ("concepts",), settings.examples, sampling, ENDS)
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["concepts"])
+        self._question = context.question(
+            "concepts", ("concepts",), settings.examples, sampling, ENDS, estimated=settings.max_tokens is None
+        )
         self._digest = digest(digest(settings.result_digest(enabled=True)), self._question.digest)
 
     async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:

@@ -149,20 +149,19 @@ class Context:
         return read_section(settings, f"own.{name}", self.recipe.own.get(name, {}))
 
     def question(
-        self, stage: str, wanted: tuple[str, ...], examples: int, sampling: Sampling, ends: tuple[str, ...] = ()
+        self,
+        stage: str,
+        wanted: tuple[str, ...],
+        examples: int,
+        sampling: Sampling,
+        ends: tuple[str, ...] = (),
+        *,
+        estimated: bool = False,
     ) -> Question:
         """A few-shot question to the model, drawn and seeded as the recipe says; the model must be open or known."""
-        recipe = self.recipe
+        draws, seed = self.recipe.few_shot.draws, self.recipe.random_seed
         return Question(
-            self.model,
-            self.few_shot,
-            stage,
-            wanted,
-            examples,
-            recipe.few_shot.draws,
-            sampling,
-            recipe.random_seed,
-            ends,
+            self.model, self.few_shot, stage, wanted, examples, draws, sampling, seed, ends=ends, estimated=estimated
         )
 
     def count(self, stage: str, what: str, number: int = 1) -> None:

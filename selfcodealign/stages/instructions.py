@@ -11,7 +11,7 @@ from selfcodealign.generation.few_shot_file import lay_out_properties
 from selfcodealign.generation.tasks import find_contradictions, find_fault
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, grow, holds, seed_of
-from selfcodealign.settings import InstructionSettings
+from selfcodealign.settings import MOST_TOKENS, InstructionSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.concepts import cut_snippet
 from selfcodealign.stages.context import Context
@@ -31,8 +31,10 @@ class InstructionWriter:
         self._settings = settings = context.recipe.instructions
         self._concepts = context.recipe.concepts
         self._random_seed = context.recipe.random_seed
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        self._question = context.question(_prompt(context), ("instruction",), settings.examples, sampling)
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["instructions"])
+        self._question = context.question(
+            _prompt(context), ("instruction",), settings.examples, sampling, estimated=settings.max_tokens is None
+        )
         self._digest = digest(settings.result_digest(distinct="distinct" in context.places), self._question.digest)
 
     async def __call__(self, row: Seed) -> list[Instruction | Dropped]:

@@ -16,7 +16,7 @@ from selfcodealign.generation.echo import find_echo
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
-from selfcodealign.settings import ResponseSettings
+from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
 
@@ -28,8 +28,10 @@ class Answerer:
     def __init__(self, context: Context) -> None:
         self._sandbox = context.sandbox
         self._settings = settings = context.recipe.responses
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        self._question = context.question("responses", ("response", "tests"), settings.examples, sampling)
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
+        self._question = context.question(
+            "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
+        )
         execution = context.recipe.execution
         self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from selfcodealign import Completion, Sampling, ScriptedModel
@@ -93,3 +95,25 @@ async def test_an_unparsed_answer_says_what_is_missing_and_holds_the_text() -> N
     assert answer.detail == (
         '</response> and <tests> are missing; the model ended the text after "Sorry."\nI do not know.\nSorry.'
     )
+
+
+@pytest.mark.parametrize(("most", "estimated", "asked"), [(5000, True, None), (20, True, 20), (5000, False, 5000)])
+async def test_the_worked_examples_tell_how_long_an_answer_may_be(
+    most: int, estimated: bool, asked: int | None
+) -> None:
+    """Twice the longest of them, in estimated tokens, up to the bound; the digest stays the same."""
+    seen: list[Sampling] = []
+
+    def script(prompt: str, sampling: Sampling, seed: int) -> str:
+        seen.append(sampling)
+        return "Sort it."
+
+    few_shot, kind = load_few_shot("python"), Sampling(max_tokens=most)
+    question = Question(
+        ScriptedModel(script), few_shot, "instructions", ("instruction",), 1, 0, kind, 0, estimated=estimated
+    )
+    await question.ask("prompt", "row")
+    longest = max(len(example.instruction) for example in few_shot.examples)
+    found = seen[0].max_tokens
+    assert found == asked or (asked is None and 2 * longest / 3 <= found <= 2 * longest / 3 + 20)
+    assert question.digest == replace(question, estimated=False, ends=()).digest
