@@ -14,7 +14,7 @@ LEAST_ROWS, MOST_DROPPED = 20, 0.8
 _STRONGER = "a stronger model writes fewer of them"
 #: What a reason that is most frequent likely means, and what a person may do.
 MEANINGS = {
-    "judged_no": "a weak model says no to nearly everything: use a stronger one, or leave the judge out (--without judge)",
+    "judged_no": "a weak model says no to nearly everything: use a stronger one, or run --without judge",
     "truncated": "answers do not end before the limit: raise the stage's max_tokens or use a stronger model",
     "looping": f"the model repeats itself; {_STRONGER}",
     "unparsed": f"the model leaves the format of the worked examples; {_STRONGER}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from selfcodealign.generation.concept_list import read_concepts
-from selfcodealign.generation.question import shorten
+from selfcodealign.generation.question import Question, shorten
 from selfcodealign.markdown import split_lines
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Seed, digest, grow
@@ -26,10 +26,7 @@ class ConceptWriter:
     def __init__(self, context: Context) -> None:
         self._count = context.count
         self._settings = settings = context.recipe.concepts
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["concepts"])
-        self._question = context.question(
-            "concepts", ("concepts",), settings.examples, sampling, ENDS, estimated=settings.max_tokens is None
-        )
+        self._question = ask_for_concepts(context)
         self._digest = digest(digest(settings.result_digest(enabled=True)), self._question.digest)
 
     async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:
@@ -47,6 +44,15 @@ class ConceptWriter:
             reason = "copied" if found.removed["copied"] else "not_concepts"
             return [Dropped(parent=seed.id, reason=reason, detail=shorten(text), row=seed.fields())]
         return [grow(seed, Concepts, concepts_id=concepts_id, concepts=found.concepts)]
+
+
+def ask_for_concepts(context: Context) -> Question:
+    """The question about a seed's snippet."""
+    settings = context.recipe.concepts
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["concepts"])
+    return context.question(
+        "concepts", ("concepts",), settings.examples, sampling, ENDS, estimated=settings.max_tokens is None
+    )
 
 
 def cut_snippet(code: str, settings: ConceptSettings) -> str:

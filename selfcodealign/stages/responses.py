@@ -13,6 +13,7 @@ from math import nan
 
 from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
+from selfcodealign.generation.question import Question
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
@@ -28,10 +29,7 @@ class Answerer:
     def __init__(self, context: Context) -> None:
         self._sandbox = context.sandbox
         self._settings = settings = context.recipe.responses
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
-        self._question = context.question(
-            "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
-        )
+        self._question = ask_for_responses(context)
         execution = context.recipe.execution
         self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
 
@@ -71,6 +69,15 @@ class Answerer:
         if response.status == "passed":
             return response
         return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
+
+
+def ask_for_responses(context: Context) -> Question:
+    """The question about an instruction."""
+    settings = context.recipe.responses
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
+    return context.question(
+        "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
+    )
 
 
 def _grow(
