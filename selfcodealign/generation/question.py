@@ -117,7 +117,7 @@ def estimate_tokens(pool: Sequence[Mapping[str, str]], wanted: Sequence[str]) ->
     Three characters count as one token, fewer than tokenizers of code need on average; no limit is below 96 tokens.
 
     >>> estimate_tokens([{"instruction": "x" * 600}, {"instruction": "x"}], ["instruction"])
-    408
+    412
     """
     longest = max(sum(len(section(tag, one[tag])) for tag in wanted) - len(f"<{wanted[0]}>") for one in pool)
     return max(LEAST_TOKENS, 2 * -(-longest // TOKEN_CHARACTERS))
