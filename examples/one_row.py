@@ -14,7 +14,8 @@ from pathlib import Path
 
 from selfcodealign import Program, Sampling, Sandbox
 from selfcodealign.generation.few_shot_file import draw_examples, lay_out_properties, load_few_shot
-from selfcodealign.generation.prompts import lay_out, read_sections, stop_strings
+from selfcodealign.generation.prompts import lay_out, stop_strings
+from selfcodealign.generation.reading import read_sections
 from selfcodealign.models import Model
 from selfcodealign.models.opening import open_model
 from selfcodealign.rows import Seed, SourceFile
@@ -52,7 +53,7 @@ async def follow_one_row(model: Model, few_shot_name: str) -> None:
         sampling = Sampling(temperature=0.7, max_tokens=160, stop=stop_strings(wanted))
         completion = await model.complete(prompt, sampling, seed=number)
         print(completion.text)
-        return read_sections(completion.text, wanted)
+        return read_sections(completion.text, wanted).sections or None
 
     show("2. Seed → concepts")
     concepts = await ask("concepts", {"snippet": seed.seed}, ("concepts",))

@@ -71,7 +71,10 @@ class Section(BaseModel):
         A renamed setting keeps its earlier name in the digest. `retired` holds removed settings with the value that
         current behaviour corresponds to. Row ids and random draws therefore stay the same across releases.
         """
-        values = {self._metadata(name).get("id_name", name): value for name, value in self.deciding().items()}
+        values = {
+            self._metadata(name).get("id_name", name): self._metadata(name).get("id_value") if value is None else value
+            for name, value in self.deciding().items()
+        }
         return digest(*sorted((values | retired).items()))
 
 
@@ -88,3 +91,13 @@ def renamed(earlier_name: str, default: Any, **constraints: Any) -> Any:
     """
     names: Any = {"earlier_name": earlier_name, "id_name": earlier_name}
     return Field(default, json_schema_extra=names, **constraints)
+
+
+def derived(id_value: Any, **constraints: Any) -> Any:
+    """Declare a setting that is None unless a person sets it, and then follows from other texts.
+
+    `id_value` stands for None in digests: it is the value that the setting had as its default before, so that row ids
+    stay the same.
+    """
+    names: Any = {"id_value": id_value}
+    return Field(None, json_schema_extra=names, **constraints)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selfcodealign.sections import Section, free, renamed
+from selfcodealign.sections import Section, derived, free, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
 _LISTED: str = """
@@ -16,6 +16,8 @@ _LISTED: str = """
     UPL-1.0 WTFPL X11 Zlib ZPL-2.1
 """
 PERMISSIVE: list[str] = _LISTED.split()
+#: Most tokens of an answer where a recipe sets no number.
+MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536}
 
 
 class ModelSettings(Section):
@@ -120,7 +122,12 @@ class ConceptSettings(Section):
     examples: int = Field(8, ge=1, description="worked examples per prompt")
     temperature: float = Field(0.7, ge=0.0, description="sampling temperature; 0: greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
-    max_tokens: int = Field(256, ge=1, description="most tokens of an answer; longer ones are dropped")
+    max_tokens: int | None = derived(
+        MOST_TOKENS["concepts"],
+        ge=1,
+        description="most tokens of an answer; longer ones are dropped; default: twice what the longest worked example "
+        "needs, at most 256",
+    )
     max_concepts: int = Field(12, ge=1, description="keep at most this many concepts, the first ones")
     snippet_lines: int | None = Field(None, ge=2, description="show at most this many lines of the seed")
     snippet_characters: int | None = Field(None, ge=40, description="show at most this many characters of the seed")
@@ -134,7 +141,12 @@ class InstructionSettings(Section):
     per_seed: int = Field(1, ge=1, description="instructions written from each seed")
     temperature: float = Field(0.7, ge=0.0, description="sampling temperature; 0: greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
-    max_tokens: int = Field(768, ge=1, description="most tokens of an answer; longer ones are dropped")
+    max_tokens: int | None = derived(
+        MOST_TOKENS["instructions"],
+        ge=1,
+        description="most tokens of an answer; longer ones are dropped; default: twice what the longest worked example "
+        "needs, at most 768",
+    )
     categories: list[Literal["function", "class", "program"]] = Field(
         default=["function", "function", "class", "program"],
         min_length=1,
@@ -156,7 +168,12 @@ class ResponseSettings(Section):
     )
     temperature: float = Field(0.7, ge=0.0, description="sampling temperature; 0: greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
-    max_tokens: int = Field(1536, ge=1, description="most tokens of an answer; longer ones are dropped")
+    max_tokens: int | None = derived(
+        MOST_TOKENS["responses"],
+        ge=1,
+        description="most tokens of an answer; longer ones are dropped; default: twice what the longest worked example "
+        "needs, at most 1536",
+    )
 
 
 class ExecutionSettings(Section):

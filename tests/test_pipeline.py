@@ -267,14 +267,18 @@ async def test_truncated_and_unreadable_completions_are_drops_with_their_text(tm
     """A drop keeps the completion with the reason."""
 
     def cut(prompt: str, sampling: Any, seed: int) -> str:
-        return "word " * 100_000 if prompt.endswith("<instruction>\n") else answer(prompt, sampling, seed)
+        return (
+            " ".join(f"word{n * 7919 % 9973}" for n in range(2000))
+            if prompt.endswith("<instruction>\n")
+            else answer(prompt, sampling, seed)
+        )
 
     recipe = small_recipe(write_sources(tmp_path / "source", 3))
     with pytest.raises(EmptyDataset):
         await run_recipe(recipe, tmp_path / "run", model=ScriptedModel(cut))
     assert books(tmp_path / "run")["instructions"] == (3, 0, {"truncated": 3})
     drop = rows_of(tmp_path / "run", "instructions", "dropped")[0]
-    assert drop["detail"].startswith("word word")
+    assert drop["detail"].startswith("word0 word7919")
     assert drop["seed"]
     assert pq.read_table(tmp_path / "run" / "dataset" / "data").num_rows == 0
 

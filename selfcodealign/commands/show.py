@@ -41,6 +41,10 @@ def show(
         int | None,
         typer.Option(help="Seed of the draw; another one gives other rows.", metavar="SEED", rich_help_panel=ROWS),
     ] = None,
+    prompt: Annotated[
+        bool,
+        typer.Option("--prompt", help="Print the exact prompts of ROW and the texts that came back."),
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Do not cut long texts.", rich_help_panel=ROWS)] = False,
 ) -> None:
     """Show how many rows each stage kept and dropped and why, some rows of a stage, or everything about one row.
@@ -52,6 +56,7 @@ def show(
         selfcodealign show runs/quickstart
         selfcodealign show runs/quickstart --stage responses --reason failed
         selfcodealign show runs/quickstart 3f9a
+        selfcodealign show runs/quickstart 3f9a --prompt
         selfcodealign show runs/quickstart/evaluation --reason no_code --sample 3
     """
     import json
@@ -69,8 +74,12 @@ def show(
         raise RunFolderError("--sample, --seed and --full go with --stage or --reason: which rows?")
     if row is not None and (of_a_stage or as_json):
         raise RunFolderError(f"{row} is one row, shown whole: leave out --stage, --reason and --json, or the row")
+    if prompt and row is None:
+        raise RunFolderError("--prompt goes with the id of a row: which one?")
     evaluation = find_evaluation(run, stage) if row is None else None
-    if row is not None:
+    if row is not None and prompt:
+        _print_prompts(run, row.lower())
+    elif row is not None:
         for part in tell_story(run, row.lower()):
             console.print(part)
     elif evaluation is not None and not of_a_stage:
@@ -95,3 +104,29 @@ def show(
         print_funnel(run, console)
         if example := id_to_try(run):
             console.print(f"one row's story: selfcodealign show {run} {example}", soft_wrap=True, highlight=False)
+
+
+def _print_prompts(run: Path, row_id: str) -> None:
+    """Print the prompts of a row, of its ancestors and of its descendants, each once, without wrapping a line."""
+    from selfcodealign.pipeline import make_journey
+    from selfcodealign.recipe import load_recipe
+    from selfcodealign.report.story import find_rows
+    from selfcodealign.run_folder.folder import RunFolder
+    from selfcodealign.stages.context import Context
+    from selfcodealign.stages.laid_out import prompts_of
+
+    rows = find_rows(run, row_id)
+    recipe = load_recipe(run / "recipe.toml")
+    context = Context(recipe, make_journey(recipe).places, RunFolder(run))
+    printed = set()
+    for row in rows:
+        for asked in prompts_of(context, row):
+            if asked in printed:
+                continue
+            printed.add(asked)
+            print(f"===== {asked.stage}: the prompt =====\n{asked.prompt}")
+            print(f"===== {asked.stage}: what came back =====\n{asked.answer}\n")
+            if asked.changed:
+                print(f"{recipe.few_shot.file} has changed since: the prompt of the run had other worked examples\n")
+    if not printed:
+        raise RunFolderError(f"no model was asked about {row_id} in this run")

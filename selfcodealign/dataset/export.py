@@ -113,7 +113,9 @@ def _dataset_files(run: Path) -> list[Path]:
     home = run / "dataset" if (run / "dataset").is_dir() else run
     files = sorted(home.glob("data/train*.parquet"))
     if not files:
-        raise ExportError(f"no data set in {run}: expected dataset/data/train-*.parquet; run the recipe to its end")
+        raise ExportError(
+            f"the data set is not written yet: {run} has no dataset/data/train-*.parquet; run the recipe to its end"
+        )
     return files
 
 

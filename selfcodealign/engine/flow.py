@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from selfcodealign.engine.drops import DropWatch
 from selfcodealign.errors import BooksDoNotBalance, UserError
 from selfcodealign.progress import Progress
 from selfcodealign.rows import Books, Dropped, Identified, Outcome
@@ -108,6 +109,8 @@ class _Lane:
         self._seen: set[int] | None = None if stage.from_outside else set()
         self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED_PER_WORKER * self.workers)
         self._progress = progress
+        # A source drops most of what it reads, and that is what it is for.
+        self._watch = None if stage.from_outside else DropWatch(self.folder.path.parent, self.name)
 
     def begin(self) -> None:
         """The first row has come, or none will: show the stage."""
@@ -159,6 +162,8 @@ class _Lane:
         self.through += 1
         self.kept += len(outcome) - len(drops)
         self._progress.advance(self.name, kept=len(outcome) - len(drops), dropped=drops)
+        if self._watch is not None and (line := self._watch.add(outcome)):
+            self._progress.say(line)
 
     def expected(self) -> float | None:
         """How many rows will have been kept in the end, by what is known now; None while too little is known."""

@@ -46,7 +46,10 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
             outside = isinstance(stage, Source)
             works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside))
         rows, total = _incoming(context, first)
-        await flow(works, rows, total, flush_seconds=context.recipe.flush_seconds, progress=context.progress)
+        try:
+            await flow(works, rows, total, flush_seconds=context.recipe.flush_seconds, progress=context.progress)
+        finally:
+            context.record_counts({one.step.name: one.action is Action.START_AGAIN for one in decisions})
     if asking:
         context.record_model()
 

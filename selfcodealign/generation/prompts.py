@@ -1,4 +1,4 @@
-"""Lay out a few-shot prompt, and read the sections of a completion back.
+"""Lay out a few-shot prompt; `reading` reads the sections of its completion back.
 
     {introduction}
 
@@ -57,28 +57,3 @@ def find_markup(lines: Iterable[str]) -> str:
 def stop_strings(wanted: Sequence[str]) -> tuple[str, ...]:
     """Stop strings of a completion: the end of the last wanted section, or the start of another example."""
     return (f"</{wanted[-1]}>", f"\n{EXAMPLE_HEADING}")
-
-
-def read_sections(completion: str, wanted: Sequence[str]) -> dict[str, str] | None:
-    """Read the wanted sections from a completion of `lay_out`'s prompt; None if one is missing or empty.
-
-    The prompt has opened the first section. The last closing tag is a stop string and may be absent.
-
-    >>> read_sections("print(1)\\n</response>\\n<tests>\\nassert True\\n", ["response", "tests"])
-    {'response': 'print(1)', 'tests': 'assert True'}
-    """
-    found: dict[str, str] = {}
-    rest = completion
-    for position, tag in enumerate(wanted):
-        if position > 0:
-            before, opening, rest = rest.partition(f"<{tag}>")
-            if not opening or before.strip():
-                return None
-        text, closing, after = rest.partition(f"</{tag}>")
-        if not closing and position < len(wanted) - 1:
-            return None
-        found[tag] = text.strip()
-        if not found[tag]:
-            return None
-        rest = after
-    return found

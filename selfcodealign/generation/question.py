@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
-from selfcodealign.generation.prompts import lay_out, read_sections, stop_strings
+from selfcodealign.generation.prompts import lay_out, section, stop_strings
+from selfcodealign.generation.reading import read_sections
 from selfcodealign.models import Model, Sampling, Unanswered
+from selfcodealign.models.loops import repeats
 from selfcodealign.rows import digest, seed_of
 
 #: Characters of an unparsed completion that are kept for `show`.
 DETAIL_CHARACTERS = 2000
+#: Characters that count as a token in `estimate_tokens`, and its smallest result.
+TOKEN_CHARACTERS, LEAST_TOKENS = 3, 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +24,15 @@ class Answer:
     """The model's completion and its wanted sections; no sections if there is a `problem`.
 
     `problem` is the reason of a drop: "prompt_too_long", "model_refused", "bad_answer" or "no_answer" (a server failed
-    this request again and again), "truncated" (cut by length) or "unparsed" (a section is missing or empty); `detail`
-    explains it.
+    this request again and again), "looping" (the text repeated itself), "truncated" (cut by length) or "unparsed" (a
+    section is missing or empty); `detail` explains it. `repairs` names what the model forgot in the sections.
     """
 
     text: str
     sections: dict[str, str]
     problem: str = ""
     detail: str = ""
+    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,10 @@ class Question:
     """A stage's question: the model writes the `wanted` sections; the prompt shows the stage's other sections.
 
     A prompt has `examples` worked examples, from one of `draws` ordered draws (0: a new draw for each row).
-    `random_seed` changes every draw and every sample.
+    `random_seed` changes every draw and every sample. `ends` are strings that end a text besides the tags. With
+    `estimated`, the sampling's `max_tokens` is an upper bound: the worked examples tell how many are needed.
+
+    `ends` and `estimated` only end texts that are dropped otherwise, so they are no part of the digest.
     """
 
     model: Model
@@ -46,6 +54,8 @@ class Question:
     draws: int
     sampling: Sampling
     random_seed: int
+    ends: tuple[str, ...] = ()
+    estimated: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -64,9 +74,11 @@ class Question:
 
     def lay_out(self, row_id: str, shown: Mapping[str, str]) -> str:
         """Write the prompt of one row. `shown` are the sections of the open example."""
-        draw_id = digest(self.random_seed, row_id)
-        examples = draw_examples(self._pool, self.examples, self.stage, draw_id, self.draws)
-        return lay_out(self.few_shot.introductions[self.stage], examples, shown, self.wanted)
+        return lay_out(self.few_shot.introductions[self.stage], self.draw(row_id), shown, self.wanted)
+
+    def draw(self, row_id: str) -> list[dict[str, str]]:
+        """The worked examples in the prompt of one row: text by tag."""
+        return draw_examples(self._pool, self.examples, self.stage, digest(self.random_seed, row_id), self.draws)
 
     async def ask(self, prompt: str, row_id: str, number: int = 0) -> Answer:
         """Sample the `number`-th answer to a row's prompt and read its sections. Raises `ModelError`."""
@@ -75,21 +87,40 @@ class Question:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
-        if completion.finish_reason == "length":
-            return Answer(completion.text, {}, "truncated", shorten(completion.text))
-        sections = read_sections(completion.text, self.wanted)
-        if sections is None:
-            return Answer(completion.text, {}, "unparsed", shorten(completion.text))
-        return Answer(completion.text, sections)
+        text, ended = completion.text, completion.finish_reason
+        # Engines that do not watch for loops write them to the limit.
+        if ended == "loop" or (ended == "length" and repeats(text)):
+            return Answer(text, {}, "looping", shorten(text))
+        if ended == "length":
+            return Answer(text, {}, "truncated", shorten(text))
+        reading = read_sections(text, self.wanted)
+        if reading.problem:
+            return Answer(text, {}, "unparsed", f"{reading.problem}\n{shorten(text)}".rstrip())
+        return Answer(text, reading.sections, repairs=reading.repairs)
 
     @cached_property
     def _sampling(self) -> Sampling:
-        kind = self.sampling
-        return Sampling(kind.temperature, kind.top_p, kind.max_tokens, kind.stop or stop_strings(self.wanted))
+        stop = self.sampling.stop or (*stop_strings(self.wanted), *self.ends)
+        most = self.sampling.max_tokens
+        if self.estimated:
+            most = min(most, estimate_tokens(self._pool, self.wanted))
+        return replace(self.sampling, max_tokens=most, stop=stop, stop_loops=True)
 
     @cached_property
     def _pool(self) -> tuple[dict[str, str], ...]:
         return self.few_shot.pool(self.stage, self.examples)
+
+
+def estimate_tokens(pool: Sequence[Mapping[str, str]], wanted: Sequence[str]) -> int:
+    """Estimate the tokens that an answer may need: twice those of the longest worked example's wanted sections.
+
+    Three characters count as one token, fewer than tokenizers of code need on average; no limit is below 96 tokens.
+
+    >>> estimate_tokens([{"instruction": "x" * 600}, {"instruction": "x"}], ["instruction"])
+    412
+    """
+    longest = max(sum(len(section(tag, one[tag])) for tag in wanted) - len(f"<{wanted[0]}>") for one in pool)
+    return max(LEAST_TOKENS, 2 * -(-longest // TOKEN_CHARACTERS))
 
 
 def shorten(text: str) -> str:

@@ -20,11 +20,12 @@ from rich.text import Text
 
 from selfcodealign.report.answers import NO_CODE
 from selfcodealign.rows import Books, Response, unit_of
-from selfcodealign.run_folder.folder import RunFolder, StageFolder, open_existing
+from selfcodealign.run_folder.folder import COUNTED, RunFolder, StageFolder, open_existing
 
 #: How many of a stage's own fields tell whether a drop is of a row that it made: its id, and the first fact after it
 #: for stages that draw before they have an id. Reading all texts would be slow.
 _TELLING_FIELDS = 2
+NO_DATA_SET = "the data set is not written yet: run the recipe to its stage dataset"
 #: Stands behind what a run has left as it was, though something above it has changed.
 OF_EARLIER = " (of earlier rows)"
 
@@ -128,14 +129,22 @@ def print_funnel(path: Path, console: Console) -> None:
         if one.came != one.made and (share := no_code_share(one)):
             some = f": selfcodealign show {path} --stage {one.name} --reason {NO_CODE} --sample 3"
             console.print(share + (some if one.books.dropped.get(NO_CODE) else ""), soft_wrap=True, highlight=False)
-    earlier = open_existing(path).earlier()
+    folder = open_existing(path)
+    journey = folder.journey()
+    for stage, counts in folder.facts().get(COUNTED, {}).items():
+        if stage in journey:
+            told = ", ".join(f"{what} {number:,}" for what, number in sorted(counts.items()))
+            console.print(f"{stage}: {told}", soft_wrap=True, highlight=False)
+    earlier = folder.earlier()
     which = {name: OF_EARLIER if name in earlier else "" for name in ("dataset", "train", "evaluate")}
-    if (path / "dataset" / "README.md").is_file():
-        console.print(f"data set{which['dataset']}: {path / 'dataset'}", soft_wrap=True, highlight=False)
-    if (path / "tuned" / "train_report.html").is_file():
+    if "dataset" in journey:
+        written = (path / "dataset" / "README.md").is_file()
+        line = f"data set{which['dataset']}: {path / 'dataset'}" if written else NO_DATA_SET
+        console.print(line, soft_wrap=True, highlight=False)
+    if "train" in journey and (path / "tuned" / "train_report.html").is_file():
         where = f"{path / 'tuned'} (see train_report.html)"
         console.print(f"tuned model{which['train']}: {where}", soft_wrap=True, highlight=False)
-    if (path / "evaluation" / "scores.md").is_file():
+    if "evaluate" in journey and (path / "evaluation" / "scores.md").is_file():
         if which["evaluate"]:
             console.print(f"scores{which['evaluate']}:")
         console.print(Markdown((path / "evaluation" / "scores.md").read_text("utf-8")))

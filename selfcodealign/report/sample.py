@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from selfcodealign.errors import RunFolderError, did_you_mean
+from selfcodealign.report.funnel import NO_DATA_SET
 from selfcodealign.report.story import tell_row
 from selfcodealign.rows import unit_of
 from selfcodealign.run_folder.folder import StageFolder, open_existing
@@ -44,7 +45,7 @@ def sample_rows(path: Path, stage: str | None, reason: str | None, count: int, s
     """
     folder = open_existing(path)
     stages = {one.name: one for one in folder.stages()}
-    chosen = _find_stage(stages, stage, reason)
+    chosen = _find_stage(stages, stage, reason, written=(path / "dataset" / "README.md").is_file())
     kept, dropped = chosen.shards.counts()
     if reason not in (None, KEPT, *dropped):
         there = ", ".join(f"{name} {number}" for name, number in {KEPT: kept, **dropped}.items())
@@ -74,10 +75,14 @@ def sample_rows(path: Path, stage: str | None, reason: str | None, count: int, s
     return Sample(chosen.name, reason, plain, number, ids)
 
 
-def _find_stage(stages: dict[str, StageFolder[Any]], stage: str | None, reason: str | None) -> StageFolder[Any]:
+def _find_stage(
+    stages: dict[str, StageFolder[Any]], stage: str | None, reason: str | None, *, written: bool
+) -> StageFolder[Any]:
     if stage in stages:
         return stages[stage]
     known = ", ".join(stages)
+    if stage == "dataset":
+        raise RunFolderError(NO_DATA_SET if not written else "a data set has no rows of its own: --stage selection")
     if stage is not None:
         raise RunFolderError(f'no stage "{stage}" in this run{did_you_mean(stage, stages)} (it has rows of {known})')
     reasons = {one.name: one.shards.counts()[1] for one in stages.values()}

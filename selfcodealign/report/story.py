@@ -26,16 +26,21 @@ def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
 
     Raises `RunFolderError` if no row, or more than one, has such an id.
     """
+    rows = find_rows(path, row_id)
+    first = rows[0]
+    yield from _tell_seed(first)
+    for instruction_id, answers in _by(rows, "instruction_id").items():
+        yield from _tell_instruction(instruction_id, answers)
+
+
+def find_rows(path: Path, row_id: str) -> list[dict[str, Any]]:
+    """Find a row and its descendants, each once, with their `stage` and `kept`; as `tell_story`."""
     folder = open_existing(path)
     if len(row_id) < SHORTEST_ID or not all(letter in "0123456789abcdef" for letter in row_id):
         raise RunFolderError(f'"{row_id}" is no row id: give at least {SHORTEST_ID} of its hexadecimal digits')
     search = _Search(folder)
     field, full_id = search.find(row_id)
-    rows = search.rows(field, full_id)
-    first = rows[0]
-    yield from _tell_seed(first)
-    for instruction_id, answers in _by(rows, "instruction_id").items():
-        yield from _tell_instruction(instruction_id, answers)
+    return search.rows(field, full_id)
 
 
 def tell_row(row: dict[str, Any]) -> Iterator[RenderableType]:

@@ -36,6 +36,8 @@ SORT_MEMORY = "512MB"
 FORM = 2
 #: The name in run.json of the last stages whose output is older than the rows that it would now be made of.
 EARLIER = "earlier"
+#: The name in run.json of what stages have counted about their answers, by stage.
+COUNTED = "counted"
 
 
 @dataclass(frozen=True)

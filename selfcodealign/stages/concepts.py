@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import ast
-import re
 
-from selfcodealign.generation.question import shorten
+from selfcodealign.generation.concept_list import read_concepts
+from selfcodealign.generation.question import Question, shorten
 from selfcodealign.markdown import split_lines
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Seed, digest, grow
-from selfcodealign.settings import ConceptSettings
+from selfcodealign.settings import MOST_TOKENS, ConceptSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
 
-#: Longer "concepts" are sentences: the model has left the format.
-LONGEST_CONCEPT = 80
+#: A list ends at an empty line: what follows is another task.
+ENDS = ("\n\n",)
 
 
 class ConceptWriter:
-    """Asks for a comma-separated list."""
+    """Asks for a comma-separated list, and removes what are no concepts of this seed.
+
+    A row of which nothing is left is dropped as `copied` (the prompt's own lists) or `not_concepts` (code, sentences).
+    """
 
     def __init__(self, context: Context) -> None:
+        self._count = context.count
         self._settings = settings = context.recipe.concepts
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        self._question = context.question("concepts", ("concepts",), settings.examples, sampling)
+        self._question = ask_for_concepts(context)
         self._digest = digest(digest(settings.result_digest(enabled=True)), self._question.digest)
 
     async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:
         concepts_id = digest(seed.id, self._digest)
-        prompt = self._question.lay_out(seed.id, {"snippet": cut_snippet(seed.seed, self._settings)})
-        answer = await self._question.ask(prompt, seed.id)
-        concepts = read_concepts(answer.sections.get("concepts", ""), self._settings.max_concepts)
-        if not concepts:
-            reason, detail = answer.problem or "unparsed", answer.detail or shorten(answer.text)
-            return [Dropped(parent=seed.id, reason=reason, detail=detail, row=seed.fields())]
-        return [grow(seed, Concepts, concepts_id=concepts_id, concepts=concepts)]
+        snippet = cut_snippet(seed.seed, self._settings)
+        answer = await self._question.ask(self._question.lay_out(seed.id, {"snippet": snippet}), seed.id)
+        if answer.problem:
+            return [Dropped(parent=seed.id, reason=answer.problem, detail=answer.detail, row=seed.fields())]
+        shown = [example["concepts"] for example in self._question.draw(seed.id)]
+        text, most = answer.sections["concepts"], self._settings.max_concepts
+        found = read_concepts(text, most, code=snippet, shown=shown)
+        for what, number in found.removed.items():
+            self._count("concepts", f"concepts removed: {what}", number)
+        if not found.concepts:
+            reason = "copied" if found.removed["copied"] else "not_concepts"
+            return [Dropped(parent=seed.id, reason=reason, detail=shorten(text), row=seed.fields())]
+        return [grow(seed, Concepts, concepts_id=concepts_id, concepts=found.concepts)]
 
 
-def read_concepts(text: str, most: int) -> list[str]:
-    """Read a list of concepts: commas or lines, bullets and repetitions removed; sentences are not concepts.
-
-    >>> read_concepts("recursion, Recursion, - string slicing.", most=12)
-    ['recursion', 'string slicing']
-    """
-    found: dict[str, str] = {}
-    for part in re.split(r"[,;\n]", text):
-        concept = re.sub(r"^(?:[-*•]|\d+[.)])\s*", "", part.strip()).strip(" .`\"'")
-        if concept and len(concept) <= LONGEST_CONCEPT:
-            found.setdefault(concept.casefold(), concept)
-    return list(found.values())[:most]
+def ask_for_concepts(context: Context) -> Question:
+    """The question about a seed's snippet."""
+    settings = context.recipe.concepts
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["concepts"])
+    return context.question(
+        "concepts", ("concepts",), settings.examples, sampling, ENDS, estimated=settings.max_tokens is None
+    )
 
 
 def cut_snippet(code: str, settings: ConceptSettings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,7 @@ from selfcodealign.models.room import Room, find_room
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row
-from selfcodealign.run_folder.folder import RunFolder
+from selfcodealign.run_folder.folder import COUNTED, RunFolder
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import Recipe, Section
@@ -51,7 +52,8 @@ class Place:
 class Context:
     """One run, as its stages see it.
 
-    `places` has every stage of the journey by name, in order; `given_model` replaces the model that the recipe names.
+    `places` has every stage of the journey by name, in order; `given_model` replaces the model that the recipe names;
+    `counted` is what stages have counted and not yet recorded.
     """
 
     recipe: Recipe
@@ -59,6 +61,7 @@ class Context:
     folder: RunFolder
     progress: Progress = field(default_factory=Progress)
     given_model: Model | None = None
+    counted: dict[str, Counter[str]] = field(default_factory=dict)
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,12 +158,35 @@ class Context:
         assert settings is not None, f"the stage {name} has no settings"
         return read_section(settings, f"own.{name}", self.recipe.own.get(name, {}))
 
-    def question(self, stage: str, wanted: tuple[str, ...], examples: int, sampling: Sampling) -> Question:
+    def question(
+        self,
+        stage: str,
+        wanted: tuple[str, ...],
+        examples: int,
+        sampling: Sampling,
+        ends: tuple[str, ...] = (),
+        *,
+        estimated: bool = False,
+    ) -> Question:
         """A few-shot question to the model, drawn and seeded as the recipe says; the model must be open or known."""
-        recipe = self.recipe
+        draws, seed = self.recipe.few_shot.draws, self.recipe.random_seed
         return Question(
-            self.model, self.few_shot, stage, wanted, examples, recipe.few_shot.draws, sampling, recipe.random_seed
+            self.model, self.few_shot, stage, wanted, examples, draws, sampling, seed, ends=ends, estimated=estimated
         )
+
+    def count(self, stage: str, what: str, number: int = 1) -> None:
+        """Count something about a stage's answers that drops no row; `record_counts` puts it in run.json."""
+        self.counted.setdefault(stage, Counter())[what] += number
+
+    def record_counts(self, stages: Mapping[str, bool]) -> None:
+        """Add what was counted to run.json; a stage that is True has started again, so its earlier counts go."""
+        known = self.folder.facts().get(COUNTED, {})
+        for stage, again in stages.items():
+            total = Counter({} if again else known.get(stage, {})) + self.counted.pop(stage, Counter())
+            known = {name: counts for name, counts in known.items() if name != stage} | (
+                {stage: total} if total else {}
+            )
+        self.folder.record({COUNTED: known})
 
     # ------------------------------------------------------------------------------- what decides a stage's rows
 

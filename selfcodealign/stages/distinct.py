@@ -1,20 +1,30 @@
-"""Instruction → instruction: answer each distinct task once.
+"""Instruction → instruction: answer each distinct task once, and none that the selection would not take.
 
-A copy would be dropped by the selection anyway; here it is dropped before anything is paid for its answers.
+A copy, or a text with too many words, would be dropped by the selection anyway; here it is dropped before anything is
+paid for its answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from selfcodealign.rows import Dropped, Instruction, digest
-from selfcodealign.stages import Whole
+from selfcodealign.stages import Rows, Whole
+from selfcodealign.stages.context import Context
 
 
-def drop_copies(rows: Iterable[Instruction]) -> Iterator[Instruction | Dropped]:
-    """Keep the first of all instructions that differ in white space only; a drop's detail is the id of that first."""
+def drop_copies(rows: Iterable[Instruction], most_words: int | None = None) -> Iterator[Instruction | Dropped]:
+    """Keep the first of all instructions that differ in white space only; a drop's detail is the id of that first.
+
+    Instructions of more than `most_words` words are dropped, too.
+    """
     first: dict[str, str] = {}
     for row in rows:
+        words = len(row.instruction.split())
+        if most_words is not None and words > most_words:
+            yield Dropped(parent=row.id, reason="long_instruction", detail=f"{words} words", row=row.fields())
+            continue
         kept = first.setdefault(digest("".join(row.instruction.split())), row.id)
         if kept == row.id:
             yield row
@@ -22,10 +32,21 @@ def drop_copies(rows: Iterable[Instruction]) -> Iterator[Instruction | Dropped]:
             yield Dropped(parent=row.id, reason="same_instruction", detail=kept, row=row.fields())
 
 
+def _decided_by(context: Context) -> dict[str, Any]:
+    """Here, and not where instructions are written: with another limit no instruction has to be written again."""
+    if "selection" not in context.places:
+        return {}
+    return {"selection.max_instruction_words": context.recipe.selection.max_instruction_words}
+
+
+def _decide(context: Context, rows: Rows) -> Iterator[Instruction | Dropped]:
+    return drop_copies(rows(), next(iter(_decided_by(context).values()), None))
+
+
 DISTINCT = Whole(
     name="distinct",
     takes=Instruction,
     gives=Instruction,
-    decided_by=lambda context: {},
-    decide=lambda context, rows: drop_copies(rows()),
+    decided_by=_decided_by,
+    decide=_decide,
 )

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.few_shot_file import lay_out_properties
+from selfcodealign.generation.tasks import find_contradictions, find_fault
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, grow, holds, seed_of
-from selfcodealign.settings import InstructionSettings
+from selfcodealign.settings import MOST_TOKENS, InstructionSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.concepts import cut_snippet
 from selfcodealign.stages.context import Context
@@ -17,15 +19,53 @@ from selfcodealign.stages.context import Context
 LANGUAGE = "Python"
 
 
-class InstructionWriter:
-    """Asks `per_seed` times for a task, each time with its own draw of category and difficulty."""
+class InstructionPrompts:
+    """Draws the properties of each instruction from its id, and lays out its prompt."""
 
     def __init__(self, context: Context) -> None:
         self._settings = settings = context.recipe.instructions
         self._concepts = context.recipe.concepts
         self._random_seed = context.recipe.random_seed
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        self._question = context.question(_prompt(context), ("instruction",), settings.examples, sampling)
+        most = settings.max_tokens or MOST_TOKENS["instructions"]
+        self.question = context.question(
+            _prompt(context),
+            ("instruction",),
+            settings.examples,
+            Sampling(settings.temperature, settings.top_p, most),
+            estimated=settings.max_tokens is None,
+        )
+
+    def lay_out(self, row: Concepts, instruction_id: str) -> str:
+        """The prompt of one instruction."""
+        category, difficulty, concepts = self.draw_properties(instruction_id, row.concepts)
+        if self.question.stage == "instructions":
+            shown = {"properties": lay_out_properties(category, LANGUAGE, difficulty, concepts)}
+        else:
+            shown = {"snippet": cut_snippet(row.seed, self._concepts)}
+        return self.question.lay_out(instruction_id, shown)
+
+    def draw_properties(self, instruction_id: str, concepts: list[str]) -> tuple[str, str, list[str]]:
+        """Category, difficulty and the concepts to show; a category listed twice is drawn twice as often."""
+        random = Random(seed_of(digest(self._random_seed, instruction_id), "properties"))
+        category, difficulty = random.choice(self._settings.categories), random.choice(self._settings.difficulties)
+        most = self._settings.concepts_shown
+        shown = concepts if most is None or len(concepts) <= most else random.sample(concepts, most)
+        return category, difficulty, shown
+
+
+class InstructionWriter:
+    """Asks `per_seed` times for a task, each time with its own draw of category and difficulty.
+
+    A text that could never become an example is dropped before it is answered: `only_code`, `repeated`,
+    `prompt_markup` (see `find_fault`) or `echo`, a sentence of the worked examples in its prompt.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._count = context.count
+        self._settings = settings = context.recipe.instructions
+        self._concepts = context.recipe.concepts
+        self._prompts = InstructionPrompts(context)
+        self._question = self._prompts.question
         self._digest = digest(settings.result_digest(distinct="distinct" in context.places), self._question.digest)
 
     async def __call__(self, row: Seed) -> list[Instruction | Dropped]:
@@ -33,17 +73,21 @@ class InstructionWriter:
 
     async def _write(self, row: Concepts, parent: str, number: int) -> Instruction | Dropped:
         instruction_id = digest(row.id, self._digest, number)
-        category, difficulty, concepts = self._draw_properties(instruction_id, row.concepts)
-        drawn = {"category": category, "language": LANGUAGE, "difficulty": difficulty}
-        if self._question.stage == "instructions":
-            shown = {"properties": lay_out_properties(category, LANGUAGE, difficulty, concepts)}
-        else:
-            shown = {"snippet": cut_snippet(row.seed, self._concepts)}
-        answer = await self._question.ask(self._question.lay_out(instruction_id, shown), instruction_id)
+        category, difficulty, _ = self._prompts.draw_properties(instruction_id, row.concepts)
+        own = {"instruction_id": instruction_id, "category": category, "language": LANGUAGE, "difficulty": difficulty}
+        answer = await self._question.ask(self._prompts.lay_out(row, instruction_id), instruction_id)
         if answer.problem:
-            return Dropped(parent=parent, reason=answer.problem, detail=answer.detail, row=row.fields() | drawn)
-        own = {"instruction_id": instruction_id, "instruction": answer.sections["instruction"]}
-        return grow(row, Instruction, **drawn, **own)
+            return Dropped(parent=parent, reason=answer.problem, detail=answer.detail, row=row.fields() | own)
+        text = answer.sections["instruction"]
+        fault = find_fault(text)
+        if fault is None and (lifted := find_echo(text, self._question.draw(instruction_id), ("instruction",))):
+            fault = "echo", lifted
+        if fault is not None:
+            written = row.fields() | own | {"instruction": text}
+            return Dropped(parent=parent, reason=fault[0], detail=fault[1], row=written)
+        for what in find_contradictions(text, category, difficulty):
+            self._count("instructions", f"{what} contradicted by the text")
+        return grow(row, Instruction, **own, instruction=text)
 
     def _with_concepts(self, row: Seed) -> Concepts:
         """A seed that no stage has named concepts of has none."""
@@ -51,14 +95,6 @@ class InstructionWriter:
             return row
         concepts_id = digest(row.id, digest(self._concepts.result_digest(enabled=False)))
         return grow(row, Concepts, concepts_id=concepts_id, concepts=[])
-
-    def _draw_properties(self, instruction_id: str, concepts: list[str]) -> tuple[str, str, list[str]]:
-        """Category, difficulty and the concepts to show; a category listed twice is drawn twice as often."""
-        random = Random(seed_of(digest(self._random_seed, instruction_id), "properties"))
-        category, difficulty = random.choice(self._settings.categories), random.choice(self._settings.difficulties)
-        most = self._settings.concepts_shown
-        shown = concepts if most is None or len(concepts) <= most else random.sample(concepts, most)
-        return category, difficulty, shown
 
 
 def _prompt(context: Context) -> str:

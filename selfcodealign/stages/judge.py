@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from selfcodealign.generation.question import shorten
+from selfcodealign.generation.question import Question, shorten
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Seed
 from selfcodealign.settings import JudgeSettings
@@ -16,10 +16,7 @@ class Judge:
     """Keeps a seed when the model's first word is yes; no, and anything else, is a drop."""
 
     def __init__(self, context: Context) -> None:
-        settings = context.recipe.judge
-        # No stop at the end of the line: servers that begin with an empty line would write nothing else.
-        sampling = Sampling(temperature=0.0, max_tokens=settings.max_tokens)
-        self._question = context.question("judge", ("judgement",), settings.examples, sampling)
+        self._question = ask_the_judge(context)
 
     async def __call__(self, seed: Seed) -> list[Seed | Dropped]:
         prompt = self._question.lay_out(seed.id, {"snippet": seed.seed})
@@ -30,6 +27,14 @@ class Judge:
             return [seed]
         reason = "judged_no" if word == "no" else "unparsed" if ended else answer.problem or "unparsed"
         return [Dropped(parent=seed.id, reason=reason, detail=shorten(line) or answer.detail, row=seed.fields())]
+
+
+def ask_the_judge(context: Context) -> Question:
+    """The question about a seed, greedy."""
+    settings = context.recipe.judge
+    # No stop at the end of the line: servers that begin with an empty line would write nothing else.
+    sampling = Sampling(temperature=0.0, max_tokens=settings.max_tokens)
+    return context.question("judge", ("judgement",), settings.examples, sampling)
 
 
 JUDGE = Each(

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from math import nan
 
 from selfcodealign.fences import read_answer, read_tests
+from selfcodealign.generation.echo import find_echo
+from selfcodealign.generation.question import Question
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
-from selfcodealign.settings import ResponseSettings
+from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
 
@@ -27,8 +29,7 @@ class Answerer:
     def __init__(self, context: Context) -> None:
         self._sandbox = context.sandbox
         self._settings = settings = context.recipe.responses
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-        self._question = context.question("responses", ("response", "tests"), settings.examples, sampling)
+        self._question = ask_for_responses(context)
         execution = context.recipe.execution
         self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
 
@@ -52,17 +53,31 @@ class Answerer:
     async def _sample(self, row: Instruction, prompt: str, sample: int) -> Response | Dropped:
         answer = await self._question.ask(prompt, row.id, sample)
         response_id = digest(row.id, self._digest, sample)
-        if answer.problem:
+        problem, detail = answer.problem, answer.detail
+        if not problem:
+            examples, explained = self._question.draw(row.id), answer.sections["response"]
+            if detail := find_echo(explained, examples, ("instruction", "response"), own=row.instruction):
+                problem = "echo"
+        if problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
-            return Dropped(parent=row.id, reason=answer.problem, detail=answer.detail, row=written)
+            return Dropped(parent=row.id, reason=problem, detail=detail, row=written)
         # What is verified is what the data set holds: the sections as they were read, not as they were written.
         reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
         program = Program(response=reading.text, tests=tests.text)
-        repairs = ", ".join(dict.fromkeys(reading.repairs + tests.repairs))
+        repairs = ", ".join(dict.fromkeys((*answer.repairs, *reading.repairs, *tests.repairs)))
         response = _grow(row, response_id, sample, answer.text, program, await self._sandbox.run(program), repairs)
         if response.status == "passed":
             return response
         return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
+
+
+def ask_for_responses(context: Context) -> Question:
+    """The question about an instruction."""
+    settings = context.recipe.responses
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
+    return context.question(
+        "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
+    )
 
 
 def _grow(

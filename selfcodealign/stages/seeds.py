@@ -46,10 +46,10 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
 
     The file as a whole is dropped as `not_utf8`, `minified`, `syntax_error`, `too_nested` or `no_functions`; a
     function as `too_long`, `prompt_markup` (a line of it would end its section of a prompt), `long_line`,
-    `no_docstring`, `trivial_docstring`, `too_few_arguments`, `no_return_value`, `needs_module_names` (it uses what
-    its file defines), `relative_import`, `star_import`, `undefined_names`, `does_not_compile` or `licence` (none of
-    `seeds.licences`; such a drop holds the whole seed), the first that holds. The result depends on the
-    arguments alone.
+    `no_docstring`, `trivial_docstring`, `too_few_arguments`, `no_return_value`, `self_argument` (a method without its
+    class), `pytest_fixture`, `conftest`, `test_function`, `needs_module_names` (it uses what its file defines),
+    `relative_import`, `star_import`, `undefined_names`, `does_not_compile` or `licence` (none of `seeds.licences`;
+    such a drop holds the whole seed), the first that holds. The result depends on the arguments alone.
     """
     try:
         text = _decode(file.text)
@@ -98,7 +98,7 @@ def _judge(
         row = {**facts, "seed": ""} if reason in ("too_long", "long_line") else facts
         return Dropped(parent=file.id, reason=reason, detail=detail, row=row)
 
-    if problem := _find_problem(function, body, settings):
+    if problem := _find_problem(function, body, settings) or _find_role(function, file.path):
         return drop(*problem)
     try:
         needs = module().find_needs(function, code)
@@ -134,6 +134,23 @@ def _find_problem(function: Function, body: list[str], settings: SeedSettings) -
     if not any(_returned_values(function)):
         return "no_return_value", ""
     return None
+
+
+def _find_role(function: Function, path: str) -> tuple[str, str] | None:
+    """What the function is for, as (reason, detail), if that means nothing outside of its class or its tests."""
+    positional = [*function.args.posonlyargs, *function.args.args]
+    if positional and positional[0].arg == "self":
+        return "self_argument", ""
+    for decorator in function.decorator_list:
+        name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        if name.rpartition(".")[2] in ("fixture", "yield_fixture"):
+            return "pytest_fixture", name
+    *folders, file = path.replace("\\", "/").split("/")
+    if file == "conftest.py":
+        return "conftest", path
+    # Elsewhere the name is that of a predicate, such as `test_gif` in imghdr.
+    of_tests = file.startswith("test_") or file.endswith("_test.py") or not {"test", "tests"}.isdisjoint(folders)
+    return ("test_function", function.name) if of_tests and function.name.startswith("test_") else None
 
 
 def _is_trivial(docstring: str) -> bool:

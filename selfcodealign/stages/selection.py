@@ -4,6 +4,8 @@ In this order, a row being dropped by the first filter that wants it:
 
     unfinished             the answer says that something is left to do
     long_instruction       more words than a task should have
+    only_code, repeated, prompt_markup    the instruction is no task (see `find_fault`)
+    echo                   instruction or response holds a sentence of a worked example
     weak_tests             its tests kill too few mutants of the answer
     one_per_instruction    another verified answer to the same instruction was drawn
     same_instruction       another row's instruction, white space aside
@@ -28,6 +30,8 @@ from typing import Any
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.fences import extract_python
+from selfcodealign.generation.echo import Echo
+from selfcodealign.generation.tasks import find_fault
 from selfcodealign.models import FAILED_REASONS
 from selfcodealign.rows import Dropped, Example, Instruction, Response, digest, grow
 from selfcodealign.settings import SelectionSettings
@@ -43,6 +47,7 @@ def select_examples(
     tally: Tally,
     settings: SelectionSettings,
     decontaminator: Decontaminator | None,
+    echo: Echo | None = None,
 ) -> Iterator[Example | Dropped]:
     """Yield every row as an example or with the reason why not. `rows` gives all of them, in the same order each time.
 
@@ -53,7 +58,7 @@ def select_examples(
     def left() -> Iterator[Response]:
         return (row for row in rows() if row.id not in gone)
 
-    one_by_one = _Comparison(settings)
+    one_by_one = _Comparison(settings, echo)
     gone.update({row.id: why for row in left() if (why := one_by_one.drop(row))})
     for part in settings.near_dedup:
         texts = ((row.id, TEXTS[part](row)) for row in left())
@@ -87,6 +92,7 @@ class _Comparison:
     """The filters that need no more than the row and what was kept before it."""
 
     settings: SelectionSettings
+    echo: Echo | None = None
     instructions_answered: set[str] = field(default_factory=set)
     first: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -99,6 +105,12 @@ class _Comparison:
         words = len(row.instruction.split())
         if words > self.settings.max_instruction_words:
             return "long_instruction", f"{words} words"
+        if fault := find_fault(row.instruction):
+            return fault
+        if self.echo and (
+            lifted := self.echo.find(row.instruction) or self.echo.find(row.response, own=row.instruction)
+        ):
+            return "echo", lifted
         if not math.isnan(row.mutation_score) and row.mutation_score < self.settings.min_mutation_score:
             return "weak_tests", f"{row.mutation_score:.2f} of the mutants killed"
         if row.instruction_id in self.instructions_answered:
@@ -131,7 +143,7 @@ def _squeeze(text: str) -> str:
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
-    return {**context.deciding("selection"), **context.benchmarks()}
+    return {**context.deciding("selection"), **context.benchmarks(), "few-shot texts": context.few_shot.digest}
 
 
 def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
@@ -140,7 +152,8 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
     with context.folder.connect() as connection:
         # A request that failed gave no answer that could pass.
         tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS)
-    return select_examples(rows, tally, context.recipe.selection, context.decontaminator)
+    echo = Echo(f"{one.instruction}\n{one.response}" for one in context.few_shot.examples)
+    return select_examples(rows, tally, context.recipe.selection, context.decontaminator, echo)
 
 
 SELECTION = Whole(

@@ -71,6 +71,8 @@ def _read_folder(folder: Path) -> Iterable[dict[str, Any]]:
         files = sorted(home.glob(pattern))
         if files:
             return [row for file in files for row in _read_file(file)]
+    if (folder / "run.json").is_file():
+        raise TrainingError(f"the data set is not written yet: run the recipe of {folder} to its stage dataset")
     raise TrainingError(f"no rows in {home}: expected data/train-*.parquet, *.parquet or *.jsonl there")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import selfcodealign
 from selfcodealign import Sampling, ScriptedModel, run_recipe
 from selfcodealign.report.funnel import read_funnel
 from tests.support.command_line import call
@@ -158,3 +159,56 @@ def test_answers_without_code_are_counted_and_shown(tmp_path: Path) -> None:
     assert {row["repairs"] for row in kept} == {"no-break spaces"}
     assert not any("\u00a0" in row["response"] for row in kept)
     assert all("\u00a0" in row["completion"] for row in kept)
+
+
+def test_the_exact_prompts_of_rows_are_laid_out_again(tmp_path: Path) -> None:
+    """Kept and dropped rows of every model stage; nothing is stored for it. A changed few-shot file is named."""
+    asked: dict[str, list[str]] = {}
+
+    def script(prompt: str, sampling: Sampling, seed: int) -> str:
+        kind = re.findall(r"<(\w+)>\n\Z", prompt)[0]
+        asked.setdefault(kind, []).append(prompt)
+        if kind == "instruction" and seed % 3 == 0:
+            return "def f(x):\n    return x\n</instruction>"
+        return answer(prompt, sampling, seed)
+
+    few_shot = tmp_path / "own.md"
+    shutil.copy(Path(selfcodealign.__file__).parent / "few_shot" / "python.md", few_shot)
+    recipe = small_recipe(write_sources(tmp_path / "source", 6), f'few_shot.file="{few_shot}"', added=["judge"])
+    asyncio.run(run_recipe(recipe, tmp_path / "run", until="responses", model=ScriptedModel(script)))
+    for stage, field in (("judge", "seed_id"), ("instructions", "instruction_id"), ("responses", "response_id")):
+        for kind in ("kept", "dropped"):
+            for row in rows_of(tmp_path / "run", stage, kind)[:1]:
+                shown = call("show", str(tmp_path / "run"), row[field], "--prompt")
+                assert shown.returncode == 0, shown.stderr
+                found = re.findall(r"===== (\w+): the prompt =====\n(.*?)\n===== \1: what", shown.stdout, re.DOTALL)
+                assert found
+                assert all(prompt in [one for prompts in asked.values() for one in prompts] for _, prompt in found)
+                assert stage in [name for name, _ in found]
+                assert "has changed since" not in shown.stdout
+    row = rows_of(tmp_path / "run", "responses")[0]
+    assert row["completion"] in call("show", str(tmp_path / "run"), row["response_id"], "--prompt").stdout
+    few_shot.write_text(few_shot.read_text("utf-8").replace("line-by-line processing", "line processing"), "utf-8")
+    assert "own.md has changed since" in call("show", str(tmp_path / "run"), row["response_id"], "--prompt").stdout
+    assert "which one?" in call("show", str(tmp_path / "run"), "--prompt").stderr
+
+
+def test_only_what_the_journey_has_is_listed_and_a_missing_data_set_is_called_that(run: Path, tmp_path: Path) -> None:
+    """A stage that left the journey, with its output and its counts; a run that has not come to its data set."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    facts = json.loads((folder / "run.json").read_text("utf-8"))
+    counted = {"concepts": {"concepts removed: code": 3}}
+    (folder / "tuned").mkdir()
+    (folder / "tuned" / "train_report.html").write_text("")
+    (folder / "run.json").write_text(json.dumps(facts | {"counted": counted}))
+    shutil.rmtree(folder / "dataset")
+    shown = call("show", str(folder)).stdout
+    assert "tuned model" not in shown
+    assert "concepts: concepts removed: code 3" in shown
+    assert "the data set is not written yet: run the recipe to its stage dataset" in shown
+    assert "the data set is not written yet" in call("show", str(folder), "--stage", "dataset").stderr
+    shorter = [name for name in facts["journey"] if name not in ("concepts", "dataset")]
+    (folder / "run.json").write_text(json.dumps(facts | {"counted": counted, "journey": shorter}))
+    shown = call("show", str(folder)).stdout
+    assert "concepts" not in shown.partition("one row's story")[0].replace("concept lists", "")
+    assert "data set" not in shown

@@ -309,7 +309,7 @@ def test_what_cannot_be_written_is_said(run: Path, tmp_path: Path):
         (run, "openai", tmp_path / "x.parquet", "openai is written as .jsonl"),
         (run, "trl", tmp_path / "x.csv", ".jsonl or .parquet"),
         (tmp_path / "none", "trl", tmp_path / "x", "no run folder"),
-        (tmp_path / "empty", "trl", tmp_path / "x", "no data set in"),
+        (tmp_path / "empty", "trl", tmp_path / "x", "the data set is not written yet"),
         (run, "trl", tmp_path / "file" / "x.jsonl", "cannot make the folder"),
     ]:
         with pytest.raises(ExportError, match=words):

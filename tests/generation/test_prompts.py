@@ -1,4 +1,4 @@
-"""`read_sections` reads back what `lay_out` writes, for any texts."""
+"""Layout of prompts. What `lay_out` writes is read back, for any texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out, read_sections, section, stop_strings
+from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out, section, stop_strings
+from selfcodealign.generation.reading import read_sections
 
 TAGS = ("snippet", "concepts", "properties", "instruction", "response", "tests", "judgement")
 
@@ -51,31 +52,6 @@ def test_indentation_and_inner_empty_lines_survive():
     )
 
 
-@pytest.mark.parametrize(
-    "completion",
-    [
-        "",
-        "answer",
-        "answer</response>",
-        "answer</response>\n<tests>",
-        "answer</response>\n<tests>\n \n</tests>",
-        "</response>\n<tests>\nassert True",
-        "answer\n</response>\nchatter\n<tests>\nassert True",
-        "answer\n<tests>\nassert True\n</tests>",
-    ],
-)
-def test_a_completion_without_all_sections_is_none(completion):
-    """A section that is missing, empty, never closed or preceded by other text makes the completion unusable."""
-    assert read_sections(completion, ["response", "tests"]) is None
-
-
-def test_the_last_closing_tag_may_be_missing_or_followed_by_text():
-    """Servers cut stop strings; without stop strings a model continues."""
-    wanted = {"response": "answer", "tests": "assert True"}
-    assert read_sections("answer\n</response>\n<tests>\nassert True\n", list(wanted)) == wanted
-    assert read_sections("answer\n</response>\n<tests>\nassert True\n</tests>\n## Example 9", list(wanted)) == wanted
-
-
 # Texts as they may stand in a section: anything but the tags that end one, without outer white space.
 texts = (
     st.one_of(
@@ -105,5 +81,6 @@ def test_what_is_laid_out_is_read_back(introduction, examples, row, tags, shown)
     assert complete.startswith(prompt)
 
     completion = complete[len(prompt) :].split(stop_strings(wanted)[0])[0]
-    assert read_sections(completion, wanted) == {tag: row[tag] for tag in wanted}
+    reading = read_sections(completion, wanted)
+    assert (reading.sections, reading.repairs) == ({tag: row[tag] for tag in wanted}, ())
     assert f"{EXAMPLE_HEADING} {len(examples) + 1}\n" in prompt

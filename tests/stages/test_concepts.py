@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfcodealign.generation.concept_list import LONGEST_CONCEPT, read_concepts
 from selfcodealign.settings import ConceptSettings
-from selfcodealign.stages.concepts import LONGEST_CONCEPT, cut_snippet, drop_docstrings, read_concepts
+from selfcodealign.stages.concepts import cut_snippet, drop_docstrings
 
 
 @pytest.mark.parametrize(
@@ -29,22 +30,112 @@ from selfcodealign.stages.concepts import LONGEST_CONCEPT, cut_snippet, drop_doc
 )
 def test_an_answer_is_read_as_a_list(text: str, concepts: list[str]) -> None:
     """Commas, semicolons or lines separate concepts; bullets, quotes, repetitions and sentences are removed."""
-    assert read_concepts(text, most=12) == concepts
+    assert read_concepts(text, most=12).concepts == concepts
 
 
 def test_the_first_concepts_stay_when_there_are_too_many() -> None:
     """Repetitions and invalid concepts do not count."""
-    assert read_concepts(f"a, A, {'word ' * 30}, b, c, d", most=3) == ["a", "b", "c"]
-    assert read_concepts("a, b, c", most=3) == ["a", "b", "c"]
+    assert read_concepts(f"a, A, {'word ' * 30}, b, c, d", most=3).concepts == ["a", "b", "c"]
+    assert read_concepts("a, b, c", most=3).concepts == ["a", "b", "c"]
 
 
 @given(st.text(), st.integers(1, 5))
 def test_any_answer_gives_few_short_distinct_concepts(text: str, most: int) -> None:
     """For any answer: no more concepts than allowed, none empty, none a sentence, none twice in another case."""
-    concepts = read_concepts(text, most)
+    concepts = read_concepts(text, most).concepts
     assert len(concepts) <= most
     assert all(0 < len(concept) <= LONGEST_CONCEPT for concept in concepts)
     assert len({concept.casefold() for concept in concepts}) == len(concepts)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "x = 1",
+        "total += item",
+        "def add(a",
+        "return total.real",
+        "from os import path",
+        "for x in xs:",
+        "os.path.join(a)",
+        "self.total",
+        "</concepts>",
+        ">>> f(1)",
+        "items[0]",
+        "dict[str] -> int",
+        "print(x)",
+        "# count them",
+        "@property",
+    ],
+)
+def test_code_is_no_concept(part: str) -> None:
+    """Statements, calls with arguments, markup and sessions are removed and counted."""
+    found = read_concepts(f"sorting, {part}", most=12)
+    assert found.concepts == ["sorting"]
+    assert found.removed == {"code": 1}
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["This function adds two numbers", "Write a function that sorts", "one two three four five six seven eight nine"],
+)
+def test_a_sentence_is_no_concept(part: str) -> None:
+    """Sentences are removed and counted."""
+    assert read_concepts(f"sorting\n{part}", most=12).removed == {"sentence": 1}
+
+
+@pytest.mark.parametrize(
+    "concept",
+    [
+        "O(n log n)",
+        "dict.get()",
+        "__init__ method",
+        "splat *args",
+        "string.join",
+        "return values",
+        "with statement",
+        "class methods",
+        "import hooks",
+        "for loop",
+        "default arguments",
+        "f-strings",
+        "CSV parsing",
+        "functools.wraps",
+        "print formatting",
+    ],
+)
+def test_names_and_terms_are_concepts(concept: str) -> None:
+    """Words of the language do not make code."""
+    assert read_concepts(concept, most=12).concepts == [concept]
+
+
+def test_a_list_ends_at_an_empty_line() -> None:
+    """What follows is another task."""
+    assert read_concepts("\nsorting, hashing\n \nrecursion", most=12).concepts == ["sorting", "hashing"]
+
+
+SHOWN = ["graph traversal, shortest paths, priority queues, state space search", "CSV parsing, dictionaries, sorting"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "copied"),
+    [
+        ("slicing, graph traversal, Shortest Paths, priority queues", ["slicing"], 3),
+        ("graph traversal, dictionaries, CSV parsing", [], 3),
+        (
+            "graph traversal, sorting, slicing, dictionaries",
+            ["graph traversal", "sorting", "slicing", "dictionaries"],
+            0,
+        ),
+        ("sorting, dictionaries", ["sorting", "dictionaries"], 0),
+        ("CSV parsing, dictionaries, sorting", ["sorting"], 2),
+    ],
+    ids=["in order", "all of them", "scattered", "two", "one is true of the code"],
+)
+def test_lists_copied_from_the_prompt_are_removed(text: str, kept: list[str], copied: int) -> None:
+    """Three in a row or the whole answer are copied, but for terms whose words stand in the code; fewer are chance."""
+    found = read_concepts(text, most=12, code="def f(x):\n    return sorted(x)", shown=SHOWN)
+    assert (found.concepts, found.removed["copied"]) == (kept, copied)
 
 
 LINES = ["a" * 19, "b" * 19, "c" * 19]  # 20 characters each, with the line end

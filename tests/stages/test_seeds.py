@@ -200,3 +200,30 @@ def test_names_of_standard_library_seeds_resolve(stdlib: list[Seed | Dropped], t
         check=False,
     )
     assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
+
+
+@pytest.mark.parametrize(
+    ("head", "path", "expected"),
+    [
+        ("def double(self, number):", "a.py", "self_argument"),
+        ("def double(self, /):", "a.py", "self_argument"),
+        ("def double(cls):", "a.py", ""),
+        ("@pytest.fixture\ndef double(number):", "a.py", "pytest_fixture"),
+        ('@pytest.fixture(scope="module")\ndef double(number):', "a.py", "pytest_fixture"),
+        ("@fixture\nasync def double(number):", "a.py", "pytest_fixture"),
+        ("@pytest_asyncio.fixture()\nasync def double(number):", "a.py", "pytest_fixture"),
+        ("def double(number):", "tests/conftest.py", "conftest"),
+        ("def test_double(number):", "test_a.py", "test_function"),
+        ("def test_double(number):", "a_test.py", "test_function"),
+        ("def test_double(number):", "tests/a.py", "test_function"),
+        ("def test_double(number):", "a.py", ""),
+        ("def testify(number):", "tests/a.py", ""),
+        ("def double(number, self=None):", "myconftest.py", ""),
+        ("@functools.cache\ndef double(number):", "fixture.py", ""),
+    ],
+)
+def test_functions_of_classes_and_of_tests_are_no_seeds(head: str, path: str, expected: str) -> None:
+    """Each has a reason of its own; names that only resemble theirs are seeds."""
+    text = f'import functools\nimport pytest\n\n\n{head}\n    """Return twice the number."""\n    return 2 * 2\n'
+    (outcome,) = extract_seeds(SourceFile(id="0f", path=path, text=text, origin="here", licence="MIT"), SeedSettings())
+    assert (outcome.reason if isinstance(outcome, Dropped) else "") == expected

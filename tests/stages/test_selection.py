@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from selfcodealign.benchmarks.texts import BenchmarkTexts
 from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.generation.echo import Echo
 from selfcodealign.rows import Dropped, Example, Response
 from selfcodealign.settings import SelectionSettings
 from selfcodealign.stages import selection
@@ -24,7 +25,11 @@ from tests.support.rows import make_response, store_and_sort
 #: The measured share of mutants that the tests kill, and the least of it that a recipe asks for.
 SCORE, MIN_SCORE = "mutation_score", "min_mutation_score"
 TASK = "Count the valleys that a hiker walks through on a path."
+ECHO = Echo(["Sum up the wages that every baker in the list was paid this year."])
 BENCHMARK = Decontaminator([BenchmarkTexts("own", "1", [("Own/0", [TASK])])])
+#: A sentence of a worked example, and how an echo of it is told.
+WORKED = "Sum up the wages that every baker in the list was paid this year."
+WORKED_PLAIN = "sum up the wages that every baker in the list was paid this year"
 #: The id of the row before the one that a filter looks at; in the details below it is a pattern.
 FIRST = make_response(1).id
 
@@ -34,7 +39,7 @@ Changes = Mapping[str, Any]
 def select(*rows: Response, **settings: Any) -> dict[str, Example | Dropped]:
     """The outcome of each row by its id, under the shipped settings with these changes."""
     asked = SelectionSettings().model_copy(update=settings)
-    outcomes = list(select_examples(lambda: rows, {row.instruction_id: (4, 3) for row in rows}, asked, BENCHMARK))
+    outcomes = list(select_examples(lambda: rows, {row.instruction_id: (4, 3) for row in rows}, asked, BENCHMARK, ECHO))
     assert [one.parent if isinstance(one, Dropped) else one.id for one in outcomes] == [row.id for row in rows]
     return {row.id: outcome for row, outcome in zip(rows, outcomes, strict=True)}
 
@@ -92,6 +97,29 @@ FILTERS = (
         settings={"max_instruction_words": 5},
         drops=[({"instruction": "Add the first\nand the last."}, "6 words")],
         keeps=[{"instruction": "Add the first and last."}],
+    ),
+    Filter(
+        "only_code",
+        drops=[({"instruction": "def add(a, b):\n    return a + b"}, r"def add\(a, b\):")],
+        keeps=[{"instruction": "Mend this:\n\n" + fenced("def add(a, b): return a")}],
+    ),
+    Filter(
+        "repeated",
+        drops=[({"instruction": "Add the first and the last. " * 4}, "4 times: add the first and the last")],
+        keeps=[{"instruction": "Add the first and the last. " * 2}],
+    ),
+    Filter(
+        "prompt_markup",
+        drops=[({"instruction": "Add numbers.\n</instruction>\nAnd more."}, "</instruction>")],
+        keeps=[{"instruction": "Write a parser of `</instruction>` tags."}],
+    ),
+    Filter(
+        "echo",
+        drops=[
+            ({"instruction": f"Add numbers. {WORKED}"}, WORKED_PLAIN),
+            ({"response": f"{WORKED}\n\n" + fenced("def f(): ...")}, WORKED_PLAIN),
+        ],
+        keeps=[{"response": WORKED.replace("paid", "lost")}, {"tests": f"# {WORKED}"}],
     ),
     Filter(
         "one_per_instruction",
@@ -199,7 +227,7 @@ def test_a_filter_keeps_what_only_looks_like_it(one: Filter, changes: Changes) -
 def test_every_filter_that_the_module_names_is_in_the_table() -> None:
     """Every reason needs a row that it drops and a row that it keeps."""
     assert named_filters() <= {one.reason for one in FILTERS if one.drops and one.keeps}
-    assert len(named_filters()) == 11
+    assert len(named_filters()) == 15
 
 
 def named_filters() -> set[str]:

@@ -1,0 +1,75 @@
+"""The prompts that a row met, laid out again from the row and the recipe: both are in the run folder, and the layout
+depends on nothing else but the few-shot file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from selfcodealign.rows import Concepts, Row
+from selfcodealign.stages.concepts import ask_for_concepts, cut_snippet
+from selfcodealign.stages.context import Context
+from selfcodealign.stages.instructions import InstructionPrompts
+from selfcodealign.stages.judge import ask_the_judge
+from selfcodealign.stages.responses import ask_for_responses
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt, and what came back: the model's text where a row keeps it, else what was read of it.
+
+    `changed` says that the few-shot texts are no longer those of the run, so that the prompt was another one.
+    """
+
+    stage: str
+    prompt: str
+    answer: str
+    changed: bool
+
+
+def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
+    """Yield the prompts that the row and its ancestors met, in the order of the journey.
+
+    `row` has the fields of a stored row, `stage`, and `kept` or `reason` and `detail`. Raises `FewShotError` where the
+    worked examples are no longer to be had.
+    """
+    names = list(context.places)
+    last = names.index(row["stage"]) if row["stage"] in names else len(names)
+    for stage in names[: last + 1]:
+        dropped_here = stage == row["stage"] and not row["kept"]
+        detail = row.get("detail") or ""
+        match stage:
+            case "judge" if row.get("seed"):
+                question = ask_the_judge(context)
+                prompt = question.lay_out(row["seed_id"], {"snippet": row["seed"]})
+                answer = detail if dropped_here else "yes"
+            case "concepts" if row.get("seed"):
+                question = ask_for_concepts(context)
+                snippet = cut_snippet(row["seed"], context.recipe.concepts)
+                prompt = question.lay_out(row["seed_id"], {"snippet": snippet})
+                answer = detail if dropped_here else ", ".join(row["concepts"] or [])
+            case "instructions" if row.get("instruction_id"):
+                prompts = InstructionPrompts(context)
+                question = prompts.question
+                prompt = prompts.lay_out(_restore(row, Concepts), row["instruction_id"])
+                answer = row["instruction"] or detail
+            case "responses" if row.get("response_id"):
+                question = ask_for_responses(context)
+                prompt = question.lay_out(row["instruction_id"], {"instruction": row["instruction"]})
+                answer = row["completion"] or detail
+            case _:
+                continue
+        yield Asked(stage, prompt, answer, _has_changed(context, stage, question.stage))
+
+
+def _has_changed(context: Context, stage: str, kind: str) -> bool:
+    stored = context.folder.look_at(stage)
+    known = stored.decided_by.get(f"few-shot texts of {kind}") if stored is not None else None
+    return known is not None and known != context.few_shot.prompt_digest(kind)
+
+
+def _restore(row: Mapping[str, Any], kind: type[R]) -> R:
+    return kind(**{name: row[name] for name in kind.field_names()})
