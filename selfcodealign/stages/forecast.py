@@ -12,8 +12,10 @@ from statistics import fmean
 
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, draw_examples
 from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out
+from selfcodealign.generation.question import estimate_tokens
 from selfcodealign.models.room import TOKEN_CHARACTERS, Room, find_room
 from selfcodealign.rows import Concepts, holds
+from selfcodealign.settings import MOST_TOKENS
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.plan import Action, Decision
 
@@ -71,7 +73,7 @@ def forecast(context: Context, decisions: Sequence[Decision]) -> Forecast:
     return Forecast(stages, context.recipe.seeds.limit, room.tokenizer is not None)
 
 
-def _asked(context: Context) -> Iterator[tuple[str, str, int, int, int, int, int]]:
+def _asked(context: Context) -> Iterator[tuple[str, str, int, int, int, int | None, int]]:
     """For each stage: its name, its kind of prompt, its worked examples, most and typical requests, most tokens, and
     how many requests share the whole prompt."""
     recipe, places = context.recipe, context.places
@@ -91,11 +93,20 @@ def _asked(context: Context) -> Iterator[tuple[str, str, int, int, int, int, int
 
 
 def _estimate(
-    context: Context, room: Room, name: str, kind: str, examples: int, most: int, typical: int, tokens: int, same: int
+    context: Context,
+    room: Room,
+    name: str,
+    kind: str,
+    examples: int,
+    most: int,
+    typical: int,
+    tokens: int | None,
+    same: int,
 ) -> Asking:
     few_shot, draws = context.few_shot, context.recipe.few_shot.draws
     pool = few_shot.pool(kind, examples)
     shown, *wanted = PROMPT_TAGS[kind]
+    tokens = tokens or min(MOST_TOKENS[name], estimate_tokens(pool, wanted))
     introduction = few_shot.introductions[kind]
     prompts = [
         lay_out(
