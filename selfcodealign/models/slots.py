@@ -26,7 +26,7 @@ from selfcodealign.models.prefixes import BLOCK, Prefix, PrefixTree, chain_of
 
 #: Capacities grow in steps of this many tokens.
 _GRAIN = 64
-#: A prompt whose part beyond the known prefixes is longer becomes a prefix, except its last tokens.
+#: A prompt whose part beyond the known prefixes is longer becomes a prefix, except about the last half as many tokens.
 LONGEST_SLOT = 128
 #: A tail of this many tokens becomes a prefix.
 LONGEST_TAIL = 256
@@ -105,7 +105,7 @@ class SlotCache(Cache):
         self.prompts = 0
         self.aim: Filling | Decoding | None = None
         self._token_bytes = token_bytes
-        self._ids = np.zeros((rows, LONGEST_SLOT + BLOCK), dtype=np.int64)  # tokens of each slot
+        self._ids = np.zeros((rows, max(LONGEST_SLOT, LONGEST_SLOT // 2 + BLOCK)), dtype=np.int64)  # tokens of slots
         self._base = np.zeros(rows, dtype=np.int64)  # tokens in prefixes above the slot
         self._length = np.zeros(rows, dtype=np.int64)  # tokens in the slot
         self._filled = np.zeros(rows, dtype=np.int64)  # those whose keys and values are computed
@@ -174,7 +174,8 @@ class SlotCache(Cache):
         chain, covered = self.tree.match(prompt)
         rest = len(prompt) - covered
         if rest > LONGEST_SLOT:
-            whole = rest // BLOCK * BLOCK
+            # The end of a prompt is its own row's: left in the slot, it needs no prefix that nobody shares.
+            whole = (rest - LONGEST_SLOT // 2) // BLOCK * BLOCK
             chain = [*chain, self.tree.add(chain, prompt[covered : covered + whole].copy())]
             covered, rest = covered + whole, rest - whole
         self.tree.hold(chain)
