@@ -4,7 +4,8 @@
 
 `--model` is a checkpoint's folder (or a GGUF file, with --no-tuning), the files are the benchmarks' published problem
 files. The recipe is `real_model.toml` beside this file; docs/real-model.md says what came out for SmolLM2-135M. The same
-command resumes. With `--url`, an OpenAI-compatible server writes the rows, and the checkpoint is tuned and scored here.
+command resumes. With `--url`, an OpenAI-compatible server writes the rows; the checkpoint is tuned and scored here. The
+table goes to stdout, what the commands print to stderr.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,9 +29,9 @@ def run(arguments: list[str]) -> tuple[float, float]:
     Exits if the command fails, unless the data set came out empty: that is a result.
     """
     begun = time.monotonic()
-    child = os.posix_spawn(sys.executable, [sys.executable, "-m", "selfcodealign", *arguments], os.environ)
-    _, status, usage = os.wait4(child, 0)
-    code = os.waitstatus_to_exitcode(status)
+    child = subprocess.Popen([sys.executable, "-m", "selfcodealign", *arguments], stdout=sys.stderr)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = code = os.waitstatus_to_exitcode(status)
     if code not in (0, 3):
         raise SystemExit(code)
     return time.monotonic() - begun, usage.ru_maxrss / 2**20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ _SENTENCE = re.compile(
 _CODE = re.compile(
     r"</?[a-z]+>|[{}]|->|[-+*/=!<>]=|\w\s*=\s*[\w\"'(\[]|>>>|\bself\.\w|^#|^@\w|\($"  # markup, operators, sessions
     r"|^(?:def|class|return|import|from|assert|print|async def)\b.*[(:.]|^from\s+\S+\s+import\b"
+    # "import hooks" is a concept, "import random" is none
+    rf"|^import\s+(?:\w+\s+as\s|(?:{'|'.join(sorted(sys.stdlib_module_names))}|numpy|pandas)$)"
     r"|^(?:if|for|while|with|elif|else|try|except)\b.*:$"
     r"|^(?!O\()[\w.]+\([^)]*\w[^)]*\)$|^[\w.]+\[.*\]$"  # calls with arguments, but for O(n)
 )

@@ -56,6 +56,8 @@ def test_any_answer_gives_few_short_distinct_concepts(text: str, most: int) -> N
         "def add(a",
         "return total.real",
         "from os import path",
+        "import itertools",
+        "import polars as pl",
         "for x in xs:",
         "os.path.join(a)",
         "self.total",
