@@ -3,9 +3,9 @@
     python bench/real_model.py --model FOLDER --humaneval FILE --mbpp FILE --out FOLDER [--seeds 160] [--url URL]
 
 `--model` is a checkpoint's folder (or a GGUF file, with --no-tuning), the files are the benchmarks' published problem
-files. The recipe is `real_model.toml` beside this file; docs/real-model.md says what came out for SmolLM2-135M. The same
-command resumes. With `--url`, an OpenAI-compatible server writes the rows; the checkpoint is tuned and scored here. The
-table goes to stdout, what the commands print to stderr.
+files. The recipe is `real_model.toml` beside this file; docs/real-model.md says what came out for SmolLM2-135M. The
+same command resumes. With `--url`, an OpenAI-compatible server writes the rows; the checkpoint is tuned and scored
+here. The table goes to stdout, what the commands print to stderr.
 """
 
 from __future__ import annotations

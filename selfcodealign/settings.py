@@ -38,7 +38,7 @@ class ModelSettings(Section):
     cache_gib: float | None = free(
         None,
         gt=0,
-        description="local models: memory for keys and values, in GiB; default: 2, on a GPU 0.8 of what is free",
+        description="local models: memory for keys and values, in GiB; default: 1.5, on a GPU 0.8 of what is free",
     )
     threads: int | None = free(
         None, ge=1, description="local models on a CPU: threads; default: 1 for small models, else the fastest number"

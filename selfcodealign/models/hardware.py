@@ -26,12 +26,12 @@ _GIB = 2**30
 
 
 def choose_memory(gib: float | None, device: str) -> int:
-    """Return the bytes that keys and values may take: `gib`, or 2 GiB on a CPU, or most of what a GPU has free."""
+    """Return the bytes that keys and values may take: `gib`, or 1.5 GiB on a CPU, or most of what a GPU has free."""
     if gib is not None:
         return int(gib * _GIB)
     if torch.device(device).type == "cuda":
         return int(0.8 * torch.cuda.mem_get_info(torch.device(device))[0])
-    return 2 * _GIB
+    return int(1.5 * _GIB)
 
 
 def choose_threads(model: Any) -> int:
