@@ -6,7 +6,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from selfcodealign.models.slots import Decoding, Filling, SlotLayer
+from selfcodealign.models.aims import Decoding, Filling
+from selfcodealign.models.slots import SlotLayer
 
 #: Name of the attention implementation that a model needs for `SlotCache`.
 ATTENTION = "selfcodealign_slots"
