@@ -194,8 +194,8 @@ async def plan_recipe(
 
 def forecast_recipe(recipe: Recipe, out: Path, decisions: Sequence[Decision]) -> Forecast:
     """What a run with these decisions will ask of its model, estimated from the worked examples; opens nothing."""
-    journey = make_journey(recipe, [one.step.stage for one in decisions if one.step.name not in CATALOGUE])
-    return forecast(Context(recipe, journey.places, RunFolder(out)), decisions)
+    places = {one.step.name: one.step.place for one in decisions}
+    return forecast(Context(recipe, places, RunFolder(out)), decisions)
 
 
 def _load(recipe: Recipe | str | Path) -> Recipe:

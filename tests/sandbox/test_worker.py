@@ -257,14 +257,17 @@ def run_filter(instructions: list[tuple[int, int, int, int]], number: int, first
             at += if_true if (bool(accumulator & value) if code == 0x45 else holds[code]) else if_false
 
 
-ALLOW, EPERM, ENOSYS, DONE = 0x7FFF0000, 0x00050001, 0x00050026, 0x00050000
+ALLOW, EPERM, ENOSYS, ENOTSUP, DONE = 0x7FFF0000, 0x00050001, 0x00050026, 0x0005005F, 0x00050000
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers below are those of x86_64")
 def test_the_filter_answers_as_it_should() -> None:
     """Every number up to 500: allowed or refused, never falling off the end; arguments are looked at."""
     plain, alone = assemble(), assemble(own_pid=77, only_landlock=True)
-    assert {run_filter(plain, number) for number in range(500)} == {ALLOW, EPERM, ENOSYS}
+    assert {run_filter(plain, number) for number in range(500)} == {ALLOW, EPERM, ENOSYS, ENOTSUP}
+    xattrs = list(range(188, 200))
+    for code in (plain, alone):
+        assert [number for number in range(500) if run_filter(code, number) == ENOTSUP] == xattrs
     read, mount, kill, chmod, fcntl, clone, clone3, unknown = 0, 165, 62, 90, 72, 56, 435, 499
     assert run_filter(plain, read) == ALLOW
     assert run_filter(plain, mount) == EPERM

@@ -305,7 +305,7 @@ def test_data_set_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch):
 def test_missing_datasets_library(monkeypatch: pytest.MonkeyPatch):
     """Where `datasets` is not installed the message names the extra."""
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtra, match=r"selfcodealign\[hub\]"):
+    with pytest.raises(MissingExtra, match=r"pip install .*\[hub\]"):
         read("hub:anything")
 
 

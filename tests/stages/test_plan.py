@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "model.serve_args": ["--seed", "1"],
     "model.api_key_env": "OTHER_KEY",
     "model.device": "cuda",
+    "model.cache_gib": 1.5,
     "model.requests_per_minute": 60.0,
     "model.tokens_per_minute": 1000.0,
     "seeds.sources": ["SOURCES/.."],

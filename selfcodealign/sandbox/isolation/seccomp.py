@@ -2,7 +2,8 @@
 
 A classic BPF program (linux/filter.h, linux/seccomp.h) that requires only no_new_privs. Refused calls return EPERM,
 which Python raises as PermissionError; calls newer than this list return ENOSYS, so that the C library falls back to
-older calls that the filter can check (clone3 hides its flags in memory).
+older calls that the filter can check (clone3 hides its flags in memory); calls on extended attributes return ENOTSUP,
+as on a file system without them, which `shutil.copy2` expects.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ _NAMED_ONLY = frozenset({"clone3", "openat2", "socket"})
 _SIGNALLING = frozenset({"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"})
 _METADATA = frozenset({"chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utime", "utimes"})
 _METADATA |= {"utimensat", "futimesat"}
+_EXTENDED_ATTRIBUTES = frozenset(
+    f"{prefix}{verb}xattr" for prefix in ("", "l", "f") for verb in ("set", "get", "list", "remove")
+)
 _ALONE_REFUSED = frozenset({"truncate", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"})
 
 Instruction = tuple[int, int, int, int]
@@ -99,7 +103,7 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group:
     if kernel.MACHINE not in _AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"seccomp: no list of system calls for {kernel.MACHINE}")
     numbers = syscall_numbers(kernel.MACHINE)
-    special = {"clone", "prctl", "prlimit64", "ioctl", "fcntl", *_NAMED_ONLY}
+    special = {"clone", "prctl", "prlimit64", "ioctl", "fcntl", *_NAMED_ONLY, *_EXTENDED_ATTRIBUTES}
     code: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_JUMP_EQUAL, 1, 0, _AUDIT_ARCH[kernel.MACHINE]),
@@ -111,6 +115,8 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group:
     # The arguments of clone3 and openat2 lie in memory, unseen by the filter: callers fall back to clone and openat.
     for name in ("clone3", "openat2"):
         code += [(_JUMP_EQUAL, 0, 1, numbers[name]), _refuse(errno.ENOSYS)]
+    for first, last in _ranges([numbers[name] for name in _EXTENDED_ATTRIBUTES]):
+        code += [(_JUMP_GREATER, 2, 0, last), (_JUMP_AT_LEAST, 0, 1, first), _refuse(errno.ENOTSUP)]
     code += [(_JUMP_EQUAL, 0, 4, numbers["clone"]), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
     code += [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACES), _refuse(), (_RETURN, 0, 0, _ALLOW)]
     code += _argument_is(numbers["prctl"], _FIRST_ARGUMENT, kernel.PR_SET_NAME)

@@ -290,6 +290,48 @@ def test_native_calls_are_refused(name: str, walled: Judge) -> None:
     assert "Operation not permitted" in verdict.output or "not implemented" in verdict.output
 
 
+XATTRS = """
+for folder in (b".", os.fsencode(os.path.dirname(os.__file__))):
+    for prefix in ("", "l"):
+        call(prefix + "listxattr", folder, None, 0)
+        call(prefix + "getxattr", folder, b"user.note", None, 0)
+        call(prefix + "setxattr", folder, b"user.note", b"1", 1, 0)
+        call(prefix + "removexattr", folder, b"user.note")
+    descriptor = os.open(folder, os.O_RDONLY)
+    call("flistxattr", descriptor, None, 0)
+    call("fgetxattr", descriptor, b"user.note", None, 0)
+    call("fsetxattr", descriptor, b"user.note", b"1", 1, 0)
+    call("fremovexattr", descriptor, b"user.note")
+"""
+
+
+def test_extended_attributes_look_unsupported(walled: Judge) -> None:
+    """All twelve calls are refused, in the scratch and outside, as by a file system that has no such attributes."""
+    lines = walled(native(XATTRS)).output.splitlines()
+    assert len(lines) == 24
+    assert all(line.endswith("xattr -1 Operation not supported") for line in lines), lines
+
+
+COPIES = """
+import os, shutil
+with open("a", "w") as file: file.write("text")
+os.makedirs("tree/below")
+shutil.copy2("a", "b")
+shutil.copy2("a", "tree/below")
+shutil.copytree("tree", "copied")
+shutil.copystat("a", "tree")
+shutil.copy2(os.__file__, "outside.py")
+shutil.move("copied", "moved")
+print(open("b").read(), open("moved/below/a").read(), os.path.getsize("outside.py") == os.path.getsize(os.__file__))
+"""
+
+
+def test_files_are_copied_with_their_metadata(walled: Judge) -> None:
+    """The copies of `shutil` that read extended attributes work."""
+    verdict = walled(script(COPIES))
+    assert (verdict.status, verdict.output) == (Status.PASSED, "text text True\n"), verdict
+
+
 def test_no_capability_is_left(walled: Judge) -> None:
     """A program, and what it executes, hold no capability and can gain none."""
     ask = "h = (ctypes.c_uint32 * 2)(0x20080522, 0)\nd = (ctypes.c_uint32 * 6)()\nlibc.capget(h, d)\nprint(list(d))"
