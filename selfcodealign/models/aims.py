@@ -42,12 +42,12 @@ class Decoding:
     """A decoding pass, which writes one token for each of `count` rows.
 
     Its columns are the prefixes' positions (`prefix_width`), then the slots' (`slot_width`), then the tails'
-    (`tail_width`). `shared` holds each prefix with its rows (None: all). `members` [slots, most rows per slot] are the
+    (`tail_width`). `shared` holds each prefix with its rows. `members` [slots, most rows per slot] are the
     rows of each slot (padded with row 0), `places` [count] each row's index in flattened `members`.
     """
 
     count: int
-    shared: list[tuple[Prefix, torch.Tensor | None]]
+    shared: list[tuple[Prefix, torch.Tensor | slice]]
     members: torch.Tensor
     places: torch.Tensor
     tail_index: torch.Tensor  # [count], index of the new token in the row's tail

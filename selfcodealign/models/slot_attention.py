@@ -90,12 +90,8 @@ def _attend_to_tails(
         scores[..., :first] = 0.0  # columns of other rows' prefixes: masked, and must be numbers
     for node, members in aim.shared:
         keys = node.states[layer.number][0]
-        asked = query if members is None else query[:, members]
-        found = torch.bmm(asked.flatten(1, 2), keys.transpose(1, 2)).unflatten(1, (-1, groups))
-        if members is None:
-            scores[..., node.start : node.end] = found
-        else:
-            scores[:, members, :, node.start : node.end] = found
+        found = torch.bmm(query[:, members].flatten(1, 2), keys.transpose(1, 2))
+        scores[:, members, :, node.start : node.end] = found.unflatten(1, (-1, groups))
     slots = _Slots(aim, shared_heads, groups)
     slot_keys, slot_values = (store[: slots.count, :, : aim.slot_width].flatten(0, 1) for store in layer.slots)
     if aim.slot_width:
@@ -107,13 +103,8 @@ def _attend_to_tails(
         mixed += slots.spread(torch.bmm(slots.gather(weights[..., first:second]), slot_values))
     for node, members in aim.shared:
         values = node.states[layer.number][1]
-        share = weights[..., node.start : node.end]
-        share = share if members is None else share[:, members]
-        found = torch.bmm(share.flatten(1, 2), values).unflatten(1, (-1, groups))
-        if members is None:
-            mixed += found
-        else:
-            mixed.index_add_(1, members, found)
+        share = weights[:, members, :, node.start : node.end]
+        mixed[:, members] += torch.bmm(share.flatten(1, 2), values).unflatten(1, (-1, groups))
     return mixed.transpose(0, 1).reshape(rows, 1, heads, mixed.shape[-1])
 
 

@@ -256,15 +256,22 @@ class SlotCache(Cache):
         )
         return self.aim
 
-    def _find_shared(self, count: int, device: torch.device) -> tuple[list[tuple[Prefix, torch.Tensor | None]], int]:
+    def _find_shared(self, count: int, device: torch.device) -> tuple[list[tuple[Prefix, torch.Tensor | slice]], int]:
         """Return the prefixes of the first `count` rows, each with its rows, and the end of the furthest."""
         users: dict[int, tuple[Prefix, list[int]]] = {}
         chains = [chain_of(self._above[slot]) for slot in range(self.prompts)]
         for row in range(count):
             for node in (*chains[self.prompt_of[row]], *self._written[row]):
                 users.setdefault(id(node), (node, []))[1].append(row)
+        # Rows that follow each other are a slice, a view instead of a copy.
         shared = [
-            (node, None if len(rows) == count else torch.tensor(rows, device=device)) for node, rows in users.values()
+            (
+                node,
+                slice(rows[0], rows[-1] + 1)
+                if rows[-1] - rows[0] == len(rows) - 1
+                else torch.tensor(rows, device=device),
+            )
+            for node, rows in users.values()
         ]
         return shared, max((node.end for node, _ in shared), default=0)
 
