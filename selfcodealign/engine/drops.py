@@ -47,7 +47,12 @@ class DropWatch:
         self._rows += 1
         self._kept += len(reasons) < len(outcome)
         self._reasons.update(reasons)
-        if self._told or self._rows < LEAST_ROWS or self._rows - self._kept <= MOST_DROPPED * self._rows:
+        if (
+            self._told
+            or not self._reasons
+            or self._rows < LEAST_ROWS
+            or self._rows - self._kept <= MOST_DROPPED * self._rows
+        ):
             return ""
         self._told = True
         ((reason, number),) = self._reasons.most_common(1)

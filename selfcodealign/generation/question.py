@@ -43,7 +43,7 @@ class Question:
     `random_seed` changes every draw and every sample. `ends` are strings that end a text besides the tags. With
     `estimated`, the sampling's `max_tokens` is an upper bound: the worked examples tell how many are needed.
 
-    `ends` and `estimated` only end texts that are dropped otherwise, so they are no part of the digest.
+    `ends` and `estimated` are no part of the digest: they end texts sooner, and ids of rows stay.
     """
 
     model: Model

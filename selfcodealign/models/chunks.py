@@ -42,13 +42,18 @@ class Chunks:
         self._parts = ["".join(self._parts)]
         return self._parts[0]
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last event has come."""
+        return self._ended
+
     def feed(self, part: bytes) -> int:
         """Take the next bytes; return how many chunks they ended. Raises `RequestFault` for what is no chunk."""
         before = self._written
         *lines, self._rest = (self._rest + part).split(b"\n")
         for line in lines:
             self._take(line)
-        if self._stop_loops and self.tokens >= self._look_at:
+        if self._stop_loops and self._reason is None and not self._ended and self.tokens >= self._look_at:
             self._look_at = self.tokens + EVERY_TOKENS
             self.looped = repeats(self.text)
         return self._written - before
@@ -82,11 +87,12 @@ class Chunks:
             if chunk.get("error"):
                 self._error = self._error or chunk
                 return
-            choice = (chunk.get("choices") or [{}])[0]
+            # One text was asked for; others that a server writes beside it have other indices.
+            choice = next((one for one in chunk.get("choices") or [] if not one.get("index")), {})
             text = choice.get("text") or ""
             self._reason = choice.get("finish_reason") or self._reason
             self._usage = chunk.get("usage") or self._usage
-        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        except (ValueError, RecursionError, TypeError, AttributeError):
             shown = value[:60].decode("utf-8", "replace")
             raise RequestFault(f"its stream holds what is no chunk of a completion: {shown!r}") from None
         if not isinstance(text, str):

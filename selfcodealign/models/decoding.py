@@ -53,7 +53,7 @@ class Decoder:
 
     `submit` rows, then call `step` until it has returned them all; each call returns the rows that ended in it. At most
     `rows` rows are decoded at once, fewer while their keys and values would take more than `memory` bytes. `stopping`
-    is asked often; when it returns True, `step` raises `slots.Stopped`.
+    is asked often; when it returns True, `step` raises `slot_layer.Stopped`.
     """
 
     def __init__(
@@ -166,18 +166,25 @@ class Decoder:
         while self.waiting and len(self.active) < self._rows:
             row = self.waiting[0]
             prompt = np.array(row.ids[:-1], dtype=np.int64)  # the last token opens the tail
-            size = self._cache.bytes_with(prompt, len(self.active) + 1)
-            self._cache.evict(size - self._memory)
-            if self.active and self._cache.bytes_with(prompt, len(self.active) + 1) > self._memory:
+            if not self._fits(prompt) and self.active:
                 return
             self.waiting.popleft()
             self._cache.enter(len(self.active), prompt)
             self.active.append(row)
 
+    def _fits(self, prompt: np.ndarray) -> bool:
+        """Whether there is memory for one more row after `prompt`; gives back what is not in use if there is not."""
+        rows = len(self.active) + 1
+        if self._cache.bytes_with(prompt, rows) > self._memory:
+            self._cache.shrink(len(self.active))
+            self._cache.evict(self._cache.bytes_with(prompt, rows) - self._memory)
+        return self._cache.bytes_with(prompt, rows) <= self._memory
+
     def _make_room(self) -> None:
-        """Bring memory below its limit: forget prefixes that are not in use, then send back the row that has written
-        least. It is read again, with what it has written, when there is room."""
+        """Bring memory below its limit: give back what is not in use, then send back the row that has written least.
+        It is read again, with what it has written, when there is room."""
         while self._cache.bytes() > self._memory:
+            self._cache.shrink(len(self.active))
             self._cache.evict(self._cache.bytes() - self._memory)
             if self._cache.bytes() <= self._memory or len(self.active) < 2:
                 return

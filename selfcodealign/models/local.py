@@ -123,7 +123,7 @@ class _Engine:
         self._decoder: Decoder = Decoder(
             model, Detokenizer(decode), self._checkpoint.eos_ids, settings.batch_size, memory, stopping
         )
-        #: What the decoder is working on, told after each step; other threads read it.
+        #: What the decoder is working on, told before and after each step; other threads read it.
         self.under_way = UnderWay()
         if self._checkpoint.device == "cpu":
             torch.set_num_threads(settings.threads or choose_threads(model))
@@ -148,7 +148,7 @@ class _Engine:
         """Decode until a None arrives; unfinished calls then fail."""
         import torch
 
-        from selfcodealign.models.slots import Stopped
+        from selfcodealign.models.slot_layer import Stopped
 
         decoder = self._decoder
         try:
@@ -160,9 +160,11 @@ class _Engine:
                         return
                     self._submit(*request)
                 decoder.discard(lambda row: row.tag.cancelled())
-                for row, completion in decoder.step():
-                    _answer(row.tag, completion)
                 self.under_way = decoder.under_way()
+                ended = decoder.step()
+                self.under_way = decoder.under_way()  # first: who is answered counts the tokens of the answer
+                for row, completion in ended:
+                    _answer(row.tag, completion)
         except Stopped:
             self.fail(ModelError("the local model was closed before it answered"))
         finally:

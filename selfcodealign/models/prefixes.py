@@ -2,8 +2,8 @@
 
 A few-shot prompt of thousands of tokens is the same for every row of a draw. Its keys and values are computed once,
 kept once, and read once per step for all rows together. A node is a run of whole blocks; where a new prompt leaves a
-node in the middle, the node is split there (two views of the same memory). Nodes without users stay until memory is
-needed.
+node in the middle, the node is split there, each part with memory that can be freed alone. Nodes without users stay
+until memory is needed.
 """
 
 from __future__ import annotations
@@ -120,12 +120,13 @@ class PrefixTree:
         upper = Prefix(node.parent, node.start, node.tokens[:count])
         upper.users, upper.used_at = node.users, node.used_at
         upper.filled = min(node.filled, count)
-        upper.states = [(keys[:, :count], values[:, :count]) for keys, values in node.states]
         node.parent.children[upper.tokens[:BLOCK].tobytes()] = upper
         upper.children[node.tokens[count : count + BLOCK].tobytes()] = node
         node.parent, node.start, node.tokens = upper, node.start + count, node.tokens[count:]
         node.filled -= upper.filled
-        node.states = [(keys[:, count:], values[:, count:]) for keys, values in node.states]
+        for layer, (keys, values) in enumerate(node.states):  # copies: a view would keep the memory of the whole
+            upper.states.append((keys[:, :count].clone(), values[:, :count].clone()))
+            node.states[layer] = keys[:, count:].clone(), values[:, count:].clone()
         return upper
 
     def _walk(self, node: Prefix) -> Iterator[Prefix]:

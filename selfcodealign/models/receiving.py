@@ -19,6 +19,7 @@ from selfcodealign.models.endpoints import Endpoint
 from selfcodealign.models.faults import PassingFault, RequestFault
 from selfcodealign.models.loops import repeats
 from selfcodealign.models.request import Request
+from selfcodealign.models.silence import Watched
 
 if TYPE_CHECKING:
     import httpx
@@ -67,27 +68,36 @@ class Receiver:
                 endpoint.begin_again()
                 raise PassingFault("no answer in time") from None
 
-    async def _read(self, request: Request, endpoint: Endpoint, body: dict[str, Any], watched: Any) -> Written:
+    async def _read(self, request: Request, endpoint: Endpoint, body: dict[str, Any], watched: Watched) -> Written:
         import httpx
 
+        try:
+            return await self._read_body(request, endpoint, body, watched)
+        except httpx.DecodingError as error:
+            raise RequestFault(f"its body cannot be decoded ({error})") from None
+        except httpx.TransportError:
+            if request.chunks is None or not request.chunks.ended:
+                raise
+            # Some servers close the connection after their last event, without the end of the body.
+            return read_body(request.chunks.whole(), streamed=True)
+
+    async def _read_body(self, request: Request, endpoint: Endpoint, body: dict[str, Any], watched: Watched) -> Written:
         stop_loops = request.sampling.stop_loops
         address = f"{endpoint.url}/completions"
         async with self._client.stream("POST", address, json=body, timeout=self._timeout) as answer:
             if not is_stream(answer):
-                try:
-                    await answer.aread()
-                except httpx.DecodingError as error:
-                    raise RequestFault(f"its body cannot be decoded ({error})") from None
+                await answer.aread()
                 endpoint.silence.hear(watched)
                 written = read_answer(answer)
                 looped = stop_loops and written.finish_reason == "length" and repeats(written.text)
                 return replace(written, finish_reason="loop") if looped else written
             request.chunks = chunks = Chunks(stop_loops=stop_loops)
             async for part in answer.aiter_bytes():
-                if endpoint.silence.hear(watched):
+                count = chunks.feed(part)
+                if endpoint.silence.hear(watched, answering=count > 0):
                     endpoint.note_begun()
                     self._note_room()
-                self._count(chunks.feed(part))
+                self._count(count)
                 if chunks.looped:  # leaving closes the connection, and the server stops
                     break
         return read_body(chunks.whole(), streamed=True)

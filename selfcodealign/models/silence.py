@@ -59,10 +59,13 @@ class Silence:
                 self._timer.cancel()
                 self._timer = None
 
-    def hear(self, one: Watched) -> bool:
-        """Something has come of a request; returns whether it is the first."""
+    def hear(self, one: Watched, *, answering: bool = True) -> bool:
+        """Something has come of a request; returns whether it is the first part of its answer.
+
+        It is no answer yet if it is not `answering`: servers keep the connections of their queue alive with comments.
+        """
         self._heard_at = one.since = now = time.monotonic()
-        if one.begun:
+        if one.begun or not answering:
             return False
         one.begun = True
         for other in self._waiting:

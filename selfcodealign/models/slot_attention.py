@@ -7,7 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from selfcodealign.models.aims import Decoding, Filling
-from selfcodealign.models.slots import SlotLayer
+from selfcodealign.models.slot_layer import SlotLayer
 
 #: Name of the attention implementation that a model needs for `SlotCache`.
 ATTENTION = "selfcodealign_slots"

@@ -9,8 +9,8 @@ instruction, say) share its slot. Decoding on a CPU is bound by reading keys and
 for all rows. Slots and tails are padded to their longest, therefore short; what is long is kept in prefixes, which have
 their own length. Memory is taken for the rows there are.
 
-Two hooks of transformers are used: a cache whose layers write where `SlotCache` directs them (`SlotLayer.update`), and
-a registered attention function (`slot_attention.attend`).
+Two hooks of transformers are used: a cache whose layers write where `SlotCache` directs them (`SlotLayer`), and a
+registered attention function (`slot_attention.attend`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
 from selfcodealign.models.aims import Decoding, Filling, Piece
 from selfcodealign.models.prefixes import BLOCK, Prefix, PrefixTree, chain_of
+from selfcodealign.models.slot_layer import SlotLayer
 
 #: Capacities grow in steps of this many tokens.
 _GRAIN = 64
@@ -30,10 +31,6 @@ _GRAIN = 64
 LONGEST_SLOT = 128
 #: A tail of this many tokens becomes a prefix.
 LONGEST_TAIL = 256
-
-
-class Stopped(Exception):
-    """A forward pass was ended because the model is being closed."""
 
 
 class SlotCache(Cache):
@@ -74,12 +71,12 @@ class SlotCache(Cache):
     def bytes_with(self, prompt: np.ndarray, rows: int) -> int:
         """Return the memory that would be in use with one more row, the `rows`-th, after `prompt`."""
         if prompt.tobytes() in self._slot_of:
-            new, slots = 0, self.prompts
+            slots, whole, rest = self.prompts, 0, 0
         else:
-            new, slots = len(prompt) - self.tree.measure(prompt), self.prompts + 1
-        slot = (max(self.capacity[0], _round_up(slots, 4)), max(self.capacity[1], min(new, LONGEST_SLOT)))
-        tail = (max(self.tail_capacity[0], _round_up(rows, 4)), max(self.tail_capacity[1], _GRAIN))
-        return self._token_bytes * (self._tokens(slot, tail) + (new if new > LONGEST_SLOT else 0))
+            slots, new = self.prompts + 1, len(prompt) - self.tree.measure(prompt)
+            whole = _whole_blocks(new)
+            rest = new - whole
+        return self._token_bytes * (self._tokens(*self._capacities(slots, rest, rows, 1)) + whole)
 
     def evict(self, size: int) -> None:
         """Forget unused prefixes of at least `size` bytes, as far as there are any."""
@@ -92,12 +89,27 @@ class SlotCache(Cache):
 
     def _reserve(self, slots: int, width: int, rows: int, tail: int) -> None:
         """Make room for `slots` slots of `width` tokens and `rows` tails of `tail` tokens."""
-        slot = (max(self.capacity[0], _round_up(slots, 4)), max(self.capacity[1], _round_up(width, _GRAIN)))
-        tails = (max(self.tail_capacity[0], _round_up(rows, 4)), max(self.tail_capacity[1], _round_up(tail, _GRAIN)))
-        if (slot, tails) != (self.capacity, self.tail_capacity):
-            self.capacity, self.tail_capacity = slot, tails
+        self._resize(*self._capacities(slots, width, rows, tail))
+
+    def shrink(self, rows: int) -> None:
+        """Give back what the first `rows` rows and their prompts do not need of slots and tails."""
+        width = int(self._length[: self.prompts].max(initial=0))
+        tail = int(self.tail_length[:rows].max(initial=0)) + 1 if rows else 0
+        self._resize(*_round_capacities(self.prompts, width, rows, tail))
+
+    def _capacities(self, slots: int, width: int, rows: int, tail: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the capacities of slots and tails that also hold all that the present ones do."""
+        slot, tails = _round_capacities(slots, width, rows, tail)
+        return (
+            (max(self.capacity[0], slot[0]), max(self.capacity[1], slot[1])),
+            (max(self.tail_capacity[0], tails[0]), max(self.tail_capacity[1], tails[1])),
+        )
+
+    def _resize(self, slots: tuple[int, int], tails: tuple[int, int]) -> None:
+        if (slots, tails) != (self.capacity, self.tail_capacity):
+            self.capacity, self.tail_capacity = slots, tails
             for layer in self.layer_list:
-                layer.grow()
+                layer.resize()
 
     # ------------------------------------------------------------------------------------------ rows come and go
 
@@ -117,9 +129,7 @@ class SlotCache(Cache):
     def _place(self, slot: int, prompt: np.ndarray) -> None:
         chain, covered = self.tree.match(prompt)
         rest = len(prompt) - covered
-        if rest > LONGEST_SLOT:
-            # The end of a prompt is its own row's: left in the slot, it needs no prefix that nobody shares.
-            whole = (rest - LONGEST_SLOT // 2) // BLOCK * BLOCK
+        if whole := _whole_blocks(rest):
             chain = [*chain, self.tree.add(chain, prompt[covered : covered + whole].copy())]
             covered, rest = covered + whole, rest - whole
         self.tree.hold(chain)
@@ -276,100 +286,16 @@ class SlotCache(Cache):
         return shared, max((node.end for node, _ in shared), default=0)
 
 
-class SlotLayer(CacheLayerMixin):
-    """One layer: slots [slots, heads, capacity, size] and tails [rows, heads, tail capacity, size], keys and values."""
+def _whole_blocks(tokens: int) -> int:
+    """Return how many of a prompt's tokens beyond the known prefixes become a prefix.
 
-    is_compileable = False
-    is_sliding = False
-
-    def __init__(self, cache: SlotCache, number: int) -> None:
-        super().__init__()
-        self.cache = cache
-        self.number = number
-        self.slots: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
-        self.tails: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        def make(states: torch.Tensor) -> torch.Tensor:
-            return states.new_zeros((0, states.shape[1], 0, states.shape[3]))
-
-        self.slots = make(key_states), make(value_states)
-        self.tails = make(key_states), make(value_states)
-        self.is_initialized = True
-        self.grow()
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write [rows, heads, queries, size] where the cache aims; return them. `attend` finds this layer, and through
-        it all keys and values, by the attribute `slot_layer` of the keys."""
-        if self.cache.stopping():
-            raise Stopped
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        aim = self.cache.aim
-        if isinstance(aim, Filling):
-            done = 0
-            for piece in aim.pieces:
-                end = piece.start + piece.count
-                for store, states in zip(self.of_piece(piece, key_states), (key_states, value_states), strict=True):
-                    store[:, piece.start : end] = states[0, :, done : done + piece.count]
-                done += piece.count
-        else:
-            assert aim is not None
-            rows = torch.arange(aim.count, device=key_states.device)
-            for store, states in zip(self.tails, (key_states, value_states), strict=True):
-                store[rows, :, aim.tail_index] = states[:, :, 0]
-        key_states.slot_layer = self  # type: ignore[attr-defined]
-        return key_states, value_states
-
-    def of_piece(self, piece: Piece, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the keys and values [heads, tokens, size] of a piece's prefix or slot."""
-        if piece.prefix is not None:
-            return piece.prefix.state(self.number, like)
-        return self.slots[0][piece.slot], self.slots[1][piece.slot]
-
-    def grow(self) -> None:
-        """Grow the stores to the cache's capacities."""
-        if self.is_initialized:
-            self.slots = _enlarge(self.slots[0], self.cache.capacity), _enlarge(self.slots[1], self.cache.capacity)
-            tail = self.cache.tail_capacity
-            self.tails = _enlarge(self.tails[0], tail), _enlarge(self.tails[1], tail)
-
-    def move_prompt(self, source: int, target: int, count: int) -> None:
-        """Copy the first `count` tokens from slot to slot."""
-        for store in self.slots if self.is_initialized else ():
-            store[target, :, :count] = store[source, :, :count]
-
-    def move_tail(self, source: int, target: int, count: int) -> None:
-        """Copy a tail of `count` tokens from row to row."""
-        for store in self.tails if self.is_initialized else ():
-            store[target, :, :count] = store[source, :, :count]
-
-    def copy_tail(self, row: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return copies [heads, count, size] of the beginning of a tail."""
-        return self.tails[0][row, :, :count].clone(), self.tails[1][row, :, :count].clone()
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.get_seq_length(), 0
-
-    def get_seq_length(self) -> int:
-        aim = self.cache.aim
-        return int(aim.positions.max()) + 1 if aim else 0
-
-    def get_max_length(self) -> int:
-        return -1
+    The end of a prompt is its own row's: left in the slot, it needs no prefix that nobody shares.
+    """
+    return (tokens - LONGEST_SLOT // 2) // BLOCK * BLOCK if tokens > LONGEST_SLOT else 0
 
 
-def _enlarge(store: torch.Tensor, capacity: tuple[int, int]) -> torch.Tensor:
-    """Return a store of at least `capacity` (rows, tokens) with the same content; what is new is zero, because a masked
-    column still takes part in products."""
-    rows, tokens = max(store.shape[0], capacity[0]), max(store.shape[2], capacity[1])
-    if (rows, tokens) == (store.shape[0], store.shape[2]):
-        return store
-    larger = store.new_zeros((rows, store.shape[1], tokens, store.shape[3]))
-    larger[: store.shape[0], :, : store.shape[2]] = store
-    return larger
+def _round_capacities(slots: int, width: int, rows: int, tail: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (_round_up(slots, 4), _round_up(width, _GRAIN)), (_round_up(rows, 4), _round_up(tail, _GRAIN))
 
 
 def _round_up(number: int, step: int) -> int:

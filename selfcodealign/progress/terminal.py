@@ -155,6 +155,8 @@ class Lines(Drawer):
     def _write_if_due(self, tally: Tally, *, unasked: bool = False) -> None:
         tokens, activity = self.tokens()[1], self.activity()
         with self._lock:
+            if self._tallies.get(tally.name) is not tally:
+                return  # it has finished meanwhile, and its last line is written
             facts = self._describe(tally, tokens, activity)
             first = bool(facts) and not tally.done and not tally.signed and tally.seconds() >= SIGN_SECONDS
             if (unasked and not facts) or not (tally.pace.is_due() or (unasked and first)):

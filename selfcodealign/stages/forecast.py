@@ -13,7 +13,7 @@ from statistics import fmean
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, draw_examples
 from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out
 from selfcodealign.generation.question import estimate_tokens
-from selfcodealign.models.room import TOKEN_CHARACTERS, Room, find_room
+from selfcodealign.models.room import TOKEN_CHARACTERS, Room, find_room, find_tokenizer
 from selfcodealign.rows import Concepts, holds
 from selfcodealign.settings import MOST_TOKENS
 from selfcodealign.stages.context import Context
@@ -67,7 +67,7 @@ class Forecast:
 
 def forecast(context: Context, decisions: Sequence[Decision]) -> Forecast:
     """Estimate what the stages ask that are not finished. Raises `FewShotError`."""
-    room = find_room(context.recipe.model) or Room(0)
+    room = find_room(context.recipe.model) or Room(0, find_tokenizer(context.recipe.model))
     working = {one.step.name for one in decisions if one.action is not Action.REST}
     stages = [_estimate(context, room, *asked) for asked in _asked(context) if asked[0] in working]
     return Forecast(stages, context.recipe.seeds.limit, room.tokenizer is not None)
@@ -119,8 +119,7 @@ def _estimate(
     ]
     whole = fmean(room.measure(prompt) for prompt in prompts)
     # Rows of one draw share all but the open example; without draws, only the introduction.
-    head = introduction if not draws else ""
-    shared = [head or prompt[: prompt.rindex(f"\n{EXAMPLE_HEADING}")] for prompt in prompts]
+    shared = [prompt[: prompt.rindex(f"\n{EXAMPLE_HEADING}")] if draws else introduction for prompt in prompts]
     kept = fmean(room.measure(text) for text in shared)
     kept = kept / same + whole * (same - 1) / same  # of several answers to one prompt, all but the first read nothing
     answers = [room.measure("\n".join(f"{one[tag]}\n</{tag}>" for tag in wanted)) for one in pool]

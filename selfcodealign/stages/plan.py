@@ -18,6 +18,7 @@ from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.run_folder.folder import Description, StageFolder, superseded_name
 from selfcodealign.run_folder.recall import find_superseded
+from selfcodealign.settings import MOST_TOKENS
 from selfcodealign.stages import Each, Last, Source, Whole
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
@@ -123,7 +124,7 @@ def _find_returning(context: Context, step: Step, decided_by: Mapping[str, Any])
 def _explain_stage(context: Context, stored: StageFolder[Any], step: Step, decided_by: Mapping[str, Any]) -> str:
     if changed := _explain_rows(stored.description, describe_rows(step)):
         return changed
-    changed = explain_changes(stored.decided_by, decided_by)
+    changed = explain_changes(_with_derived(stored.decided_by, decided_by), decided_by)
     recipe = context.folder.path / "recipe.toml"
     if "few-shot texts" not in changed or not recipe.is_file():
         return changed
@@ -132,6 +133,16 @@ def _explain_stage(context: Context, stored: StageFolder[Any], step: Step, decid
     now = hide_in(context.recipe.few_shot.file, REMOVED)
     why = f'few_shot.file changed from "{was}" to "{now}"' if was != now else "the texts in few_shot.file changed"
     return re.sub(r"few-shot texts of [\w-]+ changed from \S+ to \S+?(?=,|$)", lambda _: why, changed)
+
+
+def _with_derived(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What decided the earlier rows; a limit that was the default and is now derived has not changed.
+
+    Ids are the same, and the earlier rows are those that end before the derived limit, and longer ones.
+    """
+    defaults = {f"{stage}.max_tokens": most for stage, most in MOST_TOKENS.items()}
+    unset = {name for name, most in defaults.items() if before.get(name) == most and now.get(name) is None}
+    return {**before, **dict.fromkeys(unset)}
 
 
 def check_journey(context: Context) -> None:

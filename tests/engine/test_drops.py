@@ -31,6 +31,7 @@ def test_it_is_told_once_and_not_before_twenty_rows() -> None:
     assert watch(*[DROP] * 19) == []
     assert watch(*[DROP] * 16, *[KEPT] * 4) == []
     assert watch(*[KEPT] * 10, *[DROP] * 60) == [51]
+    assert watch(*[[]] * 60) == []
 
 
 def test_a_row_of_which_anything_was_kept_counts_as_kept() -> None:

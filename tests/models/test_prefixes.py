@@ -15,7 +15,8 @@ transformers = pytest.importorskip("transformers")
 from selfcodealign.models import Sampling  # noqa: E402
 from selfcodealign.models.decoding import BatchRow, Decoder  # noqa: E402
 from selfcodealign.models.prefixes import BLOCK, PrefixTree, chain_of  # noqa: E402
-from selfcodealign.models.slots import LONGEST_SLOT, Stopped  # noqa: E402
+from selfcodealign.models.slot_layer import Stopped  # noqa: E402
+from selfcodealign.models.slots import LONGEST_SLOT  # noqa: E402
 from selfcodealign.models.stop_strings import Detokenizer  # noqa: E402
 
 #: Prompts made of few kinds of blocks, so that they share beginnings.
@@ -101,6 +102,49 @@ def test_rows_wait_for_memory():
         ended += len(decoder.step())
         most = max(most, len(decoder.active))
     assert (most, ended) == (1, 3)
+
+
+def test_rows_that_outgrow_memory_leave_as_many_as_fit():
+    """Sixteen rows of 60 + 120 tokens where twelve fit: the others wait, and no row is alone for long."""
+    token = 2 * 2 * 4 * 8 * 4
+    decoder = make_decoder(rows=16, memory=token * 12 * (64 + 128))
+    for row in range(16):
+        decoder.submit(BatchRow([row + 1] * 60, Sampling(0.7, max_tokens=120), 120, seed=row))
+    busy, ended = [], 0
+    while decoder.active or decoder.waiting:
+        ended += len(decoder.step())
+        busy.append(len(decoder.active))
+        assert decoder._cache.bytes() <= decoder._memory or len(decoder.active) < 2 or busy[-1] == 16
+    assert ended == 16
+    assert len(busy) < 3 * 120
+
+
+def test_memory_that_an_earlier_stage_took_is_given_back():
+    """Long rows, then other ones: what the first needed for slots and tails keeps no later row waiting."""
+    token = 2 * 2 * 4 * 8 * 4
+    decoder = make_decoder(rows=8, memory=token * 8 * (128 + 256))
+    most = []
+    for length, limit in ((100, 200), (2000, 4)):
+        for row in range(8):
+            decoder.submit(BatchRow([5] * (length - 50) + [row + 1] * 50, Sampling(0.7, max_tokens=limit), limit, row))
+        most.append(0)
+        while decoder.active or decoder.waiting:
+            decoder.step()
+            most[-1] = max(most[-1], len(decoder.active))
+    assert most[0] == 8
+    assert most[1] >= 4
+
+
+def test_a_split_prefix_frees_its_parts_alone():
+    """The memory of a part that is forgotten is not kept by the part that is in use."""
+    tree = PrefixTree()
+    ids = np.arange(20 * BLOCK)
+    node = tree.add([], ids)
+    node.state(0, torch.zeros(1, 2, 1, 4))
+    (upper,), covered = tree.match(np.concatenate([ids[:BLOCK], ids[:BLOCK]]))
+    assert covered == BLOCK
+    assert upper.states[0][0].untyped_storage().nbytes() == 2 * BLOCK * 4 * 4
+    assert node.states[0][0].untyped_storage().nbytes() == 2 * 19 * BLOCK * 4 * 4
 
 
 def test_a_step_is_short_and_can_be_ended():

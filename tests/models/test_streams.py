@@ -13,6 +13,7 @@ import pytest
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, RequestFailed, Sampling, UnderWay, endpoints, receiving
 from selfcodealign.models.server import ServerModel
+from selfcodealign.models.silence import Silence
 from tests.support.faulty_server import FaultyServer, Handler, Plan, answer, ask, refuse, settings, stay_silent
 from tests.support.odd_server import unless
 from tests.support.streams import begin, chunk, send_events, send_parts, write
@@ -232,6 +233,39 @@ def test_a_broken_stream_is_asked_again(name: str):
 
         assert [one.text for one in asyncio.run(run())] == ["p:0", "p:1"]
     assert len(server.bodies) == 4
+
+
+def test_a_stream_is_whole_after_its_last_event():
+    """A server that closes the connection after [DONE] is not asked again, nor one that writes a second text beside."""
+    other = b'data: {"choices": [{"index": 1, "text": "other"}]}\n\n'
+    with FaultyServer(always=send_parts(chunk("who"), other, chunk("le", "stop"), DONE, end=False)) as server:
+        assert ask(server).text == "whole"
+    assert len(server.bodies) == 1
+
+
+def test_a_text_that_has_ended_is_no_loop():
+    """However the stream is cut, a text is ended for its repetitions only while it is being written."""
+    events = [chunk("again and ") for _ in range(200)]
+    with FaultyServer(always=send_parts(b"".join([*events, chunk("", "stop"), DONE]))) as server:
+        assert ask(server, Sampling(stop_loops=True, max_tokens=500)).finish_reason == "stop"
+
+
+def test_comments_are_no_answer():
+    """A server that keeps its queue alive with comments writes nothing yet, and is not late."""
+
+    async def run() -> None:
+        silence = Silence()
+        with silence.watch(0.2) as first, silence.watch(0.2) as second:
+            async with second.ended, first.ended:
+                for _ in range(4):
+                    await asyncio.sleep(0.1)
+                    assert not silence.hear(first, answering=False)
+                    assert not silence.hear(second, answering=False)
+                assert silence.writing == 0
+                assert silence.hear(first)
+                assert silence.writing == 1
+
+    asyncio.run(run())
 
 
 def test_an_engine_that_died_in_its_streams_ends_the_run_as_a_status_500_would():

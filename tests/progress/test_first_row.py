@@ -21,24 +21,7 @@ from selfcodealign.progress.terminal import Lines, Live
 from selfcodealign.recipe import load_recipe
 from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.stages.context import Context
-
-
-class Clock:
-    """Replaces the wall clock."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    wall = Clock()
-    for module in ("terminal", "tally"):
-        monkeypatch.setattr(f"selfcodealign.progress.{module}.monotonic", wall)
-    return wall
+from tests.support.clock import Clock
 
 
 def lines() -> Lines:

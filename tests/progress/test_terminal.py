@@ -12,27 +12,9 @@ from rich.text import Text
 from selfcodealign.progress import Progress
 from selfcodealign.progress.tally import clock
 from selfcodealign.progress.terminal import Drawer, Lines, Live, open_progress
+from tests.support.clock import Clock
 from tests.support.places import ROOT
 from tests.support.screen import show
-
-
-class Clock:
-    """Replaces the wall clock; a test advances the time."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The drawers' clock, under the test's control."""
-    wall = Clock()
-    for module in ("terminal", "tally"):
-        monkeypatch.setattr(f"selfcodealign.progress.{module}.monotonic", wall)
-    return wall
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models.room import Room, find_room
 from selfcodealign.pipeline import forecast_recipe, plan_recipe, run_recipe
 from selfcodealign.stages.forecast import Asking, Forecast, tell
@@ -53,8 +55,8 @@ async def test_without_fixed_draws_only_the_introduction_is_cached(tmp_path: Pat
     """And of several answers to one prompt all but the first read nothing."""
     sources = write_sources(tmp_path / "source", 2)
 
-    async def shares(draws: int) -> dict[str, float]:
-        recipe = small_recipe(sources, f"few_shot.draws={draws}", "responses.stop_after_passes=0")
+    async def shares(draws: int, *settings: str) -> dict[str, float]:
+        recipe = small_recipe(sources, f"few_shot.draws={draws}", "responses.stop_after_passes=0", *settings)
         decisions = await plan_recipe(recipe, tmp_path / "run", model=scripted_model(), until="responses")
         found = forecast_recipe(recipe, tmp_path / "run", decisions)
         return {one.stage: one.shared_tokens / one.prompt_tokens for one in found.stages}
@@ -62,6 +64,9 @@ async def test_without_fixed_draws_only_the_introduction_is_cached(tmp_path: Pat
     fixed, new = await shares(4), await shares(0)
     assert new["concepts"] < 0.2 < fixed["concepts"]
     assert new["responses"] > 0.6
+    text = Path(load_few_shot("tiny").path).read_text("utf-8")
+    (tmp_path / "bare.md").write_text(re.sub(r"(?ms)^## Introduction: .*?(?=^## )", "", text), "utf-8")
+    assert (await shares(0, f"few_shot.file={tmp_path / 'bare.md'}"))["concepts"] == 0
 
 
 def test_the_sums_are_told() -> None:

@@ -16,7 +16,7 @@ from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import RunFolderError, UserError
 from selfcodealign.models import PromptTooLong, Sampling
 from selfcodealign.pipeline import plan_recipe
-from selfcodealign.settings import Recipe, Section
+from selfcodealign.settings import MOST_TOKENS, Recipe, Section
 from selfcodealign.stages.plan import Action, Decision, explain_changes
 from tests.support.journey import scripted_model, small_recipe, write_sources
 from tests.support.places import ROOT
@@ -356,6 +356,21 @@ def test_scores_of_a_tuned_model_do_not_stay_without_the_training(
     changed = change(recipe, "journey", [name for name in JOURNEY if name != "train"])
     planned = {one.step.name: one for one in asyncio.run(plan_recipe(changed, run, model=scripted_model()))}
     assert planned["evaluate"].action is Action.START_AGAIN
+
+
+def test_limits_that_were_the_defaults_are_the_derived_ones(tmp_path: Path) -> None:
+    """A run of an earlier release resumes under a recipe that sets no limit; a limit that is set starts again."""
+    out, sources = tmp_path / "run", write_sources(tmp_path / "source", 2)
+    limits = [f"{stage}.max_tokens={most}" for stage, most in MOST_TOKENS.items()]
+    asyncio.run(run_recipe(small_recipe(sources, *limits), out, model=scripted_model(), until="responses"))
+
+    def actions(*settings: str) -> dict[str, Action]:
+        recipe = small_recipe(sources, *settings)
+        plan = asyncio.run(plan_recipe(recipe, out, model=scripted_model(), until="responses"))
+        return {one.step.name: one.action for one in plan}
+
+    assert set(actions().values()) == {Action.REST}
+    assert actions(*limits[:2], "responses.max_tokens=1000")["responses"] is Action.START_AGAIN
 
 
 def test_a_run_of_another_journey_is_refused(finished: tuple[Recipe, Path], tmp_path: Path) -> None:

@@ -1,0 +1,16 @@
+"""What the tests of progress share: the drawers' clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.clock import Clock
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The drawers' clock, under the test's control."""
+    wall = Clock()
+    for module in ("terminal", "tally"):
+        monkeypatch.setattr(f"selfcodealign.progress.{module}.monotonic", wall)
+    return wall
