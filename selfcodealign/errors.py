@@ -80,9 +80,9 @@ class BooksDoNotBalance(Exception):
     """Rows in differ from rows kept + dropped: a bug in this program, never in the data."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the closest of `known`, or an empty string if none is close."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Return `; did you mean "x"?` for the closest of `known`, or an empty string if none is as like (0..1)."""
+    close = get_close_matches(word, list(known), n=1, cutoff=likeness)
     return f'; did you mean "{close[0]}"?' if close else ""
 
 

@@ -260,6 +260,9 @@ def read_given(samples: list[str], benchmarks: list[str]) -> list[Candidate]:
             label, benchmark, file = "", label, rest
         else:
             benchmark, file = _split_name(rest)
+        if not benchmark and (hint := did_you_mean(label, asked | BENCHMARKS.keys(), 0.75)):
+            form = f"{label}={benchmarks[0]}={file}"
+            raise BenchmarkError(f'"{label}=" names no benchmark (for a model of that name: --samples {form}){hint}')
         if benchmark not in asked and (benchmark or several):
             form = f"{label}={benchmarks[0]}=FILE" if label else f"{benchmarks[0]}=FILE"
             if benchmark:

@@ -79,6 +79,10 @@ def test_recorded_models_are_compared_and_refusals_come_before_judging(tmp_path:
         (["--samples", f"x={tmp_path / 'none.jsonl'}"], "cannot read"),
         (["--samples", f"x={tmp_path / 'programs' / 'HumanEval_0'}"], "'0' is no task of humaneval+"),
         (["--samples", f"mbpp={first}"], '"mbpp=" names no benchmark asked for'),
+        (
+            ["--samples", f"humanevla={first}"],
+            f'(for a model of that name: --samples humanevla=humaneval+={first}); did you mean "humaneval"?',
+        ),
         (["-m", "embedded", "--set", "model.batch_sise=8"], "batch_size"),
         (["-m", "embedded", "--set", "seeds.limit=8"], "evaluate takes settings of the model"),
         (["-m", "embedded", "--set", "model.name=x"], "give --model"),

@@ -145,6 +145,43 @@ def test_a_limit_on_cpu_time_spares_a_program_that_is_slowed_down(judge: Judge) 
         assert (verdict.status, verdict.message) == (Status.TIMEOUT, "used more than 0.6 s of CPU time")
 
 
+ENDED_CHILDREN = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    if os.fork() == 0:
+        while time.process_time() < 0.3: pass
+        os._exit(0)
+    try: os.wait()
+    except ChildProcessError: pass
+"""
+CHILDREN_OF_A_THREAD = """
+import os, threading, time
+def work():
+    for _ in range(3):
+        if os.fork() == 0:
+            while True: pass
+    time.sleep(60)
+threading.Thread(target=work).start()
+"""
+
+
+@pytest.mark.parametrize("code", [ENDED_CHILDREN, CHILDREN_OF_A_THREAD])
+def test_cpu_time_of_children_that_nobody_waits_for_counts(judge: Judge, code: str) -> None:
+    """Those that end while their parent ignores their end, and those that another thread started."""
+    verdict = judge(code, kind="script", limits=Limits(seconds=8, cpu_seconds=0.9))
+    assert verdict.message == "used more than 0.9 s of CPU time"
+
+
+def test_memory_of_a_threads_children_counts(judge: Judge) -> None:
+    """The limit on memory holds for all of them together."""
+    code = CHILDREN_OF_A_THREAD.replace(
+        "while True: pass", "held = bytearray(os.urandom(1 << 20) * 60); time.sleep(60)"
+    )
+    verdict = judge(code, kind="script", limits=Limits(seconds=8, memory_mib=128))
+    assert verdict.status is Status.MEMORY, verdict
+
+
 @pytest.mark.parametrize(
     "bad", [{"seconds": 0}, {"cpu_seconds": 0}, {"memory_mib": 1}, {"open_files": 3}, {"processes": 0}]
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import symtable
 import types
 from collections.abc import Sequence
 
 from selfcodealign.benchmarks.inside.forked import run_forked
+from selfcodealign.benchmarks.inside.time_limit import by_clock
 
 #: The function that all tasks define.
 FUNCTION = "f"
@@ -25,9 +27,8 @@ def judge(
     An answer is an expression that has to equal `expected`, another expression, in a program that defines `code`:
     a call of the function where `calls`, else a value.
     """
-    return [
-        tuple(run_forked(lambda one=one: _compare(code, expected, one, calls), seconds, seconds)) for one in answers
-    ]
+    waits = by_clock(seconds)
+    return [tuple(run_forked(lambda one=one: _compare(code, expected, one, calls), seconds, waits)) for one in answers]
 
 
 def _compare(code: str, expected: str, answer: str, calls: bool) -> tuple[str, str]:
@@ -54,17 +55,31 @@ def find_fault(tree: ast.Module, calls: bool) -> str:
     if not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return "more than one expression"
     (given,) = test.comparators
-    values: list[ast.AST] = [given]
+    values: list[ast.expr] = [given]
     if calls:
         if not (isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == FUNCTION):
             return f"no call of {FUNCTION}"
-        values = [*given.args, *given.keywords]
-    parts = [part for value in values for part in ast.walk(value)]
-    for part in parts:
+        values = [*given.args, *(keyword.value for keyword in given.keywords)]
+    for part in (part for value in values for part in ast.walk(value)):
         if isinstance(part, ast.Lambda):
             return "a function is no value"
-        if isinstance(part, ast.Attribute) and part.attr.startswith("_"):
+        if isinstance(part, ast.NamedExpr):
+            return "an assignment is no value"
+        # A generator's frame leads to all names.
+        if isinstance(part, ast.Attribute) and part.attr.startswith(("_", "gi_")):
             return f"uses the attribute {part.attr}"
-    bound = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-    used = {part.id for part in parts if isinstance(part, ast.Name)} - bound - _CONSTRUCTORS
+    used = {name for value in values for name in _names_from_outside(value)} - _CONSTRUCTORS
     return f"uses the name {min(used)}" if used else ""
+
+
+def _names_from_outside(value: ast.expr) -> set[str]:
+    """Return the names that an expression takes from its module or the builtins; a comprehension has its own."""
+    # In a tuple, because a starred argument is no expression of its own; in a function, because a module's names are
+    # global, those of its comprehensions as well from Python 3.12 on.
+    tables = [symtable.symtable(f"lambda: {ast.unparse(ast.Tuple([value], ast.Load()))}", "<answer>", "eval")]
+    found = set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        found |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    return found

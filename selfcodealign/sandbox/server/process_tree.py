@@ -43,14 +43,20 @@ class ProcessTree:
                 pages += max(0, int(statm.read().split()[1]) - self.head_pages)
         return pages * _PAGE / 2**20, count
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU time of all processes below the head, and of their children that have ended."""
+    def cpu_seconds(self, seen: dict[tuple[int, str], int]) -> float:
+        """Return the CPU time of all processes below the head, ended ones included.
+
+        `seen` keeps what earlier calls read, by process and its start: nobody may have waited for those that ended.
+        """
         ticks = 0
         for child in self._below():
             with suppress(OSError, ValueError, IndexError), self._open("stat", child) as stat:
-                # The name, in parentheses, may hold anything. Then: state … utime, stime, cutime, cstime.
-                ticks += sum(map(int, stat.read().rpartition(")")[2].split()[11:15]))
-        return ticks / _TICKS
+                # The name, in parentheses, may hold anything. Then: state … utime, stime, cutime, cstime … start.
+                fields = stat.read().rpartition(")")[2].split()
+                own, waited_for = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
+                seen[child, fields[19]] = own
+                ticks += own + waited_for
+        return max(ticks, sum(seen.values())) / _TICKS
 
     def kill(self) -> None:
         """Kill and reap all processes below the head. Called by the head, which adopts orphans."""
@@ -78,11 +84,17 @@ class ProcessTree:
             waiting += self._children(child)
 
     def _children(self, pid: int) -> list[int]:
-        try:
-            with self._open(f"task/{pid}/children", pid) as file:
-                return [int(word) for word in file.read().split()]
-        except OSError:
-            return []
+        found = []
+        with suppress(OSError):
+            tasks = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+            try:
+                # Each thread has children of its own.
+                for task in os.listdir(tasks):
+                    with suppress(OSError), self._open(f"task/{task}/children", pid) as file:
+                        found += [int(word) for word in file.read().split()]
+            finally:
+                os.close(tasks)
+        return found
 
     def _open(self, name: str, pid: int) -> IO[str]:
         return open(f"{pid}/{name}", opener=self._open_here)

@@ -78,6 +78,7 @@ class Watch:
         for fd in (ended, self._control, *sources):
             poll.register(fd, select.POLLIN)
         peak = worked = 0.0
+        seen: dict[tuple[int, str], int] = {}
         # With a limit on CPU time, the clock is only looked at in ticks.
         deadline = started + limits["seconds"] if limits["cpu_seconds"] is None else math.inf
         next_tick = time.monotonic() + _TICK_SECONDS
@@ -103,7 +104,7 @@ class Watch:
                 if memory > limits["memory_mib"]:
                     return "memory", peak
                 if limits["cpu_seconds"] is not None:
-                    worked = max(worked, self._tree.cpu_seconds())  # a process that has just ended reads as 0
+                    worked = max(worked, self._tree.cpu_seconds(seen))  # a process that has just ended reads as 0
                     if worked > limits["cpu_seconds"]:
                         return "cpu", peak
                     if now > started + limits["seconds"] and worked < _WAITS * (now - started):
