@@ -74,6 +74,8 @@ class Decoder:
         self._eos_ids = eos_ids
         self._rows = rows
         self._memory = memory
+        #: Memory is full until a row ends: a row that was sent back must not be read again a step later, for ever.
+        self._full = False
         self._device = torch.device(model.device)
         text = model.config.get_text_config()
         self._cache = SlotCache(rows, text.num_hidden_layers, measure_token(text, model.dtype), stopping)
@@ -115,7 +117,7 @@ class Decoder:
             completion = self._finish(row, token)
             if completion is not None:
                 ended.append((row, completion))
-                self._release(place)
+                self._end(place)
         return ended
 
     def under_way(self) -> UnderWay:
@@ -131,7 +133,7 @@ class Decoder:
         self.waiting = deque(row for row in self.waiting if not unwanted(row))
         for place in reversed(range(len(self.active))):
             if unwanted(self.active[place]):
-                self._release(place)
+                self._end(place)
 
     def _finish(self, row: BatchRow, token: int) -> Completion | None:
         """Return the completion if `token` ended the row, else None."""
@@ -155,6 +157,10 @@ class Decoder:
             return False
         return repeats(self._detokenizer.read(row.ids, row.prompt_length))
 
+    def _end(self, place: int) -> None:
+        self._release(place)
+        self._full = False
+
     def _release(self, place: int) -> None:
         last = len(self.active) - 1
         self._cache.leave(place, last)
@@ -163,10 +169,11 @@ class Decoder:
 
     def _admit(self) -> None:
         """Move waiting rows into the batch while their prompts fit into memory; one row is always admitted."""
-        while self.waiting and len(self.active) < self._rows:
+        while self.waiting and len(self.active) < self._rows and not (self._full and self.active):
             row = self.waiting[0]
             prompt = np.array(row.ids[:-1], dtype=np.int64)  # the last token opens the tail
             if not self._fits(prompt) and self.active:
+                self._full = True
                 return
             self.waiting.popleft()
             self._cache.enter(len(self.active), prompt)
@@ -191,6 +198,7 @@ class Decoder:
             place = min(range(len(self.active)), key=lambda one: self.active[one].written)
             self.waiting.appendleft(self.active[place])
             self._release(place)
+            self._full = True
 
     def _forward(self, tokens: Any, positions: torch.Tensor) -> torch.Tensor:
         """Run the model on `tokens` [rows, queries]; return the logits [rows, vocabulary] of the last column."""

@@ -215,7 +215,7 @@ class ServerModel:
         A server that limits the rate is waited for as long as it answers other requests, however long this one waits.
         """
         self._check()
-        begun, patience = request.first_fault or time.monotonic(), self._settings.retry_seconds
+        begun, patience = request.first_fault, self._settings.retry_seconds
         if limited or any(endpoint.limits for endpoint in self._endpoints):
             if self._endpoints.outstanding:
                 return
@@ -223,7 +223,7 @@ class ServerModel:
             if self._beginning.answered:
                 begun = max(begun, self._answered_at)
                 patience = max(patience, _LIMITED_SECONDS, 3 * max(endpoint.pause for endpoint in self._endpoints))
-        if until >= begun + patience:
+        if begun is not None and until >= begun + patience:  # faults of other requests are not this one's
             raise self._give_up(patience)
 
     def _say(self, endpoint: Endpoint, consequence: str) -> None:

@@ -119,6 +119,20 @@ def test_rows_that_outgrow_memory_leave_as_many_as_fit():
     assert len(busy) < 3 * 120
 
 
+def test_a_row_that_is_sent_back_waits_until_another_ends():
+    """Long texts outgrow memory again and again: a row is read again once for each row that ends, not at every step."""
+    token = 2 * 2 * 4 * 8 * 4
+    decoder = make_decoder(rows=12, memory=token * 6 * 830)
+    for row in range(12):
+        decoder.submit(BatchRow([row + 1] * 100, Sampling(0.7, max_tokens=600), 600, seed=row))
+    read, before = 0, 0
+    while decoder.active or decoder.waiting:
+        decoder.step()
+        read += max(0, decoder._cache.missing() - before)
+        before = decoder._cache.missing()
+    assert read < 12 * 700
+
+
 def test_memory_that_an_earlier_stage_took_is_given_back():
     """Long rows, then other ones: what the first needed for slots and tails keeps no later row waiting."""
     token = 2 * 2 * 4 * 8 * 4
