@@ -13,7 +13,7 @@ from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.benchmarks.problem_files import load_rows
 from selfcodealign.errors import BenchmarkError
 from tests.support.benchmark_rows import read_lines
-from tests.support.grading import judge, read
+from tests.support.grading import BE_ALONE, LEAVE_A_PROCESS, judge, read, skip_without_pid_namespaces
 from tests.support.places import find_shared
 
 #: Hard tasks that need no other library: numbers.
@@ -127,6 +127,14 @@ def test_an_endless_answer_ends_by_its_cpu_time(monkeypatch: pytest.MonkeyPatch)
     waiting = f"{START}\n    import time\n    time.sleep(600)\n"
     ((slow, asleep, right),) = judge((benchmark, problem, [endless, waiting, WHOLE]))
     assert (slow.status, asleep.status, right.status) == ("timeout", "timeout", "passed")
+
+
+def test_no_process_outlives_its_answer() -> None:
+    """Not one with a session of its own either."""
+    skip_without_pid_namespaces()
+    benchmark, (problem,) = read("bigcodebench", row())
+    (grades,) = judge((benchmark, problem, [BE_ALONE + WHOLE, LEAVE_A_PROCESS + WHOLE, BE_ALONE + WHOLE]))
+    assert [grade.status for grade in grades] == ["passed"] * 3, grades
 
 
 def test_what_this_machine_lacks_is_no_fault_of_an_answer() -> None:
