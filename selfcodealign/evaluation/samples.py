@@ -78,6 +78,8 @@ def read_samples(path: Path, benchmark: Benchmark[Any], problems: Sequence[Probl
 def _read_rows(path: Path, known: Mapping[str, Problem]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a file or folder, each with its place for messages."""
     files = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")]) if path.is_dir() else [path]
+    if path / "samples.jsonl" in files:  # a folder of an evaluation, whose results.jsonl has the same answers
+        files = [path / "samples.jsonl"]
     for file in files:
         for line, row in read_json_lines(file, error=BenchmarkError):
             if "evaluation" not in row or "task_id" in row:  # else the header of a file of ours
@@ -170,7 +172,9 @@ class SampleFile:
         """Refuse a file that was begun with other `choices`, a part of its header; one that is not there is fine."""
         if path.is_file():
             with path.open("rb") as file:
-                row = parse_json_line(file.readline(), path, 1, error=BenchmarkError)
+                line = file.readline()
+            # A partial header (the process died while writing) is cut off when the file is opened.
+            row = parse_json_line(line, path, 1, error=BenchmarkError) if line.endswith(b"\n") else None
             if row is not None:
                 _compare(path, row, choices)
 

@@ -74,5 +74,5 @@ def note_seams(label: str, benchmark: str, mode: Mode, counts: Mapping[Mode, tup
         return []
     return [
         f"{here} of {known} prompts of {benchmark} end in the middle of a token of {label}'s tokenizer, which lowers "
-        f"scores; with --mode {other} {there} do."
+        f"scores; in mode {other} {there} do (--mode, in a recipe evaluate.base_modes)."
     ]

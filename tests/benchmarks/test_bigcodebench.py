@@ -13,7 +13,7 @@ from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.benchmarks.problem_files import load_rows
 from selfcodealign.errors import BenchmarkError
 from tests.support.benchmark_rows import read_lines
-from tests.support.grading import judge, read
+from tests.support.grading import BE_ALONE, LEAVE_A_PROCESS, judge, read, skip_without_pid_namespaces
 from tests.support.places import find_shared
 
 #: Hard tasks that need no other library: numbers.
@@ -66,6 +66,34 @@ ANSWERS = {
         "import unittest\nunittest.TestCase.assertEqual = lambda *given: None\n" + f"{START}\n    json.loads('1')\n",
         "failed",
     ),
+    "replaces the result of tests": (
+        "import unittest\nclass Good(unittest.TestResult):\n    failures = errors = property(lambda self: [], "
+        f"lambda self, value: None)\nunittest.TestResult = unittest.TextTestResult = Good\n{START}\n    return 3\n",
+        "failed",
+    ),
+    "gives the result other attributes": (
+        "import unittest\nunittest.TestResult.failures = unittest.TestResult.errors = property(lambda self: [], "
+        f"lambda self, value: None)\n{START}\n    return 3\n",
+        "failed",
+    ),
+    "replaces the code of an assertion": (
+        "import unittest\ndef good(self, *given): pass\nunittest.TestCase.assertEqual.__code__ = good.__code__\n"
+        f"{START}\n    json.loads('1')\n",
+        "failed",
+    ),
+    "replaces the module of its tests": (
+        "import sys, types, unittest as real\nunittest = types.ModuleType('unittest')\n"
+        "unittest.__dict__.update(vars(real))\nclass Good(real.TestCase):\n    def assertEqual(self, *given): pass\n"
+        f"unittest.TestCase = Good\nsys.modules['unittest'] = unittest\n{START}\n    json.loads('1')\n",
+        "failed",
+    ),
+    "replaces a builtin of the judge": (
+        f"{START}\n    import builtins, unittest\n    if name == 'a.json': return 3\n    get = getattr\n"
+        "    builtins.getattr = lambda *given: given[1] == '__unittest_skip__' or get(*given)\n"
+        "    raise unittest.SkipTest('no')\n",
+        "failed",
+    ),
+    "sets the length of its differences": (f"import unittest\nunittest.TestCase.maxDiff = None\n{WHOLE}", "passed"),
     "ends its process": (f"{START}\n    import os\n    os._exit(0)\n", "crashed"),
     "writes to every descriptor": (
         f"{START}\n    import os\n    for fd in range(3, 256):\n        try: os.write(fd, b'pass' * 30)\n"
@@ -84,7 +112,7 @@ def test_every_kind_of_answer_gets_its_verdict() -> None:
     assert {name: grade.status for name, grade in zip(ANSWERS, grades, strict=True)} == {
         name: status for name, (_, status) in ANSWERS.items()
     }, grades
-    assert [grade.values["bigcodebench"] for grade in grades] == [1.0, 1.0] + [0.0] * (len(ANSWERS) - 2)
+    assert all(grade.values["bigcodebench"] == float(grade.status == "passed") for grade in grades)
     assert grades[2].detail == "test_twice: AssertionError: 3 != 5"
 
 
@@ -99,6 +127,14 @@ def test_an_endless_answer_ends_by_its_cpu_time(monkeypatch: pytest.MonkeyPatch)
     waiting = f"{START}\n    import time\n    time.sleep(600)\n"
     ((slow, asleep, right),) = judge((benchmark, problem, [endless, waiting, WHOLE]))
     assert (slow.status, asleep.status, right.status) == ("timeout", "timeout", "passed")
+
+
+def test_no_process_outlives_its_answer() -> None:
+    """Not one with a session of its own either."""
+    skip_without_pid_namespaces()
+    benchmark, (problem,) = read("bigcodebench", row())
+    (grades,) = judge((benchmark, problem, [BE_ALONE + WHOLE, LEAVE_A_PROCESS + WHOLE, BE_ALONE + WHOLE]))
+    assert [grade.status for grade in grades] == ["passed"] * 3, grades
 
 
 def test_what_this_machine_lacks_is_no_fault_of_an_answer() -> None:

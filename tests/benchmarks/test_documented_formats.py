@@ -17,7 +17,7 @@ from selfcodealign.benchmarks.inside.scripts import near_number, same_number, sa
 from selfcodealign.benchmarks.livecodebench import _unpack
 from selfcodealign.benchmarks.problem_files import load_rows
 from selfcodealign.errors import BenchmarkError
-from tests.support.grading import judge, read
+from tests.support.grading import BE_ALONE, LEAVE_A_PROCESS, judge, read, skip_without_pid_namespaces
 from tests.support.places import find_shared
 
 
@@ -104,6 +104,15 @@ def test_programs_end_as_an_interpreter_ends() -> None:
     (found,) = judge((benchmark, script, programs))
     assert [one.status for one in found] == ["passed"] * 5 + ["error"]
     assert "ValueError: late" in found[-1].detail
+
+
+def test_no_process_of_a_program_outlives_its_test() -> None:
+    """The next test of the same answer, and the next answer, run alone, also after a session of its own."""
+    skip_without_pid_namespaces()
+    benchmark, (script,) = read("livecodebench", question())
+    total = "print(sum(map(int, open(0).read().split()[1:])))\n"
+    (found,) = judge((benchmark, script, [BE_ALONE + total + LEAVE_A_PROCESS, BE_ALONE + total]))
+    assert [one.status for one in found] == ["passed", "passed"], found
 
 
 def test_integers_may_have_any_number_of_digits() -> None:

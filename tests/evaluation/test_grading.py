@@ -50,6 +50,43 @@ ANSWERS = {
 }
 
 
+def forge(reply: str) -> str:
+    """An answer that sends a reply of its own, many times, into every pipe it finds."""
+    return (
+        f"{HEAD}    import marshal, os, struct, time\n    data = marshal.dumps({reply})\n"
+        "    for fd in range(3, 256):\n        try:\n"
+        "            for _ in range(50): os.write(fd, struct.pack('<I', len(data)) + data)\n"
+        "        except OSError: pass\n    time.sleep(1000)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        ('[("digest", 0.0, "int", None)]', "crashed"),
+        ('[("value", 0.0, False, b"?")]', "failed"),
+        ('[("value", 0.0, False, b"[\\xff\\xff\\xff\\x7f")]', "failed"),
+        ('[("value", "0", False, marshal.dumps(6))]', "crashed"),
+        ('[("value", -1e9, False, marshal.dumps(6))]', "crashed"),
+        ('[("value", float("nan"), False, marshal.dumps(6))]', "crashed"),
+        ('[("value", 0.0)]', "crashed"),
+        ('[("wrong", 0.0, "", "")]', "crashed"),
+        ('[("error", 0.0, 1, None)]', "crashed"),
+        ('[(["value"], 0.0, "", "")]', "crashed"),
+        ('[("error", 0.0, "", "")] * 9', "crashed"),
+        ('["value"]', "crashed"),
+        ("[]", "crashed"),
+        ("{}", "crashed"),
+    ],
+)
+def test_a_forged_reply_is_a_failed_answer(reply: str, status: str) -> None:
+    """It counts in the score: a judge that stops at it would leave the answer out."""
+    benchmark, (problem,) = read("humaneval+", evalplus_row())
+    ((grade, right),) = judge((benchmark, problem, [forge(reply), ANSWERS["right"][0]]))
+    assert (grade.status, grade.values) == (status, {"humaneval": 0.0, "humaneval+": 0.0}), grade
+    assert right.status == "passed"
+
+
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, Grade]:
     """All answers, judged together (eight to a program), as samples of one task are."""

@@ -218,6 +218,26 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path, prob
         run([warmer], out, problems, temperature=0.5)
 
 
+def test_an_evaluation_that_died_in_its_header_begins_anew(tmp_path: Path, problems: Path) -> None:
+    """The first row ends without a newline: no answer is lost, and the file is no other evaluation's."""
+    path = tmp_path / "out" / "m" / "humaneval+" / "samples.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"evaluation": {"model": "scr')
+    evaluation = run([Candidate(label="m", model=ScriptedModel(answer_all))], tmp_path / "out", problems)
+    assert score_of(evaluation, "m", "humaneval") == 1.0
+    assert len(read_lines(path)) == 1 + len(TASKS)
+
+
+def test_a_folder_of_an_evaluation_has_each_answer_once(tmp_path: Path, problems: Path) -> None:
+    """Its results.jsonl repeats the answers of its samples.jsonl."""
+    run([Candidate(label="m", model=ScriptedModel(answer_all))], tmp_path / "out", problems)
+    own = tmp_path / "out" / "m" / "humaneval+"
+    assert {file.name for file in own.glob("*.jsonl")} == {"samples.jsonl", "results.jsonl"}
+    run([Candidate(label="again", samples={"": own})], tmp_path / "second", problems)
+    found = read_lines(tmp_path / "second" / "again" / "humaneval+" / "results.jsonl")
+    assert [row["task_id"] for row in found] == [f"HumanEval/{number}" for number in range(len(TASKS))]
+
+
 def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path, problems: Path) -> None:
     """A task whose reference does not run lowers no score; when all are so, the evaluation stops."""
     rows = read_lines(problems)

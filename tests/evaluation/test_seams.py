@@ -124,7 +124,7 @@ def test_the_reader_is_told_which_way_suits_the_tokenizer() -> None:
     counts: dict[Mode, tuple[int, int]] = {"completion": (164, 164), "completion-unstripped": (0, 164)}
     (said,) = note_seams("m", "humaneval", "completion", counts)
     assert said == (
-        "164 of 164 prompts of humaneval end in the middle of a token of m's tokenizer, which lowers scores; with "
-        "--mode completion-unstripped 0 do."
+        "164 of 164 prompts of humaneval end in the middle of a token of m's tokenizer, which lowers scores; in mode "
+        "completion-unstripped 0 do (--mode, in a recipe evaluate.base_modes)."
     )
     assert not note_seams("m", "humaneval", "completion-unstripped", counts)

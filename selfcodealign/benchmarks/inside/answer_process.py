@@ -6,6 +6,7 @@ import contextlib
 import gc
 import io
 import marshal
+import math
 import os
 import resource
 import select
@@ -19,7 +20,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from selfcodealign.benchmarks.inside.time_limit import Meter, OutOfTime, TimeLimit, by_clock
-from selfcodealign.benchmarks.inside.values import digest, pack
+from selfcodealign.benchmarks.inside.values import OPAQUE, digest, pack, unpack
 
 #: The module name that an answer's code sees: not "__main__", so that blocks meant for a script do not run.
 MODULE = "answer"
@@ -175,6 +176,26 @@ def _read(pipe: int, size: int, in_time: Callable[[], bool]) -> bytes | None:
     return b"".join(parts)
 
 
+def load(data: bytes) -> Any:
+    """Return the plain value in an answer's bytes; `OPAQUE` when they hold none."""
+    try:
+        return unpack(data)
+    except Exception:
+        # An answer that found its pipe may have written anything, also the length of a list that fits no memory.
+        return OPAQUE
+
+
+def _is_reply(one: Any) -> bool:
+    """Whether this is the reply to one call, as in `serve_calls`."""
+    if type(one) is not tuple or len(one) != 4:
+        return False
+    kind, seconds, first, second = one
+    forms = {"value": (bool, bytes), "digest": (str, int), "error": (str, str), "time": (str, str)}
+    if type(kind) is not str or forms.get(kind) != (type(first), type(second)):
+        return False
+    return type(seconds) is float and 0 <= seconds < math.inf
+
+
 class AnswerProcess:
     """The judge's side of one answer process."""
 
@@ -186,6 +207,7 @@ class AnswerProcess:
         gather: bool = False,
         whole: bool = False,
     ) -> None:
+        self._asked = 0
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
         self._pid = os.fork()
@@ -201,6 +223,7 @@ class AnswerProcess:
 
     def request(self, first: int, limits: list[float]) -> None:
         """Ask for calls (−1: define the function); the answer runs them while the judge continues."""
+        self._asked = len(limits)
         # `reply` reports a process that died.
         with contextlib.suppress(BrokenPipeError):
             send(self._requests, (first, limits))
@@ -208,8 +231,8 @@ class AnswerProcess:
     def reply(self, longest: float) -> list[tuple]:
         """Wait for the reply to a request whose largest limit is `longest` seconds; never empty.
 
-        A process that hangs outside Python code is killed and counts as out of time; a dead process gives
-        ("crashed", 0, "", message).
+        A process that hangs outside Python code is killed and counts as out of time; a dead process, and one that sent
+        anything but a reply as `serve_calls` makes it, gives ("crashed", 0, "", message).
         """
         meter = Meter(self._pid)
 
@@ -218,16 +241,17 @@ class AnswerProcess:
 
         try:
             data = _read_frame(self._replies, in_time)
-            message = None if data is None else marshal.loads(data)
         except TimeoutError:
             self.end()
             return [("time", longest, "", "")]
-        except (ValueError, EOFError, TypeError):
-            # The answer wrote its own data into the pipe.
-            message = None
-        if not isinstance(message, list) or not message:
+        except (ValueError, MemoryError):
+            data = b""  # the answer wrote its own data into the pipe
+        if data is None:
             return [("crashed", 0.0, "", "the answer ended its process in the middle of a call")]
-        return message
+        message = load(data)
+        if type(message) is list and 0 < len(message) <= self._asked and all(map(_is_reply, message)):
+            return message
+        return [("crashed", 0.0, "", "the answer sent data of its own in place of a reply")]
 
     def replied(self, seconds: float) -> bool:
         """Whether a reply is available or arrives within `seconds`."""

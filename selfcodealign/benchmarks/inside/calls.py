@@ -6,12 +6,12 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from selfcodealign.benchmarks.inside.answer_process import AnswerProcess, silence
+from selfcodealign.benchmarks.inside.answer_process import AnswerProcess, load, silence
 from selfcodealign.benchmarks.inside.kept_values import KeptValues
 from selfcodealign.benchmarks.inside.oracles import UNORDERED, find_check, has_oracle
 from selfcodealign.benchmarks.inside.reference import Reference
 from selfcodealign.benchmarks.inside.task import Task
-from selfcodealign.benchmarks.inside.values import OPAQUE, digest, unpack
+from selfcodealign.benchmarks.inside.values import OPAQUE, digest
 
 
 def judge(task: Task, sources: list[str], read_late: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _judge_suite(task: Task, suite: str, calls: list, process: AnswerProcess, re
 
 def _accepts(check: Callable, data: bytes, foreign: bool, expected: Any, arguments: list) -> bool:
     try:
-        return bool(check(unpack(data), foreign, expected, arguments))
+        return bool(check(load(data), foreign, expected, arguments))
     except Exception:
         # An oracle that raises on a value (a text instead of a number) has found a wrong answer.
         return False
@@ -99,20 +99,20 @@ def _accepts(check: Callable, data: bytes, foreign: bool, expected: Any, argumen
 
 def _failure(kind: str, number: int, details: list) -> dict[str, Any]:
     if kind == "wrong":
-        value = unpack(details[0]) if isinstance(details[0], bytes) else OPAQUE
+        value = load(details[0]) if isinstance(details[0], bytes) else OPAQUE
         shown = "something else" if value is OPAQUE else _show(value)
         message = f"gave {shown}, expected {_show(details[1])}"
     elif kind == "time":
         message = "took too long"
     else:
-        message = ": ".join(part for part in details if part)
+        message = ": ".join(part for part in details if part)[:600]
     return {"status": "timeout" if kind == "time" else "fail", "kind": kind, "index": number, "message": message}
 
 
 def _show(value: Any) -> str:
     try:
         text = repr(value)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, MemoryError):
         # By default Python refuses to convert numbers of more than 4300 digits.
         return f"a {type(value).__name__} too large to show"
     return text if len(text) <= 200 else text[:120] + " … " + text[-60:]

@@ -36,7 +36,7 @@ def run_forked(work: Work, seconds: float, waits: float) -> Report:
     """Run `work` in a new process and return its report.
 
     The limit is `seconds` of CPU time. A process that waits ends after `waits` seconds of wall time, any other after
-    `by_clock(seconds)`. What it started ends with it.
+    `by_clock(seconds)`. What it started ends with it, as far as `end_leftovers` reaches.
     """
     # The process reports under a secret that no name of the answer refers to.
     secret = os.urandom(_SECRET_BYTES)
@@ -50,11 +50,10 @@ def run_forked(work: Work, seconds: float, waits: float) -> Report:
             data = _read_report(report, pid, seconds, waits)
         finally:
             os.close(report)
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             ended, usage = os.wait4(pid, 0)[1:]
+            end_leftovers(pid)
     used = usage.ru_utime + usage.ru_stime
     if data is None or os.waitstatus_to_exitcode(ended) == -signal.SIGXCPU:
         return Report("time", f"used more than {seconds:g} s, or waited for more than {waits:g} s", used)
@@ -62,6 +61,22 @@ def run_forked(work: Work, seconds: float, waits: float) -> Report:
         return Report("crashed", "the answer ended its process before the end of the tests", used)
     status, message = marshal.loads(data[_SECRET_BYTES:])
     return Report(status, message, used)
+
+
+def end_leftovers(pid: int) -> None:
+    """Kill what the ended process `pid`, which led a session, has started; this process may have no other children.
+
+    Where the judge is the first process of its pid namespace, nothing is left; elsewhere (a sandbox of Landlock alone)
+    a child with a session of its own ends with the judge's program.
+    """
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    if os.getpid() == 1:
+        with suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
 
 
 def _become_answer(work: Work, secret: bytes, report: int, folder: str, seconds: float) -> None:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from selfcodealign.benchmarks.inside.forked import end_leftovers
 from selfcodealign.benchmarks.inside.time_limit import Meter, by_clock
 
 #: Imports that competition answers assume, as in LiveCodeBench's runner; contests do not limit an integer's digits.
@@ -74,6 +75,7 @@ def run_script(source: str, given: str, seconds: float) -> tuple[str, str, str]:
     """Run a program in a new process; return (kind, output, message), kind as in `calls`.
 
     The limit is `seconds` of CPU time, or wall time for a program that only waits. `exit()` with status 0 is success.
+    What the program started ends with it, as far as `end_leftovers` reaches.
     """
     output, output_in = os.pipe()
     with tempfile.TemporaryFile() as errors:
@@ -85,6 +87,7 @@ def run_script(source: str, given: str, seconds: float) -> tuple[str, str, str]:
                 os._exit(1)
         os.close(output_in)
         text, status, used = _collect(pid, output, seconds)
+        end_leftovers(pid)
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - 400))
         tail = errors.read().decode("utf-8", "replace").strip().splitlines()
     if status is None or used >= seconds:
@@ -95,6 +98,7 @@ def run_script(source: str, given: str, seconds: float) -> tuple[str, str, str]:
 
 
 def _become_script(source: str, given: str, output: int, errors: int, seconds: float) -> NoReturn:
+    os.setsid()
     with tempfile.TemporaryFile() as file:
         file.write(given.encode("utf-8"))
         file.flush()

@@ -1,7 +1,7 @@
 """Judges answers by a `unittest` class that runs in the answer's own module, as in BigCodeBench's runner.
 
 Answer and tests share a process, so an answer that patches the libraries of its tests is only recognised where it
-replaced parts of `unittest`, or skipped its tests.
+leaves parts of `unittest` replaced, or skipped its tests.
 """
 
 from __future__ import annotations
@@ -13,16 +13,23 @@ import os
 import sys
 import types
 import unittest
+import unittest.util
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from selfcodealign.benchmarks.inside.forked import Report, run_forked
 from selfcodealign.benchmarks.inside.reference import BrokenReference
 
+# The functions below keep these builtins when an answer replaces some.
+__builtins__ = dict(vars(builtins))  # type: ignore[assignment]
+
 #: The module that holds an answer and its tests, and the class with the tests: tests name both.
 MODULE, CASES = "__test__", "TestCases"
+#: The modules of `unittest` in which tests are loaded, run and reported, and the settings of `TestCase`.
+_UNITTEST = (unittest.case, unittest.loader, unittest.result, unittest.suite, unittest.util)
+_FREE = frozenset({"maxDiff", "longMessage"})
 #: These start threads when they are imported, which do not survive a fork.
 _NOT_BEFORE_A_FORK = ("tensorflow", "keras")
 
@@ -79,23 +86,52 @@ def _run_tests(source: str, tests: str) -> tuple[str, str]:
     names = {"__builtins__": builtins, "__file__": f"{MODULE}.py", "sys": sys, "os": os, "environ": os.environ}
     module.__dict__.update(names)
     sys.modules[MODULE] = module
-    before = dict(_parts_of_unittest())
+    parts, namespaces = list(_parts_of_unittest()), _namespaces_of_classes()
+    loader, result = unittest.TestLoader(), unittest.TestResult()
     silence()
     exec(compile(f"{source}\n{tests}", f"{MODULE}.py", "exec", dont_inherit=True), module.__dict__)
-    suite = unittest.TestLoader().loadTestsFromTestCase(getattr(module, CASES))
-    result = unittest.TestResult()
-    suite.run(result)
-    replaced = next((name for name, part in _parts_of_unittest() if before.get(name) is not part), "")
+    loader.loadTestsFromTestCase(getattr(module, CASES)).run(result)
+    replaced = _find_replaced(parts, namespaces)
     if replaced:
         return "wrong", f"{replaced} was replaced"
     return _judge_result(result)
 
 
-def _parts_of_unittest() -> Iterator[tuple[str, Any]]:
-    for owner in (unittest.TestCase, unittest.TestResult, unittest.TestSuite, unittest.TestLoader):
-        for name, part in vars(owner).items():
-            if callable(part):
-                yield f"{owner.__name__}.{name}", part
+def _classes_of_unittest() -> Iterator[type]:
+    for module in _UNITTEST:
+        for part in vars(module).values():
+            if isinstance(part, type) and part.__module__ == module.__name__:
+                yield part
+
+
+def _namespaces_of_classes() -> list[tuple[str, Mapping[str, Any], frozenset[str]]]:
+    """Return the namespace of each class of `unittest` and the names in it now."""
+    return [(owner.__name__, vars(owner), _FREE.union(vars(owner))) for owner in _classes_of_unittest()]
+
+
+def _parts_of_unittest() -> Iterator[tuple[str, Mapping[str, Any], str, Any, Any]]:
+    """Yield what tests use: a name to show, the namespace, the key in it, the part, and the code of a function."""
+    owners: list[tuple[str, Mapping[str, Any]]] = [(owner.__name__, vars(owner)) for owner in _classes_of_unittest()]
+    owners += [(module.__name__, vars(module)) for module in (unittest, *_UNITTEST)]
+    for owner, namespace in owners:
+        for key, part in namespace.items():
+            if key not in _FREE:
+                yield f"{owner}.{key}", namespace, key, part, getattr(part, "__code__", None)
+    for module in (unittest, *_UNITTEST):
+        yield f"the module {module.__name__}", sys.modules, module.__name__, module, None
+    yield "__import__", vars(builtins), "__import__", builtins.__import__, None
+
+
+def _find_replaced(parts: list, namespaces: list) -> str:
+    """Return the first part that is another one now, or an attribute that a class did not have; "" without any."""
+    for name, namespace, key, part, code in parts:
+        if key not in namespace or namespace[key] is not part or (code and part.__code__ is not code):
+            return name
+    for owner, namespace, known in namespaces:
+        for key in namespace:
+            if key not in known:
+                return f"{owner}.{key}"
+    return ""
 
 
 def _judge_result(result: unittest.TestResult) -> tuple[str, str]:
