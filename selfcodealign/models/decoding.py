@@ -74,7 +74,7 @@ class Decoder:
         self._eos_ids = eos_ids
         self._rows = rows
         self._memory = memory
-        #: Memory is full until a row ends: a row that was sent back must not be read again a step later, for ever.
+        #: Memory is full until a row ends: nothing else makes room, so it need not be measured at every step.
         self._full = False
         self._device = torch.device(model.device)
         text = model.config.get_text_config()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from selfcodealign.benchmarks.inside.time_limit import by_clock, is_waiting
+from selfcodealign.benchmarks.inside.time_limit import by_clock, cpu_clock, is_waiting, read_cpu
 
 _SECRET_BYTES = 16
 _POLL_SECONDS = 0.05
@@ -105,21 +105,14 @@ def _become_answer(work: Work, secret: bytes, report: int, folder: str, seconds:
 
 def _read_report(report: int, pid: int, seconds: float, waits: float) -> bytes | None:
     """Return what the process wrote first ("" when it ended without); None when it ran out of time."""
-    clock = ((~pid) << 3) | 2  # the id of another process's CPU clock (clock_getres(2))
+    clock = cpu_clock(pid)
     started = time.monotonic()
     # One write holds the whole report; a child of the answer may keep the pipe open after it.
     while not select.select([report], [], [], _POLL_SECONDS)[0]:
-        elapsed, used = time.monotonic() - started, _cpu_seconds(clock)
+        elapsed, used = time.monotonic() - started, read_cpu(clock)
         if used > seconds or elapsed > by_clock(seconds) or (elapsed > waits and is_waiting(used, elapsed)):
             return None
     return os.read(report, _LARGEST)
-
-
-def _cpu_seconds(clock: int) -> float:
-    try:
-        return time.clock_gettime(clock)
-    except OSError:
-        return 0.0
 
 
 def _one_line(message: str) -> str:

@@ -33,23 +33,30 @@ def time_used() -> float:
     return used.ru_utime + min(used.ru_stime, used.ru_utime)
 
 
+def cpu_clock(pid: int) -> int:
+    """Return the id of another process's CPU clock (clock_getres(2))."""
+    return ((~pid) << 3) | 2
+
+
+def read_cpu(clock: int) -> float:
+    """Return the CPU seconds of a process by its clock; 0 once it is gone."""
+    try:
+        return time.clock_gettime(clock)
+    except OSError:
+        return 0.0
+
+
 class Meter:
     """Measures another process from now on: its CPU time and the wall time."""
 
     def __init__(self, pid: int) -> None:
-        self._clock = ((~pid) << 3) | 2  # the id of another process's CPU clock (clock_getres(2))
-        self._used, self._started = self._read(), time.monotonic()
+        self._clock = cpu_clock(pid)
+        self._used, self._started = read_cpu(self._clock), time.monotonic()
 
     def exceeds(self, seconds: float, waiting_for: float) -> bool:
         """Whether the process used more than `seconds` of CPU time, or only waited for `waiting_for` of wall time."""
-        worked, elapsed = self._read() - self._used, time.monotonic() - self._started
+        worked, elapsed = read_cpu(self._clock) - self._used, time.monotonic() - self._started
         return worked > seconds or (elapsed > waiting_for and is_waiting(worked, elapsed))
-
-    def _read(self) -> float:
-        try:
-            return time.clock_gettime(self._clock)
-        except OSError:
-            return 0.0
 
 
 class OutOfTime(BaseException):
