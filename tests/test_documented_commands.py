@@ -46,7 +46,7 @@ BASE = "checkpoints/base"
 #: What pages name → what the clean folder has in its place. {url} is the server of the fixture, {row} an id of its run.
 STAND_INS = {
     r"http://(gpu1|gpu2|localhost):8000|https://host(?=/v1)": "{url}",  # answers like a model that can write
-    r"Qwen/Qwen2.5-Coder-7B|bigcode/starcoder2-3b|org/base-7b|\bNAME\b": BASE,  # two layers of random weights
+    r"Qwen/Qwen2.5-Coder-7B|bigcode/starcoder2-3b|org/base-7b|\bsmollm2\b|\bNAME\b": BASE,  # two layers of random weights
     r"/home/me/project|\bstdlib\b": "project",  # six functions
     r"package:(requests|rich)": "package:tomli_w",  # a small package that is installed
     r"\bRUN\b|runs/quickstart": "runs/mine",  # the run of README's recipe
@@ -67,9 +67,9 @@ SMALLER = {
     r"run quickstart --set model\.name=": ["--source", "project", "--limit", "2", "--until", "concepts"],
     r"evaluate .*tiny-eval": ["--limit", "1", "--max-tokens", "16"],
     r"evaluate .*--samples": [],
-    r"evaluate .*mbpp\+": [*ONE_PROBLEM, "--problems", "mbpp=mbpp.jsonl"],
+    r"evaluate .*-b mbpp": [*ONE_PROBLEM, "--problems", "mbpp=mbpp.jsonl"],
     r"evaluate ": ONE_PROBLEM,
-    r"train .*(embedded|lora)": ["--set", "max_steps=1", "--set", "batch=2", "--set", "max_tokens=256"],
+    r"train .*(embedded|lora|smollm2)": ["--set", "max_steps=1", "--set", "batch=2", "--set", "max_tokens=256"],
 }
 #: Pattern → why commands that match are not run. They are still parsed, with all their settings, names and files.
 ONLY_READ = {

@@ -216,6 +216,8 @@ class ServerModel:
         """
         self._check()
         begun, patience = request.first_fault, self._settings.retry_seconds
+        if begun is not None and self._answered_at > begun:
+            return  # the server lives: its next answer to this request decides
         if limited or any(endpoint.limits for endpoint in self._endpoints):
             if self._endpoints.outstanding:
                 return
