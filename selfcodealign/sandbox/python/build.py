@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -106,6 +107,29 @@ def build_mutant(job: dict[str, Any], whole: Built, mutant: str) -> Built:
         return replace(whole, response=code, functions=functions, mutants=[])
     except _UNBUILDABLE as error:
         raise BuildError("build", error) from None
+
+
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+def names_for_judge(job: dict[str, Any]) -> dict[str, Any]:
+    """What a judge in another process has to know of the response's text, read here and not told by the response.
+
+    `imports`: what its import statements bind, as (name, module, member or ""); `defined`: the names it defines;
+    `wanted`: the words of the tests.
+    """
+    tree = ast.parse(job["response"], RESPONSE_FILE)
+    imports: list[tuple[str, str, str]] = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                whole = alias.asname or "." not in alias.name
+                name = alias.name if whole else alias.name.partition(".")[0]
+                imports.append((alias.asname or name, name, ""))
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            imports += [(alias.asname or alias.name, node.module, alias.name) for alias in node.names]
+    wanted = sorted(set(_WORD.findall(job["tests"])))
+    return {"imports": imports, "defined": sorted(defined_names(tree)), "wanted": wanted}
 
 
 def _build(

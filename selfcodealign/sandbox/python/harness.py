@@ -21,9 +21,12 @@ from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.python import pytest_style, tamper
-from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse
+from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse, names_for_judge
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
+from selfcodealign.sandbox.python.split.judge import Judge, SolutionModule
+from selfcodealign.sandbox.python.split.response import Response
+from selfcodealign.sandbox.python.split.values import allowed_classes
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
 
 # The folder of the whole sandbox package: the frames of the forker and the kernel module are trusted as well.
@@ -67,6 +70,7 @@ class Runner:
         self._libraries = tamper.LibrarySnapshot()
         # No name refers to this code any more; running code keeps its references.
         self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
+        self._allowed = allowed_classes()
         tamper.forbid_introspection(_SANDBOX)
         self._rehearse()
 
@@ -81,6 +85,8 @@ class Runner:
     def build(self, job: dict[str, Any]) -> Iterator[Any]:
         """In the server: build the versions of an ordinary program; other programs are built in their own process."""
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
+        if job.get("split"):
+            told |= {"split": True, "told": names_for_judge(job)}
         if not is_safe_to_parse(job):
             texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
             yield from ((told | texts, version) for version in job["versions"])
@@ -112,6 +118,8 @@ class Runner:
     def _execute(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
         job, packed = work
         built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
+        if job.get("split"):
+            return self._split_here(job, built, send)
         ready = Ready(job, built)
         evidence, run_phases = ready.evidence, ready.run_phases
         find_patched = self._libraries.find_patched if built.may_patch else str
@@ -122,6 +130,31 @@ class Runner:
         run_phases()
         evidence.patched = evidence.patched or find_patched()
         return evidence.summary()
+
+
+    def _split_here(self, job, built, send):  # development only
+        import socket
+        a, b = socket.socketpair()
+        told = job["told"]
+        if os.fork() == 0:
+            a.close()
+            random.seed(0)
+            try:
+                Response(b.detach(), self._allowed, built).serve()
+            except BaseException as error:
+                if "has ended" not in str(error):
+                    os.write(2, f"RESPONSE: {type(error).__name__}: {error}\n".encode())
+            os._exit(0)
+        b.close()
+        ready = Ready(job, built)
+        judge = ready.split(a.detach(), self._allowed, told)
+        ready.evidence.connect(send, os.getpid())
+        ready.enter()
+        judge.connect()
+        random.seed(0)
+        ready.run_phases()
+        send({"split": [judge.lost, sorted(judge.inexact), judge.vouched, judge.liar]})
+        return ready.evidence.summary()
 
 
 class Ready:
@@ -137,7 +170,20 @@ class Ready:
         if job["kind"] == "check":
             namespace["__record__"] = self.evidence.record
         self._units = Units(built, self.evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
-        self.run_phases = _make_phases(job, built, self.evidence, namespace, self._units)
+        self._job, self._namespace = job, namespace
+        self.run_phases = _make_phases(job, built, self.evidence, namespace, self._units, None)
+
+    def split(self, link, allowed, told):
+        judge = Judge(link, allowed, self._namespace, self.evidence.ran)
+        module = SolutionModule("solution")
+        vars(module).update(self._namespace)
+        self._module.__class__ = SolutionModule
+        self._module.connect(judge)
+        self.evidence.believes = judge.believes
+        self.run_phases = _make_phases(
+            self._job, self._built, self.evidence, self._namespace, self._units, lambda: judge.open(self._built, told)
+        )
+        return judge
 
     def enter(self) -> None:
         """In the program's process: register its module under every name that the program uses for it."""
@@ -163,11 +209,11 @@ def _make_sender(report: int, nonce: bytes) -> Send:
 
 
 def _make_phases(
-    job: dict[str, Any], built: Built, evidence: Evidence, namespace: dict[str, Any], units: Units
+    job: dict[str, Any], built: Built, evidence: Evidence, namespace: dict[str, Any], units: Units, begin: Any
 ) -> Callable[[], None]:
     """Make the phases of a run: response, tests, tests not called yet, threads."""
     kind, run_code = job["kind"], exec
-    steps: list[tuple[str, Callable[[], object]]] = [("response", lambda: run_code(built.response, namespace))]
+    steps: list[tuple[str, Callable[[], object]]] = [("response", begin or (lambda: run_code(built.response, namespace)))]
     if kind != "script":
         steps += [("tests", lambda: run_code(built.tests, namespace)), ("units", units.run_remaining)]
     steps.append(("threads", _thread_joiner()))

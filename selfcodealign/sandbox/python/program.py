@@ -158,7 +158,7 @@ def _is_report(report: Any) -> bool:
     if type(report) is not dict:
         return False
     if "end" not in report:
-        plain = report.keys() <= {"begun", "record"} or type(report.get("unready")) is str
+        plain = report.keys() <= {"begun", "record", "split"} or type(report.get("unready")) is str
         return len(report) == 1 and (plain or _is_failure(report.get("failure")))
     whole = _has(report, _SUMMARY) and all(map(_is_failure, report["failures"]))
     error = report.get("error")

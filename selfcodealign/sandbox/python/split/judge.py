@@ -1,0 +1,346 @@
+"""The side of the tests: what they find under the response's names, and what counts as proof.
+
+Nothing here believes the response. An assertion proves something only where its operands are data on this side; where an
+object of the response decides (`==` of its own, `in`, truth), it is asked in a way that a lie shows.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import collections
+import random
+import sys
+import time
+import types
+import unittest.mock
+from collections.abc import Callable
+from typing import Any
+
+from selfcodealign.sandbox.python import pytest_fixtures
+from selfcodealign.sandbox.python.build import Built
+from selfcodealign.sandbox.python.split import classes
+from selfcodealign.sandbox.python.split.classes import number_of
+from selfcodealign.sandbox.python.split.peer import Peer, shuffled, update_in_place
+from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder
+from selfcodealign.sandbox.python.split.wire import Unsplittable
+
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset, bytearray})
+_PLAIN |= {range, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict}
+_BUILTINS = frozenset(dir(builtins))
+#: What the response may ask of the tests' objects, by the place of the object among the parts of a request.
+_SERVED = {"call": 0, "method": 2, "attribute": 0, "get": 0, "set": 0, "del": 0, "copy": 0, "item": 0, "run": 0, "next": 0}
+_NEVER_READ = frozenset({"__dict__", "__self__", "__func__", "__wrapped__", "__globals__", "__code__", "__closure__"})
+_FRAMES = ("f_", "tb_", "gi_", "cr_", "ag_", "co_")
+_OWN_MODULES = ("solution", "__main__")
+_SEEDED = ("random", "numpy.random")
+
+
+#: What tests assign without a patcher; looked at before every request.
+_WATCHED: dict[Any, tuple[str, ...]] = {builtins: ("input", "print", "open"), time: ("sleep", "time", "perf_counter")}
+
+
+class Judge(Peer):
+    """The judge's side of the conversation."""
+
+    def __init__(self, fd: int, allowed: dict[tuple[str, str], type], namespace: dict[str, Any], ran: bytearray) -> None:
+        super().__init__(fd, allowed)
+        self._namespace = namespace
+        self._ran = ran
+        self._own_modules: set[str] = set(_OWN_MODULES)
+        self._data: dict[str, Any] = {}  # names of the response that hold data → what was last known of them
+        self.vouched = self._known_vouched = 0
+        self.liar = self.doubtful = ""
+        self._watched: dict[tuple[Any, str], Any] = {(m, n): vars(m)[n] for m, names in _WATCHED.items() for n in names}
+
+    # ------------------------------------------------------------------------------------------------- beginning
+
+    def open(self, built: Built, told: dict[str, Any]) -> None:
+        """Let the response run, and put what it defines into the namespace of the tests."""
+        self._own_modules |= set(built.aliases)
+        for name, module, member in told["imports"]:
+            if name in _BUILTINS:
+                continue  # the tests' own `sorted` or `range` is the true one
+            found = _import(module, member)
+            if found is not None:
+                self._namespace[name] = found
+        defined = set(told["defined"])
+        only_builtins = not defined - _BUILTINS
+        table = self.ask("begin", told["wanted"])
+        if type(table) is not dict:
+            raise Unsplittable("the response told no names")
+        for name, value in table.items():
+            if type(name) is not str or (name in self._namespace and name not in defined):
+                continue
+            if name in _BUILTINS and not (name in defined and only_builtins):
+                continue
+            self._namespace[name] = value
+            if name in defined and _is_data(value):
+                self._data[name] = self._write(value)
+
+    def connect(self) -> None:
+        """Make what tests do to libraries reach the response: patches and seeds."""
+        patcher: Any = unittest.mock._patch  # type: ignore[attr-defined]
+        enter, leave = patcher.__enter__, patcher.__exit__
+
+        def enter_both(patch: Any) -> Any:
+            entered = enter(patch)
+            self._mirror(patch.target, patch.attribute)
+            return entered
+
+        def leave_both(patch: Any, *exception: Any) -> Any:
+            target, name = patch.target, patch.attribute
+            left = leave(patch, *exception)
+            self._restore_there(target, name)
+            return left
+
+        patcher.__enter__, patcher.__exit__ = enter_both, leave_both
+        monkey: Any = pytest_fixtures.MonkeyPatch
+        set_here, undo = monkey.setattr, monkey.undo
+        mirrored: list[tuple[Any, str]] = []
+
+        def set_both(patch: Any, target: Any, name: Any, *rest: Any, **options: Any) -> None:
+            set_here(patch, target, name, *rest, **options)
+            if not rest and "value" not in options:
+                path, _, name = target.rpartition(".")
+                target = pytest_fixtures._resolve(path)
+            self._mirror(target, name)
+            mirrored.append((target, name))
+
+        def undo_both(patch: Any) -> None:
+            undo(patch)
+            while mirrored:
+                self._restore_there(*mirrored.pop())
+
+        monkey.setattr, monkey.undo = set_both, undo_both
+        for name in _SEEDED:
+            module: Any = sys.modules.get(name)
+            if module is not None:
+                module.seed = self._seed_both(name, module.seed)
+
+    def _seed_both(self, module: str, seed: Callable[..., Any]) -> Callable[..., Any]:
+        def seed_both(*arguments: Any, **options: Any) -> None:
+            seed(*arguments, **options)
+            self.ask("seed", module, list(arguments), options)
+
+        return seed_both
+
+    def _mirror(self, target: Any, name: str) -> None:
+        named = self.name_of(target)
+        if named is not None and (target, name) not in self._watched:
+            self.inexact.add("patches")
+            self.ask("patch", *named, name, getattr(target, name))
+
+    def _restore_there(self, target: Any, name: str) -> None:
+        named = self.name_of(target)
+        if named is not None and (target, name) not in self._watched:
+            self.ask("unpatch", *named, name)
+
+    def believes(self) -> bool:
+        """Whether no object of the response has decided anything since this was last asked."""
+        before, self._known_vouched = self._known_vouched, self.vouched
+        return before == self.vouched
+
+    # ------------------------------------------------------------------------------------------------- asking
+
+    def ask(self, kind: str, *parts: Any) -> Any:
+        if kind != "begin":
+            self._ran[:] = b"\1" * len(self._ran)
+            for place, known in self._watched.items():
+                if vars(place[0])[place[1]] is not known:
+                    self.inexact.add("patches")
+                    self._watched[place] = now = vars(place[0])[place[1]]
+                    super().ask("patch", place[0].__name__, "", place[1], now)
+        return super().ask(kind, *parts)
+
+    def decide(self, name: str, mine: Any, other: Any) -> Any:
+        """Ask for the result of an operator; where the response sees plain data, ask for other data, too.
+
+        A response that knows the answer only from being asked cannot tell the true question from the others.
+        """
+        if name == "__bool__":
+            self.vouched += 1
+            self.doubtful = self.doubtful or f"the truth of a {type(mine).__name__} is its own"
+            return self.ask("special", name, [mine])
+        if type(other) not in _PLAIN:
+            own = self._own_modules | {"selfcodealign"}
+            if number_of(other) is None and type(other).__module__.partition(".")[0] in own:
+                return NotImplemented  # the tests' own object decides
+            self.vouched += 1
+            return self.ask("special", name, [mine, other])
+        others = _alternatives(other)
+        asked = shuffled([(True, other), *((False, each) for each in others)])
+        answers = [(true, self.ask("special", name, [mine, value])) for true, value in asked]
+        found = {bool(answer) for true, answer in answers if not true and answer is not NotImplemented}
+        lie = {"__eq__": "equals everything", "__ne__": "differs from nothing", "__contains__": "contains everything"}
+        if name in lie and found == {name != "__ne__"}:
+            self.liar = f"{type(mine).__name__} {lie[name]}"
+        elif name in classes.ORDER and len(found) == 1 and type(other) in (int, float):
+            self.liar = f"{type(mine).__name__} is on one side of everything"
+        return next(answer for true, answer in answers if true)
+
+    def vouch(self, name: str, mine: Any, value: Any) -> None:
+        """Watch what an object of the response says of itself where a test may take it for data."""
+        if name in ("__repr__", "__str__"):
+            if _is_literal(value):
+                self.doubtful = f"{type(mine).__name__} prints as if it were data"
+                self.vouched += 1
+        elif type(mine)._base is not None:
+            self.doubtful = f"{type(mine).__name__} computes with its own {name}"
+            self.vouched += 1
+
+    def name_of(self, value: Any) -> list[str] | None:
+        """Return module and name of anything in a library: the response's side may be told all of them."""
+        if isinstance(value, types.ModuleType):
+            module = value.__name__
+            return [module, ""] if module not in self._own_modules and sys.modules.get(module) is value else None
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(name, str) or module in self._own_modules:
+            return None
+        found: Any = sys.modules.get(module)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return [module, name] if found is value else None
+
+    def set_global(self, name: str, value: Any) -> None:
+        """Set a name of the response's module."""
+        self.inexact.add("patches")
+        self.ask("set_global", name, value)
+
+    # ------------------------------------------------------------------------------------------------- serving
+
+    def _check_request(self, kind: str, parts: list[Any]) -> None:
+        if kind in ("stdin",):
+            return
+        target = parts[0][1][0] if kind == "special" else parts[_SERVED[kind]] if kind in _SERVED else None
+        if kind == "special" and parts[0] not in classes.FORWARDED:
+            raise Unsplittable(f"{parts[0]} is not passed on")
+        if kind == "special":
+            target = parts[1][1][0]
+        if type(target) is not list or target[0] != "o":
+            raise Unsplittable(f"asked to {kind} what was never given")
+        if kind in ("get", "attribute", "set", "del"):
+            name = parts[1]
+            readable = kind == "get" and name in classes.READABLE
+            readable |= kind == "attribute" and name in classes.FORWARDED
+            if type(name) is not str or name in _NEVER_READ or name.startswith(_FRAMES) or (name[:2] == "__" and not readable):
+                raise Unsplittable(f"{name} of a test's object is not passed on")
+            if kind == "set" and name.startswith("assert"):
+                self.liar = f"the response replaced {name}"
+            if kind in ("set", "del") and isinstance(self.own(target[1]), type | types.FunctionType | types.ModuleType):
+                raise Unsplittable(f"{kind} on what the tests define")
+
+    def find_named(self, module: str, name: str) -> Any:
+        """Return a class that may be named: of a plain type, or an exception of any library that steers no test."""
+        if (module, name) not in self._allowed and module.partition(".")[0] not in (*self._own_modules, *STEERING):
+            found = _import(module, name)
+            if isinstance(found, type) and issubclass(found, BaseException) and found.__module__ == module:
+                self._allowed[module, name] = found
+        return super().find_named(module, name)
+
+    def _do(self, kind: str, given: list[Any]) -> Any:
+        if kind == "stdin":
+            return getattr(sys.stdin, "readline" if given[0] == "readline" else "read")(*given[1:])
+        return super()._do(kind, given)
+
+    # ------------------------------------------------------------------------------------------------- data
+
+    def _write(self, value: Any) -> Any:
+        encoder = Encoder(_Refusing())
+        try:
+            return encoder.encode(value), encoder.blobs
+        except Unsplittable:
+            return None
+
+    def _list_updates(self, encoder: Encoder) -> list[Any]:
+        updates = super()._list_updates(encoder)
+        for name, known in self._data.items():
+            value = self._namespace.get(name)
+            if known is not None and _is_data(value) and (now := self._write(value)) != known:
+                self._data[name] = now
+                updates.append([name, encoder.encode(value)])
+        return updates
+
+    def _renew(self, number: Any, data: Any) -> None:
+        if type(number) is not str:
+            super()._renew(number, data)
+        elif number in self._data:
+            self._namespace[number] = update_in_place(self._namespace.get(number), data, set())
+            self._data[number] = self._write(data)
+
+
+class SolutionModule(types.ModuleType):
+    """The module under whose name the tests know their response: what they set in it reaches the response."""
+
+    def connect(self, judge: Judge) -> None:
+        vars(type(self))["_judges"].append(judge)
+
+    _judges: list[Judge] = []  # noqa: RUF012
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        for judge in type(self)._judges:
+            judge.set_global(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        for judge in type(self)._judges:
+            judge.ask("del_global", name)
+
+
+class _Refusing:
+    """Handles for what must be data."""
+
+    def export(self, value: Any) -> list[Any]:
+        raise Unsplittable("no data")
+
+    def foreign(self, value: Any) -> int | None:
+        return number_of(value)
+
+    def name_of(self, value: Any) -> list[str] | None:
+        return ["", getattr(value, "__name__", "")] if isinstance(value, type) else None
+
+    resolve = own = find_named = export
+
+
+def _is_literal(text: Any) -> bool:
+    """Whether a text is that of a number, a text or a container."""
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _is_data(value: Any) -> bool:
+    return type(value) in MUTABLE or type(value) in (int, float, str, bool, type(None), tuple)
+
+
+def _import(module: str, member: str) -> Any:
+    """Return what an import statement of the response binds, from this process's own libraries."""
+    try:
+        found: Any = __import__(module, fromlist=["_"] if member or "." in module else [])
+        return getattr(found, member) if member else found
+    except (ImportError, AttributeError):
+        return None
+
+
+def _alternatives(value: Any) -> list[Any]:
+    """Return values of the same type that are plainly not `value`."""
+    number = random.SystemRandom().randrange(3, 1000)
+    kind = type(value)
+    if value is None or kind is bool:
+        return [number, f"{number}", not value]
+    if kind in (int, float, complex):
+        spread = number * (1 + abs(value)) if value == value and abs(value) < 1e300 else number
+        return [value + spread, value - spread, value + 2 * spread + 1, -(value + spread) - 2]
+    if kind in (str, bytes):
+        extra = f"{number}" if kind is str else b"%d" % number
+        return [value + extra, extra + value, extra, value[:1] + extra + value[1:]]
+    if kind in (list, tuple):
+        return [value + kind([number]), kind([number]) + value, kind([number] * max(1, len(value)))]
+    if isinstance(value, dict):
+        return [dict(value) | {number: number}, {number: f"{number}"}, dict.fromkeys(value, number) | {-number: 1}]
+    if kind in (set, frozenset):
+        return [value | {number}, kind({number}), kind({number, -number})]
+    return [number, f"{number}", [number]]

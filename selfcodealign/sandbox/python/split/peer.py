@@ -1,0 +1,659 @@
+"""The conversation between the two processes: the same on both sides, but for what each may be asked.
+
+One side asks and waits; while it waits, it serves what the other asks in return (a callback, a mock). Every message also
+carries what changed meanwhile: output that was printed, working directory and environment, data of live stand-ins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import os
+import random
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from selfcodealign.sandbox.python.split import classes, values
+from selfcodealign.sandbox.python.split.classes import StandInClass, number_of
+from selfcodealign.sandbox.python.split.values import Decoder, Encoder
+from selfcodealign.sandbox.python.split.wire import Unsplittable, Wire
+
+_GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+_STREAMS = ("stdout", "stderr")
+
+
+class Peer:
+    """One side of the conversation."""
+
+    def __init__(self, fd: int, allowed: dict[tuple[str, str], type]) -> None:
+        self._wire = Wire(fd)
+        self._allowed = allowed
+        self._names = {id(kind): list(name) for name, kind in allowed.items()}
+        self._exports: dict[int, list[Any]] = {}  # number → [object, times sent, data sent]
+        self._numbers: dict[int, int] = {}  # id of an exported object → number
+        self._count = 0
+        self._described: set[int] = set()
+        self._stand_ins: dict[int, Any] = {}  # number → stand-in, or a weak reference to it
+        self._received: dict[int, int] = {}
+        self._foreign: dict[int, tuple[Any, int]] = {}  # id of a stand-in without a number of itself
+        self._released: list[tuple[int, int]] = []
+        self._live: dict[int, type] = {}  # exported objects with data that can change → their plain base
+        self._lock = threading.RLock()
+        self._output: list[list[Any]] = []
+        self._ambient: list[Any] = _read_ambient()
+        self.lost = ""
+        self.inexact: set[str] = set()
+        self.asked = 0
+
+    # ------------------------------------------------------------------------------------------------- asking
+
+    def ask(self, kind: str, *parts: Any) -> Any:
+        """Send a request and return the value of the reply, or raise its exception."""
+        if self.lost:
+            raise Unsplittable(self.lost)
+        with self._lock:
+            self.asked += 1
+            try:
+                encoder = Encoder(self)
+                self._send([kind, *encoder.items(parts)], encoder)
+                while True:
+                    message, blobs = self._receive()
+                    decoder = Decoder(self, blobs)
+                    if message[0] in ("ok", "raise"):
+                        break
+                    self._serve(message, decoder)
+                value = decoder.decode(message[1])
+                self._take_changes(parts, decoder, message[2])
+            except Unsplittable as error:
+                self.lost = self.lost or str(error)
+                raise
+        if message[0] == "raise":
+            if not isinstance(value, BaseException):
+                raise Unsplittable("something was raised that is no exception")
+            raise value
+        return value
+
+    def decide(self, name: str, mine: Any, other: Any) -> Any:
+        """Return the result of an operator by which an object of the other side decides."""
+        return self.ask("special", name, [mine] if name == "__bool__" else [mine, other])
+
+    def vouch(self, name: str, mine: Any, value: Any) -> None:
+        """Take note of the result of any other operator."""
+
+    def _take_changes(self, parts: tuple[Any, ...], decoder: Decoder, changes: Any) -> None:
+        """Bring the arguments up to date that the other side changed in place."""
+        if changes is not None:
+            for old, new in zip(parts, decoder.items(changes), strict=True):
+                update_in_place(old, new, set())
+
+    # ------------------------------------------------------------------------------------------------- serving
+
+    def _serve(self, message: list[Any], decoder: Decoder) -> None:
+        """Do what is asked and send the reply."""
+        kind, *parts = message
+        self._check_request(kind, parts)
+        given = decoder.items(parts)
+        before = self._written(given)
+        encoder = Encoder(self)
+        try:
+            value = self._do(kind, given)
+            reply = ["ok", encoder.encode(value), None]
+        except Unsplittable:
+            raise
+        except BaseException as error:
+            encoder = Encoder(self)
+            reply = ["raise", encoder.encode(self._cut(error)), None]
+        if before is not None and self._written(given) != before:
+            reply[2] = encoder.items(given)
+        self._send(reply, encoder)
+
+    def _check_request(self, kind: str, parts: list[Any]) -> None:
+        """Raise `Unsplittable` for a request that this side does not serve."""
+
+    def _cut(self, error: BaseException) -> BaseException:
+        return error
+
+    def _written(self, given: list[Any]) -> Any:
+        """Return the arguments as a text, to see whether a call changes them; None if nothing in them can change."""
+        if not any(_can_change(part) for part in given):
+            return None
+        encoder = Silent(self)
+        return encoder.items(given), encoder.blobs
+
+    def _do(self, kind: str, given: list[Any]) -> Any:
+        return _OPERATIONS[kind](*given)
+
+    # ------------------------------------------------------------------------------------------------- messages
+
+    def _send(self, payload: list[Any], encoder: Encoder) -> None:
+        released, self._released = self._released, []
+        output, self._output = self._output, []
+        ambient = _read_ambient()
+        changed = None if ambient == self._ambient else ambient
+        self._ambient = ambient
+        updates = self._list_updates(encoder)
+        self._wire.send([payload, released, output, changed, updates], encoder.blobs)
+
+    def _receive(self) -> tuple[list[Any], list[bytes]]:
+        message, blobs = self._wire.receive()
+        try:
+            payload, released, output, ambient, updates = message
+            for number, times in released:
+                self._release(number, times)
+            for stream, text in output:
+                getattr(sys, _STREAMS[stream]).write(str(text))
+            if ambient is not None:
+                self._ambient = _set_ambient(ambient)
+            if updates:
+                decoder = Decoder(self, blobs)
+                for number, data in updates:
+                    self._renew(number, decoder.decode(data))
+            if type(payload) is not list or type(payload[0]) is not str:
+                raise TypeError("no payload")
+        except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
+            raise Unsplittable(f"a message of no known form: {error}") from None
+        return payload, blobs
+
+    def _list_updates(self, encoder: Encoder) -> list[Any]:
+        """Return the data of exported objects derived from a list, set or dictionary, where they changed."""
+        updates = []
+        for number, base in list(self._live.items()):
+            entry = self._exports.get(number)
+            if entry is None:
+                del self._live[number]
+                continue
+            data = Encoder(self).encode(classes.plain_data(entry[0], base))
+            if data != entry[2]:
+                entry[2] = data
+                updates.append([number, encoder.encode(classes.plain_data(entry[0], base))])
+        return updates
+
+    def _renew(self, number: int, data: Any) -> None:
+        found = self._stand_in(number)
+        if found is not None:
+            _fill(found, data, type(found)._base)
+
+    # ------------------------------------------------------------------------------------------------- handles
+
+    def export(self, value: Any) -> list[Any]:
+        """Return the message form of an object that stays here: ["h", number, kind, description…]."""
+        number = self._numbers.get(id(value))
+        if number is None:
+            self._count += 1
+            number = self._count
+            self._numbers[id(value)] = number
+            self._exports[number] = [value, 0, None]
+        self._exports[number][1] += 1
+        if isinstance(value, type):
+            return ["h", number, "class", *self._describe(number, value)]
+        if type(value) is types.FunctionType and not vars(value):
+            return ["h", number, "function", *self._describe(number, value)]
+        if type(value) in _GENERATORS:
+            return ["h", number, type(value).__name__]
+        kind = type(value)
+        base = classes.data_base(kind)
+        told = self.export(kind)
+        if base is None:
+            return ["h", number, "object", told]
+        if classes.is_mutable(base):
+            self._live[number] = base
+        encoder = Encoder(self)
+        data = encoder.encode(classes.plain_data(value, base))
+        if encoder.blobs:
+            raise Unsplittable("arrays inside an object derived from a container")
+        self._exports[number][2] = data
+        return ["h", number, "data", told, data]
+
+    def _describe(self, number: int, value: Any) -> list[Any]:
+        """Return the description that goes with the first message about a class or function."""
+        if number in self._described:
+            return []
+        self._described.add(number)
+        if isinstance(value, type):
+            told = classes.describe(value)
+            told[2] = Encoder(self).items(told[2])
+            return [told]
+        return [[value.__name__, value.__qualname__, value.__doc__, _signature(value), _kind_of_function(value)]]
+
+    def resolve(self, message: list[Any]) -> Any:
+        """Return the stand-in for an object of the other side."""
+        _, number, kind, *rest = message
+        if type(number) is not int:
+            raise TypeError("a handle without a number")
+        self._received[number] = self._received.get(number, 0) + 1
+        found = self._stand_in(number)
+        if found is not None:
+            if kind == "object" or kind == "data":
+                Decoder(self, []).decode(rest[0])  # counts the class
+            if kind == "data" and classes.is_mutable(type(found)._base):
+                _fill(found, Decoder(self, []).decode(rest[1]), type(found)._base)
+            return found
+        made = self._make(number, kind, rest)
+        keep = kind in ("class", "function", "data") or isinstance(made, BaseException)
+        self._stand_ins[number] = made if keep else weakref.ref(made)
+        if not keep:
+            weakref.finalize(made, self._forget, number).atexit = False
+        return made
+
+    def _make(self, number: int, kind: str, rest: list[Any]) -> Any:
+        if kind == "class":
+            told = list(rest[0])
+            told[2] = Decoder(self, []).items(told[2])
+            made: Any = classes.make_class(self, number, told)
+        elif kind == "function":
+            made = self._make_function(number, rest[0])
+        elif kind == "generator":
+            made = self._foreign_generator(number)
+        elif kind == "coroutine":
+            made = self._foreign_coroutine(number)
+        elif kind == "async_generator":
+            made = self._foreign_async_generator(number)
+        else:
+            owner = Decoder(self, []).decode(rest[0])
+            if not isinstance(owner, StandInClass):
+                raise TypeError("an object of no class")
+            base = type.__getattribute__(owner, "_base")
+            if kind == "data" and base is not None:
+                made = _make_data(owner, base, Decoder(self, []).decode(rest[1]))
+                object.__getattribute__(made, "__dict__")["_number"] = number
+            elif kind == "object" and base is None:
+                made = object.__new__(owner)
+                object.__setattr__(made, "_number", number)
+            else:
+                raise TypeError("an object of no known kind")
+        return made
+
+    def _stand_in(self, number: int) -> Any:
+        found = self._stand_ins.get(number)
+        return found() if type(found) is weakref.ref else found
+
+    def _forget(self, number: int) -> None:
+        """The stand-in is gone: tell the other side with the next message."""
+        if type(self._stand_ins.get(number)) is weakref.ref:
+            self._stand_ins.pop(number, None)
+        self._released.append((number, self._received.pop(number, 0)))
+
+    def _release(self, number: int, times: int) -> None:
+        entry = self._exports.get(number)
+        if entry is not None:
+            entry[1] -= times
+            if entry[1] <= 0 and number not in self._described:
+                del self._exports[number]
+                self._numbers.pop(id(entry[0]), None)
+
+    def own(self, number: int) -> Any:
+        """Return the object that was exported under a number."""
+        return self._exports[number][0]
+
+    def foreign(self, value: Any) -> int | None:
+        """Return the number of the other side's object that `value` stands for."""
+        found = self._foreign.get(id(value))
+        return found[1] if found is not None else number_of(value)
+
+    def name_of(self, value: Any) -> list[str] | None:
+        """Return module and name of a library's object that the other side finds itself."""
+        return self._names.get(id(value))
+
+    def find_named(self, module: str, name: str) -> Any:
+        """Return the class of that name, if it is one that may be named."""
+        found = self._allowed.get((module, name))
+        if found is None:
+            raise Unsplittable(f"{module}.{name} may not be named")
+        return found
+
+    # ------------------------------------------------------------------------------------------------- functions
+
+    def _make_function(self, number: int, told: list[Any]) -> Callable[..., Any]:
+        name, qualified, doc, signature, kind = told
+        handle = _Handle(number)
+
+        def function(*arguments: Any, **options: Any) -> Any:
+            return self.ask("call", handle, list(arguments), options)
+
+        if kind == "async":  # the coroutine is made on the other side, at once
+            vars(function)["_is_coroutine"] = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+        function.__name__, function.__qualname__ = str(name), str(qualified)
+        function.__doc__ = doc if type(doc) is str else None
+        if signature is not None:
+            vars(function)["__signature__"] = _read_signature(signature)
+        self._foreign[id(function)] = (function, number)
+        self._foreign[id(handle)] = (handle, number)
+        return function
+
+    def _step(self, number: int) -> Callable[..., Any]:
+        handle = _Handle(number)
+        self._foreign[id(handle)] = (handle, number)
+        return lambda name, *arguments: self.ask("attribute", handle, name, list(arguments), {})
+
+    def _foreign_generator(self, number: int) -> Any:
+        step = self._step(number)
+
+        def forward() -> Iterator[Any]:
+            try:
+                value = step("send", None)
+                while True:
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        step("close")
+                        raise
+                    except BaseException as error:
+                        value = step("throw", error)
+                    else:
+                        value = step("send", sent)
+            except StopIteration as end:
+                return end.value
+
+        made = forward()
+        self._foreign[id(made)] = (made, number)
+        return made
+
+    def _foreign_coroutine(self, number: int) -> Any:
+        self.inexact.add("coroutines")
+        handle = _Handle(number)
+        self._foreign[id(handle)] = (handle, number)
+
+        async def forward() -> Any:
+            return self.ask("run", handle)
+
+        made = forward()
+        self._foreign[id(made)] = (made, number)
+        return made
+
+    def _foreign_async_generator(self, number: int) -> Any:
+        self.inexact.add("coroutines")
+        handle = _Handle(number)
+        self._foreign[id(handle)] = (handle, number)
+
+        async def forward() -> Any:
+            while True:
+                try:
+                    value = self.ask("next", handle)
+                except StopAsyncIteration:
+                    return
+                yield value
+
+        made = forward()
+        self._foreign[id(made)] = (made, number)
+        return made
+
+
+class _Handle:
+    """What a function or generator made here passes on in place of itself."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Silent(Encoder):
+    """Writes values only to compare them: no object is counted as sent."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__(_Identities(peer))
+
+
+class _Identities:
+    """Stands for the handles of a peer where nothing is sent."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.foreign, self.name_of = peer.foreign, peer.name_of
+
+    def export(self, value: Any) -> list[Any]:
+        return ["h", id(value)]
+
+    def resolve(self, message: list[Any]) -> Any:
+        raise NotImplementedError
+
+    own = find_named = resolve
+
+
+# ------------------------------------------------------------------------------------------------------- operations
+
+
+def _call(function: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    return function(*arguments, **options)
+
+
+def _method(owner: Any, name: str, value: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Call a method as the class defines it, unless the object has another attribute of that name."""
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        own = {}
+    if name in own:
+        return own[name](*arguments, **options)
+    found = vars(owner).get(name)
+    if found is None:
+        return getattr(value, name)(*arguments, **options)
+    if hasattr(type(found), "__get__"):
+        return found.__get__(value, type(value))(*arguments, **options)
+    return found(*arguments, **options)
+
+
+def _attribute(value: Any, name: str, arguments: list[Any], options: dict[str, Any]) -> Any:
+    return getattr(value, name)(*arguments, **options)
+
+
+def _special(name: str, arguments: list[Any]) -> Any:
+    value = arguments[0]
+    for owner in type(value).__mro__:
+        if name in vars(owner):
+            found = vars(owner)[name]
+            bound = found.__get__(value, type(value)) if hasattr(type(found), "__get__") else found
+            return bound(*arguments[1:])
+    raise TypeError(f"{type(value).__name__!r} object has no {name}")
+
+
+def _item(value: Any, key: Any) -> Any:
+    return value[key]
+
+
+_replaced: dict[tuple[int, str], Any] = {}
+
+
+def _set(value: Any, name: str, other: Any) -> None:
+    if isinstance(value, type) and name in vars(value):
+        _replaced.setdefault((id(value), name), vars(value)[name])
+    setattr(value, name, other)
+
+
+def _restore(value: Any, name: str) -> None:
+    setattr(value, name, _replaced.pop((id(value), name)))
+
+
+def _copy(value: Any, deep: bool) -> Any:
+    return copy.deepcopy(value) if deep else copy.copy(value)
+
+
+_loops: list[asyncio.AbstractEventLoop] = []
+
+
+def _run(coroutine: Any) -> Any:
+    """Run a coroutine to its end, in the one loop of this process; in another one while that is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        if not _loops:
+            _loops.append(asyncio.new_event_loop())
+            asyncio.set_event_loop(_loops[0])
+        return _loops[0].run_until_complete(_await(coroutine))
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(_outcome(coroutine)))
+    thread.start()
+    thread.join()
+    value, error = results[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def _outcome(coroutine: Any) -> tuple[Any, BaseException | None]:
+    try:
+        return asyncio.run(_await(coroutine)), None
+    except BaseException as error:
+        return None, error
+
+
+async def _await(coroutine: Any) -> Any:
+    return await coroutine
+
+
+def _next(generator: Any) -> Any:
+    return _run(generator.__anext__())
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "call": _call,
+    "method": _method,
+    "attribute": _attribute,
+    "special": _special,
+    "item": _item,
+    "get": getattr,
+    "set": _set,
+    "del": delattr,
+    "restore": _restore,
+    "dir": dir,
+    "copy": _copy,
+    "run": _run,
+    "next": _next,
+}
+
+# ------------------------------------------------------------------------------------------------------- values
+
+
+def _can_change(value: Any, depth: int = 0) -> bool:
+    kind = type(value)
+    if kind in values.MUTABLE:
+        if depth == 0 and (kind is list or kind is dict):  # the lists of arguments themselves
+            inner = value.values() if kind is dict else value
+            return any(_can_change(part, 1) for part in inner)
+        return True
+    if kind is tuple:
+        return any(_can_change(part, depth) for part in value)
+    return kind.__module__ in ("numpy", "types") or kind.__module__.startswith("pandas")
+
+
+def update_in_place(old: Any, new: Any, seen: set[int]) -> Any:
+    """Make `old` equal to `new` where it is a container that can change; return what to keep in its place."""
+    kind = type(old)
+    if kind is not type(new) or isinstance(kind, StandInClass) or id(old) in seen:
+        return new
+    seen.add(id(old))
+    if kind is list:
+        old[:] = [update_in_place(a, b, seen) for a, b in zip(old, new, strict=False)] + new[len(old) :]
+    elif issubclass(kind, dict) and kind in values.MUTABLE:
+        merged = [(key, update_in_place(old[key], value, seen) if key in old else value) for key, value in new.items()]
+        old.clear()
+        old.update(merged)
+    elif kind in (set, bytearray):
+        old.clear()
+        old |= new if kind is set else b""
+        if kind is bytearray:
+            old += new
+    elif kind in values.MUTABLE:
+        old.clear()
+        old.extend(new)
+    elif kind is tuple and len(old) == len(new):
+        for a, b in zip(old, new, strict=True):
+            update_in_place(a, b, seen)
+    elif kind.__module__ == "numpy" and hasattr(old, "shape"):
+        if old.shape != new.shape or old.dtype != new.dtype:
+            raise Unsplittable("an array was changed in shape")
+        old[...] = new
+        return old
+    elif kind.__module__.startswith("pandas") and hasattr(old, "_mgr"):
+        old._mgr = new._mgr
+    elif kind is types.SimpleNamespace:
+        vars(old).clear()
+        vars(old).update(vars(new))
+    else:
+        return new
+    return old
+
+
+def _make_data(owner: type, base: type, data: Any) -> Any:
+    """Make the instance of a stand-in class that is derived from a plain type."""
+    if classes.is_mutable(base):
+        made = base.__new__(owner)
+        _fill(made, data, base)
+        return made
+    if type(data) is not base and not (base is bool and type(data) is int):
+        raise TypeError("data of another type")
+    if hasattr(data, "year") or hasattr(data, "hour"):
+        parts = data.__reduce__()[1]
+        return base.__new__(owner, *parts)
+    if hasattr(data, "days"):
+        return base.__new__(owner, data.days, data.seconds, data.microseconds)
+    return base.__new__(owner, data)
+
+
+def _fill(made: Any, data: Any, base: Any) -> None:
+    """Put data into a container, by the methods of its plain base."""
+    if issubclass(base, dict):
+        dict.clear(made)
+        for key, value in dict(data).items():
+            dict.__setitem__(made, key, value)
+        return
+    base.clear(made)
+    if base is set:
+        set.update(made, data)
+    else:
+        base.extend(made, data)
+
+
+def _signature(function: Callable[..., Any]) -> list[Any] | None:
+    """Return names, kinds and plain defaults of the parameters."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    plain = (int, float, str, bool, type(None))
+    return [
+        [one.name, int(one.kind), one.default is not one.empty, one.default if type(one.default) in plain else "..."]
+        for one in parameters
+    ]
+
+
+def _read_signature(told: list[Any]) -> inspect.Signature:
+    empty, kinds = inspect.Parameter.empty, list(inspect._ParameterKind)
+    return inspect.Signature(
+        [
+            inspect.Parameter(str(name), kinds[kind], default=default if has_default else empty)
+            for name, kind, has_default, default in told
+        ]
+    )
+
+
+def _kind_of_function(function: Callable[..., Any]) -> str:
+    return "async" if inspect.iscoroutinefunction(function) else ""
+
+
+def _read_ambient() -> list[Any]:
+    """Working directory, environment and arguments of this process."""
+    try:
+        folder = os.getcwd()
+    except OSError:
+        folder = ""
+    return [folder, dict(os.environ), list(sys.argv)]
+
+
+def _set_ambient(ambient: list[Any]) -> list[Any]:
+    folder, environment, arguments = ambient
+    if folder:
+        os.chdir(str(folder))
+    if dict(os.environ) != environment:
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update({str(name): str(value) for name, value in environment.items()})
+    sys.argv[:] = map(str, arguments)
+    return _read_ambient()
+
+
+def shuffled(items: list[Any]) -> list[Any]:
+    """Return the items in an order that nobody can foresee."""
+    return random.SystemRandom().sample(items, len(items))
