@@ -116,7 +116,7 @@ def names_for_judge(job: dict[str, Any]) -> dict[str, Any]:
     """What a judge in another process has to know of the response's text, read here and not told by the response.
 
     `imports`: what its import statements bind, as (name, module, member or ""); `defined`: the names it defines;
-    `wanted`: the words of the tests.
+    `wanted`: the words of both texts; `rebound`: the names that the tests define themselves.
     """
     tree = ast.parse(job["response"], RESPONSE_FILE)
     imports: list[tuple[str, str, str]] = []
@@ -128,8 +128,9 @@ def names_for_judge(job: dict[str, Any]) -> dict[str, Any]:
                 imports.append((alias.asname or name, name, ""))
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             imports += [(alias.asname or alias.name, node.module, alias.name) for alias in node.names]
-    wanted = sorted(set(_WORD.findall(job["tests"])))
-    return {"imports": imports, "defined": sorted(defined_names(tree)), "wanted": wanted}
+    wanted = sorted(set(_WORD.findall(job["tests"])) & set(_WORD.findall(job["response"])))
+    rebound = sorted(defined_names(_parse_tests(job["tests"])[0]))
+    return {"imports": imports, "defined": sorted(defined_names(tree)), "wanted": wanted, "rebound": rebound}
 
 
 def _build(

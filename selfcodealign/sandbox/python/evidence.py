@@ -39,7 +39,8 @@ class Evidence:
         self._library_held = 0
         self._held_count = 0
         self._always_equal = ""
-        self.believes: Callable[[], bool] = lambda: True
+        self.believes: Callable[[], bool] = lambda: True  # whether an assertion that holds proves something
+        self.ended_by: BaseException | None = None
         self._make_marks()
 
     def _make_marks(self) -> None:
@@ -124,6 +125,7 @@ class Evidence:
             return
         if isinstance(error, AssertionError) and self._failures:
             return
+        self.ended_by = error
         self._error = _describe_error(error, self.phase)
         self._error["at_site"] = any(site.line <= self._error["line"] <= site.last_line for site in self.sites)
 

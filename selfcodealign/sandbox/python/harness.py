@@ -17,6 +17,7 @@ import threading
 import types
 import unittest
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
@@ -27,6 +28,7 @@ from selfcodealign.sandbox.python.instrument import RAN, TESTED
 from selfcodealign.sandbox.python.split.judge import Judge, SolutionModule
 from selfcodealign.sandbox.python.split.response import Response
 from selfcodealign.sandbox.python.split.values import allowed_classes
+from selfcodealign.sandbox.python.split.wire import Unsplittable
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
 
 # The folder of the whole sandbox package: the frames of the forker and the kernel module are trusted as well.
@@ -50,6 +52,7 @@ _REHEARSAL: dict[str, Any] = {
 }
 
 Send = Callable[[dict[str, Any]], None]
+Step = Callable[[], object]
 
 
 class Runner:
@@ -85,8 +88,6 @@ class Runner:
     def build(self, job: dict[str, Any]) -> Iterator[Any]:
         """In the server: build the versions of an ordinary program; other programs are built in their own process."""
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
-        if job.get("split"):
-            told |= {"split": True, "told": names_for_judge(job)}
         if not is_safe_to_parse(job):
             texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
             yield from ((told | texts, version) for version in job["versions"])
@@ -118,10 +119,8 @@ class Runner:
     def _execute(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
         job, packed = work
         built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
-        if job.get("split"):
-            return self._split_here(job, built, send)
         ready = Ready(job, built)
-        evidence, run_phases = ready.evidence, ready.run_phases
+        evidence, run_phases = ready.evidence, ready.make_phases()
         find_patched = self._libraries.find_patched if built.may_patch else str
         evidence.connect(send, os.getpid())
         ready.enter()
@@ -131,39 +130,60 @@ class Runner:
         evidence.patched = evidence.patched or find_patched()
         return evidence.summary()
 
+    def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
+        """In the server: build a program for two processes: what the judge gets, and what the response gets.
 
-    def _split_here(self, job, built, send):  # development only
-        import socket
-        a, b = socket.socketpair()
-        told = job["told"]
-        if os.fork() == 0:
-            a.close()
-            random.seed(0)
-            try:
-                Response(b.detach(), self._allowed, built).serve()
-            except BaseException as error:
-                if "has ended" not in str(error):
-                    os.write(2, f"RESPONSE: {type(error).__name__}: {error}\n".encode())
-            os._exit(0)
-        b.close()
-        ready = Ready(job, built)
-        judge = ready.split(a.detach(), self._allowed, told)
+        The part of the response holds nothing of the tests. A program that has to be built in its process, or whose
+        response and tests are one text, is refused: it is judged in one process only.
+        """
+        refused = {"split": {"lost": "its response and tests are one text, or it is costly to build"}}
+        if job["tests_inside"] or not is_safe_to_parse(job):
+            yield Refused(refused)
+            return
+        try:
+            built = build_program(job)
+        except BuildError as error:
+            yield Refused(describe_build_error(error))
+            return
+        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")} | names_for_judge(job)
+        yield (told, built.pack()), (built.response, built.functions, built.aliases)
+
+    def run_judge(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes, link: int) -> None:
+        """In the judge's process: run the tests against the response in the other process. Never returns."""
+        leave, send = os._exit, _make_sender(report, nonce)
+        told, packed = work
+        built = Built.unpack(packed)
+        module = SolutionModule("solution")
+        ready = Ready(told, built, module)
+        judge = Judge(link, self._allowed, vars(module), ready.evidence)
+        ready.evidence.believes = judge.believes
         ready.evidence.connect(send, os.getpid())
         ready.enter()
-        judge.connect()
+        judge.connect(module)
         random.seed(0)
-        ready.run_phases()
-        send({"split": [judge.lost, sorted(judge.inexact), judge.vouched, judge.liar]})
-        return ready.evidence.summary()
+        gc.enable()
+        run_phases = ready.make_phases(lambda: judge.open(built.aliases, told))
+        run_phases()
+        send({"split": judge.summary()})
+        send(ready.evidence.summary())
+        leave(0)
+
+    def run_response(self, work: tuple[Any, int, list[str]], link: int) -> None:
+        """In the process of the response: run its code and serve the judge. Never returns."""
+        random.seed(0)
+        gc.enable()
+        with suppress(Unsplittable):  # raised when the judge has ended
+            Response(link, self._allowed, *work).serve()
+        os._exit(0)
 
 
 class Ready:
     """A built program with its namespace and evidence, ready to run in its own process."""
 
-    def __init__(self, job: dict[str, Any], built: Built) -> None:
+    def __init__(self, job: dict[str, Any], built: Built, module: types.ModuleType | None = None) -> None:
         self._built = built
         self.evidence = Evidence(built)
-        self._module = types.ModuleType("solution")
+        self._module = module or types.ModuleType("solution")
         namespace = vars(self._module)
         namespace.update({RAN: self.evidence.ran, TESTED: self.evidence.tested, "__file__": "solution.py"})
         namespace.update(self.evidence.marks)
@@ -171,19 +191,12 @@ class Ready:
             namespace["__record__"] = self.evidence.record
         self._units = Units(built, self.evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
         self._job, self._namespace = job, namespace
-        self.run_phases = _make_phases(job, built, self.evidence, namespace, self._units, None)
 
-    def split(self, link, allowed, told):
-        judge = Judge(link, allowed, self._namespace, self.evidence.ran)
-        module = SolutionModule("solution")
-        vars(module).update(self._namespace)
-        self._module.__class__ = SolutionModule
-        self._module.connect(judge)
-        self.evidence.believes = judge.believes
-        self.run_phases = _make_phases(
-            self._job, self._built, self.evidence, self._namespace, self._units, lambda: judge.open(self._built, told)
-        )
-        return judge
+    def make_phases(self, run_response: Callable[[], None] | None = None) -> Callable[[], None]:
+        """Make what runs all phases; `run_response` takes the place of running the response's code here."""
+        namespace, code, run_code = self._namespace, self._built.response, exec
+        begin = run_response or (lambda: run_code(code, namespace))
+        return _make_phases(self._job, self._built, self.evidence, namespace, self._units, begin)
 
     def enter(self) -> None:
         """In the program's process: register its module under every name that the program uses for it."""
@@ -209,11 +222,11 @@ def _make_sender(report: int, nonce: bytes) -> Send:
 
 
 def _make_phases(
-    job: dict[str, Any], built: Built, evidence: Evidence, namespace: dict[str, Any], units: Units, begin: Any
+    job: dict[str, Any], built: Built, evidence: Evidence, namespace: dict[str, Any], units: Units, begin: Step
 ) -> Callable[[], None]:
     """Make the phases of a run: response, tests, tests not called yet, threads."""
     kind, run_code = job["kind"], exec
-    steps: list[tuple[str, Callable[[], object]]] = [("response", begin or (lambda: run_code(built.response, namespace)))]
+    steps: list[tuple[str, Step]] = [("response", begin)]
     if kind != "script":
         steps += [("tests", lambda: run_code(built.tests, namespace)), ("units", units.run_remaining)]
     steps.append(("threads", _thread_joiner()))

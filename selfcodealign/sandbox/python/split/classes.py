@@ -1,8 +1,8 @@
 """Classes across the two processes: what one tells about a class, and the class that the other makes of it.
 
-An instance that stays in its process is met through a stand-in: an object of a class with the same name, whose methods
-and operators ask the other side. A class derived from a plain type (`class Stack(list)`) becomes a real subclass of that
-type with the data in it, so that comparisons are made here, on data.
+An instance that stays in its process is met through a stand-in: an object of a class with the same name, whose
+methods and operators ask the other side. A class derived from a plain type (`class Stack(list)`) becomes a real
+subclass of that type with the data in it, so that comparisons are made here, on data.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import Any, Protocol
 from selfcodealign.sandbox.python.split.wire import Unsplittable
 
 #: Operators that a stand-in passes on when the class defines them.
-_ARITHMETIC = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift divmod".split()
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "divmod")
+_ARITHMETIC += ("and", "or", "xor", "lshift", "rshift")
 _TEXTS = ("__repr__", "__str__", "__format__", "__bytes__")
-_NUMBERS = ("__index__", "__int__", "__float__", "__complex__", "__abs__", "__neg__", "__pos__", "__invert__", "__round__")
-_NUMBERS += ("__trunc__", "__floor__", "__ceil__", "__hash__")
+_NUMBERS = ("__index__", "__int__", "__float__", "__complex__", "__abs__", "__neg__", "__pos__", "__invert__")
+_NUMBERS += ("__round__", "__trunc__", "__floor__", "__ceil__", "__hash__")
 _CONTAINER = ("__len__", "__length_hint__", "__getitem__", "__setitem__", "__delitem__", "__iter__", "__next__")
 _CONTAINER += ("__reversed__", "__missing__")
 _OTHERS = ("__call__", "__enter__", "__exit__", "__aenter__", "__aexit__", "__aiter__", "__anext__", "__await__")
@@ -35,10 +36,21 @@ FORWARDED = frozenset(
     {f"__{prefix}{name}__" for name in _ARITHMETIC for prefix in ("", "r", "i")}
     | {*_TEXTS, *_NUMBERS, *_CONTAINER, *_OTHERS, *DECIDING}
 )
+REFLECTED = frozenset(f"__r{name}__" for name in _ARITHMETIC)
 #: Special names that a stand-in asks the other side for; all others it does not have.
-READABLE = frozenset({"__name__", "__qualname__", "__doc__", "__dict__", "__annotations__", "__wrapped__", "__version__"})
-READABLE |= {"__defaults__", "__kwdefaults__", "__signature__", "__members__", "__slots__", "__args__", "__origin__"}
+READABLE = frozenset({"__name__", "__qualname__", "__doc__", "__dict__", "__annotations__", "__wrapped__"})
+READABLE |= {
+    "__version__",
+    "__defaults__",
+    "__kwdefaults__",
+    "__signature__",
+    "__members__",
+    "__slots__",
+    "__args__",
+    "__origin__",
+}
 READABLE |= {"__match_args__", "__func__", "__self__", "__all__", "__abstractmethods__", "__isabstractmethod__"}
+_INTERNAL = frozenset({"_peer", "_number", "_class_number", "_base", "_stubs"})
 _IMMUTABLE = (bool, int, float, complex, str, bytes, tuple, frozenset, decimal.Decimal, fractions.Fraction)
 _IMMUTABLE += (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
 _MUTABLE = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
@@ -63,7 +75,6 @@ class Asking(Protocol):
     def vouch(self, name: str, mine: Any, value: Any) -> None:
         """Take note of the result of any other operator."""
         ...
-
 
 
 def data_base(kind: type) -> type | None:
@@ -230,9 +241,7 @@ def make_class(peer: Asking, number: int, described: list[Any]) -> type:
             space[special] = _deciding(peer, special) if special in DECIDING else _special(peer, special)
     if name in ("function", "method", "builtin_function_or_method", "partial", "_lru_cache_wrapper"):
         space["__doc__"] = property(lambda self: peer.ask("get", self, "__doc__"))
-    if "unhashable" in specials and not base:
-        space["__hash__"] = None
-    elif "__eq__" in space and "__hash__" not in space:
+    if ("unhashable" in specials and not base) or ("__eq__" in space and "__hash__" not in space):
         space["__hash__"] = None
     real = [other for other in bases if isinstance(other, type)]
     exceptional = any(issubclass(other, BaseException) for other in real)
@@ -277,15 +286,12 @@ def _few(bases: list[type]) -> tuple[type, ...]:
 
 
 def _is_plain_name(name: Any) -> bool:
-    return type(name) is str and name.isidentifier() and not (name.startswith("__") and name.endswith("__"))
+    return type(name) is str and name.isidentifier() and name not in _INTERNAL and name[:2] != "__"
 
 
 def _is_private(name: str) -> bool:
     """Whether an attribute is none that the other side is asked for."""
     return (name.startswith("__") and name.endswith("__") and name not in READABLE) or name in _INTERNAL
-
-
-_INTERNAL = frozenset({"_peer", "_number", "_class_number", "_base", "_stubs"})
 
 
 class StandIn:

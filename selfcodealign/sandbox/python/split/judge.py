@@ -1,7 +1,7 @@
 """The side of the tests: what they find under the response's names, and what counts as proof.
 
-Nothing here believes the response. An assertion proves something only where its operands are data on this side; where an
-object of the response decides (`==` of its own, `in`, truth), it is asked in a way that a lie shows.
+Nothing here believes the response. An assertion proves something only where its operands are data on this side; where
+an object of the response decides (`==` of its own, `in`, truth), it is asked in a way that a lie shows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.sandbox.python import pytest_fixtures
-from selfcodealign.sandbox.python.build import Built
+from selfcodealign.sandbox.python.evidence import Evidence
 from selfcodealign.sandbox.python.split import classes
 from selfcodealign.sandbox.python.split.classes import number_of
 from selfcodealign.sandbox.python.split.peer import Peer, shuffled, update_in_place
@@ -29,13 +29,15 @@ _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tup
 _PLAIN |= {range, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict}
 _BUILTINS = frozenset(dir(builtins))
 #: What the response may ask of the tests' objects, by the place of the object among the parts of a request.
-_SERVED = {"call": 0, "method": 2, "attribute": 0, "get": 0, "set": 0, "del": 0, "copy": 0, "item": 0, "run": 0, "next": 0}
+_SERVED = dict.fromkeys(("call", "attribute", "get", "set", "del", "copy", "item", "run", "next"), 0) | {"method": 2}
 _NEVER_READ = frozenset({"__dict__", "__self__", "__func__", "__wrapped__", "__globals__", "__code__", "__closure__"})
 _FRAMES = ("f_", "tb_", "gi_", "cr_", "ag_", "co_")
 _OWN_MODULES = ("solution", "__main__")
 _SEEDED = ("random", "numpy.random")
 
 
+#: Operators between an object and a value of the tests.
+_BETWEEN = classes.REFLECTED | {"__sub__", "__truediv__", "__mod__", "__and__", "__xor__"}
 #: What tests assign without a patcher; looked at before every request.
 _WATCHED: dict[Any, tuple[str, ...]] = {builtins: ("input", "print", "open"), time: ("sleep", "time", "perf_counter")}
 
@@ -43,10 +45,13 @@ _WATCHED: dict[Any, tuple[str, ...]] = {builtins: ("input", "print", "open"), ti
 class Judge(Peer):
     """The judge's side of the conversation."""
 
-    def __init__(self, fd: int, allowed: dict[tuple[str, str], type], namespace: dict[str, Any], ran: bytearray) -> None:
+    def __init__(
+        self, fd: int, allowed: dict[tuple[str, str], type], namespace: dict[str, Any], evidence: Evidence
+    ) -> None:
         super().__init__(fd, allowed)
         self._namespace = namespace
-        self._ran = ran
+        self._evidence = evidence
+        self._ran = evidence.ran
         self._own_modules: set[str] = set(_OWN_MODULES)
         self._data: dict[str, Any] = {}  # names of the response that hold data → what was last known of them
         self.vouched = self._known_vouched = 0
@@ -55,15 +60,13 @@ class Judge(Peer):
 
     # ------------------------------------------------------------------------------------------------- beginning
 
-    def open(self, built: Built, told: dict[str, Any]) -> None:
+    def open(self, aliases: list[str], told: dict[str, Any]) -> None:
         """Let the response run, and put what it defines into the namespace of the tests."""
-        self._own_modules |= set(built.aliases)
+        self._own_modules |= set(aliases)
         for name, module, member in told["imports"]:
-            if name in _BUILTINS:
-                continue  # the tests' own `sorted` or `range` is the true one
-            found = _import(module, member)
-            if found is not None:
-                self._namespace[name] = found
+            bound = _import_all(module) if member == "*" else {name: _import(module, member)}
+            # The tests' own `sorted` or `range` is the true one.
+            self._namespace.update({key: value for key, value in bound.items() if key not in _BUILTINS and value})
         defined = set(told["defined"])
         only_builtins = not defined - _BUILTINS
         table = self.ask("begin", told["wanted"])
@@ -75,11 +78,12 @@ class Judge(Peer):
             if name in _BUILTINS and not (name in defined and only_builtins):
                 continue
             self._namespace[name] = value
-            if name in defined and _is_data(value):
+            if name in defined and name not in told["rebound"] and _is_data(value):
                 self._data[name] = self._write(value)
 
-    def connect(self) -> None:
-        """Make what tests do to libraries reach the response: patches and seeds."""
+    def connect(self, module: SolutionModule) -> None:
+        """Make what tests do to libraries and to their response's module reach the response: patches and seeds."""
+        module.connect(self)
         patcher: Any = unittest.mock._patch  # type: ignore[attr-defined]
         enter, leave = patcher.__enter__, patcher.__exit__
 
@@ -114,9 +118,9 @@ class Judge(Peer):
 
         monkey.setattr, monkey.undo = set_both, undo_both
         for name in _SEEDED:
-            module: Any = sys.modules.get(name)
-            if module is not None:
-                module.seed = self._seed_both(name, module.seed)
+            library: Any = sys.modules.get(name)
+            if library is not None:
+                library.seed = self._seed_both(name, library.seed)
 
     def _seed_both(self, module: str, seed: Callable[..., Any]) -> Callable[..., Any]:
         def seed_both(*arguments: Any, **options: Any) -> None:
@@ -135,6 +139,16 @@ class Judge(Peer):
         named = self.name_of(target)
         if named is not None and (target, name) not in self._watched:
             self.ask("unpatch", *named, name)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the verdict needs beside the evidence, as plain values."""
+        return {
+            "lost": self.lost,
+            "inexact": sorted(self.inexact),
+            "doubtful": self.doubtful,
+            "liar": self.liar,
+            "raised": "__split_text__" in vars(self._evidence.ended_by) if self._evidence.ended_by else False,
+        }
 
     def believes(self) -> bool:
         """Whether no object of the response has decided anything since this was last asked."""
@@ -185,7 +199,7 @@ class Judge(Peer):
             if _is_literal(value):
                 self.doubtful = f"{type(mine).__name__} prints as if it were data"
                 self.vouched += 1
-        elif type(mine)._base is not None:
+        elif type(mine)._base is not None or (name in _BETWEEN and type(value) in (int, float, complex)):
             self.doubtful = f"{type(mine).__name__} computes with its own {name}"
             self.vouched += 1
 
@@ -210,20 +224,22 @@ class Judge(Peer):
     # ------------------------------------------------------------------------------------------------- serving
 
     def _check_request(self, kind: str, parts: list[Any]) -> None:
-        if kind in ("stdin",):
+        if kind == "stdin":
             return
-        target = parts[0][1][0] if kind == "special" else parts[_SERVED[kind]] if kind in _SERVED else None
-        if kind == "special" and parts[0] not in classes.FORWARDED:
-            raise Unsplittable(f"{parts[0]} is not passed on")
         if kind == "special":
+            if parts[0] not in classes.FORWARDED:
+                raise Unsplittable(f"{parts[0]} is not passed on")
             target = parts[1][1][0]
+        else:
+            target = parts[_SERVED[kind]]
         if type(target) is not list or target[0] != "o":
             raise Unsplittable(f"asked to {kind} what was never given")
         if kind in ("get", "attribute", "set", "del"):
             name = parts[1]
             readable = kind == "get" and name in classes.READABLE
             readable |= kind == "attribute" and name in classes.FORWARDED
-            if type(name) is not str or name in _NEVER_READ or name.startswith(_FRAMES) or (name[:2] == "__" and not readable):
+            hidden = type(name) is not str or name in _NEVER_READ or name.startswith(_FRAMES)
+            if hidden or (name[:2] == "__" and not readable):
                 raise Unsplittable(f"{name} of a test's object is not passed on")
             if kind == "set" and name.startswith("assert"):
                 self.liar = f"the response replaced {name}"
@@ -246,7 +262,7 @@ class Judge(Peer):
     # ------------------------------------------------------------------------------------------------- data
 
     def _write(self, value: Any) -> Any:
-        encoder = Encoder(_Refusing())
+        encoder = Encoder(_DataOnly())
         try:
             return encoder.encode(value), encoder.blobs
         except Unsplittable:
@@ -265,7 +281,7 @@ class Judge(Peer):
         if type(number) is not str:
             super()._renew(number, data)
         elif number in self._data:
-            self._namespace[number] = update_in_place(self._namespace.get(number), data, set())
+            self._namespace[number] = update_in_place(self._namespace.get(number), data)
             self._data[number] = self._write(data)
 
 
@@ -288,7 +304,7 @@ class SolutionModule(types.ModuleType):
             judge.ask("del_global", name)
 
 
-class _Refusing:
+class _DataOnly:
     """Handles for what must be data."""
 
     def export(self, value: Any) -> list[Any]:
@@ -300,7 +316,14 @@ class _Refusing:
     def name_of(self, value: Any) -> list[str] | None:
         return ["", getattr(value, "__name__", "")] if isinstance(value, type) else None
 
-    resolve = own = find_named = export
+    def resolve(self, message: list[Any]) -> Any:
+        raise NotImplementedError
+
+    def own(self, number: int) -> Any:
+        raise NotImplementedError
+
+    def find_named(self, module: str, name: str) -> Any:
+        raise NotImplementedError
 
 
 def _is_literal(text: Any) -> bool:
@@ -323,6 +346,13 @@ def _import(module: str, member: str) -> Any:
         return getattr(found, member) if member else found
     except (ImportError, AttributeError):
         return None
+
+
+def _import_all(module: str) -> dict[str, Any]:
+    """Return what `from module import *` binds."""
+    found = _import(module, "")
+    names = getattr(found, "__all__", None) or [name for name in dir(found) if not name.startswith("_")]
+    return {name: getattr(found, name, None) for name in names}
 
 
 def _alternatives(value: Any) -> list[Any]:

@@ -1,7 +1,7 @@
 """The conversation between the two processes: the same on both sides, but for what each may be asked.
 
-One side asks and waits; while it waits, it serves what the other asks in return (a callback, a mock). Every message also
-carries what changed meanwhile: output that was printed, working directory and environment, data of live stand-ins.
+One side asks and waits; while it waits, it serves what the other asks in return (a callback, a mock). Every message
+also carries what changed meanwhile: printed output, working directory and environment, data of live stand-ins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from selfcodealign.sandbox.python.split import classes, values
 from selfcodealign.sandbox.python.split.classes import StandInClass, number_of
@@ -45,7 +45,7 @@ class Peer:
         self._live: dict[int, type] = {}  # exported objects with data that can change → their plain base
         self._lock = threading.RLock()
         self._output: list[list[Any]] = []
-        self._ambient: list[Any] = _read_ambient()
+        self._ambient = Ambient()
         self.lost = ""
         self.inexact: set[str] = set()
         self.asked = 0
@@ -72,6 +72,9 @@ class Peer:
             except Unsplittable as error:
                 self.lost = self.lost or str(error)
                 raise
+            except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+                self.lost = f"a message of no known form: {type(error).__name__}: {error}"
+                raise Unsplittable(self.lost) from None
         if message[0] == "raise":
             if not isinstance(value, BaseException):
                 raise Unsplittable("something was raised that is no exception")
@@ -89,7 +92,7 @@ class Peer:
         """Bring the arguments up to date that the other side changed in place."""
         if changes is not None:
             for old, new in zip(parts, decoder.items(changes), strict=True):
-                update_in_place(old, new, set())
+                update_in_place(old, new)
 
     # ------------------------------------------------------------------------------------------------- serving
 
@@ -133,11 +136,8 @@ class Peer:
     def _send(self, payload: list[Any], encoder: Encoder) -> None:
         released, self._released = self._released, []
         output, self._output = self._output, []
-        ambient = _read_ambient()
-        changed = None if ambient == self._ambient else ambient
-        self._ambient = ambient
         updates = self._list_updates(encoder)
-        self._wire.send([payload, released, output, changed, updates], encoder.blobs)
+        self._wire.send([payload, released, output, self._ambient.changed(), updates], encoder.blobs)
 
     def _receive(self) -> tuple[list[Any], list[bytes]]:
         message, blobs = self._wire.receive()
@@ -148,7 +148,7 @@ class Peer:
             for stream, text in output:
                 getattr(sys, _STREAMS[stream]).write(str(text))
             if ambient is not None:
-                self._ambient = _set_ambient(ambient)
+                self._ambient.set(ambient)
             if updates:
                 decoder = Decoder(self, blobs)
                 for number, data in updates:
@@ -237,7 +237,8 @@ class Peer:
         keep = kind in ("class", "function", "data") or isinstance(made, BaseException)
         self._stand_ins[number] = made if keep else weakref.ref(made)
         if not keep:
-            weakref.finalize(made, self._forget, number).atexit = False
+            end: Any = weakref.finalize(made, self._forget, number)
+            end.atexit = False
         return made
 
     def _make(self, number: int, kind: str, rest: list[Any]) -> Any:
@@ -262,7 +263,7 @@ class Peer:
                 made = _make_data(owner, base, Decoder(self, []).decode(rest[1]))
                 object.__getattribute__(made, "__dict__")["_number"] = number
             elif kind == "object" and base is None:
-                made = object.__new__(owner)
+                made = object.__new__(cast(type, owner))
                 object.__setattr__(made, "_number", number)
             else:
                 raise TypeError("an object of no known kind")
@@ -401,15 +402,25 @@ class _Identities:
     """Stands for the handles of a peer where nothing is sent."""
 
     def __init__(self, peer: Peer) -> None:
-        self.foreign, self.name_of = peer.foreign, peer.name_of
+        self._peer = peer
 
     def export(self, value: Any) -> list[Any]:
         return ["h", id(value)]
 
+    def foreign(self, value: Any) -> int | None:
+        return self._peer.foreign(value)
+
+    def name_of(self, value: Any) -> list[str] | None:
+        return self._peer.name_of(value)
+
     def resolve(self, message: list[Any]) -> Any:
         raise NotImplementedError
 
-    own = find_named = resolve
+    def own(self, number: int) -> Any:
+        raise NotImplementedError
+
+    def find_named(self, module: str, name: str) -> Any:
+        raise NotImplementedError
 
 
 # ------------------------------------------------------------------------------------------------------- operations
@@ -538,9 +549,9 @@ def _can_change(value: Any, depth: int = 0) -> bool:
     return kind.__module__ in ("numpy", "types") or kind.__module__.startswith("pandas")
 
 
-def update_in_place(old: Any, new: Any, seen: set[int]) -> Any:
+def update_in_place(old: Any, new: Any, seen: set[int] | None = None) -> Any:
     """Make `old` equal to `new` where it is a container that can change; return what to keep in its place."""
-    kind = type(old)
+    kind, seen = type(old), set() if seen is None else seen
     if kind is not type(new) or isinstance(kind, StandInClass) or id(old) in seen:
         return new
     seen.add(id(old))
@@ -576,7 +587,7 @@ def update_in_place(old: Any, new: Any, seen: set[int]) -> Any:
     return old
 
 
-def _make_data(owner: type, base: type, data: Any) -> Any:
+def _make_data(owner: type, base: Any, data: Any) -> Any:
     """Make the instance of a stand-in class that is derived from a plain type."""
     if classes.is_mutable(base):
         made = base.__new__(owner)
@@ -633,25 +644,41 @@ def _kind_of_function(function: Callable[..., Any]) -> str:
     return "async" if inspect.iscoroutinefunction(function) else ""
 
 
-def _read_ambient() -> list[Any]:
-    """Working directory, environment and arguments of this process."""
-    try:
-        folder = os.getcwd()
-    except OSError:
-        folder = ""
-    return [folder, dict(os.environ), list(sys.argv)]
+class Ambient:
+    """Working directory, environment and arguments of this process, as the other side last knew them."""
 
+    def __init__(self) -> None:
+        self._note()
 
-def _set_ambient(ambient: list[Any]) -> list[Any]:
-    folder, environment, arguments = ambient
-    if folder:
-        os.chdir(str(folder))
-    if dict(os.environ) != environment:
+    def _note(self) -> None:
+        self._folder, self._arguments = _folder(), list(sys.argv)
+        self._environment = dict(os.environ._data)  # type: ignore[attr-defined]  # the bytes: cheap to compare
+
+    def changed(self) -> list[Any] | None:
+        """Return what the other side has to know, or None if nothing has changed."""
+        same = os.environ._data == self._environment and sys.argv == self._arguments  # type: ignore[attr-defined]
+        if same and _folder() == self._folder:
+            return None
+        self._note()
+        return [self._folder, dict(os.environ), self._arguments]
+
+    def set(self, ambient: list[Any]) -> None:
+        """Take over what the other side has changed."""
+        folder, environment, arguments = ambient
+        if folder:
+            os.chdir(str(folder))
         for name in set(os.environ) - set(environment):
             del os.environ[name]
         os.environ.update({str(name): str(value) for name, value in environment.items()})
-    sys.argv[:] = map(str, arguments)
-    return _read_ambient()
+        sys.argv[:] = map(str, arguments)
+        self._note()
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def shuffled(items: list[Any]) -> list[Any]:

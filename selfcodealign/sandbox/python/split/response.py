@@ -12,7 +12,6 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from selfcodealign.sandbox.python.build import Built
 from selfcodealign.sandbox.python.instrument import RAN
 from selfcodealign.sandbox.python.split.peer import Peer, Silent, update_in_place
 from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder
@@ -25,9 +24,11 @@ _SCALARS = (int, float, str, bool, type(None), tuple)
 class Response(Peer):
     """The response's side of the conversation."""
 
-    def __init__(self, fd: int, allowed: dict[tuple[str, str], type], built: Built) -> None:
+    def __init__(
+        self, fd: int, allowed: dict[tuple[str, str], type], code: types.CodeType, functions: int, aliases: list[str]
+    ) -> None:
         super().__init__(fd, allowed)
-        self._built = built
+        self._code, self._functions, self._aliases = code, functions, aliases
         self._module = types.ModuleType("solution")
         self._namespace = vars(self._module)
         self._data: dict[str, Any] = {}
@@ -75,11 +76,11 @@ class Response(Peer):
 
     def _begin(self, wanted: list[str]) -> dict[str, Any]:
         """Run the response's text; return what it binds, as far as the tests may name it."""
-        names = {"__name__": "solution", "__file__": "solution.py", RAN: bytearray(self._built.functions)}
+        names = {"__name__": "solution", "__file__": "solution.py", RAN: bytearray(self._functions)}
         self._namespace.update(names)
-        for name in ("solution", "__main__", *self._built.aliases):
+        for name in ("solution", "__main__", *self._aliases):
             sys.modules[name] = self._module
-        exec(self._built.response, self._namespace)
+        exec(self._code, self._namespace)
         self._namespace["__name__"] = "__main__"
         chosen = {}
         for name in wanted:

@@ -27,7 +27,7 @@ from selfcodealign.sandbox.python.split.wire import Unsplittable
 
 _LEAST, _MOST = -(1 << 63), 1 << 63
 _SCALARS = frozenset({type(None), bool, str})
-_NAMED: dict[str, Any] = {"...": ..., "NotImplemented": NotImplemented, "utc": datetime.timezone.utc}
+_NAMED: dict[str, Any] = {"...": ..., "NotImplemented": NotImplemented, "utc": datetime.UTC}
 _NAMES = {id(value): name for name, value in _NAMED.items()}
 _EXCEPTION_STATE = frozenset({"__notes__"})
 _NUMPY_KINDS = "biufcSUmM"
@@ -230,7 +230,7 @@ def _writer(tag: str, listed: Callable[[Encoder, Any], list[Any]]) -> Callable[[
 
 def _write_timezone(encoder: Encoder, value: Any) -> Any:
     offset = value.utcoffset(None)
-    return ["k", "utc"] if value is datetime.timezone.utc else ["tz", encoder.encode(offset), value.tzname(None)]
+    return ["k", "utc"] if value is datetime.UTC else ["tz", encoder.encode(offset), value.tzname(None)]
 
 
 def _write_time(encoder: Encoder, value: Any) -> Any:
@@ -490,16 +490,13 @@ def _restore(error: BaseException, arguments: list[Any]) -> None:
     """Set the attributes that built-in exceptions compute from their arguments."""
     if isinstance(error, OSError) or type(error).__init__ is BaseException.__init__:
         return
-    owner = next((base for base in type(error).__mro__ if base.__module__ == "builtins"), None)
+    mro: tuple[Any, ...] = type(error).__mro__
+    owner = next((base for base in mro if base.__module__ == "builtins"), None)
     if owner in (StopIteration, SystemExit, KeyError, UnicodeDecodeError, UnicodeEncodeError, SyntaxError):
         try:
             owner.__init__(error, *arguments)
         except Exception:
             return
-
-
-def _keep(*values: Any) -> list[Any]:
-    return list(values)
 
 
 _READERS: dict[str, Callable[..., Any]] = {

@@ -9,7 +9,8 @@ from typing import Any
 
 _HEADER = struct.Struct("!II")  # bytes of the JSON text, bytes of all blobs
 _MOST_BYTES = 256 << 20
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Unsplittable(BaseException):
@@ -25,11 +26,12 @@ class Wire:
     def __init__(self, fd: int) -> None:
         self._read, self._write = os.read, os.write
         self._fd = fd
+        self._buffer = b""
 
     def send(self, message: Any, blobs: list[bytes]) -> None:
         """Send one message. Raises `Unsplittable` if it is too large or the other side has ended."""
         try:
-            text = json.dumps([[len(blob) for blob in blobs], message], separators=(",", ":")).encode()
+            text = _ENCODE([[len(blob) for blob in blobs], message]).encode()
         except (ValueError, RecursionError, TypeError) as error:
             raise Unsplittable(f"a value has no form that can be sent: {error}") from None
         size = sum(map(len, blobs))
@@ -59,14 +61,17 @@ class Wire:
         return message, blobs
 
     def _take(self, size: int) -> bytes:
-        chunks = []
-        while size:
+        """Return the next `size` bytes; what was read beyond them is kept."""
+        chunks, have = [self._buffer], len(self._buffer)
+        while have < size:
             try:
-                chunk = self._read(self._fd, min(size, _CHUNK))
+                chunk = self._read(self._fd, max(_CHUNK, min(size - have, 1 << 24)))
             except OSError:
                 chunk = b""
             if not chunk:
                 raise Unsplittable("the process of the response has ended")
             chunks.append(chunk)
-            size -= len(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            have += len(chunk)
+        data = b"".join(chunks)
+        self._buffer = data[size:]
+        return data[:size]
