@@ -86,7 +86,8 @@ class SplitJudge(Judge):
 
     def start_pair(self, response: str, judge: str, **limits: Any) -> Any:
         """Begin a run in two processes."""
-        job = program.prepare_job(Program(response, judge, limits=replace(LIMITS, **limits)), LIMITS)
+        texts = Program(response or "pass", judge, kind="check", limits=replace(LIMITS, **limits))
+        job = program.prepare_job(texts, LIMITS)
         assert isinstance(job, program.Job)
         return self.sandbox._ask(job, {**job.message(), "split": True}, split=True)
 
