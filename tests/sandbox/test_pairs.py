@@ -14,7 +14,7 @@ import pytest
 
 from selfcodealign.sandbox import Program
 from selfcodealign.sandbox.worker import WorkerDied
-from tests.sandbox.test_worker import process_tree
+from tests.support.processes import process_tree
 from tests.support.split_runner import SplitJudge, records
 
 LINK = 253
