@@ -132,8 +132,9 @@ class Response(Instruction):
 
     `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value, `seconds` wall
     time, `line` the line that ended the program (-1: none), `mutation_score` the share of mutants of the answer
-    that the tests killed (NaN when not measured). `completion` is what the model wrote; `response` and `tests` are its
-    sections without what `repairs` names: thinking, special tokens, characters that nobody sees.
+    that the tests killed (NaN when not measured), `proof` "split" where the answer also passed in a process apart from
+    its tests, else "shared", and empty where it did not pass. `completion` is what the model wrote; `response` and
+    `tests` are its sections without what `repairs` names: thinking, special tokens, characters that nobody sees.
     """
 
     id_field: ClassVar[str] = "response_id"
@@ -151,6 +152,7 @@ class Response(Instruction):
     peak_memory_mib: float
     mutation_score: float
     repairs: str
+    proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

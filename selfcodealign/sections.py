@@ -69,11 +69,13 @@ class Section(BaseModel):
         """Digest of the settings that decide the result: equal digests mean interchangeable rows.
 
         A renamed setting keeps its earlier name in the digest. `retired` holds removed settings with the value that
-        current behaviour corresponds to. Row ids and random draws therefore stay the same across releases.
+        current behaviour corresponds to. Settings made by `later` are left out. Row ids and random draws therefore
+        stay the same across releases.
         """
         values = {
             self._metadata(name).get("id_name", name): self._metadata(name).get("id_value") if value is None else value
             for name, value in self.deciding().items()
+            if not self._metadata(name).get("later")
         }
         return digest(*sorted((values | retired).items()))
 
@@ -81,6 +83,14 @@ class Section(BaseModel):
 def free(default: Any, **constraints: Any) -> Any:
     """Declare a setting that does not change the rows of a run."""
     return Field(default, json_schema_extra={"free": True}, **constraints)
+
+
+def later(default: Any, **constraints: Any) -> Any:
+    """Declare a setting that decides what is known of rows, and was added when runs with row ids existed.
+
+    Changing it starts a stage again; the ids and the draws are those that the stage had without the setting.
+    """
+    return Field(default, json_schema_extra={"later": True}, **constraints)
 
 
 def renamed(earlier_name: str, default: Any, **constraints: Any) -> Any:

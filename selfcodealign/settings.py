@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selfcodealign.sections import Section, derived, free, renamed
+from selfcodealign.sections import Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
 _LISTED: str = """
@@ -189,6 +189,11 @@ class ExecutionSettings(Section):
     mutation_testing: bool = renamed(
         "strength", True, description="run the tests against mutants of the response; tests that kill none are weak"
     )
+    split: bool = later(
+        True,
+        description="run passing programs again with response and tests in two processes, and note on each answer "
+        "whether it passed there (proof: split) or not (shared)",
+    )
     flake_reruns: int = Field(0, ge=0, description="rerun passing programs this often under other hash seeds")
 
 
@@ -198,6 +203,9 @@ class SelectionSettings(Section):
     max_instruction_words: int = Field(200, ge=1, description="drop longer instructions")
     min_mutation_score: float = renamed(
         "min_test_strength", 0.0, ge=0.0, le=1.0, description="smallest share of mutants that the tests must kill"
+    )
+    proof: Literal["any", "split"] = Field(
+        "any", description="split: drop responses that did not also pass in a process apart from their tests"
     )
     unfinished_words: list[str] = Field(
         default=["todo", "fixme", "your code here", "notimplemented"],

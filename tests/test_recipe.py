@@ -122,6 +122,10 @@ def test_only_settings_that_decide_the_rows_change_a_digest() -> None:
     fast = plain.execution.model_copy(update={"workers": 9, "sandbox": "landlock", "warm": []})
     assert fast.result_digest() == plain.execution.result_digest()
     assert plain.execution.model_copy(update={"seconds": 3.0}).result_digest() != plain.execution.result_digest()
+    # Decides what is known of the rows, not which rows there are: the ids are those of earlier releases.
+    shared = plain.execution.model_copy(update={"split": False})
+    assert shared.result_digest() == plain.execution.result_digest()
+    assert shared.deciding() != plain.execution.deciding()
     moved = plain.model.model_copy(update={"urls": ["http://elsewhere"], "batch_size": 3})
     assert moved.result_digest() == plain.model.result_digest()
     assert plain.model.model_copy(update={"name": "other"}).result_digest() != plain.model.result_digest()

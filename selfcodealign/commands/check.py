@@ -94,7 +94,7 @@ def _check_few_shot(name: str, mode: str, console: Console) -> None:
     chosen = default_recipe([f'execution.sandbox="{mode}"']).execution
 
     async def run() -> list[CheckedExample]:
-        async with Sandbox(mode=chosen.sandbox) as sandbox:
+        async with Sandbox(mode=chosen.sandbox, split=False) as sandbox:
             return await run_examples(file, sandbox)
 
     console.print(Text(file.path, style="bold"), soft_wrap=True)

@@ -59,6 +59,10 @@ def execute(
     no_mutation_testing: Annotated[
         bool, typer.Option("--no-mutation-testing", help="Do not run the tests against mutants of each response.")
     ] = False,
+    split: Annotated[
+        bool,
+        typer.Option("--split/--no-split", help="Run passing programs again with their tests in another process."),
+    ] = True,
     flake_reruns: Annotated[
         int, typer.Option(min=0, help="Rerun passing programs this often under other hash seeds.", metavar="N")
     ] = 0,
@@ -71,7 +75,8 @@ def execute(
     A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
     holds both sections. Every row is written in order with `status` (passed, failed, error, timeout, memory, crashed,
     blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
-    seconds, peak_memory_mib) and `mutation_score`, the share of mutants of the response that its tests killed. A line
+    seconds, peak_memory_mib), `mutation_score`, the share of mutants of the response that its tests killed, and
+    `proof` for one that passed: `split` if it also passed in a process apart from its tests, else `shared`. A line
     that is no JSON becomes a row with `line`, its `text`, the status no_code and the reason as `message`.
 
     Example:
@@ -97,6 +102,7 @@ def execute(
                 mode=sandbox.value,
                 mutation_testing=mutation_testing or (not no_mutation_testing and strength is not False),
                 flake_reruns=flake_reruns,
+                split=split,
                 progress=progress,
                 overwrite=overwrite,
             )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 NO_ARGS_IS_HELP = True
+
+
+class ProofChoice(enum.StrEnum):
+    """The choices of `--proof`."""
+
+    ANY = "any"
+    SPLIT = "split"
 
 
 def export(
@@ -29,6 +37,15 @@ def export(
             metavar="PATH",
         ),
     ],
+    proof: Annotated[
+        ProofChoice | None,
+        typer.Option(
+            help="split: only examples that also passed in a process apart from their tests; any: all. Default: split "
+            "for rl, any for the others.",
+            metavar="PROOF",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Write the data of a run in the format of another trainer.
@@ -43,7 +60,7 @@ def export(
 
     from selfcodealign.dataset.export import export as write
 
-    done = write(run, to, out, overwrite=overwrite)
+    done = write(run, to, out, overwrite=overwrite, proof=proof.value if proof else None)
     for note in done.notes:
         print(note, file=sys.stderr)
     print(f"{done.rows} rows: " + ", ".join(str(file) for file in done.files))

@@ -33,10 +33,12 @@ class CardFacts:
 
 @dataclass
 class Examples:
-    """What the rows themselves say: how many there are, verified, with a mutation score, per licence and origin."""
+    """What the rows themselves say: how many there are, verified, apart from their tests too, with a mutation score,
+    per licence and origin."""
 
     count: int = 0
     verified: int = 0
+    split: int = 0
     scored: int = 0
     licences: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
@@ -45,6 +47,7 @@ class Examples:
         """Count one more."""
         self.count += 1
         self.verified += row.status == Status.PASSED
+        self.split += row.proof == "split"
         self.scored += not math.isnan(row.mutation_score)
         self.licences[row.licence] += 1
         self.origins[row.origin] += 1
@@ -135,8 +138,9 @@ def _claim(examples: Examples) -> str:
         )
     score = ", and its tests killed at least one mutant of the response where a mutation score is given"
     return (
-        f"Every response passed tests written with it, in a sandbox{score if examples.scored else ''}. That is "
-        "evidence of correctness, not proof."
+        f"Every response passed tests written with it, in a sandbox{score if examples.scored else ''}. "
+        f"{examples.split} of them also passed in a process apart from their tests (`proof` is `split`), where a "
+        "response cannot reach what judges it. That is evidence of correctness, not proof."
     )
 
 

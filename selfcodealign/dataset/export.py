@@ -3,6 +3,9 @@
 Supervised: `trl` (prompt + completion, so that TRL puts loss on the responses), `axolotl`, `llama-factory`, `openai`.
 Preference pairs: `dpo`, a response that passed its tests and one that failed them, to the same instruction.
 Verifiable rewards: `rl`, an instruction with the tests of its verified response and the share of responses that passed.
+
+The tests of an `rl` task will judge other responses, which are trained to pass them: by default a task is made only of
+an example that also passed in a process apart from its tests.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from selfcodealign.errors import ExportError, did_you_mean
 from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
@@ -28,6 +31,9 @@ OPENAI_FEWEST = 10
 _DATA = "train.jsonl"
 
 Record = dict[str, Any]
+#: What an example has to have proven: "split", that it passed in a process apart from its tests, or no more than that
+#: it is in the data set.
+Proof = Literal["any", "split"]
 
 
 @dataclass(frozen=True)
@@ -43,20 +49,26 @@ class Exported:
 class Format:
     """How records are made, and the files that accompany them.
 
-    `source` reads the run; `convert` makes one output record; `companions` writes further files, by name, for a folder.
+    `source` reads the run; `convert` makes one output record; `companions` writes further files, by name, for a folder;
+    `proof` is required where the user requires nothing else.
     """
 
     meaning: str
     source: Callable[[Path], Iterator[Record]]
     convert: Callable[[Record], Record]
     companions: Callable[[str], dict[str, str]] = lambda data: {}
+    proof: Proof = "any"
 
 
-def export(run: str | Path, to: str, out: str | Path, *, overwrite: bool = False) -> Exported:
+def export(
+    run: str | Path, to: str, out: str | Path, *, overwrite: bool = False, proof: Proof | None = None
+) -> Exported:
     """Write `run` in format `to`. `out` is a .jsonl file (.parquet for trl, dpo and rl) or a folder.
 
-    `run`: a run folder, or for supervised formats and rl a data-set folder. Raises `ExportError`, also if `out` exists
-    (a folder: with files in it), unless `overwrite` replaces it; a folder is replaced only if exports alone made it.
+    `run`: a run folder, or for supervised formats and rl a data-set folder. `proof`: "split" takes only examples that
+    also passed in a process apart from their tests, "any" takes all; default: "split" for rl, "any" for the others.
+    Raises `ExportError`, also if `out` exists (a folder: with files in it), unless `overwrite` replaces it; a folder is
+    replaced only if exports alone made it.
     """
     form = find_format(to)
     run, out = Path(run), Path(out)
@@ -71,9 +83,11 @@ def export(run: str | Path, to: str, out: str | Path, *, overwrite: bool = False
     foreign = _find_foreign(out)
     if foreign:
         raise ExportError(f"{out} holds {foreign}, which no export wrote: choose another --out")
-    rows = [form.convert(row) for row in form.source(run)]
+    found = list(form.source(run))
+    required = proof or form.proof
+    rows = [form.convert(row) for row in found if required == "any" or _proof_of(row) == required]
     if not rows:
-        raise ExportError(f"{run} holds nothing for {to}: {form.meaning} are needed")
+        raise ExportError(f"{run} holds nothing for {to}: {_explain_none(form, required, len(found))}")
     make_folder(data.parent, error=ExportError)
     _write(data, rows)
     files = [data]
@@ -84,11 +98,27 @@ def export(run: str | Path, to: str, out: str | Path, *, overwrite: bool = False
         if out / name not in files:
             (out / name).unlink(missing_ok=True)
     notes = []
+    if len(rows) < len(found):
+        notes.append(f"{len(found) - len(rows)} of {len(found)} {form.meaning} have no split proof and were left out")
     if to == "openai" and len(rows) < OPENAI_FEWEST:
         notes.append(f"OpenAI requires at least {OPENAI_FEWEST} examples; these are {len(rows)}")
     if form.companions(_DATA) and out.suffix:
         notes.append(f"give a folder to --out to get {', '.join(form.companions(_DATA))} as well")
     return Exported(files, len(rows), notes)
+
+
+def _proof_of(row: Record) -> str:
+    """What the example has proven; data sets of earlier versions do not say, and were judged in one process."""
+    return row.get("proof") or "shared"
+
+
+def _explain_none(form: Format, required: Proof, found: int) -> str:
+    if not found:
+        return f"{form.meaning} are needed"
+    return (
+        f"none of its {found} {form.meaning} has {required} proof (passed in a process apart from its tests). Give "
+        "--proof any to take them all, or run the recipe again with execution.split = true"
+    )
 
 
 def _names() -> set[str]:
@@ -217,6 +247,7 @@ def _to_task(row: Record) -> Record:
     return {
         "prompt": _user(row["instruction"]),
         **{name: row.get(name) for name in kept},
+        "proof": _proof_of(row),
         "reference": row["response"],
         **_provenance(row),
     }
@@ -252,7 +283,7 @@ FORMATS: dict[str, Format] = {
     "llama-factory": Format("examples", _examples, _to_alpaca, _llama_factory_files),
     "openai": Format("examples", _examples, _to_messages),
     "dpo": Format("instructions with a passing and a failing response", _pairs, _to_pair),
-    "rl": Format("examples with tests", _tasks, _to_task),
+    "rl": Format("examples with tests", _tasks, _to_task, proof="split"),
 }
 
 

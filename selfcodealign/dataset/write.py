@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         "commit": TEXT,
         "license": TEXT,
         "mutation_score": REAL,
+        "proof": TEXT,
         "pass_rate": REAL,
         "samples": WHOLE,
         "seed_id": TEXT,

@@ -32,7 +32,9 @@ class Judging:
         def on_demand(*warm: str) -> OnDemandSandbox:
             readable = (JUDGE_FOLDER,)
             return OnDemandSandbox(
-                Sandbox(workers, limits, execution.sandbox, warm, mutation_testing=False, readable=readable)
+                Sandbox(
+                    workers, limits, execution.sandbox, warm, mutation_testing=False, readable=readable, split=False
+                )
             )
 
         self._on_demand = on_demand

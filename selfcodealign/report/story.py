@@ -144,6 +144,7 @@ def _verdict(row: dict[str, Any]) -> str:
     place = f" in line {row['line']}" if (row.get("line") or -1) > 0 else ""
     score = row.get("mutation_score")
     killed = f", tests kill {score:.0%} of mutants" if score is not None and score == score else ""
+    killed += ", passed apart from its tests" if row.get("proof") == "split" else ""
     message = f": {row['error_type']} {row['message']}".rstrip() if row.get("error_type") or row.get("message") else ""
     return f"{row['status']}{place}{message} ({row['seconds']:.3f} s{killed})"
 

@@ -29,7 +29,7 @@ _FIELDS_SHOWN = 10
 #: The name under which progress is told.
 TASK = "execute"
 # The fields added to each row. `records` is for benchmark programs, which this command does not run.
-VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib", "repairs")
+VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib", "repairs", "proof")
 #: The mutation score, and its name in the release before.
 SCORE_FIELDS = ("mutation_score", "strength")
 
@@ -115,6 +115,7 @@ async def execute_file(
     mode: Mode = "auto",
     mutation_testing: bool = True,
     flake_reruns: int = 0,
+    split: bool = True,
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> Counter[str]:
@@ -127,7 +128,7 @@ async def execute_file(
     counts: Counter[str] = Counter()
     seen = _Seen()
     progress = progress or Progress()
-    sandbox = Sandbox(workers, limits or Limits(), mode, warm, mutation_testing, flake_reruns)
+    sandbox = Sandbox(workers, limits or Limits(), mode, warm, mutation_testing, flake_reruns, split=split)
     rows = read_rows(source)
     first = next(rows, None)  # an unreadable file fails before anything is started
     with write_whole(target) as file:

@@ -71,6 +71,14 @@ class Language(Protocol):
         """Return the names of the mutants worth running after this run."""
         ...
 
+    def judge_split(self, job: Any, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
+        """Return the verdict on a program that passed in one process (`verdict`) and then ran in two (`outcome`).
+
+        `proof` tells what the second run showed. The outcome has `response_exit_code` besides, None where the
+        response's process still ran when the judge had ended.
+        """
+        ...
+
     def judge_mutant(self, job: Any, outcome: dict[str, Any]) -> Any:
         """Return a `MutantOutcome`; None when the mutant failed before any test ran."""
         ...
@@ -92,4 +100,22 @@ class Runner(Protocol):
 
     def run(self, built: Any, report: int, nonce: bytes) -> None:
         """In the program's process, behind its walls: run it and report on `report` under `nonce`. Never returns."""
+        ...
+
+    def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
+        """As `build`, for a run in two processes: yield `(judge_part, response_part)`, marshal values, or `Refused`."""
+        ...
+
+    def run_judge(self, built: Any, report: int, nonce: bytes, link: int) -> None:
+        """In the judge's process, behind its walls: run the tests and report on `report`. Never returns.
+
+        `link` is a stream socket to the process of the response, closed when that has ended.
+        """
+        ...
+
+    def run_response(self, built: Any, link: int) -> None:
+        """In the response's process, behind its walls: run it for the judge at the other end of `link`. Never returns.
+
+        It holds nothing of the judge but the link; when the judge has ended, it is killed.
+        """
         ...

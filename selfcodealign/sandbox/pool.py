@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -28,8 +29,9 @@ class Sandbox:
     `workers` programs run concurrently (default: one per core the process may use); `warm` libraries are loaded once
     and forked for the programs that import any of them; `readable` are further paths that programs may read (only
     world-readable ones when root starts the sandbox, because programs then run as another user);
-    `mutation_testing` runs the tests of passing programs against mutants of the response; `flake_reruns` repeats
-    passing programs under other hash seeds.
+    `split` runs passing programs once more, with response and tests in two processes that share no memory; `proof` of
+    the verdict says whether they passed there. `mutation_testing` runs the tests of passing programs against mutants of
+    the response; `flake_reruns` repeats passing programs under other hash seeds.
 
     Raises `SandboxError` on entering when a wall is missing; "auto" takes namespaces where the machine has them and
     Landlock with the system call filter elsewhere, never less. `mode` then names the one in use.
@@ -45,12 +47,14 @@ class Sandbox:
         flake_reruns: int = 0,
         readable: Iterable[str] = (),
         language: Language = python,
+        split: bool = True,
     ) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
         self.limits = limits
         self.mode: Mode = mode
         self.mutation_testing = mutation_testing
         self.flake_reruns = flake_reruns
+        self.split = split
         self._language = language
         self._warm = tuple(warm)
         self._readable = tuple(os.path.abspath(path) for path in readable)
@@ -85,11 +89,13 @@ class Sandbox:
             except WorkerDied as death:
                 return Verdict(Status.NOT_JUDGED, message=f"the worker died twice on this program: {death}")
             verdict = self._language.judge(job, outcome)
+            if verdict.passed:
+                verdict = await self._confirm_apart(job, verdict, program)
             if verdict.passed and mutation_testing:
                 verdict = await self._test_mutants(job, verdict, self._language.mutants_of(outcome))
             if verdict.passed and self.flake_reruns:
                 verdict = await self._look_for_flakes(job, verdict)
-        return verdict
+        return verdict if verdict.passed else replace(verdict, proof="")
 
     @property
     def has_control_groups(self) -> bool:
@@ -99,6 +105,15 @@ class Sandbox:
     def count_programs(self) -> int:
         """Count the processes below the servers now: programs and the processes they started."""
         return sum(worker.count_programs() for worker in self._all)
+
+    async def _confirm_apart(self, job: Job, verdict: Verdict, program: Program) -> Verdict:
+        """Run a passing program again, with response and judge in two processes, where that is wanted."""
+        wanted = self.split if program.split is None else program.split
+        if wanted and program.kind == "tests":
+            with suppress(WorkerDied):
+                (outcome,) = await self._ask(job, {**job.message(), "split": True}, split=True)
+                return self._language.judge_split(job, verdict, outcome)
+        return replace(verdict, proof="shared")
 
     async def _test_mutants(self, job: Job, verdict: Verdict, mutants: list[str]) -> Verdict:
         """Run the tests against mutants of the whole response, then of functions and places spread over it."""
@@ -138,10 +153,12 @@ class Sandbox:
                 return replace(again, status=Status.FLAKY, message=message, mutation_score=verdict.mutation_score)
         return verdict
 
-    async def _ask(self, job: Job, message: dict[str, Any], hash_seed: int = 0) -> list[dict[str, Any]]:
+    async def _ask(
+        self, job: Job, message: dict[str, Any], hash_seed: int = 0, split: bool = False
+    ) -> list[dict[str, Any]]:
         """Run the message on a worker; replace a worker that dies, and retry once. Raises `WorkerDied`."""
         warm = self._warm if self._language.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
-        settings = self._settings(warm, hash_seed)
+        settings = self._settings(warm, hash_seed, split or (self.split and not hash_seed))
         died = WorkerDied()
         for _ in range(2):
             worker = await self._take(settings)
@@ -159,9 +176,16 @@ class Sandbox:
             return outcomes
         raise died
 
-    def _settings(self, warm: tuple[str, ...], hash_seed: int = 0) -> ServerSettings:
+    def _settings(self, warm: tuple[str, ...], hash_seed: int = 0, split: bool = False) -> ServerSettings:
         return ServerSettings(
-            self.mode, warm, self._readable, self.limits.scratch_mib, self._language.RUNNER, hash_seed, self._left_out
+            self.mode,
+            warm,
+            self._readable,
+            self.limits.scratch_mib,
+            self._language.RUNNER,
+            hash_seed,
+            self._left_out,
+            split=split,
         )
 
     async def _take(self, settings: ServerSettings) -> Worker:
@@ -186,7 +210,7 @@ class Sandbox:
         """Start the workers; "auto" takes the first mode in which they start."""
         for mode in ("namespaces", "landlock") if self.mode == "auto" else (self.mode,):
             asked, self.mode = self.mode, mode
-            settings = self._settings(())
+            settings = self._settings((), split=self.split)
             starts = (self._start(settings) for _ in range(self.workers))
             started = await asyncio.gather(*starts, return_exceptions=True)
             self._idle[settings] += [worker for worker in started if isinstance(worker, Worker)]

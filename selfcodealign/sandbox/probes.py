@@ -129,7 +129,7 @@ _FORBIDDEN_CALLS = {  # name: number on x86_64, on aarch64, first argument
 async def probe_walls_async(mode: Mode = "auto") -> list[Probe]:
     """Probe every wall of `mode`. Raises `SandboxError` when the sandbox does not start."""
     limits = Limits(seconds=20.0, memory_mib=256, processes=16, open_files=64, file_mib=2, scratch_mib=16)
-    async with Sandbox(workers=1, limits=limits, mode=mode, mutation_testing=False) as sandbox:
+    async with Sandbox(workers=1, limits=limits, mode=mode, mutation_testing=False, split=False) as sandbox:
         with _bait() as bait:
             probes = await _try_attempts(sandbox, bait | {name: getattr(limits, name) for name in Limits.__slots__})
         probes += await _try_calls(sandbox)

@@ -79,7 +79,7 @@ class Program:
     - "script": there are no tests. The response runs as a script that reads `stdin`; it passes when it ends without
       an exception or with exit status 0. Compare `Verdict.output`, and raise `keep_output_kib` for long outputs.
 
-    `limits` and `mutation_testing` override those of the sandbox for this program.
+    `limits`, `mutation_testing` and `split` override those of the sandbox for this program.
     """
 
     response: str
@@ -89,6 +89,7 @@ class Program:
     stdin: str = ""
     limits: Limits | None = None
     mutation_testing: bool | None = None
+    split: bool | None = None
     keep_output_kib: int = 8
 
 
@@ -100,6 +101,8 @@ class Verdict:
     extracted code; `output` is the end of stdout and stderr; `peak_memory_mib` is resident memory including the
     interpreter; `mutation_score` is the share of mutants that the tests killed (None: not measured). `repairs`
     names what was left out of the response or mended in it before it ran: thinking, special tokens, no-break spaces.
+    `proof` says how a passing program was judged: with its tests in one process ("shared"), or apart from them as well
+    ("split"); empty for a program that did not pass.
     """
 
     status: Status
@@ -114,6 +117,7 @@ class Verdict:
     exit_code: int | None = None
     records: list[Any] = field(default_factory=list)
     repairs: str = ""
+    proof: Literal["", "shared", "split"] = ""
 
     @property
     def passed(self) -> bool:

@@ -62,6 +62,7 @@ class ServerSettings:
     hash_seed: int = 0
     left_out: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = field(default=())
+    split: bool = False  # programs may also run in two processes
 
 
 class Worker:
@@ -90,7 +91,7 @@ class Worker:
         )
         theirs.close()
         # Before the first message: on it the guard starts the other processes, which then belong to the group.
-        self._group = ControlGroup.around(self._process.pid)
+        self._group = ControlGroup.around(self._process.pid, pairs=self.settings.split)
         ours.setblocking(False)
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
         settings = {
@@ -102,6 +103,7 @@ class Worker:
             "left_out": self.settings.left_out,
             "runner": self.settings.runner,
             "environment": environment,
+            "split": self.settings.split,
         }
         try:
             answer = await asyncio.wait_for(self._ask(settings), _START_SECONDS)
@@ -158,7 +160,7 @@ class Worker:
         return self._group is not None
 
     def count_programs(self) -> int:
-        """Count the processes below the forker (the server's one child), without the standby process."""
+        """Count the processes below the forkers (the server's children), without the standby processes."""
         server = next(iter(_children(self.pid)), 0)
         waiting = [child for forker in _children(server) for child in _children(forker)]
         count = 0

@@ -92,6 +92,7 @@ class Context:
             warm=tuple(name for name in settings.warm if find_spec(name)),
             mutation_testing=settings.mutation_testing,
             flake_reruns=settings.flake_reruns,
+            split=settings.split,
         )
         return OnDemandSandbox(sandbox)
 

@@ -28,6 +28,7 @@ class Answerer:
 
     def __init__(self, context: Context) -> None:
         self._sandbox = context.sandbox
+        self._count = context.count
         self._settings = settings = context.recipe.responses
         self._question = ask_for_responses(context)
         execution = context.recipe.execution
@@ -67,6 +68,8 @@ class Answerer:
         repairs = ", ".join(dict.fromkeys((*answer.repairs, *reading.repairs, *tests.repairs)))
         response = _grow(row, response_id, sample, answer.text, program, await self._sandbox.run(program), repairs)
         if response.status == "passed":
+            if response.proof == "split":
+                self._count("responses", "verified with split proof")
             return response
         return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
 
@@ -106,6 +109,7 @@ def _grow(
         peak_memory_mib=verdict.peak_memory_mib,
         mutation_score=nan if verdict.mutation_score is None else verdict.mutation_score,
         repairs=repairs,
+        proof=verdict.proof,
     )
 
 

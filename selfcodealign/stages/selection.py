@@ -6,6 +6,7 @@ In this order, a row being dropped by the first filter that wants it:
     long_instruction       more words than a task should have
     only_code, repeated, prompt_markup    the instruction is no task (see `find_fault`)
     echo                   instruction or response holds a sentence of a worked example
+    no_split_proof         it passed only in one process with its tests, and the settings ask for more
     weak_tests             its tests kill too few mutants of the answer
     one_per_instruction    another verified answer to the same instruction was drawn
     same_instruction       another row's instruction, white space aside
@@ -111,6 +112,8 @@ class _Comparison:
             lifted := self.echo.find(row.instruction) or self.echo.find(row.response, own=row.instruction)
         ):
             return "echo", lifted
+        if self.settings.proof == "split" and row.proof != "split":
+            return "no_split_proof", row.proof
         if not math.isnan(row.mutation_score) and row.mutation_score < self.settings.min_mutation_score:
             return "weak_tests", f"{row.mutation_score:.2f} of the mutants killed"
         if row.instruction_id in self.instructions_answered:

@@ -40,6 +40,11 @@ VERIFIED = "Every response passed tests written with it, in a sandbox"
 PASSED = {"status": "passed", "mutation_score": 1.0}
 
 
+def test_the_card_counts_the_rows_with_split_proof() -> None:
+    """Those that also passed apart from their tests."""
+    assert "1 of them also passed in a process apart from their tests" in card(PASSED, PASSED | {"proof": "split"})
+
+
 @pytest.mark.parametrize(
     ("rows", "said", "unsaid"),
     [

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -97,12 +98,39 @@ def test_preference_pairs_are_a_passing_and_a_failing_answer(run: Path, examples
 
 def test_tasks_carry_tests_and_measured_pass_rate(run: Path, examples: list[dict[str, Any]], tmp_path: Path):
     """Each task has the tests that its reference passed, and the share of sampled responses that passed."""
-    done = export(run, "rl", tmp_path / "tasks.parquet")
+    done = export(run, "rl", tmp_path / "tasks.parquet", proof="any")
     tasks = pq.read_table(done.files[0]).to_pylist()
     assert [task["tests"] for task in tasks] == [row["tests"] for row in examples]
     assert [task["pass_rate"] for task in tasks] == [row["pass_rate"] for row in examples]
     assert all(0 < task["pass_rate"] <= 1 and "assert" in task["tests"] for task in tasks)
     assert [task["reference"] for task in tasks] == [row["response"] for row in examples]
+
+
+def test_tasks_are_made_of_examples_with_split_proof(examples: list[dict[str, Any]], run: Path, tmp_path: Path) -> None:
+    """By default; a data set of an earlier version has none, and all formats take or leave examples when told so."""
+    mixed, earlier = tmp_path / "mixed", tmp_path / "earlier"
+    proofs = ["split" if number % 2 else "shared" for number in range(len(examples))]
+    names = [name for name in examples[0] if name != "proof"]
+    for folder, rows in (
+        (mixed, [row | {"proof": proof} for row, proof in zip(examples, proofs, strict=True)]),
+        (earlier, [{name: row[name] for name in names} for row in examples]),
+    ):
+        (folder / "data").mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows), folder / "data" / "train.parquet")
+    done = export(mixed, "rl", tmp_path / "split.jsonl")
+    assert done.rows == proofs.count("split") > 0
+    assert {row["proof"] for row in read(done.files[0])} == {"split"}
+    assert done.notes == [
+        f"{proofs.count('shared')} of {len(proofs)} examples with tests have no split proof and were left out"
+    ]
+    every = export(mixed, "rl", tmp_path / "any.jsonl", proof="any")
+    assert [row["proof"] for row in read(every.files[0])] == proofs
+    assert export(mixed, "trl", tmp_path / "sft.jsonl").rows == len(proofs)
+    assert export(mixed, "trl", tmp_path / "sft-split.jsonl", proof="split").rows == proofs.count("split")
+    with pytest.raises(ExportError, match=rf"none of its {len(proofs)} examples with tests has split .* --proof any"):
+        export(earlier, "rl", tmp_path / "none.jsonl")
+    every = export(earlier, "rl", tmp_path / "earlier.jsonl", proof="any")
+    assert {row["proof"] for row in read(every.files[0])} == {"shared"}
 
 
 def test_trl_reads_examples_and_puts_loss_on_the_answers(run: Path, tiny_base: Path, tmp_path: Path):
@@ -160,7 +188,7 @@ def documented() -> dict[str, Any]:
 
 def test_documented_reward_is_the_verdict_of_the_tests(run: Path, documented: dict[str, Any], tmp_path: Path):
     """Each task's reference earns 1; another task's answer, prose and a loop without end earn 0."""
-    tasks = pq.read_table(export(run, "rl", tmp_path / "tasks.parquet").files[0]).to_pylist()[:3]
+    tasks = pq.read_table(export(run, "rl", tmp_path / "tasks.parquet", proof="any").files[0]).to_pylist()[:3]
     answers = [task["reference"] for task in tasks]
     wrong = [answers[-1], "I would rather not.", "```python\nwhile True: pass\n```"]
     rewarded = asyncio.run(
@@ -192,7 +220,7 @@ def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], t
         # Answers of 16 tokens all fail; without a difference there is nothing to learn from.
         return [reward + len(completion[0]["content"]) for reward, completion in zip(rewards, completions, strict=True)]
 
-    export(run, "rl", tmp_path / "tasks.parquet")
+    export(run, "rl", tmp_path / "tasks.parquet", proof="any")
     base = tmp_path / "base"
     embedded = find_source("embedded", None).location
     with quiet():
@@ -245,8 +273,8 @@ def test_axolotl_folder_holds_its_configuration(run: Path, tmp_path: Path):
 def test_parquet_and_jsonl_hold_the_same(run: Path, tmp_path: Path):
     """Both kinds of file, where both exist, give the same rows."""
     for to in ("trl", "dpo", "rl"):
-        export(run, to, tmp_path / "x.jsonl", overwrite=True)
-        export(run, to, tmp_path / "x.parquet", overwrite=True)
+        export(run, to, tmp_path / "x.jsonl", overwrite=True, proof="any")
+        export(run, to, tmp_path / "x.parquet", overwrite=True, proof="any")
         assert pq.read_table(tmp_path / "x.parquet").to_pylist() == read(tmp_path / "x.jsonl")
 
 
@@ -262,7 +290,7 @@ def test_licence_and_origin_stay_on_the_rows(run: Path, examples: list[dict[str,
     )
     for to in set(FORMATS) - {"openai", "dpo"}:
         for number, source in enumerate((run, earlier.parent)):
-            rows = read(export(source, to, tmp_path / f"{to}-{number}.jsonl").files[0])
+            rows = read(export(source, to, tmp_path / f"{to}-{number}.jsonl", proof="any").files[0])
             assert [row["license"] for row in rows] == [row["license"] for row in examples]
             assert [row["origin"] for row in rows] == [row["origin"] for row in examples]
     for row in read(export(run, "dpo", tmp_path / "pairs.jsonl").files[0]):
@@ -295,7 +323,7 @@ def test_a_data_set_folder_serves_for_all_but_pairs(run: Path, tmp_path: Path):
     """A data-set folder lacks only the responses, which dpo needs."""
     for to in FORMATS:
         if to != "dpo":
-            assert export(run / "dataset", to, tmp_path / f"{to}.jsonl").rows > 0
+            assert export(run / "dataset", to, tmp_path / f"{to}.jsonl", proof="any").rows > 0
     with pytest.raises(ExportError, match="made from a run folder"):
         export(run / "dataset", "dpo", tmp_path / "x.jsonl")
 

@@ -19,23 +19,10 @@ from selfcodealign.sandbox.isolation.landlock import FIRST_WITH_TRUNCATE, landlo
 from selfcodealign.sandbox.isolation.seccomp import assemble
 from selfcodealign.sandbox.worker import ServerSettings, Worker
 from tests.support.judge import Judge
+from tests.support.processes import process_tree
 
 GOOD = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", mutation_testing=False)
 SLOW = Program("import time\ntime.sleep(0.6)\ndef add(a, b):\n    return a + b\n", GOOD.tests, mutation_testing=False)
-
-
-def process_tree(pid: int) -> list[int]:
-    """All processes below one."""
-    found, waiting = [], [pid]
-    while waiting:
-        try:
-            parent = waiting.pop()
-            children = [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-        except OSError:
-            continue
-        found += children
-        waiting += children
-    return found
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2], ids=["guard", "server", "forker"])
@@ -61,7 +48,7 @@ def test_a_killed_worker_is_replaced_and_its_program_run_again(victim: int, mode
 
 def test_a_process_killed_while_it_stood_ready_is_not_the_programs_crash(mode: str) -> None:
     """The process that waits for a program can be killed by others; the program is run by another one."""
-    judge = Judge(mode, workers=1)  # type: ignore[arg-type]
+    judge = Judge(mode, workers=1, split=False)  # type: ignore[arg-type]
     try:
         for _ in range(3):
             assert judge(GOOD).passed

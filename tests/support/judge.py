@@ -14,12 +14,14 @@ LIMITS = Limits(seconds=3.0, memory_mib=512, processes=24, open_files=64, file_m
 class Judge:
     """A sandbox with synchronous calls: an event loop in a separate thread."""
 
+    SANDBOX = Sandbox
+
     def __init__(self, mode: Literal["namespaces", "landlock"], **settings: Any) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         chosen: dict[str, Any] = {"workers": 2, "limits": LIMITS, "mode": mode} | settings
-        self.sandbox = Sandbox(**chosen)
+        self.sandbox = self.SANDBOX(**chosen)
         self.wait(self.sandbox.__aenter__())
 
     def wait(self, work: Any, seconds: float = 120) -> Any:

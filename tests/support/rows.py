@@ -75,5 +75,6 @@ def _make(kind: type[Kind], number: int, changes: dict[str, Any]) -> Kind:
         "peak_memory_mib": 10.0,
         "mutation_score": 1.0,
         "repairs": "",
+        "proof": "shared",
     }
     return kind(**{name: (fields | changes)[name] for name in kind.field_names()})

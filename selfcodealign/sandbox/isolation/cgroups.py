@@ -18,6 +18,7 @@ _NAME = "selfcodealign-{pid}-{number}"
 _OURS = re.compile(r"selfcodealign-(\d+)-\d+")
 _NEEDED = {"memory", "pids"}
 _NOT_THE_PROGRAMS = 3  # guard, server and forker
+_OF_PAIRS = 3  # the pair forker, and the standby processes of the one forker or the other
 _REMOVE_SECONDS = 2.0
 _numbers = itertools.count()
 
@@ -25,20 +26,24 @@ _numbers = itertools.count()
 class ControlGroup:
     """A group that this process created; its user removes it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pairs: bool = False) -> None:
         self.path = path
+        self._own_processes = _NOT_THE_PROGRAMS + (_OF_PAIRS if pairs else 0)
         self._bounds: tuple[float, float] = (0, 0)
         self._own_bytes = 0
         self._kills = 0
 
     @classmethod
-    def around(cls, pid: int) -> ControlGroup | None:
-        """Create a group that holds process `pid` and all it will start; None where no group is delegated."""
+    def around(cls, pid: int, pairs: bool = False) -> ControlGroup | None:
+        """Create a group that holds process `pid` and all it will start; None where no group is delegated.
+
+        `pairs`: the process is a worker that has a pair forker too.
+        """
         parent = find_delegated()
         if parent is None:
             return None
         _remove_forgotten(parent)
-        group = cls(parent / _NAME.format(pid=os.getpid(), number=next(_numbers)))
+        group = cls(parent / _NAME.format(pid=os.getpid(), number=next(_numbers)), pairs)
         try:
             group.path.mkdir()
             group._write("cgroup.procs", pid)
@@ -50,7 +55,7 @@ class ControlGroup:
     def bound(self, limits: dict[str, Any]) -> None:
         """Bound the next program by `limits` (fields of `Limits`), on top of the worker's usage at the first call."""
         self._own_bytes = self._own_bytes or int(self._read("memory.current"))
-        memory, processes = limits["memory_mib"] + limits["scratch_mib"], limits["processes"] + _NOT_THE_PROGRAMS
+        memory, processes = limits["memory_mib"] + limits["scratch_mib"], limits["processes"] + self._own_processes
         if (memory, processes) != self._bounds:
             self._write("memory.max", self._own_bytes + int(memory) * 2**20)
             self._write("pids.max", int(processes))

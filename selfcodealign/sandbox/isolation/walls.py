@@ -51,6 +51,7 @@ class Walls:
     own_pid_namespace: int = -1
     base_address_space: int = 0
     own_user: bool = True
+    own_processes: int = 2  # of the user beside the program: server and forker
     others: int = 0
     counted_at: float = -10.0
     left_out: set[str] = field(default_factory=set)  # measurements only: walls not put up
@@ -193,7 +194,8 @@ def fresh_scratch(walls: Walls, renew: bool = True) -> None:
 
 def _empty(folder: str) -> None:
     """Remove everything inside `folder`, whatever permissions a program left on it; never follow a link."""
-    os.chmod(folder, 0o700)
+    if stat.S_IMODE(os.stat(folder).st_mode) != 0o700:  # an empty folder stays as it is, see `scratch_state`
+        os.chmod(folder, 0o700)
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             _empty(entry.path)
@@ -202,10 +204,17 @@ def _empty(folder: str) -> None:
             os.unlink(entry.path)
 
 
-def scratch_state(walls: Walls) -> tuple[int, int, int, int]:
-    """Return a value that changes when a program touches its scratch folder."""
+def scratch_state(walls: Walls) -> tuple[int, int, int, int, bool]:
+    """Return a value that changes when a program touches its scratch folder.
+
+    The kernel's clock for files stands still for milliseconds, so whether anything is left is looked at as well.
+    """
     found = os.stat(walls.scratch)
-    return found.st_mtime_ns, found.st_ctime_ns, stat.S_IMODE(found.st_mode), found.st_nlink
+    try:
+        left = bool(os.listdir(walls.scratch))
+    except OSError:
+        left = True
+    return found.st_mtime_ns, found.st_ctime_ns, stat.S_IMODE(found.st_mode), found.st_nlink, left
 
 
 def used_mib(walls: Walls) -> float:
@@ -229,8 +238,8 @@ def resource_bounds(walls: Walls, limits: dict[str, Any]) -> list[tuple[int, int
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
-        # Server and forker count too, and so do the user's other processes where it does not have its own.
-        resource.RLIMIT_NPROC: int(limits["processes"]) + 2 + _count_others(walls),
+        # The server's own count too, and so do the user's other processes where it does not have its own.
+        resource.RLIMIT_NPROC: int(limits["processes"]) + walls.own_processes + _count_others(walls),
     }
     capped = []
     for which, bound in bounds.items():

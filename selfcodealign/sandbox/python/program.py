@@ -16,7 +16,17 @@ from selfcodealign.fences import read_answer, read_tests, read_verbatim
 from selfcodealign.sandbox.python.mutants import GATES
 from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 
-__all__ = ["GATES", "RUNNER", "Job", "imported_modules", "judge", "judge_mutant", "mutants_of", "prepare_job"]
+__all__ = [
+    "GATES",
+    "RUNNER",
+    "Job",
+    "imported_modules",
+    "judge",
+    "judge_mutant",
+    "judge_split",
+    "mutants_of",
+    "prepare_job",
+]
 
 RUNNER: str = "selfcodealign.sandbox.python.harness"
 
@@ -213,6 +223,12 @@ def _judge_proof(summary: dict[str, Any], seen: dict[str, Any]) -> Verdict:
     if not summary["proved"]:
         return Verdict(Status.WEAK_TESTS, message="no assertion about the response's own code was executed", **seen)
     return Verdict(Status.PASSED, **seen)
+
+
+def judge_split(job: Job, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
+    """Return the verdict on a program that passed in one process, after its run in two."""
+    ended = [report["end"] for report in outcome["reports"] if _is_report(report) and "end" in report]
+    return replace(verdict, proof="split" if ended == [True] else "shared")
 
 
 def mutants_of(outcome: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from selfcodealign.sandbox.isolation import kernel, walls
 from selfcodealign.sandbox.isolation.walls import Walls
@@ -28,11 +28,11 @@ from selfcodealign.sandbox.server.process_tree import ProcessTree
 NONCE_BYTES = 16
 BEGUN = {"begun": True}  # the first report of every program
 _HELLO = struct.Struct("!qqq")  # the forker's pid on the host, its address space in bytes, its resident pages
-_READY = struct.Struct(f"!q{NONCE_BYTES}s")  # a standby process: its pid, and the secret of its reports
+READY = struct.Struct(f"!q{NONCE_BYTES}s")  # a standby process: its pid, and the secret of its reports
 _ENDED = struct.Struct("!qq")  # an ended process: its wait status, its peak memory in KiB
-_GIVEN = b"!"  # the standby process was taken for a program
-# Descriptors in a program's process, above those that the program opens.
-_REPORT, _WORK, _STDIN = 250, 251, 252
+GIVEN = b"!"  # the standby process was taken for a program
+# Descriptors in a program's process, above those that the program opens. The two processes of a pair also have a link.
+_REPORT, _WORK, _STDIN, LINK = 250, 251, 252, 253
 
 
 @dataclass(slots=True)
@@ -45,14 +45,15 @@ class Standby:
     work: int
     nonce: bytes
 
-    def give(self, work: Any) -> None:
-        """Send the work, a marshal value. Raises `BrokenPipeError` when the process has ended."""
-        data = memoryview(marshal.dumps(work))
-        try:
-            while data:
-                data = data[os.write(self.work, data) :]
-        finally:
-            os.close(self.work)
+    def give(self, part: Any, bounds: list[tuple[int, int]], stdin: bytes) -> None:
+        """Send the runner's part, a marshal value, with the rlimits and the input."""
+        send_work(self.work, (part, bounds, stdin))
+
+    def find_unready(self, outcome: dict[str, Any]) -> str:
+        """Say why the program, which has ended with this outcome, was never started; empty when it was."""
+        if BEGUN in outcome["reports"]:
+            return ""
+        return str(outcome["reports"] or outcome["ended_by"] or f"exit code {outcome['exit_code']}")
 
     def kill(self) -> None:
         """Kill the process, and with it its pid namespace."""
@@ -65,21 +66,38 @@ class Standby:
             os.close(fd)
 
 
+def send_work(pipe: int, work: Any) -> None:
+    """Write the work for a standby process and close the pipe; one that has ended shows by its missing report."""
+    data = memoryview(marshal.dumps(work))
+    with suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(pipe, data) :]
+    os.close(pipe)
+
+
 class Forker:
     """The forker, controlled from the server."""
 
+    #: Processes that a program begins with.
+    PROCESSES: ClassVar[int] = 1
+
     def __init__(self, stands: Walls, runner: Runner, tree: ProcessTree) -> None:
         """Start the forker. Programs inherit the imports of the calling process."""
+        self.walls = stands
+        self.tree = tree
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
             ours.close()
             try:
-                _ForkerProcess(theirs, stands, runner, tree).serve()
+                self._make_process(theirs, runner).serve()
             finally:
                 os._exit(1)
         theirs.close()
         self._connection = ours
         tree.head, stands.base_address_space, tree.head_pages = _HELLO.unpack(self._receive(_HELLO.size))
+
+    def _make_process(self, connection: socket.socket, runner: Runner) -> ForkerProcess:
+        return ForkerProcess(connection, self.walls, runner, self.tree)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when the running program has ended."""
@@ -87,19 +105,21 @@ class Forker:
 
     def take_standby(self) -> Standby:
         """Take the standby process; the next one is made when this one has ended."""
-        message, fds, _, _ = socket.recv_fds(self._connection, _READY.size, 3)
-        if len(message) < _READY.size:
-            raise EOFError("the forker has ended")
-        pid, nonce = _READY.unpack(message)
-        report, output, work = fds
+        pid, nonce, (report, output, work) = self._receive_standby(3)
         standby = Standby(os.pidfd_open(pid), report, output, work, nonce)
-        self._connection.send(_GIVEN)
+        self._connection.send(GIVEN)
         return standby
 
-    def wait(self) -> tuple[int, float]:
-        """Wait until the program and all it started have ended; return its exit code and its peak memory in MiB."""
+    def wait(self) -> tuple[dict[str, int | None], float]:
+        """Wait until the program and all it started have ended; return its `exit_code` and its peak memory in MiB."""
         status, peak_kib = _ENDED.unpack(self._receive(_ENDED.size))
-        return os.waitstatus_to_exitcode(status), peak_kib / 1024
+        return {"exit_code": os.waitstatus_to_exitcode(status)}, peak_kib / 1024
+
+    def _receive_standby(self, descriptors: int) -> tuple[int, bytes, list[int]]:
+        message, fds, _, _ = socket.recv_fds(self._connection, READY.size, descriptors)
+        if len(message) < READY.size:
+            raise EOFError("the forker has ended")
+        return *READY.unpack(message), fds
 
     def _receive(self, size: int) -> bytes:
         message = self._connection.recv(size)
@@ -108,7 +128,7 @@ class Forker:
         return message
 
 
-class _ForkerProcess:
+class ForkerProcess:
     """The forker's own process."""
 
     def __init__(self, connection: socket.socket, stands: Walls, runner: Runner, tree: ProcessTree) -> None:
@@ -130,46 +150,72 @@ class _ForkerProcess:
         self._tree.offer_head()
         space = self._tree.become_head()
         self._connection.send(_HELLO.pack(self._tree.head, space, self._tree.head_pages))
+        self.await_first()
         untouched = walls.scratch_state(self._walls)
         while True:
-            pid, message, fds = self._make_standby()
-            _announce(self._connection, message, fds)
-            if not self._connection.recv(1):
-                os._exit(0)
-            status, usage = os.wait4(pid, 0)[1:]
+            announce(self._connection, *self.make_standby())
+            self.await_message()
+            ended = self.await_end()
             if not self._walls.own_pids:
                 self._tree.kill()
             if walls.scratch_state(self._walls) != untouched:
                 walls.fresh_scratch(self._walls)
                 untouched = walls.scratch_state(self._walls)
-            self._connection.send(_ENDED.pack(status, usage.ru_maxrss))
+            self._connection.send(ended)
 
-    def _make_standby(self) -> tuple[int, bytes, list[int]]:
-        """Fork a standby process; return its pid, its announcement, and the descriptors to send with it."""
+    def await_message(self) -> None:
+        """Wait for a word of the server; exit when it closed its socket."""
+        if not self._connection.recv(1):
+            os._exit(0)
+
+    def await_first(self) -> None:
+        """Wait until the first standby process is wanted: at once."""
+
+    def make_standby(self) -> tuple[bytes, list[int]]:
+        """Fork a standby process; return its announcement, and the descriptors to send with it."""
         nonce = os.urandom(NONCE_BYTES)
         report_out, report_in = os.pipe2(os.O_CLOEXEC)
         output_out, output_in = os.pipe2(os.O_CLOEXEC)
         work_out, work_in = os.pipe2(os.O_CLOEXEC)
+        self._pid = self.fork(nonce, report_in, output_in, work_out)
+        close_all(report_in, output_in, work_out)
+        return READY.pack(self._pid, nonce), [report_out, output_out, work_in]
+
+    def await_end(self) -> bytes:
+        """Wait until the program's first process has ended; return what the server is told."""
+        status, usage = os.wait4(self._pid, 0)[1:]
+        return _ENDED.pack(status, usage.ru_maxrss)
+
+    def fork(self, nonce: bytes, report: int, output: int, work: int, link: int = -1) -> int:
+        """Fork a process with these descriptors into its own pid namespace, where there are any; return its pid."""
         if self._walls.own_pids:
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = self._fork()
         if pid == 0:
-            _become_program(self._walls, self._runner, nonce, report_in, output_in, work_out)
+            _become_program(self._walls, self._runner, nonce, report, output, work, link)
         if self._walls.own_pids:
             kernel.set_namespace(self._walls.own_pid_namespace, kernel.CLONE_NEWPID)
-        for fd in (report_in, output_in, work_out):
-            os.close(fd)
-        return pid, _READY.pack(pid, nonce), [report_out, output_out, work_in]
+        return pid
 
 
-def _announce(connection: socket.socket, message: bytes, fds: list[int]) -> None:
-    socket.send_fds(connection, [message], fds)
+def close_all(*fds: int) -> None:
     for fd in fds:
         os.close(fd)
 
 
-def _become_program(stands: Walls, runner: Runner, nonce: bytes, report: int, output: int, work: int) -> None:
-    """In the program's process: build its walls, wait for the work, run it. Never returns."""
+def announce(connection: socket.socket, message: bytes, fds: list[int]) -> None:
+    """Tell the server of a standby process, and hand it the descriptors."""
+    socket.send_fds(connection, [message], fds)
+    close_all(*fds)
+
+
+def _become_program(
+    stands: Walls, runner: Runner, nonce: bytes, report: int, output: int, work: int, link: int
+) -> None:
+    """In the program's process: build its walls, wait for the work, run it. Never returns.
+
+    With a `link`, the process is one of a pair: with a nonce the judge, without one the response.
+    """
     channel = report
     try:
         kernel.quick_syscall(kernel.SYS_PRCTL, kernel.PR_SET_PDEATHSIG, signal.SIGKILL, what="prctl")
@@ -177,23 +223,25 @@ def _become_program(stands: Walls, runner: Runner, nonce: bytes, report: int, ou
         null = os.open("/dev/null", os.O_RDONLY)
         for source, target in ((null, 0), (output, 1), (output, 2), (report, _REPORT), (work, _WORK), (stdin, _STDIN)):
             os.dup2(source, target, inheritable=target <= 2)
+        if link >= 0:
+            os.dup2(link, LINK, inheritable=False)
         channel = _REPORT
         ruleset = stands.ruleset
         if ruleset >= 0:
             os.dup2(ruleset, 3, inheritable=False)
             stands.ruleset = 3
         os.closerange(4 if ruleset >= 0 else 3, _REPORT)
-        os.closerange(_STDIN + 1, _STDIN + 4096)
+        os.closerange(LINK if link < 0 else LINK + 1, LINK + 4096)
         walls.close_walls(stands)
         if ruleset >= 0:
             os.close(3)
-        begun = _report(nonce, BEGUN)
+        begun = make_report(nonce, BEGUN)
         job = _receive_work()
         if job is None:
             os._exit(0)
         kernel.name_process(kernel.PROGRAM)
         os.write(_REPORT, begun)
-        runners_part, bounds, text = job
+        part, bounds, text = job
         if text:
             os.write(_STDIN, text)
             os.lseek(_STDIN, 0, os.SEEK_SET)
@@ -202,21 +250,28 @@ def _become_program(stands: Walls, runner: Runner, nonce: bytes, report: int, ou
         del job, text  # what a program reads from its input is not to be found in its memory
         walls.limit_resources(bounds)
     except BaseException as error:
-        os.write(channel, _report(nonce, {"unready": f"{type(error).__name__}: {error}"}))
+        os.write(channel, make_report(nonce, {"unready": f"{type(error).__name__}: {error}"}))
         os._exit(1)
     try:
-        runner.run(runners_part, _REPORT, nonce)
+        if link < 0:
+            runner.run(part, _REPORT, nonce)
+        elif nonce:
+            runner.run_judge(part, _REPORT, nonce, LINK)
+        else:
+            os.close(_REPORT)
+            runner.run_response(part, LINK)
     finally:
         os._exit(1)
 
 
-def _report(nonce: bytes, message: dict[str, Any]) -> bytes:
+def make_report(nonce: bytes, message: dict[str, Any]) -> bytes:
+    """A report as the server reads it. The response's process has no nonce: its only one leaves before it runs."""
     data = marshal.dumps(message)
     return nonce + HEADER.pack(len(data)) + data
 
 
 def _receive_work() -> tuple[Any, list[tuple[int, int]], bytes] | None:
-    """Read what `Standby.give` wrote; None when the pipe was closed without work."""
+    """Read what `send_work` wrote; None when the pipe was closed without work."""
     chunks = []
     while chunk := os.read(_WORK, 1 << 16):
         chunks.append(chunk)

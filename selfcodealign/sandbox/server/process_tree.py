@@ -29,6 +29,11 @@ class ProcessTree:
             total, self.head_pages = map(int, statm.read().split()[:2])
         return total * _PAGE
 
+    @property
+    def head_mib(self) -> float:
+        """The resident memory of the head, in MiB."""
+        return self.head_pages * _PAGE / 2**20
+
     def offer_head(self) -> None:
         """Make the kernel kill the calling process and its children first when memory runs out."""
         with open("self/oom_score_adj", "w", opener=self._open_here) as score:

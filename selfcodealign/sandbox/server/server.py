@@ -1,6 +1,7 @@
 """The fork server: a warm interpreter that gives every program a fresh process behind walls.
 
-    user's process ── guard ── server (pid 1 of its namespaces) ── forker ── program (pid 1 of its own pid namespace)
+    user's process ── guard ── server (pid 1 of its namespaces) ─┬─ forker ── program (pid 1 of its own pid namespace)
+                                                                 └─ pair forker ── response, judge
 
 The server holds no secret of the user. It reads jobs from one socket, builds programs, sends them to standby processes,
 watches time, memory and output, kills, and answers with its observations.
@@ -22,8 +23,9 @@ from typing import Any
 from selfcodealign.sandbox.isolation import kernel, landlock, seccomp, walls
 from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
 from selfcodealign.sandbox.language import Refused
-from selfcodealign.sandbox.server.forker import BEGUN, Forker, Standby
+from selfcodealign.sandbox.server.forker import Forker, Standby
 from selfcodealign.sandbox.server.frames import receive_frame, send_frame
+from selfcodealign.sandbox.server.pair_forker import PairForker
 from selfcodealign.sandbox.server.process_tree import ProcessTree
 from selfcodealign.sandbox.server.watch import UNSTARTED, Watch
 
@@ -56,12 +58,14 @@ class Server:
         # Before the root folder changes: the runner is not an installed library.
         self._runner = importlib.import_module(settings["runner"]).Runner()
         self._walls = _put_up(settings, become)
+        if settings["split"]:
+            self._walls.own_processes += 3  # the pair forker, and the standby processes of the one or the other
         _warm_up(settings["warm"])
         self._runner.settle()
         gc.collect()
         gc.freeze()
         self._forker = Forker(self._walls, self._runner, tree)
-        self._watch = Watch(connection.fileno(), self._forker, tree)
+        self._pair_forker = PairForker(self._forker, self._runner) if settings["split"] else None
         os.chdir("/")  # the forker renews the scratch
 
     def serve(self) -> None:
@@ -73,32 +77,37 @@ class Server:
     def _run_versions(self, job: dict[str, Any]) -> list[dict[str, Any]]:
         """Run each version that the job asks for and return the outcomes; while one runs, the next is built."""
         outcomes = []
-        versions = self._runner.build(job)
+        forker = self._choose_forker(job)
+        versions = self._runner.build_pair(job) if job.get("split") else self._runner.build(job)
         version = next(versions, None)
         while version is not None:
             if isinstance(version, Refused):
                 outcomes.append({**UNSTARTED, "reports": [version.report]})
                 version = next(versions, None)
             else:
-                program = self._start(version, job)
+                program = forker.take_standby()
+                bounds = walls.resource_bounds(forker.walls, job["limits"])
+                program.give(version, bounds, job["stdin"].encode("utf-8", "replace"))
                 version = next(versions, None)
-                outcomes.append(self._supervise(program, job))
+                outcomes.append(self._supervise(program, forker, job))
         return outcomes
 
-    def _start(self, version: Any, job: dict[str, Any]) -> Standby:
-        program = self._forker.take_standby()
-        bounds = walls.resource_bounds(self._walls, job["limits"])
-        with suppress(BrokenPipeError):  # it has ended; its missing report shows that
-            program.give((version, bounds, job["stdin"].encode("utf-8", "replace")))
-        return program
+    def _choose_forker(self, job: dict[str, Any]) -> Forker:
+        if not job.get("split"):
+            return self._forker
+        if self._pair_forker is None:
+            raise RuntimeError("this server was started without a pair forker")
+        return self._pair_forker
 
-    def _supervise(self, program: Standby, job: dict[str, Any]) -> dict[str, Any]:
+    def _supervise(self, program: Standby, forker: Forker, job: dict[str, Any]) -> dict[str, Any]:
         over_scratch = (
             None if self._walls.own_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
         )
-        outcome = self._watch.supervise(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
-        if BEGUN not in outcome["reports"]:  # not the program's fault: it was never started
-            why = outcome["reports"] or outcome["ended_by"] or f"exit code {outcome['exit_code']}"
+        watch = Watch(self._connection.fileno(), forker)
+        outcome = watch.supervise(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
+        why = program.find_unready(outcome)
+        program.close()
+        if why:  # not the program's fault: it was never started
             raise RuntimeError(f"the standby process did not start its program: {why}")
         return outcome
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from selfcodealign.sandbox.server.forker import NONCE_BYTES, Forker, Standby
 from selfcodealign.sandbox.server.frames import HEADER
-from selfcodealign.sandbox.server.process_tree import ProcessTree
 
 _TICK_SECONDS = 0.05
 _WAITS = 0.02  # a program that used less of a core than this waits; with more it is slowed by others
@@ -29,10 +28,10 @@ UNSTARTED = {"ended_by": "", "exit_code": 0, "seconds": 0.0, "peak_memory_mib": 
 class Watch:
     """Watches one program at a time; `control` is the server's socket, closed when the result is no longer wanted."""
 
-    def __init__(self, control: int, forker: Forker, tree: ProcessTree) -> None:
+    def __init__(self, control: int, forker: Forker) -> None:
         self._control = control
         self._forker = forker
-        self._tree = tree
+        self._tree = forker.tree
 
     def supervise(
         self, program: Standby, limits: dict[str, Any], keep_output: int, over_scratch: Callable[[], bool] | None
@@ -49,16 +48,15 @@ class Watch:
         ended_by, peak = self._follow(sources, limits, started, over_scratch)
         if ended_by:
             program.kill()
-        exit_code, own_peak = self._forker.wait()
+        exit_codes, own_peak = self._forker.wait()
         if ended_by == "abandoned":
             os._exit(0)
         seconds = time.monotonic() - started
         for fd, source in sources.items():
             source.read_from(fd)
-        program.close()
         return {
             "ended_by": ended_by or ("tampering" if reports.exceeded else ""),
-            "exit_code": exit_code,
+            **exit_codes,
             "seconds": seconds,
             "peak_memory_mib": max(peak, own_peak),
             "output": text.decode(),
@@ -109,7 +107,7 @@ class Watch:
                         return "cpu", peak
                     if now > started + limits["seconds"] and worked < _WAITS * (now - started):
                         return "timeout", peak
-                if processes > limits["processes"] + 1:  # the first process is the program itself
+                if processes > limits["processes"] + self._forker.PROCESSES:  # the first are the program itself
                     return "processes", peak
                 if over_scratch is not None and over_scratch():
                     return "scratch", peak

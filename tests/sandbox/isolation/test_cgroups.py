@@ -54,6 +54,8 @@ def test_a_program_is_bounded_on_top_of_what_its_worker_has(tmp_path: Path) -> N
     assert (tmp_path / "memory.max").read_text() == str(160 << 20)
     assert (tmp_path / "memory.swap.max").read_text() == "0"
     assert (tmp_path / "pids.max").read_text() == "11"
+    ControlGroup(tmp_path, pairs=True).bound({"memory_mib": 100, "scratch_mib": 10, "processes": 8})
+    assert (tmp_path / "pids.max").read_text() == "14"
     (tmp_path / "memory.current").write_text(f"{90 << 20}\n")
     group.bound({"memory_mib": 200, "scratch_mib": 10, "processes": 8})
     assert (tmp_path / "memory.max").read_text() == str(260 << 20)
