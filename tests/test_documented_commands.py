@@ -46,7 +46,8 @@ BASE = "checkpoints/base"
 #: What pages name → what the clean folder has in its place. {url} is the server of the fixture, {row} an id of its run.
 STAND_INS = {
     r"http://(gpu1|gpu2|localhost):8000|https://host(?=/v1)": "{url}",  # answers like a model that can write
-    r"Qwen/Qwen2.5-Coder-7B|bigcode/starcoder2-3b|org/base-7b|\bsmollm2\b|\bNAME\b": BASE,  # two layers of random weights
+    # Two layers of random weights.
+    r"Qwen/Qwen2.5-Coder-7B|bigcode/starcoder2-3b|org/base-7b|\bsmollm2\b|\bNAME\b": BASE,
     r"/home/me/project|\bstdlib\b": "project",  # six functions
     r"package:(requests|rich)": "package:tomli_w",  # a small package that is installed
     r"\bRUN\b|runs/quickstart": "runs/mine",  # the run of README's recipe

@@ -29,7 +29,7 @@ class Runner(harness.Runner):
     def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
         yield from ((job["tests"], job["response"]) for _ in job["versions"])
 
-    def run_judge(self, built: str, report: int, nonce: bytes, link: int) -> None:
+    def run_judge(self, work: str, report: int, nonce: bytes, link: int) -> None:
         stream = socket.socket(fileno=link)
 
         def send(message: dict[str, Any]) -> None:
@@ -43,14 +43,14 @@ class Runner(harness.Runner):
                 raise EOFError
             return marshal.loads(answer)
 
-        exec(built, {"ask": ask, "tell": lambda value: send({"record": value}), "link": stream})
+        exec(work, {"ask": ask, "tell": lambda value: send({"record": value}), "link": stream})
         send({"end": True})
         os._exit(0)
 
-    def run_response(self, built: str, link: int) -> None:
+    def run_response(self, work: str, link: int) -> None:
         stream = socket.socket(fileno=link)
         names: dict[str, Any] = {"link": stream}
-        exec(built, names)
+        exec(work, names)
         while expression := stream.recv(1 << 16):
             stream.sendall(marshal.dumps(eval(marshal.loads(expression), names)))
         os._exit(0)

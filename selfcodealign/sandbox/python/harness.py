@@ -104,18 +104,6 @@ class Runner:
             except BuildError as error:
                 yield Refused(describe_build_error(error))
 
-    def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
-        """In the server: build the two parts of each version, for a run in two processes."""
-        yield from [Refused({"unready": "no program can be split yet"})] * len(job["versions"])
-
-    def run_judge(self, built: Any, report: int, nonce: bytes, link: int) -> None:
-        """In the judge's process, behind its walls. Never returns."""
-        raise NotImplementedError
-
-    def run_response(self, built: Any, link: int) -> None:
-        """In the response's process, behind its walls. Never returns."""
-        raise NotImplementedError
-
     def run(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes) -> None:
         """In the program's own process, behind its walls. Never returns."""
         leave, get_pid, send = os._exit, os.getpid, _make_sender(report, nonce)

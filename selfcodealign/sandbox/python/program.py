@@ -159,6 +159,10 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
 #: What the report of a run's end holds (`Evidence.summary`), with the types.
 _SUMMARY = {"end": bool, "sites": int, "held": int, "proved": int, "failures": list, "error": dict, "phase": str}
 _SUMMARY |= {"always_equal": str, "patched": str, "mutants": list}
+#: What the judge reports of a run in two processes (`Judge.summary`), with the types.
+_SPLIT = {"lost": str, "inexact": list, "doubtful": str, "liar": str, "raised": bool}
+#: Tests that ask what an object is, where a stand-in may differ from the object.
+_INTROSPECTION = re.compile(r"\b(isinstance|issubclass|inspect|type|is_dataclass|hasattr|pickle|id|getattr|vars|is)\b")
 _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
 _ERROR |= {"is_assertion": bool, "at_site": bool}
 
@@ -226,9 +230,30 @@ def _judge_proof(summary: dict[str, Any], seen: dict[str, Any]) -> Verdict:
 
 
 def judge_split(job: Job, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
-    """Return the verdict on a program that passed in one process, after its run in two."""
-    ended = [report["end"] for report in outcome["reports"] if _is_report(report) and "end" in report]
-    return replace(verdict, proof="split" if ended == [True] else "shared")
+    """Return the verdict on a program that passed in one process, after its run in two.
+
+    A run in two processes that ended for its own reasons (a value that cannot cross, a process that died, a patch that
+    reached only one side) says nothing about the response: the pass stays, with proof "shared". What the response's own
+    process returned or raised does.
+    """
+    shared = replace(verdict, proof="shared")
+    told = next((report["split"] for report in outcome["reports"] if _has(report, {"split": dict})), None)
+    if outcome["ended_by"] or told is None or not _has(told, _SPLIT):
+        return shared
+    if told["liar"]:
+        return replace(verdict, status=Status.WEAK_TESTS, message=told["liar"])
+    if told["lost"]:
+        return shared
+    again = judge(job, outcome)
+    if again.passed:
+        return replace(verdict, proof="split")
+    if again.status in (Status.WEAK_TESTS, Status.NO_TESTS):
+        return replace(verdict, status=Status.WEAK_TESTS, message=told["doubtful"]) if told["doubtful"] else shared
+    line = job.tests.splitlines()[again.line - 1 : again.line] if again.line else []
+    by_data = again.status is Status.FAILED and not any(map(_INTROSPECTION.search, line))
+    if told["inexact"] or not (by_data or told["raised"]):
+        return shared
+    return replace(again, message=f"{again.message} (in a process apart from the tests)", output=verdict.output)
 
 
 def mutants_of(outcome: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import dataclasses
 import datetime
 import decimal
 import fractions
+import pathlib
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ READABLE |= {"__match_args__", "__func__", "__self__", "__all__", "__abstractmet
 _INTERNAL = frozenset({"_peer", "_number", "_class_number", "_base", "_stubs"})
 _IMMUTABLE = (bool, int, float, complex, str, bytes, tuple, frozenset, decimal.Decimal, fractions.Fraction)
 _IMMUTABLE += (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+_IMMUTABLE += (pathlib.PosixPath, pathlib.PurePosixPath)
 _MUTABLE = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
 _MUTABLE += (list, dict, set, bytearray)
 BASES: dict[str, type] = {base.__name__: base for base in (*_IMMUTABLE, *_MUTABLE)}
@@ -93,8 +95,8 @@ def is_mutable(base: type) -> bool:
 
 def plain_data(value: Any, base: type) -> Any:
     """Return the data of an instance as an exact instance of its plain base, by the base's own methods."""
-    if issubclass(base, (dict, collections.OrderedDict)):
-        return dict(dict.items(value))
+    if issubclass(base, dict):
+        return dict((collections.OrderedDict if base is collections.OrderedDict else dict).items(value))
     if issubclass(base, datetime.datetime):
         return base.combine(base.date(value), base.timetz(value))
     if issubclass(base, datetime.date):
@@ -115,6 +117,8 @@ def plain_data(value: Any, base: type) -> Any:
         return fractions.Fraction(value._numerator, value._denominator)
     if base is decimal.Decimal:
         return decimal.Decimal(decimal.Decimal.__str__(value))
+    if issubclass(base, pathlib.PurePath):
+        return base(pathlib.PurePath.__str__(value))
     return base(base.__iter__(value)) if hasattr(base, "__iter__") else base(value)
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import ast
 import builtins
 import collections
+import datetime
+import decimal
+import fractions
 import random
 import sys
 import time
@@ -26,7 +29,17 @@ from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder
 from selfcodealign.sandbox.python.split.wire import Unsplittable
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset, bytearray})
-_PLAIN |= {range, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict}
+_PLAIN |= {
+    decimal.Decimal,
+    fractions.Fraction,
+    datetime.date,
+    datetime.datetime,
+    range,
+    collections.deque,
+    collections.Counter,
+    collections.OrderedDict,
+    collections.defaultdict,
+}
 _BUILTINS = frozenset(dir(builtins))
 #: What the response may ask of the tests' objects, by the place of the object among the parts of a request.
 _SERVED = dict.fromkeys(("call", "attribute", "get", "set", "del", "copy", "item", "run", "next"), 0) | {"method": 2}
@@ -181,6 +194,8 @@ class Judge(Peer):
             if number_of(other) is None and type(other).__module__.partition(".")[0] in own:
                 return NotImplemented  # the tests' own object decides
             self.vouched += 1
+            if number_of(other) is None:
+                self.doubtful = self.doubtful or f"{type(mine).__name__} compares itself with data"
             return self.ask("special", name, [mine, other])
         others = _alternatives(other)
         asked = shuffled([(True, other), *((False, each) for each in others)])
@@ -361,6 +376,10 @@ def _alternatives(value: Any) -> list[Any]:
     kind = type(value)
     if value is None or kind is bool:
         return [number, f"{number}", not value]
+    if kind in (datetime.date, datetime.datetime):
+        return [value + datetime.timedelta(days=number), value - datetime.timedelta(days=number)]
+    if kind in (decimal.Decimal, fractions.Fraction):
+        return [value + number, value - number, value * 2 + number]
     if kind in (int, float, complex):
         spread = number * (1 + abs(value)) if value == value and abs(value) < 1e300 else number
         return [value + spread, value - spread, value + 2 * spread + 1, -(value + spread) - 2]

@@ -593,22 +593,20 @@ def _make_data(owner: type, base: Any, data: Any) -> Any:
         made = base.__new__(owner)
         _fill(made, data, base)
         return made
-    if type(data) is not base and not (base is bool and type(data) is int):
+    if type(data) is not base:
         raise TypeError("data of another type")
-    if hasattr(data, "year") or hasattr(data, "hour"):
-        parts = data.__reduce__()[1]
-        return base.__new__(owner, *parts)
-    if hasattr(data, "days"):
-        return base.__new__(owner, data.days, data.seconds, data.microseconds)
+    if base.__module__ == "datetime":
+        return base.__new__(owner, *data.__reduce__()[1])
     return base.__new__(owner, data)
 
 
 def _fill(made: Any, data: Any, base: Any) -> None:
     """Put data into a container, by the methods of its plain base."""
     if issubclass(base, dict):
-        dict.clear(made)
+        plain = values.keeper(made)
+        plain.clear(made)
         for key, value in dict(data).items():
-            dict.__setitem__(made, key, value)
+            plain.__setitem__(made, key, value)
         return
     base.clear(made)
     if base is set:

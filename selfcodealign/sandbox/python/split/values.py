@@ -21,7 +21,7 @@ import types
 import uuid
 import zoneinfo
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from selfcodealign.sandbox.python.split.wire import Unsplittable
 
@@ -67,6 +67,11 @@ class Handles(Protocol):
     def find_named(self, module: str, name: str) -> Any:
         """The inverse of `name_of`. Raises `Unsplittable` for what may not be named."""
         ...
+
+
+def keeper(value: Any) -> Any:
+    """Return the plain type that keeps the items of a dictionary: an ordered one has its own order."""
+    return collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict
 
 
 def allowed_classes() -> dict[tuple[str, str], type]:
@@ -133,7 +138,7 @@ class Encoder:
         module = type(value).__module__
         if module == "numpy" and "numpy" in sys.modules:
             return self._encode_numpy(value)
-        if module.startswith("pandas.") and "pandas" in sys.modules:
+        if module.partition(".")[0] == "pandas" and "pandas" in sys.modules:
             return self._encode_pandas(value)
         return self._handles.export(value)
 
@@ -201,8 +206,9 @@ class Encoder:
     def _column(self, values: Any) -> Any:
         array = values.to_numpy()
         plain = array.dtype == values.dtype if hasattr(values.dtype, "kind") else False
-        data = self.encode(array) if plain and array.dtype.kind in _NUMPY_KINDS else self.items(values.tolist())
-        return [str(values.dtype), data]
+        if plain and array.dtype.kind in _NUMPY_KINDS:
+            return [str(values.dtype), True, self.encode(array)]
+        return [str(values.dtype), False, self.items(values.tolist())]
 
     def _index(self, index: Any) -> Any:
         names = self.items(index.names)
@@ -215,7 +221,7 @@ class Encoder:
 
 def _pairs(encoder: Encoder, value: Any) -> list[Any]:
     encode = encoder.encode
-    return [encode(part) for pair in dict.items(value) for part in pair]
+    return [encode(part) for pair in keeper(value).items(value) for part in pair]
 
 
 def _writer(tag: str, listed: Callable[[Encoder, Any], list[Any]]) -> Callable[[Encoder, Any], Any]:
@@ -311,8 +317,9 @@ class Decoder:
     def fill_dict(self, items: list[Any], found: Any) -> Any:
         self.note(found)
         parts = self.items(items)
+        put = keeper(found).__setitem__
         for key, value in zip(parts[::2], parts[1::2], strict=True):
-            dict.__setitem__(found, key, value)
+            put(found, key, value)
         return found
 
     def fill_default_dict(self, items: list[Any], factory: Any) -> Any:
@@ -454,9 +461,8 @@ class Decoder:
         return found
 
     def _column(self, column: Any) -> tuple[Any, Any]:
-        dtype, data = column
-        values = self.decode(data) if data and data[0] == "n" else self.items(data)
-        return dtype, values
+        dtype, is_array, data = column
+        return dtype, self.decode(data) if is_array else self.items(data)
 
     def _index(self, message: Any) -> Any:
         import pandas
@@ -491,10 +497,10 @@ def _restore(error: BaseException, arguments: list[Any]) -> None:
     if isinstance(error, OSError) or type(error).__init__ is BaseException.__init__:
         return
     mro: tuple[Any, ...] = type(error).__mro__
-    owner = next((base for base in mro if base.__module__ == "builtins"), None)
+    owner = next((base for base in mro if base.__module__ == "builtins"), Exception)
     if owner in (StopIteration, SystemExit, KeyError, UnicodeDecodeError, UnicodeEncodeError, SyntaxError):
         try:
-            owner.__init__(error, *arguments)
+            cast(Any, owner).__init__(error, *arguments)
         except Exception:
             return
 
