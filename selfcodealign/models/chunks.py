@@ -64,8 +64,9 @@ class Chunks:
 
         A text that repeats itself has the finish_reason "loop". Raises `RequestFault` if the stream was broken off.
         """
-        if self.looped:
-            usage = {"completion_tokens": self.tokens}
+        if self.looped:  # the usage comes with the last event, unless a server tells it in every chunk
+            told = self._usage if isinstance(self._usage, dict) else {}
+            usage = told | {"completion_tokens": told.get("completion_tokens") or self.tokens}
             return {"usage": usage, "choices": [{"text": self.text, "finish_reason": "loop"}]}
         self._take(self._rest)
         self._rest = b""

@@ -46,15 +46,14 @@ def check_model(settings: ModelSettings, progress: Progress | None = None) -> No
     open_model(settings)
     if settings.urls:
         return
-    from selfcodealign.models.revisions import ask_hub, find_commit, find_source
+    from selfcodealign.models.revisions import ask_hub, find_source, is_elsewhere
 
     source = find_source(settings.name, settings.revision)
     if settings.serve is None:
         _check_local(source)
-    name = source.location
-    if source.folder is None and find_commit(name, settings.revision) is None and find_spec("huggingface_hub"):
-        with (progress or Progress()).waiting(f"asking the hub for {name}"):
-            ask_hub(name, settings.revision)
+    if is_elsewhere(source, settings.revision):
+        with (progress or Progress()).waiting(f"asking the hub for {source.location}"):
+            ask_hub(source.location, settings.revision)
 
 
 def _check_local(source: Source) -> None:

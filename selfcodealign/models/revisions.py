@@ -93,6 +93,15 @@ def find_commit(name: str, revision: str | None) -> str | None:
     return Path(found).parent.name if isinstance(found, str) else None
 
 
+def is_elsewhere(source: Source, revision: str | None) -> bool:
+    """Return whether a model is neither here nor in the hub's cache, so that the hub has to be asked for it."""
+    return (
+        source.folder is None
+        and find_commit(source.location, revision) is None
+        and find_spec("huggingface_hub") is not None
+    )
+
+
 def ask_hub(name: str, revision: str | None) -> None:
     """Ask the hub once whether it has the model. Raises `ModelError`, with the fix.
 

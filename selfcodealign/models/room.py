@@ -32,11 +32,16 @@ class Room:
 
     def measure(self, text: str) -> int:
         """The tokens of a text; without a tokenizer an estimate."""
-        return len(self.tokenizer.encode(text).ids) if self.tokenizer else round(len(text) / TOKEN_CHARACTERS)
+        return len(self.tokenizer.encode(text).ids) if self.tokenizer else count_roughly(text)
 
     def holds(self, tokens: int) -> bool:
         """Whether a prompt of so many tokens (by `measure`) leaves room for an answer, or may."""
         return tokens < self.context if self.tokenizer else tokens <= self.context * ESTIMATE_MARGIN
+
+
+def count_roughly(text: str) -> int:
+    """Estimate the tokens of a text from its length."""
+    return round(len(text) / TOKEN_CHARACTERS)
 
 
 def find_room(settings: ModelSettings) -> Room | None:
