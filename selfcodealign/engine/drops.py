@@ -30,10 +30,14 @@ MEANINGS = {
 
 
 class DropWatch:
-    """Counts the rows of a stage of the run in `path`, and tells of the drops once."""
+    """Counts the rows of a stage of the run in `path`, and tells of the drops once.
 
-    def __init__(self, path: Path, stage: str) -> None:
+    Rows that were finished before a run was `resumed` do not count: the settings may be better now.
+    """
+
+    def __init__(self, path: Path, stage: str, *, resumed: bool = False) -> None:
         self._path, self._stage = path, stage
+        self._since = " since the run was resumed" if resumed else ""
         self._rows = self._kept = 0
         self._reasons: Counter[str] = Counter()
         self._told = False
@@ -57,8 +61,9 @@ class DropWatch:
         self._told = True
         ((reason, number),) = self._reasons.most_common(1)
         meaning = f": {MEANINGS[reason]}" if reason in MEANINGS else ""
+        spoilt = self._rows - self._kept
         return (
-            f"{self._stage}: nothing was kept of {self._rows - self._kept} of the first {self._rows} rows, mostly "
+            f"{self._stage}: nothing was kept of {spoilt} of the first {self._rows} rows{self._since}, mostly "
             f"{reason} ({number}){meaning}. Some of them: selfcodealign show {quote(str(self._path))} --stage "
             f"{self._stage} --reason {reason} --sample 3"
         )

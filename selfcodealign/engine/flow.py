@@ -110,7 +110,8 @@ class _Lane:
         self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED_PER_WORKER * self.workers)
         self._progress = progress
         # A source drops most of what it reads, and that is what it is for.
-        self._watch = None if stage.from_outside else DropWatch(self.folder.path.parent, self.name)
+        run, resumed = self.folder.path.parent, len(self._done) > 0
+        self._watch = None if stage.from_outside else DropWatch(run, self.name, resumed=resumed)
 
     def begin(self) -> None:
         """The first row has come, or none will: show the stage."""

@@ -7,7 +7,9 @@ Here `__main__` is hidden while a process starts. What a process needs must ther
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
+import multiprocessing
 import os
 import pickle
 import signal
@@ -16,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import FunctionType, ModuleType
 from typing import Any
@@ -33,7 +36,8 @@ def work_in_processes(
     Raises `RecipeError` when the work, or the type of the rows it is given, is defined in the main script.
     """
     _refuse_main(name, (work, given))
-    with ProcessPoolExecutor(os.cpu_count() or 1, _Context(), initializer=_ignore_interrupts) as pool:
+    _start_tracker()
+    with ProcessPoolExecutor(os.cpu_count() or 1, _Context(), initializer=_follow_run) as pool:
         yield partial(_in_process, pool, work)
 
 
@@ -41,9 +45,31 @@ def _in_process(pool: ProcessPoolExecutor, work: Callable[[Any], Outcome[Any]], 
     return asyncio.get_running_loop().run_in_executor(pool, work, row)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the pool's are told by the main one."""
+def _start_tracker() -> None:
+    """Start the process that cleans up the semaphores of a killed run, told not to warn of each."""
+    sys.warnoptions.append("ignore:resource_tracker")  # it is started with these
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.pop()
+
+
+def _follow_run() -> None:
+    """End this process when the run ends, however it does, and not before.
+
+    Ctrl-C reaches every process of a terminal; the pool's are told by the main one. A main one that is killed tells
+    nothing, and a process of the pool would wait for work for ever, since it holds both ends of its queue. The fork
+    server (the parent here) would wait for the pool. What ends with the run is a pipe, whose end makes the kernel send
+    SIGIO, which ends this process whatever it is doing; the fork server follows.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = multiprocessing.parent_process()  # not the fork server: the process that asked for this one
+    assert run is not None
+    pipe = run.sentinel
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if not run.is_alive():  # killed before the call above
+        os._exit(1)
 
 
 class _Process(ForkServerProcess):

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, WorkedExample
+from selfcodealign.models.room import TOKEN_CHARACTERS
 from selfcodealign.sandbox import Program, Sandbox, Verdict
-
-#: Characters per token of English and code, for an estimate that needs no tokenizer.
-TOKEN_CHARACTERS = 3.5
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from selfcodealign.rows import digest, seed_of
 
 #: Characters of an unparsed completion that are kept for `show`.
 DETAIL_CHARACTERS = 2000
-#: Characters that count as a token in `estimate_tokens`, and its smallest result.
-TOKEN_CHARACTERS, LEAST_TOKENS = 3, 96
+#: Characters that count as a token in a limit, and the smallest limit. Fewer than in estimates (`room`): a limit must
+#: hold for texts with more tokens than usual.
+_LIMIT_CHARACTERS, _LEAST_TOKENS = 3, 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def estimate_tokens(pool: Sequence[Mapping[str, str]], wanted: Sequence[str]) ->
     412
     """
     longest = max(sum(len(section(tag, one[tag])) for tag in wanted) - len(f"<{wanted[0]}>") for one in pool)
-    return max(LEAST_TOKENS, 2 * -(-longest // TOKEN_CHARACTERS))
+    return max(_LEAST_TOKENS, 2 * -(-longest // _LIMIT_CHARACTERS))
 
 
 def shorten(text: str) -> str:

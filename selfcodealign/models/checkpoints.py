@@ -15,6 +15,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from selfcodealign.errors import ModelError
+from selfcodealign.models.gguf_header import check_gguf
 from selfcodealign.models.hardware import choose_precision
 from selfcodealign.models.revisions import Source, explain_loading, find_source
 from selfcodealign.models.room import CONTEXT_FIELDS
@@ -47,6 +48,8 @@ def load_checkpoint(name: str, revision: str | None, device: str, dtype: str) ->
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     source = find_source(name, revision)
+    if source.file is not None:
+        check_gguf(source.file)
     where = _choose_device(device)
     with _Loading(name):
         # An adapter's base is the newest of its name: the revision is the adapter's.

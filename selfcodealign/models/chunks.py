@@ -7,9 +7,10 @@ from typing import Any
 
 from selfcodealign.models.faults import RequestFault
 from selfcodealign.models.loops import EVERY_TOKENS, repeats
+from selfcodealign.models.room import TOKEN_CHARACTERS
 
-#: Characters of an answer per token, and per chunk above which chunks are taken to hold several tokens.
-_TOKEN_CHARACTERS, _LONG_CHUNK = 4, 8
+#: Characters per chunk above which chunks are taken to hold several tokens.
+_LONG_CHUNK = 8
 
 
 class Chunks:
@@ -34,7 +35,7 @@ class Chunks:
     def tokens(self) -> int:
         """Tokens written so far: one per chunk, or by the length of the text where chunks hold several."""
         several = self._characters > _LONG_CHUNK * self._written
-        return self._characters // _TOKEN_CHARACTERS if several else self._written
+        return int(self._characters / TOKEN_CHARACTERS) if several else self._written
 
     @property
     def text(self) -> str:
@@ -63,8 +64,9 @@ class Chunks:
 
         A text that repeats itself has the finish_reason "loop". Raises `RequestFault` if the stream was broken off.
         """
-        if self.looped:
-            usage = {"completion_tokens": self.tokens}
+        if self.looped:  # the usage comes with the last event, unless a server tells it in every chunk
+            told = self._usage if isinstance(self._usage, dict) else {}
+            usage = told | {"completion_tokens": told.get("completion_tokens") or self.tokens}
             return {"usage": usage, "choices": [{"text": self.text, "finish_reason": "loop"}]}
         self._take(self._rest)
         self._rest = b""

@@ -46,19 +46,22 @@ def check_model(settings: ModelSettings, progress: Progress | None = None) -> No
     open_model(settings)
     if settings.urls:
         return
-    from selfcodealign.models.revisions import ask_hub, find_commit, find_source
+    from selfcodealign.models.revisions import ask_hub, find_source, is_elsewhere
 
     source = find_source(settings.name, settings.revision)
     if settings.serve is None:
-        _check_packages(source)
-    name = source.location
-    if source.folder is None and find_commit(name, settings.revision) is None and find_spec("huggingface_hub"):
-        with (progress or Progress()).waiting(f"asking the hub for {name}"):
-            ask_hub(name, settings.revision)
+        _check_local(source)
+    if is_elsewhere(source, settings.revision):
+        with (progress or Progress()).waiting(f"asking the hub for {source.location}"):
+            ask_hub(source.location, settings.revision)
 
 
-def _check_packages(source: Source) -> None:
-    if source.gguf and find_spec("gguf") is None:
-        raise MissingExtra(f"{source.gguf} (package gguf)", "gguf")
+def _check_local(source: Source) -> None:
+    if source.file is not None:
+        from selfcodealign.models.gguf_header import check_gguf
+
+        check_gguf(source.file)
+        if find_spec("gguf") is None:
+            raise MissingExtra(f"{source.gguf} (package gguf)", "gguf")
     if source.adapter and find_spec("peft") is None:
         raise MissingExtra(f"the adapter in {source.adapter} (package peft)", "train")

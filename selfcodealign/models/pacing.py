@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from selfcodealign.models.room import TOKEN_CHARACTERS
+
 _log = logging.getLogger(__name__)
 
 #: Seconds between two lines about requests that wait, and the longest sleep before the wait is worked out again.
 _SAY_SECONDS, _LONGEST_SLEEP = 30.0, 1.0
-#: About the average of code tokenizers, for prompts and for servers that count no tokens.
-_CHARACTERS_PER_TOKEN = 4
 
 
 class Pacer:
@@ -40,7 +40,7 @@ class Pacer:
     @asynccontextmanager
     async def turn(self, prompt: str, max_tokens: int) -> AsyncIterator[float]:
         """Wait until a request may begin; yields the tokens it is taken to have. Others wait until the block ends."""
-        estimate = len(prompt) / _CHARACTERS_PER_TOKEN + min(max_tokens, self._mean or max_tokens)
+        estimate = len(prompt) / TOKEN_CHARACTERS + min(max_tokens, self._mean or max_tokens)
         if not self._caps:
             yield estimate
             return
@@ -55,9 +55,9 @@ class Pacer:
 
     def correct(self, estimate: float, prompt: str, text: str, prompt_tokens: int, completion_tokens: int) -> None:
         """Put the tokens that a request really had in the place of the estimate."""
-        written = completion_tokens or len(text) / _CHARACTERS_PER_TOKEN
+        written = completion_tokens or len(text) / TOKEN_CHARACTERS
         self._mean = written if self._mean is None else 0.95 * self._mean + 0.05 * written
-        had = (prompt_tokens or len(prompt) / _CHARACTERS_PER_TOKEN) + written
+        had = (prompt_tokens or len(prompt) / TOKEN_CHARACTERS) + written
         self._token_due += (had - estimate) * self._per_token
 
     async def _wait(self) -> None:

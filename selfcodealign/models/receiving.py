@@ -19,6 +19,7 @@ from selfcodealign.models.endpoints import Endpoint
 from selfcodealign.models.faults import PassingFault, RequestFault
 from selfcodealign.models.loops import repeats
 from selfcodealign.models.request import Request
+from selfcodealign.models.room import count_roughly
 from selfcodealign.models.silence import Watched
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Receiver:
 
     async def ask(self, request: Request, endpoint: Endpoint, body: dict[str, Any]) -> Written:
         """Send `body`; return what the server wrote. A text that was ended because it repeats itself has the
-        finish_reason "loop".
+        finish_reason "loop", and token counts that are estimated where the chunks did not tell.
 
         Raises what `read_answer` raises, `PassingFault` after too long a silence, and `httpx.HTTPError`.
         """
@@ -100,7 +101,10 @@ class Receiver:
                 self._count(count)
                 if chunks.looped:  # leaving closes the connection, and the server stops
                     break
-        return read_body(chunks.whole(), streamed=True)
+        written = read_body(chunks.whole(), streamed=True)
+        if chunks.looped and not written.prompt_tokens:  # the stream has ended before the server told
+            written = replace(written, prompt_tokens=count_roughly(request.prompt))
+        return written
 
     def _count(self, chunks: int) -> None:
         """Count chunks, those of the last seconds more than earlier ones."""

@@ -10,7 +10,7 @@ from typing import Any
 from selfcodealign.models import Sampling, UnderWay
 from selfcodealign.models.chunks import Chunks
 from selfcodealign.models.endpoints import Endpoint
-from selfcodealign.models.room import TOKEN_CHARACTERS
+from selfcodealign.models.room import count_roughly
 
 
 @dataclass(eq=False)
@@ -59,14 +59,10 @@ def sum_up(sent: Collection[Request]) -> UnderWay:
     whole = sum("stream" not in one.body for one in sent) if begun else 0
     return UnderWay(
         requests=len(sent),
-        prompt_tokens=sum(_count_tokens(one.prompt) for one in sent),
-        prompt_tokens_read=sum(_count_tokens(one.prompt) for one, some in zip(sent, tokens, strict=True) if some),
+        prompt_tokens=sum(count_roughly(one.prompt) for one in sent),
+        prompt_tokens_read=sum(count_roughly(one.prompt) for one, some in zip(sent, tokens, strict=True) if some),
         completion_tokens=written + (whole * written // begun if begun else 0),
     )
-
-
-def _count_tokens(prompt: str) -> int:
-    return round(len(prompt) / TOKEN_CHARACTERS)
 
 
 @dataclass

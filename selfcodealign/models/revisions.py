@@ -40,13 +40,18 @@ class Source:
     adapter: Path | None = None
 
     @property
+    def file(self) -> Path | None:
+        """The GGUF file; None for weights in a folder or on the hub."""
+        return self.folder / self.gguf if self.folder is not None and self.gguf else None
+
+    @property
     def arguments(self) -> dict[str, str]:
         """Further arguments of `from_pretrained`."""
         return {"gguf_file": self.gguf} if self.gguf else {}
 
     def digest(self) -> str:
         """Digest the files that decide a local model's output; "" for a hub name."""
-        parts = [] if self.folder is None else [digest_folder(self.folder / self.gguf if self.gguf else self.folder)]
+        parts = [] if self.folder is None else [digest_folder(self.file or self.folder)]
         if self.adapter is not None:
             parts.append(digest_folder(self.adapter))
         return "+".join(parts)
@@ -86,6 +91,15 @@ def find_commit(name: str, revision: str | None) -> str | None:
     except HFValidationError:  # not a valid hub name
         return None
     return Path(found).parent.name if isinstance(found, str) else None
+
+
+def is_elsewhere(source: Source, revision: str | None) -> bool:
+    """Return whether a model is neither here nor in the hub's cache, so that the hub has to be asked for it."""
+    return (
+        source.folder is None
+        and find_commit(source.location, revision) is None
+        and find_spec("huggingface_hub") is not None
+    )
 
 
 def ask_hub(name: str, revision: str | None) -> None:

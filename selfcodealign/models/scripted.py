@@ -13,7 +13,7 @@ from typing import Self
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Sampling, UnderWay
 
-#: Unit of `max_tokens` and of the token counts: about the average of code tokenizers on English and Python.
+#: Unit of `max_tokens` and of the token counts. It is what a token is here, no estimate as in `room`.
 CHARACTERS_PER_TOKEN = 4
 
 #: A function of (prompt, sampling, seed).

@@ -15,7 +15,7 @@ import torch
 from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.installation import install_packages
 from selfcodealign.models.chat import Chat, open_chat
-from selfcodealign.models.revisions import digest_folder, find_source
+from selfcodealign.models.revisions import Source, ask_hub, digest_folder, find_source, is_elsewhere
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import BatchPlan, plan_batches
 from selfcodealign.training.conversations import Conversations, load_conversations
@@ -45,7 +45,8 @@ def train_here(
     device = _choose_device(settings)
     _check_reporters(settings)
     with quiet():
-        location, folder = _find_weights(model)
+        source = _find_weights(model)
+        location, folder = source.location, source.folder
         conversations = load_conversations(dataset)
         identity = _identify(conversations, model, folder, settings, processes)
         if rank == 0:
@@ -54,6 +55,9 @@ def train_here(
         if done is not None and not fresh:
             tell(Note(f"{out} is already trained; --fresh trains it again"))
             return done
+        if rank == 0 and is_elsewhere(source, None):
+            tell(Loading(f"asking the hub for {model}"))
+            ask_hub(location, None)
         chat = open_chat(load_tokenizer(location), settings.chat_template)
         tell(Loading(f"loading {model}"))
         network, kept = load_model(location, settings, device)
@@ -100,13 +104,13 @@ def _check_reporters(settings: TrainSettings) -> None:
             ) from None
 
 
-def _find_weights(model: str) -> tuple[str, Path | None]:
-    """Return what transformers loads, and the folder if it is one. Raises `ModelError` for what cannot be tuned."""
+def _find_weights(model: str) -> Source:
+    """Return where the weights are. Raises `ModelError` for what cannot be tuned."""
     source = find_source(model, None)
     if source.gguf or source.adapter:
         what = "a GGUF file" if source.gguf else "an adapter"
         raise ModelError(f"{model} is {what}; tune a checkpoint's folder (save_pretrained) or a hub name")
-    return source.location, source.folder
+    return source
 
 
 def _identify(

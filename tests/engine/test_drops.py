@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from selfcodealign import Sampling, ScriptedModel, run_recipe
 from selfcodealign.cli import app
 from selfcodealign.engine.drops import DropWatch
-from selfcodealign.rows import Dropped
+from selfcodealign.rows import Dropped, Seed
+from selfcodealign.run_folder.folder import RunFolder
+from tests.support.flows import SEEDS, run_flow
 from tests.support.journey import answer, small_recipe, write_sources
 from tests.support.rows import make_seed
 from tests.support.told import Told
@@ -66,3 +68,20 @@ async def test_a_judge_that_says_no_to_everything_is_named_and_the_command_shows
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0, shown.output
     assert "judged_no: 3 of 30" in shown.output
+
+
+async def test_a_resumed_run_says_which_rows_it_counts(tmp_path: Path) -> None:
+    """Those of this process alone: thirty rows were finished before."""
+
+    async def drop(seed: Seed) -> list[Dropped]:
+        return [Dropped(parent=seed.id, reason="short", detail="", row=seed.fields())]
+
+    lines = []
+    for count in (30, 60):
+        told = Told()
+        with RunFolder(tmp_path / "run") as folder:
+            await run_flow(folder, SEEDS[:count], concepts=drop, stages=1, progress=told)
+        (line,) = [line for line in told.lines if "nothing was kept" in line]
+        lines.append(line)
+    assert "of 20 of the first 20 rows, mostly" in lines[0]
+    assert "of 20 of the first 20 rows since the run was resumed, mostly" in lines[1]

@@ -1,13 +1,33 @@
-"""Scripts without a main guard: processes of a run never import the user's script."""
+"""Processes of a run: they never import the user's script, which has no main guard, and they end with the run."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.journey import write_sources
-from tests.support.scripts import UNGUARDED, run_script
+from tests.support.scripts import UNGUARDED, run_script, start_script
+
+#: A module with a stage whose work does not end and does not let other threads of its process run.
+ENDLESS = """
+import re
+from pathlib import Path
+from selfcodealign.rows import Seed
+from selfcodealign.stages import Each
+
+def work(row):
+    Path(f"begun-{row.id}").touch()
+    re.match("(a+)+$", "a" * 60 + "b")
+    return [row]
+
+STAGE = Each(name="endless", takes=Seed, gives=Seed, build=lambda context: work, cpu=True,
+             decided_by=lambda context: {}, rows_at_once=lambda context: 2)
+"""
 
 
 @pytest.mark.parametrize("how", ["file", "stdin", "-c"])
@@ -43,3 +63,48 @@ def test_work_of_the_main_script_is_refused_in_one_line(tmp_path: Path) -> None:
     done = run_script("file", code, str(sources), cwd=tmp_path)
     assert 'RecipeError: the stage "same" works in other processes' in done.stderr
     assert "move same to a file of its own" in done.stderr
+
+
+def _list_session(number: int) -> list[int]:
+    """The processes of a session that are alive."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(session) == number and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def _wait(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_a_killed_run(how: signal.Signals, tmp_path: Path) -> None:
+    """Neither those that wait for work nor those that work; the fork server and its tracker end too."""
+    sources = write_sources(tmp_path / "source", 2)
+    (tmp_path / "endless.py").write_text(ENDLESS, "utf-8")
+    code = UNGUARDED + (
+        "from endless import STAGE\n"
+        "recipe = recipe.model_copy(update={'journey': ['seeds', 'endless', *recipe.journey[1:]]})\n"
+        "run(recipe, 'run', model=scripted_model(), stages=[STAGE], until='endless')\n"
+    )
+    process = start_script(code, str(sources), cwd=tmp_path)
+    try:
+        _wait(lambda: len(list(tmp_path.glob("begun-*"))) == 2, 60)
+        assert len(_list_session(process.pid)) > 3
+        process.send_signal(how)
+        # A process that lives would hold stderr open.
+        errors = process.communicate(timeout=30)[1]
+        assert process.returncode == -how
+        _wait(lambda: not _list_session(process.pid), 20)
+        assert "Warning" not in errors
+    finally:
+        for left in _list_session(process.pid):
+            os.kill(left, signal.SIGKILL)

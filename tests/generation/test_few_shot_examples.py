@@ -17,8 +17,9 @@ import pytest
 
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, WorkedExample, draw_examples, load_few_shot
 from selfcodealign.generation.prompts import lay_out
+from selfcodealign.models.room import TOKEN_CHARACTERS
 from selfcodealign.sandbox import Program, Sandbox, Verdict
-from selfcodealign.settings import SelectionSettings
+from selfcodealign.settings import MOST_TOKENS, SelectionSettings
 from tests.support.places import DATA
 
 FEW_SHOT = load_few_shot("python")
@@ -148,8 +149,7 @@ def test_every_stage_lays_out_a_prompt_of_moderate_length():
         drawn = draw_examples(FEW_SHOT.pool(stage, count), count, stage, "a row", 64)
         prompt = lay_out(FEW_SHOT.introductions[stage], drawn, {tags[0]: "x"}, tags[1:])
         assert prompt.endswith(f"## Example {count + 1}\n<{tags[0]}>\nx\n</{tags[0]}>\n<{tags[1]}>\n")
-        # Code comes to about 3.5 characters a token.
-        assert len(prompt) < 3000 * 3.5
+        assert len(prompt) / TOKEN_CHARACTERS < 4096 - MOST_TOKENS["instructions"]
 
 
 # --- our own writing -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from selfcodealign.models.local import LocalModel  # noqa: E402
 from selfcodealign.models.opening import check_model  # noqa: E402
 from selfcodealign.models.revisions import find_source  # noqa: E402
 from selfcodealign.settings import ModelSettings  # noqa: E402
+from tests.support.gguf_headers import make_header  # noqa: E402
 from tests.support.tiny_checkpoints import make_checkpoint  # noqa: E402
 
 CALLS = [("def f(x):", 0.0, 0), ("abab déjà", 1.0, 3), ("x" * 30, 1.0, 4)]
@@ -100,7 +101,7 @@ def test_missing_package_is_named_before_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, extra: str
 ):
     """A GGUF file without the package gguf, an adapter without peft: the command that installs it is named."""
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    (tmp_path / "model.gguf").write_bytes(make_header("llama"))
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     base = make_checkpoint(tmp_path / "base")
@@ -112,10 +113,11 @@ def test_missing_package_is_named_before_loading(
 
 
 def test_damaged_gguf_file(tmp_path: Path):
-    """A file that is no GGUF file gives one line."""
-    pytest.importorskip("gguf")
+    """A file that is no GGUF file gives one line, the same before a run and when the model is opened."""
     file = tmp_path / "model.gguf"
     file.write_bytes(b"something else")
-    with pytest.raises(ModelError, match="cannot load") as caught:
+    with pytest.raises(ModelError, match=r"model\.gguf is no GGUF file: it does not begin with GGUF$") as checked:
+        check_model(ModelSettings(name=str(file)))
+    with pytest.raises(ModelError) as opened:
         write(file)
-    assert "\n" not in str(caught.value)
+    assert str(opened.value) == str(checked.value)

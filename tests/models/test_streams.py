@@ -183,6 +183,23 @@ def test_a_text_that_repeats_itself_is_ended_where_it_is_asked_for():
     assert next(sent) < 2000
 
 
+@pytest.mark.parametrize(("usage", "prompt_tokens"), [(None, 100), ({"prompt_tokens": 5}, 5), ("much", 100)])
+def test_the_prompt_of_an_ended_text_is_counted(usage: Any, prompt_tokens: int):
+    """By the server where its chunks tell, else by the length of the prompt."""
+    more = {} if usage is None else {"usage": usage}
+
+    async def run(server: FaultyServer) -> Completion:
+        async with ServerModel(settings(server)) as model:
+            return await model.complete("reads" * 64, Sampling(max_tokens=3000, stop_loops=True), seed=0)
+
+    events = [chunk("again ", **more) for _ in range(200)]
+    with FaultyServer(always=send_parts(*events, DONE)) as server:
+        ended = asyncio.run(run(server))
+    assert ended.finish_reason == "loop"
+    assert ended.prompt_tokens == prompt_tokens
+    assert 30 <= ended.completion_tokens < 200
+
+
 def test_a_text_that_repeats_itself_is_named_where_the_server_does_not_stream():
     """It has cost its tokens, and has the same reason as a streamed one."""
 

@@ -23,9 +23,21 @@ def run_script(how: str, code: str, *words: str, cwd: Path) -> subprocess.Comple
     (cwd / "script.py").write_text(code, "utf-8")
     first = {"file": ["script.py"], "stdin": ["-"], "-c": ["-c", code]}[how]
     text = code if how == "stdin" else ""
-    root = str(Path(__file__).parent.parent.parent)
-    environment = {**os.environ, "PYTHONPATH": root}
     command = [sys.executable, *first, *words]
     return subprocess.run(
-        command, input=text, capture_output=True, text=True, cwd=cwd, env=environment, timeout=200, check=False
+        command, input=text, capture_output=True, text=True, cwd=cwd, env=_environment(), timeout=200, check=False
     )
+
+
+def start_script(code: str, *words: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start `code` as a file, in a session of which it is the leader."""
+    (cwd / "script.py").write_text(code, "utf-8")
+    command = [sys.executable, "script.py", *words]
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=null, stderr=pipe, text=True, cwd=cwd, env=_environment(), start_new_session=True
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}

@@ -20,6 +20,7 @@ from selfcodealign.recipe import load_recipe
 from selfcodealign.training import Note, Proof, Step
 from selfcodealign.training.display import TrainDisplay
 from selfcodealign.training.masking import Piece
+from tests.support.command_line import call
 from tests.support.told import Told
 
 PROOF = Proof([4], [[Piece("ask\n", False, 2), Piece("answer<|end|>", True, 3)]])
@@ -46,6 +47,16 @@ def test_train_shows_rows_proof_steps_and_where_the_model_is(tiny_base: Path, da
     assert lines[-1].startswith("training: 2 steps, epoch 0.67, loss ")
     for noise in ("Warning", "warning", "%|", "{'"):
         assert noise not in done.stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(dataset: Path, tmp_path: Path):
+    """One line that says what is waited for, one error; no retries of half a minute."""
+    words = ["train", str(dataset), "-m", "nobody/no-such-model", "-o", str(tmp_path / "out"), "--set", "device=cpu"]
+    done = call(*words, env={"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:2] == ["asking the hub for nobody/no-such-model …"]
+    assert done.stderr.count("the hub cannot be reached") == 1
+    assert "Retry" not in done.stderr
 
 
 def test_unknown_settings_are_refused_with_what_was_meant():
