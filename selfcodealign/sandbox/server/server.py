@@ -20,6 +20,7 @@ from contextlib import redirect_stderr, suppress
 from typing import Any
 
 from selfcodealign.sandbox.isolation import kernel, landlock, seccomp, walls
+from selfcodealign.sandbox.isolation.scratch import ScratchUse
 from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
 from selfcodealign.sandbox.language import Refused
 from selfcodealign.sandbox.server.forker import BEGUN, Forker, Standby
@@ -93,10 +94,9 @@ class Server:
         return program
 
     def _supervise(self, program: Standby, job: dict[str, Any]) -> dict[str, Any]:
-        over_scratch = (
-            None if self._walls.own_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
-        )
-        outcome = self._watch.supervise(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
+        limits = job["limits"]
+        use = None if self._walls.own_pids else ScratchUse(self._walls.scratch, limits["scratch_mib"])
+        outcome = self._watch.supervise(program, limits, job["keep_output_kib"] * 1024, use)
         if BEGUN not in outcome["reports"]:  # not the program's fault: it was never started
             why = outcome["reports"] or outcome["ended_by"] or f"exit code {outcome['exit_code']}"
             raise RuntimeError(f"the standby process did not start its program: {why}")
@@ -108,6 +108,7 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
     mode = settings["mode"]
     readable = walls.readable_paths(settings["readable"])
     found = Walls(mode, readable, settings["scratch"], settings["scratch_mib"], left_out=set(settings["left_out"]))
+    walls.stop_core_dumps()
     if mode == "unsafe":
         found.own_user = False
         walls.fresh_scratch(found, renew=False)
@@ -132,6 +133,7 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
         else:
             wall = "separate user"
             found.own_user = walls.leave_root_behind(found.scratch)
+            found.hides_descriptors = os.geteuid() == 0  # root by name, without the capability to read them
         wall = "scratch folder"
         walls.fresh_scratch(found, renew=False)
     except OSError as error:
