@@ -84,6 +84,24 @@ for line in sys.stdin:
         untrusted_check("humaneval", code, [[1]], "probe", [1], 0, [0.1], True, 5, 1)
     print((time.perf_counter() - started) / len(texts), file=answers, flush=True)
 """
+_SANDLOCK = """
+import json, os, sys, time
+from sandlock import Sandbox
+readable = ["/usr", "/lib", "/lib64", "/etc", "/dev", sys.prefix, sys.base_prefix]
+readable = [path for path in readable if os.path.exists(path)]
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+for line in sys.stdin:
+    texts = json.loads(line)
+    started = time.perf_counter()
+    # Returns when all clones have ended.
+    Sandbox(
+        fs_readable=readable,
+        init_fn=lambda: None,
+        work_fn=lambda number: exec(texts[number], {"__name__": "__main__"}),
+    ).fork(len(texts))
+    print((time.perf_counter() - started) / len(texts), file=answers, flush=True)
+"""
 
 
 class Asked:
@@ -171,7 +189,7 @@ def as_script(program: Program) -> str:
     return f"{extract_python(job.response)}\n{tests}\n{call}"
 
 
-async def compare_speed(python_of_evalplus: str, recorded: Path | None) -> None:
+async def compare_speed(python_of_evalplus: str, python_of_sandlock: str, recorded: Path | None) -> None:
     program_sets = {
         "stdlib": [Program(STDLIB.format(n=n), STDLIB_TESTS.format(n=n)) for n in range(20)],
         "numpy + pandas": [Program(SCIENCE.format(n=n), SCIENCE_TESTS.format(n=n)) for n in range(6)],
@@ -187,11 +205,17 @@ async def compare_speed(python_of_evalplus: str, recorded: Path | None) -> None:
             program_sets["KodCode (stdlib, quick)"] = [p for p in quick if "numpy" not in p.response][:20]
         print(f"mode {sandbox.mode}, {ROUNDS} rounds in turns, medians, one program at a time")
         for name, programs in program_sets.items():
-            await compare_set(sandbox, full, name, programs, root, python_of_evalplus)
+            await compare_set(sandbox, full, name, programs, root, python_of_evalplus, python_of_sandlock)
 
 
 async def compare_set(
-    sandbox: Sandbox, full: Sandbox, name: str, programs: list[Program], root: str, python_of_evalplus: str
+    sandbox: Sandbox,
+    full: Sandbox,
+    name: str,
+    programs: list[Program],
+    root: str,
+    python_of_evalplus: str,
+    python_of_sandlock: str,
 ) -> None:
     texts = [as_script(program) for program in programs]
     libraries = ["numpy", "pandas"] if "numpy" in name else []
@@ -214,6 +238,13 @@ async def compare_set(
         evalplus = others["evalplus' check (no isolation)"] = Asked([python_of_evalplus, "-c", _EVALPLUS])
     else:
         print("(no evalplus: name an interpreter that has it with --evalplus)")
+    sandlock = None
+    if libraries:
+        pass  # its interpreter has none of them
+    elif python_of_sandlock and Path(python_of_sandlock).exists():
+        sandlock = others["sandlock's fork of a warm interpreter"] = Asked([python_of_sandlock, "-c", _SANDLOCK])
+    else:
+        print("(no sandlock: name an interpreter that has it with --sandlock)")
     times: dict[str, list[float]] = {}
     await time_ours(sandbox, programs, False)
     await time_ours_together(full, programs)
@@ -226,15 +257,14 @@ async def compare_set(
             times.setdefault(other, []).append(await asyncio.to_thread(run, texts))
         times.setdefault(f"{together}sandbox", []).append(await time_ours_together(full, programs * 3))
         times.setdefault(f"{together}floor", []).append(await asyncio.to_thread(time_together, floors, texts * 3))
-    for one in floors:
-        one.close()
-    if evalplus is not None:
-        evalplus.close()
+    for one in (*floors, evalplus, sandlock):
+        if one is not None:
+            one.close()
     ours, bottom = (statistics.median(times[key]) for key in ("sandbox, the whole way", "floor: fork + exec() + exit"))
     print(f"\n{name}: {len(programs)} programs")
     for key, values in times.items():
         median = statistics.median(values)
-        print(f"  {key:34} {median * 1000:8.2f} ms   {median / ours:6.2f} x ours   {median / bottom:6.2f} x floor")
+        print(f"  {key:37} {median * 1000:8.2f} ms   {median / ours:6.2f} x ours   {median / bottom:6.2f} x floor")
     ratio = statistics.median(times[f"{together}sandbox"]) / statistics.median(times[f"{together}floor"])
     print(f"  with all cores at work the sandbox takes {ratio:.2f} x the time of as many floors")
 
@@ -342,9 +372,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="soak: programs run in parallel (default: one per core)")
     parser.add_argument("--kodcode", type=Path, help="speed: recorded trials of KodCode (.jsonl.gz)")
     parser.add_argument("--evalplus", default=sys.executable, help="speed: an interpreter that has evalplus installed")
+    parser.add_argument("--sandlock", default="", help="speed: an interpreter that has sandlock")
     options = parser.parse_args()
     work = {
-        "speed": lambda: compare_speed(options.evalplus, options.kodcode),
+        "speed": lambda: compare_speed(options.evalplus, options.sandlock, options.kodcode),
         "walls": compare_walls,
         "soak": lambda: soak(options.programs, options.workers),
     }

@@ -33,7 +33,7 @@ class Probe(NamedTuple):
 
 # Each attempt succeeds only where there is no wall; the wall raises an OSError.
 _ATTEMPTS = r"""
-import json, os, signal, socket, sys
+import fcntl, json, os, resource, signal, socket, sys
 target = json.loads(sys.stdin.read())
 def connect(family, address, kind=socket.SOCK_STREAM):
     with socket.socket(family, kind) as one:
@@ -66,6 +66,18 @@ def write_large():
             file.write(bytes(1 << 20))
     return "written"
 
+def with_library(act):
+    with open(os.__file__, "rb") as file:
+        act(file)
+    return "done"
+
+def change_core_limit():
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # 0 would not stop a dump to a pipe
+    if resource.getrlimit(resource.RLIMIT_CORE) == before and before[1] in (0, 1):
+        raise PermissionError("without effect")
+    return str(resource.getrlimit(resource.RLIMIT_CORE))
+
 def open_many():
     return len([os.dup(1) for _ in range(target["open_files"] + 1)])
 
@@ -79,6 +91,10 @@ attempts = {
     "listing the host's folders": lambda: os.listdir(target["folder"]),
     "writing outside the scratch": lambda: open(os.path.join(target["folder"], "written"), "w"),
     "changing the host's files' modes": change_mode,
+    "locking the host's files": lambda: with_library(lambda file: fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)),
+    "leases on the host's files": lambda: with_library(lambda file: fcntl.fcntl(file, 1024, fcntl.F_UNLCK)),
+    "inode flags": lambda: with_library(lambda file: fcntl.ioctl(file, 0x80086601, bytes(8))),
+    "core dumps": change_core_limit,
     "the host's /proc": lambda: open(f"/proc/{target['pid']}/environ", "rb").read()[:9],
     "the host's environment": lambda: os.environ[target["variable"]],
     "seeing other processes": lambda: seen(target["pid"]),
@@ -123,7 +139,35 @@ _FORBIDDEN_CALLS = {  # name: number on x86_64, on aarch64, first argument
     "process_vm_readv": (310, 270, -1),
     "pivot_root": (155, 41, 0),
     "open_by_handle_at": (304, 265, -1),
+    "inotify_init1": (294, 26, 0),
+    "fanotify_init": (300, 262, 0),
+    "syncfs": (306, 267, -1),
+    "vmsplice": (278, 75, -1),
 }
+
+
+# Every process fills as many sockets as it may have, and prints the bytes.
+_FILL_BUFFERS = r"""
+import os, socket, time
+children = 0
+while children < 15 and os.fork():
+    children += 1
+else:
+    held, sent = [], 0
+    try:
+        while True:
+            held += socket.socketpair()
+            for end in held[-2:]:
+                end.setblocking(False)
+                try:
+                    while True:
+                        sent += end.send(bytes(1 << 16))
+                except BlockingIOError:
+                    pass
+    except OSError:
+        os.write(1, f"{sent} ".encode())
+        time.sleep(2)
+"""
 
 
 async def probe_walls_async(mode: Mode = "auto") -> list[Probe]:
@@ -213,11 +257,16 @@ async def _try_limits(sandbox: Sandbox) -> list[Probe]:
     )
     together = await sandbox.run(Program(share, kind="script"))
     bounded = "by its control group" if sandbox.has_control_groups else "watched 20 times a second"
+    buffers = Limits(seconds=20, memory_mib=96, processes=16, open_files=64)
+    full_buffers = await sandbox.run(Program(_FILL_BUFFERS, kind="script", limits=buffers))
+    buffered = sum(map(int, full_buffers.output.split())) >> 20
+    are_bounded = full_buffers.status is Status.MEMORY or (full_buffers.passed and buffered <= buffers.memory_mib)
     found = await sandbox.run(Program("import os\nprint(os.listdir('.'))", kind="script"))
     probes = [
         ("wall time", endless.status is Status.TIMEOUT, endless.message or endless.status),
         ("output size", flood.status is Status.BLOCKED, flood.message or flood.status),
         ("memory of all", together.status is Status.MEMORY, f"{together.message or together.status}: {bounded}"),
+        ("kernel buffers", are_bounded, full_buffers.message or f"{buffered} MiB in sockets"),
         ("scratch size", full.status is Status.BLOCKED, full.message or full.status),
         ("nothing lives on", left.passed and survivors == 0, f"{survivors} processes left"),
         ("empty scratch", found.output.strip() == "[]", found.output.strip() or found.message),

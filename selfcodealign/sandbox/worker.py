@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox.isolation.cgroups import ControlGroup
 from selfcodealign.sandbox.isolation.kernel import FORKER
+from selfcodealign.sandbox.isolation.scratch import remove, set_aside
 from selfcodealign.sandbox.isolation.walls import SCRATCH
 from selfcodealign.sandbox.server.frames import HEADER
 
@@ -73,11 +73,15 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch = ""
         self._group: ControlGroup | None = None
+        self._removal: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the server. Raises `WallMissing`, or `SandboxError` when it does not start."""
         ours, theirs = socket.socketpair()
-        self._scratch = tempfile.mkdtemp(prefix="selfcodealign-") if self.settings.mode != "namespaces" else SCRATCH
+        self._scratch = SCRATCH
+        if self.settings.mode != "namespaces":
+            self._scratch = os.path.join(tempfile.mkdtemp(prefix="selfcodealign-"), "scratch")
+            os.mkdir(self._scratch, 0o700)
         environment = _environment(self.settings, self._scratch)
         command = [sys.executable, "-s", "-P", "-c", _START, _PACKAGE_ROOT, str(theirs.fileno())]
         self._process = subprocess.Popen(
@@ -122,6 +126,15 @@ class Worker:
 
     async def run(self, message: dict[str, Any]) -> list[dict[str, Any]]:
         """Run each version of the program in `message` and return the outcomes. Raises `WorkerDied`."""
+        if self._removal is not None:  # no more than one scratch waits to be removed
+            await self._removal
+            self._removal = None
+        outcomes = await self._run(message)
+        if os.path.exists(set_aside(self._scratch)):
+            self._removal = asyncio.create_task(asyncio.to_thread(remove, set_aside(self._scratch)))
+        return outcomes
+
+    async def _run(self, message: dict[str, Any]) -> list[dict[str, Any]]:
         if self._group is None:
             return (await self._ask(message))["outcomes"]
         try:
@@ -189,7 +202,15 @@ class Worker:
         if self._group is not None:
             await asyncio.to_thread(self._group.remove)
         if self._scratch and self.settings.mode != "namespaces":
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            if self._removal is not None:
+                await self._removal
+            await asyncio.to_thread(_remove_all, self._scratch)
+
+
+def _remove_all(place: str) -> None:
+    """Remove the scratch and the folder made for it."""
+    for folder in (set_aside(place), place, os.path.dirname(place)):
+        remove(folder)
 
 
 def _environment(settings: ServerSettings, scratch: str) -> dict[str, str]:

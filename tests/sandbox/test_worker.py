@@ -227,10 +227,13 @@ def test_a_server_that_cannot_load_says_why() -> None:
         asyncio.run(start())
 
 
-def run_filter(instructions: list[tuple[int, int, int, int]], number: int, first: int = 0, second: int = 0) -> int:
+def run_filter(
+    instructions: list[tuple[int, int, int, int]], number: int, first: int = 0, second: int = 0, third: int = 0
+) -> int:
     """What the filter answers to a call: a small reading of the classic BPF that the kernel runs."""
     arch = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[os.uname().machine]
     data = {0: number, 4: arch, 16: first & 0xFFFFFFFF, 24: second & 0xFFFFFFFF}
+    data |= {32: third & 0xFFFFFFFF, 36: third >> 32}
     accumulator, at = 0, 0
     while True:
         code, if_true, if_false, value = instructions[at]
@@ -245,14 +248,15 @@ def run_filter(instructions: list[tuple[int, int, int, int]], number: int, first
 
 
 ALLOW, EPERM, ENOSYS, ENOTSUP, DONE = 0x7FFF0000, 0x00050001, 0x00050026, 0x0005005F, 0x00050000
+ENOTTY = 0x00050019
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers below are those of x86_64")
 def test_the_filter_answers_as_it_should() -> None:
     """Every number up to 500: allowed or refused, never falling off the end; arguments are looked at."""
     plain, alone = assemble(), assemble(own_pid=77, only_landlock=True)
-    assert {run_filter(plain, number) for number in range(500)} == {ALLOW, EPERM, ENOSYS, ENOTSUP}
-    xattrs = list(range(188, 200))
+    assert {run_filter(plain, number) for number in range(500)} == {ALLOW, EPERM, ENOSYS, ENOTSUP, ENOTTY, DONE}
+    xattrs = list(range(191, 197))
     for code in (plain, alone):
         assert [number for number in range(500) if run_filter(code, number) == ENOTSUP] == xattrs
     read, mount, kill, chmod, fcntl, clone, clone3, unknown = 0, 165, 62, 90, 72, 56, 435, 499
@@ -268,3 +272,10 @@ def test_the_filter_answers_as_it_should() -> None:
     )
     assert (run_filter(plain, chmod), run_filter(alone, chmod)) == (ALLOW, DONE)
     assert run_filter(plain, 0x40000000) == EPERM
+    ioctl, setrlimit, prlimit, setsockopt = 16, 160, 302, 54
+    assert (run_filter(plain, ioctl, 1, 0x5413), run_filter(plain, ioctl, 1, 0x5412)) == (ALLOW, ENOTTY)
+    assert [run_filter(plain, setrlimit, which) for which in (3, 4, 7)] == [ALLOW, DONE, ALLOW]
+    asked = [(0, 4, 0), (0, 4, 1), (0, 4, 1 << 40), (0, 7, 1), (5, 4, 0)]
+    assert [run_filter(plain, prlimit, *arguments) for arguments in asked] == [ALLOW, DONE, DONE, ALLOW, EPERM]
+    options = [(3, 1, 7), (3, 1, 8), (3, 1, 9), (3, 6, 7)]
+    assert [run_filter(plain, setsockopt, *option) for option in options] == [DONE, DONE, ALLOW, ALLOW]

@@ -29,7 +29,7 @@ class Runner(harness.Runner):
     def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
         yield from ((job["tests"], job["response"]) for _ in job["versions"])
 
-    def run_judge(self, work: str, report: int, nonce: bytes, link: int) -> None:
+    def run_judge(self, work: Any, report: int, nonce: bytes, link: int) -> None:
         stream = socket.socket(fileno=link)
 
         def send(message: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ class Runner(harness.Runner):
         send({"end": True})
         os._exit(0)
 
-    def run_response(self, work: str, link: int) -> None:
+    def run_response(self, work: Any, link: int) -> None:
         stream = socket.socket(fileno=link)
         names: dict[str, Any] = {"link": stream}
         exec(work, names)

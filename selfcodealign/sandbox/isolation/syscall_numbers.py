@@ -14,12 +14,12 @@ chdir:80:49 fchdir:81:50 mkdir:83:- mkdirat:258:34 rmdir:84:- unlink:87:- unlink
 renameat:264:38 renameat2:316:276 link:86:- linkat:265:37 symlink:88:- symlinkat:266:36 chmod:90:- fchmod:91:52
 fchmodat:268:53 chown:92:- fchown:93:55 lchown:94:- fchownat:260:54 truncate:76:45 ftruncate:77:46
 fallocate:285:47 umask:95:166 utime:132:- utimes:235:- utimensat:280:88 futimesat:261:- fsync:74:82
-fdatasync:75:83 sync_file_range:277:84 syncfs:306:267 flock:73:32 fadvise64:221:223 dup:32:23 dup2:33:-
+fdatasync:75:83 sync_file_range:277:84 fadvise64:221:223 dup:32:23 dup2:33:-
 dup3:292:24 pipe:22:- pipe2:293:59 fcntl:72:25 ioctl:16:29 select:23:- pselect6:270:72 poll:7:- ppoll:271:73
 epoll_create:213:- epoll_create1:291:20 epoll_ctl:233:21 epoll_wait:232:- epoll_pwait:281:22
 epoll_pwait2:441:441 eventfd:284:- eventfd2:290:19 signalfd:282:- signalfd4:289:74 timerfd_create:283:85
-timerfd_settime:286:86 timerfd_gettime:287:87 inotify_init:253:- inotify_init1:294:26 inotify_add_watch:254:27
-inotify_rm_watch:255:28 sendfile:40:71 splice:275:76 tee:276:77 vmsplice:278:75 copy_file_range:326:285
+timerfd_settime:286:86 timerfd_gettime:287:87
+sendfile:40:71 copy_file_range:326:285
 mmap:9:222 munmap:11:215 mremap:25:216 mprotect:10:226 brk:12:214 madvise:28:233 msync:26:227 mincore:27:232
 mlock:149:228 mlock2:325:284 munlock:150:229 membarrier:324:283 get_mempolicy:239:236 rt_sigaction:13:134
 rt_sigprocmask:14:135 rt_sigreturn:15:139 rt_sigsuspend:130:133 rt_sigpending:127:136 rt_sigtimedwait:128:137
@@ -37,8 +37,8 @@ getrandom:318:278 getpriority:140:141 sched_yield:24:124 sched_getaffinity:204:1
 sched_getscheduler:145:120 sched_get_priority_max:146:125 sched_get_priority_min:147:126 capget:125:90
 prctl:157:167 socketpair:53:199 sendto:44:206 recvfrom:45:207 sendmsg:46:211 recvmsg:47:212 sendmmsg:307:269
 recvmmsg:299:243 shutdown:48:210 getsockname:51:204 getpeername:52:205 getsockopt:55:209 setsockopt:54:208
-setxattr:188:5 lsetxattr:189:6 fsetxattr:190:7 getxattr:191:8 lgetxattr:192:9 fgetxattr:193:10 listxattr:194:11
-llistxattr:195:12 flistxattr:196:13 removexattr:197:14 lremovexattr:198:15 fremovexattr:199:16
+getxattr:191:8 lgetxattr:192:9 fgetxattr:193:10 listxattr:194:11
+llistxattr:195:12 flistxattr:196:13
 pidfd_open:434:434 clone3:435:435 socket:41:198 openat2:437:437
 """
 

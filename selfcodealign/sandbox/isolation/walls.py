@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfcodealign.sandbox.isolation import kernel, landlock, seccomp
+from selfcodealign.sandbox.isolation import kernel, landlock, scratch, seccomp
 
 INSIDE_ID = 1000  # the user and group a program sees itself as, in a user namespace
 # Outside, a server started by root runs as this user + its pid: no one else is that user, so processes can be counted.
@@ -28,6 +28,7 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 _TIME_ZONES = "/usr/share/zoneinfo"
 _ROOT_MIB = 1
+_LEAST_OPEN_FILES = 16
 
 
 class WallRefused(Exception):
@@ -52,6 +53,7 @@ class Walls:
     base_address_space: int = 0
     own_user: bool = True
     own_processes: int = 2  # of the user beside the program: server and forker
+    hides_descriptors: bool = False  # the server may not read what descriptors its programs have open
     others: int = 0
     counted_at: float = -10.0
     left_out: set[str] = field(default_factory=set)  # measurements only: walls not put up
@@ -166,7 +168,8 @@ def leave_root_behind(scratch: str) -> bool:
     os.setresgid(own_user, own_user, own_user)
     os.setresuid(own_user, 0, 0)
     if os.access(os.__file__, os.R_OK) and os.access(sys.executable, os.X_OK):  # checks the real user
-        os.chown(scratch, own_user, own_user)
+        for folder in (scratch, os.path.dirname(scratch)):
+            os.chown(folder, own_user, own_user)
         os.setresuid(own_user, own_user, own_user)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
     else:
@@ -181,27 +184,15 @@ def fresh_scratch(walls: Walls, renew: bool = True) -> None:
         if renew:
             kernel.unmount(walls.scratch)
         flags = kernel.MS_NOSUID | kernel.MS_NODEV
-        data = f"mode=700,uid={INSIDE_ID},gid={INSIDE_ID},size={walls.scratch_mib}m,nr_inodes=65536"
+        data = f"mode=700,uid={INSIDE_ID},gid={INSIDE_ID},size={walls.scratch_mib}m,nr_inodes={scratch.MOST_FILES}"
         kernel.mount("tmpfs", walls.scratch, "tmpfs", flags, data)
     elif renew:
-        _empty(walls.scratch)
+        scratch.renew(walls.scratch)
     if walls.mode != "unsafe" and landlock.landlock_abi():
         if walls.ruleset >= 0:
             os.close(walls.ruleset)
         walls.ruleset = landlock.make_ruleset(walls.readable, [walls.scratch], DEVICES)
     os.chdir(walls.scratch)
-
-
-def _empty(folder: str) -> None:
-    """Remove everything inside `folder`, whatever permissions a program left on it; never follow a link."""
-    if stat.S_IMODE(os.stat(folder).st_mode) != 0o700:  # an empty folder stays as it is, see `scratch_state`
-        os.chmod(folder, 0o700)
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            _empty(entry.path)
-            os.rmdir(entry.path)
-        else:
-            os.unlink(entry.path)
 
 
 def scratch_state(walls: Walls) -> tuple[int, int, int, int, bool]:
@@ -217,14 +208,13 @@ def scratch_state(walls: Walls) -> tuple[int, int, int, int, bool]:
     return found.st_mtime_ns, found.st_ctime_ns, stat.S_IMODE(found.st_mode), found.st_nlink, left
 
 
-def used_mib(walls: Walls) -> float:
-    """Return the size of the files in the scratch, in MiB (only where its file system does not bound it)."""
-    total = 0
-    for folder, _, files in os.walk(walls.scratch):
-        for name in files:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-    return total / 2**20
+def stop_core_dumps() -> None:
+    """Forbid core dumps of this process and all it will start; programs cannot change that limit.
+
+    0 would not stop a dump to a program of the host (a pipe in `core_pattern`, see core(5)); 1 stops both kinds.
+    """
+    bound = 1 if resource.getrlimit(resource.RLIMIT_CORE)[1] else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (bound, bound))
 
 
 def resource_bounds(walls: Walls, limits: dict[str, Any]) -> list[tuple[int, int]]:
@@ -234,8 +224,7 @@ def resource_bounds(walls: Walls, limits: dict[str, Any]) -> list[tuple[int, int
         resource.RLIMIT_AS: walls.base_address_space + int(limits["memory_mib"]) * mib,
         resource.RLIMIT_CPU: int(limits["cpu_seconds"] or limits["seconds"]) + 2,
         resource.RLIMIT_FSIZE: int(limits["file_mib"]) * mib,
-        resource.RLIMIT_NOFILE: int(limits["open_files"]),
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: _open_files(walls, limits),
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
         # The server's own count too, and so do the user's other processes where it does not have its own.
@@ -246,6 +235,21 @@ def resource_bounds(walls: Walls, limits: dict[str, Any]) -> list[tuple[int, int
         hard = resource.getrlimit(which)[1]
         capped.append((which, bound if hard == resource.RLIM_INFINITY else min(bound, hard)))
     return capped
+
+
+def _open_files(walls: Walls, limits: dict[str, Any]) -> int:
+    """Return the bound on open files; where they cannot be watched, so few that no memory is lost in their buffers."""
+    if not walls.hides_descriptors:
+        return int(limits["open_files"])
+    fitting = int(limits["memory_mib"]) * 2**20 // (int(limits["processes"]) * socket_bytes())
+    return min(int(limits["open_files"]), max(fitting, _LEAST_OPEN_FILES))
+
+
+def socket_bytes() -> int:
+    """Return the most that the kernel buffers for one socket: a message is taken while there is any room."""
+    one, other = socket.socketpair()
+    with one, other:
+        return 2 * max(one.getsockopt(socket.SOL_SOCKET, size) for size in (socket.SO_SNDBUF, socket.SO_RCVBUF))
 
 
 def limit_resources(bounds: list[tuple[int, int]]) -> None:

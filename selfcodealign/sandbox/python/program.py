@@ -44,7 +44,11 @@ _ENDED_BY = {
     "memory": (Status.MEMORY, "", "all processes together used more than {memory_mib} MiB"),
     "output": (Status.BLOCKED, "OutputLimit", "wrote more than {output_kib} KiB"),
     "processes": (Status.BLOCKED, "ProcessLimit", "started more than {processes} processes"),
-    "scratch": (Status.BLOCKED, "ScratchLimit", "filled its scratch folder beyond {scratch_mib} MiB"),
+    "scratch": (
+        Status.BLOCKED,
+        "ScratchLimit",
+        "filled its scratch folder beyond {scratch_mib} MiB, 65,536 files or 200 folders in each other",
+    ),
     "tampering": (Status.BLOCKED, "Tampering", "wrote to the harness's own report"),
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MOST = 4096
 
@@ -25,28 +25,45 @@ class ProcessTree:
     def become_head(self) -> int:
         """Make the calling process the head; return its address space in bytes, which its children share."""
         self.head = int(os.readlink("self", dir_fd=self._proc))
-        with self._open("statm", self.head) as statm:
+        with self.open("statm", self.head) as statm:
             total, self.head_pages = map(int, statm.read().split()[:2])
-        return total * _PAGE
+        return total * PAGE
 
     @property
     def head_mib(self) -> float:
         """The resident memory of the head, in MiB."""
-        return self.head_pages * _PAGE / 2**20
+        return self.head_pages * PAGE / 2**20
 
     def offer_head(self) -> None:
         """Make the kernel kill the calling process and its children first when memory runs out."""
         with open("self/oom_score_adj", "w", opener=self._open_here) as score:
             score.write("1000")
 
-    def usage(self) -> tuple[float, int]:
-        """Return resident MiB and number of all processes below the head; pages shared with the head count once."""
-        pages, count = self.head_pages, 0
-        for child in self._below():
-            count += 1
-            with suppress(OSError, ValueError, IndexError), self._open("statm", child) as statm:
-                pages += max(0, int(statm.read().split()[1]) - self.head_pages)
-        return pages * _PAGE / 2**20, count
+    def usage(self) -> tuple[float, list[int]]:
+        """Return resident MiB and ids of all processes below the head; pages shared with the head count once."""
+        pages, pids = self.head_pages, list(self._below())
+        for child in pids:
+            with suppress(OSError, ValueError, IndexError):
+                pages += max(0, self.pages(child)[1] - self.head_pages)
+        return pages * PAGE / 2**20, pids
+
+    def pages(self, pid: int) -> tuple[int, int, int]:
+        """Return a process's address space, its resident part, and of that what is shared or of files, in pages.
+
+        Raises `OSError` when the process has ended.
+        """
+        with self.open("statm", pid) as statm:
+            total, resident, shared = map(int, statm.read().split()[:3])
+        return total, resident, shared
+
+    def descriptors(self, pid: int) -> list[str]:
+        """Return the paths, below /proc, of the open descriptors of all threads of a process."""
+        found = []
+        for task in self._list(f"{pid}/task"):
+            # A thread may have descriptors that the others do not have.
+            folder = f"{pid}/task/{task}/fd"
+            found += [f"{folder}/{name}" for name in self._list(folder)]
+        return found
 
     def cpu_seconds(self, seen: dict[tuple[int, str], int]) -> float:
         """Return the CPU time of all processes below the head, ended ones included.
@@ -55,7 +72,7 @@ class ProcessTree:
         """
         ticks = 0
         for child in self._below():
-            with suppress(OSError, ValueError, IndexError), self._open("stat", child) as stat:
+            with suppress(OSError, ValueError, IndexError), self.open("stat", child) as stat:
                 # The name, in parentheses, may hold anything. Then: state … utime, stime, cutime, cstime … start.
                 fields = stat.read().rpartition(")")[2].split()
                 own, waited_for = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
@@ -90,18 +107,29 @@ class ProcessTree:
 
     def _children(self, pid: int) -> list[int]:
         found = []
-        with suppress(OSError):
-            tasks = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
-            try:
-                # Each thread has children of its own.
-                for task in os.listdir(tasks):
-                    with suppress(OSError), self._open(f"task/{task}/children", pid) as file:
-                        found += [int(word) for word in file.read().split()]
-            finally:
-                os.close(tasks)
+        for task in self._list(f"{pid}/task"):  # each thread has children of its own
+            with suppress(OSError), self.open(f"task/{task}/children", pid) as file:
+                found += [int(word) for word in file.read().split()]
         return found
 
-    def _open(self, name: str, pid: int) -> IO[str]:
+    def status_of(self, path: str) -> os.stat_result:
+        """Return the status of what a descriptor refers to. Raises `OSError` when it was closed."""
+        return os.stat(path, dir_fd=self._proc)
+
+    def _list(self, folder: str) -> list[str]:
+        try:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+        except OSError:
+            return []
+        try:
+            return os.listdir(fd)
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
+
+    def open(self, name: str, pid: int) -> IO[str]:
+        """Open a file of a process in /proc."""
         return open(f"{pid}/{name}", opener=self._open_here)
 
     def _open_here(self, path: str, flags: int) -> int:

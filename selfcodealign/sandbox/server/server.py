@@ -21,6 +21,7 @@ from contextlib import redirect_stderr, suppress
 from typing import Any
 
 from selfcodealign.sandbox.isolation import kernel, landlock, seccomp, walls
+from selfcodealign.sandbox.isolation.scratch import ScratchUse
 from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
 from selfcodealign.sandbox.language import Refused
 from selfcodealign.sandbox.server.forker import Forker, Standby
@@ -100,11 +101,10 @@ class Server:
         return self._pair_forker
 
     def _supervise(self, program: Standby, forker: Forker, job: dict[str, Any]) -> dict[str, Any]:
-        over_scratch = (
-            None if self._walls.own_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
-        )
+        limits = job["limits"]
+        use = None if self._walls.own_pids else ScratchUse(self._walls.scratch, limits["scratch_mib"])
         watch = Watch(self._connection.fileno(), forker)
-        outcome = watch.supervise(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
+        outcome = watch.supervise(program, limits, job["keep_output_kib"] * 1024, use)
         why = program.find_unready(outcome)
         program.close()
         if why:  # not the program's fault: it was never started
@@ -117,6 +117,7 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
     mode = settings["mode"]
     readable = walls.readable_paths(settings["readable"])
     found = Walls(mode, readable, settings["scratch"], settings["scratch_mib"], left_out=set(settings["left_out"]))
+    walls.stop_core_dumps()
     if mode == "unsafe":
         found.own_user = False
         walls.fresh_scratch(found, renew=False)
@@ -141,6 +142,7 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
         else:
             wall = "separate user"
             found.own_user = walls.leave_root_behind(found.scratch)
+            found.hides_descriptors = os.geteuid() == 0  # root by name, without the capability to read them
         wall = "scratch folder"
         walls.fresh_scratch(found, renew=False)
     except OSError as error:

@@ -8,12 +8,13 @@ import os
 import select
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from selfcodealign.sandbox.isolation.scratch import ScratchUse
 from selfcodealign.sandbox.server.forker import NONCE_BYTES, Forker, Standby
 from selfcodealign.sandbox.server.frames import HEADER
+from selfcodealign.sandbox.server.unseen_memory import UnseenMemory
 
 _TICK_SECONDS = 0.05
 _WAITS = 0.02  # a program that used less of a core than this waits; with more it is slowed by others
@@ -32,9 +33,10 @@ class Watch:
         self._control = control
         self._forker = forker
         self._tree = forker.tree
+        self._unseen = UnseenMemory(forker.tree)
 
     def supervise(
-        self, program: Standby, limits: dict[str, Any], keep_output: int, over_scratch: Callable[[], bool] | None
+        self, program: Standby, limits: dict[str, Any], keep_output: int, scratch: ScratchUse | None
     ) -> dict[str, Any]:
         """Watch the program until it ends or breaks a bound; every process it started is dead on return.
 
@@ -45,7 +47,7 @@ class Watch:
         sources: dict[int, _Source] = {program.report: reports, program.output: text}
         for fd in sources:
             os.set_blocking(fd, False)
-        ended_by, peak = self._follow(sources, limits, started, over_scratch)
+        ended_by, peak = self._follow(sources, limits, started, scratch)
         if ended_by:
             program.kill()
         exit_codes, own_peak = self._forker.wait()
@@ -68,7 +70,7 @@ class Watch:
         sources: dict[int, _Source],
         limits: dict[str, Any],
         started: float,
-        over_scratch: Callable[[], bool] | None,
+        scratch: ScratchUse | None,
     ) -> tuple[str, float]:
         """Return the reason to end the program ("" when it ended by itself), and its peak memory in MiB."""
         poll = select.poll()
@@ -96,10 +98,9 @@ class Watch:
             if now >= deadline:
                 return "timeout", peak
             if now >= next_tick:
-                next_tick = now + _TICK_SECONDS
-                memory, processes = self._tree.usage()
+                memory, pids = self._tree.usage()
                 peak = max(peak, memory)
-                if memory > limits["memory_mib"]:
+                if memory + self._unseen.mib(pids, limits, limits["memory_mib"] - memory) > limits["memory_mib"]:
                     return "memory", peak
                 if limits["cpu_seconds"] is not None:
                     worked = max(worked, self._tree.cpu_seconds(seen))  # a process that has just ended reads as 0
@@ -107,10 +108,11 @@ class Watch:
                         return "cpu", peak
                     if now > started + limits["seconds"] and worked < _WAITS * (now - started):
                         return "timeout", peak
-                if processes > limits["processes"] + self._forker.PROCESSES:  # the first are the program itself
+                if len(pids) > limits["processes"] + self._forker.PROCESSES:  # the first are the program itself
                     return "processes", peak
-                if over_scratch is not None and over_scratch():
+                if scratch is not None and scratch.exceeded():
                     return "scratch", peak
+                next_tick = time.monotonic() + _TICK_SECONDS  # whatever the looks took: pipes are read between them
 
 
 class _Source(ABC):
