@@ -295,9 +295,9 @@ def test_the_type_of_ones_own_class_is_a_value(judge: Judge) -> None:
 
 
 def test_a_skip_after_an_assertion_is_no_way_out(judge: Judge) -> None:
-    """A response that raises pytest's skip ends the program, with an error."""
+    """A response that raises pytest's skip is tampering."""
     response = "import pytest\ndef f(x):\n    if x > 1:\n        pytest.skip('enough')\n    return x"
-    assert judge(response, "assert f(1) == 1\nassert f(2) == 3").status is Status.ERROR
+    assert judge(response, "assert f(1) == 1\nassert f(2) == 3").status is Status.TAMPERING
 
 
 def test_what_was_mended_is_told(judge: Judge) -> None:

@@ -15,9 +15,17 @@ from types import CodeType
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError
-from selfcodealign.sandbox.python.instrument import Site, mark_assertions, mark_functions, mark_tests
+from selfcodealign.sandbox.python.instrument import (
+    TRUE_BUILTINS,
+    Site,
+    mark_assertions,
+    mark_functions,
+    mark_tests,
+)
+from selfcodealign.sandbox.python.machinery import find_machinery
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
 from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
+from selfcodealign.sandbox.python.shadows import TrueBuiltins, find_shadowed
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
@@ -52,6 +60,8 @@ class Built:
     uses_unittest: bool = False
     uses_doctest: bool = False
     may_patch: bool = False
+    tests_patch: bool = False
+    tampering: tuple[int, str] | None = None
 
     def pack(self) -> tuple[Any, ...]:
         """Convert to marshal values."""
@@ -117,8 +127,15 @@ def _build(
     aliases = _missing_modules(
         response_nodes if job["tests_inside"] else tests_nodes, own_names, not job["tests_inside"]
     )
-    words = _words(nodes)
-    may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
+    response_words, tests_words = _words(response_nodes), _words(tests_nodes)
+    words = response_words | tests_words
+    may_patch = _may_patch(words, nodes)
+    tampering, shadowed = None, set()
+    if mutant is None and job["kind"] != "script":
+        apart = None if job["tests_inside"] else tests_nodes
+        tampering = find_machinery(response, response_nodes, response_words, apart)
+    if job["kind"] != "script" and not job["tests_inside"]:
+        shadowed = find_shadowed(response_nodes, response_words, tests, tests_nodes, own_names)
     mutants = list_mutants(response) if job["mutants_wanted"] else []
     if mutant is not None:
         apply_mutant(response, mutant)
@@ -131,6 +148,8 @@ def _build(
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
+    if shadowed:
+        TrueBuiltins(shadowed, TRUE_BUILTINS).visit(tests)
     slots = mark_tests(judged)
     functions = mark_functions(response, job["response"])
     return Built(
@@ -146,6 +165,8 @@ def _build(
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
         may_patch=may_patch,
+        tests_patch=_may_patch(tests_words, tests_nodes),
+        tampering=tampering,
     )
 
 
@@ -172,6 +193,10 @@ def _words(nodes: list[ast.AST]) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             words.add(node.module.split(".")[0])
     return words
+
+
+def _may_patch(words: set[str], nodes: list[ast.AST]) -> bool:
+    return not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
 
 
 def _stores_into_modules(nodes: list[ast.AST]) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.python import pytest_style, tamper
 from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse
-from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error
+from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
 
@@ -64,10 +64,11 @@ class Runner:
         """Last step before the first program, after the warm libraries are loaded."""
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed(0)
-        self._libraries = tamper.LibrarySnapshot()
+        self._watch = tamper.Watch()
+        self._libraries = tamper.LibrarySnapshot(self._watch)
         # No name refers to this code any more; running code keeps its references.
         self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
-        tamper.forbid_introspection(_SANDBOX)
+        tamper.forbid_introspection(_SANDBOX, self._watch)
         self._rehearse()
 
     def _rehearse(self) -> None:
@@ -89,6 +90,9 @@ class Runner:
             whole = build_program(job)
         except BuildError as error:
             yield from [Refused(describe_build_error(error))] * len(job["versions"])
+            return
+        if whole.tampering is not None:
+            yield from [Refused(describe_tampering(whole.tampering))] * len(job["versions"])
             return
         for version in job["versions"]:
             try:
@@ -112,23 +116,28 @@ class Runner:
     def _execute(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
         job, packed = work
         built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
-        ready = Ready(job, built)
+        if built.tampering is not None:
+            return describe_tampering(built.tampering)
+        ready = Ready(job, built, self._watch, self._libraries)
         evidence, run_phases = ready.evidence, ready.run_phases
-        find_patched = self._libraries.find_patched if built.may_patch else str
         evidence.connect(send, os.getpid())
         ready.enter()
         random.seed(0)
         gc.enable()
         run_phases()
-        evidence.patched = evidence.patched or find_patched()
         return evidence.summary()
 
 
 class Ready:
     """A built program with its namespace and evidence, ready to run in its own process."""
 
-    def __init__(self, job: dict[str, Any], built: Built) -> None:
+    def __init__(
+        self, job: dict[str, Any], built: Built, watch: tamper.Watch, libraries: tamper.LibrarySnapshot
+    ) -> None:
         self._built = built
+        self._watch = watch
+        self._libraries = libraries
+        self._holds_response = job["kind"] != "script" and not job["tests_inside"]
         self.evidence = Evidence(built)
         self._module = types.ModuleType("solution")
         namespace = vars(self._module)
@@ -137,7 +146,28 @@ class Ready:
         if job["kind"] == "check":
             namespace["__record__"] = self.evidence.record
         self._units = Units(built, self.evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
-        self.run_phases = _make_phases(job, built, self.evidence, namespace, self._units)
+        look_for_patches = self._make_patch_search()
+        self.run_phases = _make_phases(job, built, self.evidence, namespace, self._units, look_for_patches)
+
+    def _make_patch_search(self) -> Callable[[str], None]:
+        """Make the search for replaced libraries after a phase: before any test has run, a response has done it."""
+        evidence, built, watch, judges = self.evidence, self._built, self._watch, tamper.judges
+        find_patched, holds_response = self._libraries.find_patched, self._holds_response
+
+        def look(phase: str) -> None:
+            if watch.first:
+                evidence.tampering = evidence.tampering or watch.first
+            if evidence.patched or not (phase == "end" or (phase == "response" and built.may_patch)):
+                return
+            patched = find_patched()
+            if not patched:
+                return
+            if holds_response and (phase == "response" or not built.tests_patch):
+                evidence.tampering = evidence.tampering or [0, f"{patched} was replaced"]
+            elif judges(patched):
+                evidence.patched = patched
+
+        return look
 
     def enter(self) -> None:
         """In the program's process: register its module under every name that the program uses for it."""
@@ -146,8 +176,12 @@ class Ready:
         pytest_style.connect(self._units.run_remaining)
         if self._built.uses_unittest:
             self._units.connect_unittest()
-        if self._built.uses_doctest:
+        has_doctests = self._built.uses_doctest or bool(self._built.doctests)
+        if has_doctests:
             self._units.connect_doctest()
+        if self._built.uses_unittest or has_doctests:
+            self._libraries.accept()
+        self._watch.is_on = self._holds_response
 
 
 def _make_sender(report: int, nonce: bytes) -> Send:
@@ -163,7 +197,12 @@ def _make_sender(report: int, nonce: bytes) -> Send:
 
 
 def _make_phases(
-    job: dict[str, Any], built: Built, evidence: Evidence, namespace: dict[str, Any], units: Units
+    job: dict[str, Any],
+    built: Built,
+    evidence: Evidence,
+    namespace: dict[str, Any],
+    units: Units,
+    look_for_patches: Callable[[str], None],
 ) -> Callable[[], None]:
     """Make the phases of a run: response, tests, tests not called yet, threads."""
     kind, run_code = job["kind"], exec
@@ -175,6 +214,10 @@ def _make_phases(
     namespace["__name__"] = "__main__" if job["tests_inside"] or kind == "script" else "solution"
 
     def run_phases() -> None:
+        run_steps()
+        look_for_patches("end")
+
+    def run_steps() -> None:
         for phase, step in steps:
             evidence.phase = phase
             try:
@@ -192,6 +235,7 @@ def _make_phases(
                     return
             namespace["__name__"] = "__main__"
             evidence.restore(namespace)
+            look_for_patches(phase)
         evidence.phase = "end"
 
     return run_phases

@@ -133,6 +133,9 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
         return _judge_early_end(outcome["exit_code"], seen, job)
     summary = final[0]
     seen["assertions"] = summary["held"]
+    if summary["tampering"] and job.program.kind != "script":
+        line, what = summary["tampering"]
+        return Verdict(Status.TAMPERING, "Tampering", f"the response reaches for machinery: {what}", line or None, **seen)
     failures = forked_failures + summary["failures"]
     if (failures and job.program.kind != "check") or (failures and not summary["end"]):
         line, message = failures[0]
@@ -148,7 +151,7 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
 
 #: What the report of a run's end holds (`Evidence.summary`), with the types.
 _SUMMARY = {"end": bool, "sites": int, "held": int, "proved": int, "failures": list, "error": dict, "phase": str}
-_SUMMARY |= {"always_equal": str, "patched": str, "mutants": list}
+_SUMMARY |= {"always_equal": str, "patched": str, "tampering": list, "mutants": list}
 _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
 _ERROR |= {"is_assertion": bool, "at_site": bool}
 
@@ -161,6 +164,7 @@ def _is_report(report: Any) -> bool:
         plain = report.keys() <= {"begun", "record"} or type(report.get("unready")) is str
         return len(report) == 1 and (plain or _is_failure(report.get("failure")))
     whole = _has(report, _SUMMARY) and all(map(_is_failure, report["failures"]))
+    whole = whole and (not report["tampering"] or _is_failure(report["tampering"]))
     error = report.get("error")
     return whole and all(type(name) is str for name in report["mutants"]) and (not error or _has(error, _ERROR))
 
