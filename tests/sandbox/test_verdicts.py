@@ -318,6 +318,8 @@ def test_what_was_mended_is_told(judge: Judge) -> None:
         {"failure": [1, 2, 3]},
         {"unready": 5},
         {"begun": True, "record": 1},
+        {"failure": [2**63, ""]},
+        {"failure": [1, "x" * 20_000]},
     ],
 )
 def test_a_report_in_another_form_ends_no_command(report: Any) -> None:
@@ -326,4 +328,4 @@ def test_a_report_in_another_form_ends_no_command(report: Any) -> None:
     assert not isinstance(job, Verdict)
     outcome = {"reports": [{"begun": True}, report], "output": "", "seconds": 0.1, "peak_memory_mib": 1.0}
     verdict = python.judge(job, outcome | {"exit_code": 0, "ended_by": ""})
-    assert (verdict.status, verdict.error_type) == (Status.BLOCKED, "Tampering")
+    assert (verdict.status, verdict.error_type) == (Status.TAMPERING, "Tampering")

@@ -24,13 +24,15 @@ from selfcodealign.sandbox.python.instrument import (
 )
 from selfcodealign.sandbox.python.machinery import find_machinery
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
-from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
+from selfcodealign.sandbox.python.names import defined_names, is_deep, nodes_of, redefined_names, value_names
 from selfcodealign.sandbox.python.shadows import TrueBuiltins, find_shadowed
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
-_MOST_SAFE_CHARACTERS = 64 * 1024
+_MOST_SAFE_CHARACTERS = 24 * 1024
 _DEEPEST_SAFE_BRACKETS = 50
+_DEEPEST_SAFE_TREE = 100  # what looks at every part of every part takes this many times as long
+_MOST_SAFE_FINALLY = 5  # the compiler writes the block of a `finally` twice, and so each one in it
 _ALWAYS_OWN = frozenset({"solution", "__main__"})  # these names always mean the response
 # Ways to patch the libraries that assertions use; a program without them needs no check for patches.
 _PATCHING_WORDS = frozenset(
@@ -77,9 +79,12 @@ class Built:
 
 
 def is_safe_to_parse(job: dict[str, Any]) -> bool:
-    """Whether the server can parse the texts without risk: they are short and not deeply nested."""
+    """Whether the server can build the texts without risk, as far as is seen before they are parsed.
+
+    They are short, not deeply nested, and the compiler takes time in proportion to their length.
+    """
     text = job["response"] + job["tests"]
-    if len(text) > _MOST_SAFE_CHARACTERS:
+    if len(text) > _MOST_SAFE_CHARACTERS or text.count("finally") > _MOST_SAFE_FINALLY:
         return False
     depth = deepest = 0
     for character in text:
@@ -91,14 +96,20 @@ def is_safe_to_parse(job: dict[str, Any]) -> bool:
     return deepest <= _DEEPEST_SAFE_BRACKETS
 
 
-def build_program(job: dict[str, Any], mutant: str | None = None) -> Built:
-    """Parse, apply `mutant` if given, mark and compile. Raises `BuildError`."""
+class TooCostly(Exception):
+    """A text whose building may take long: only for the program's own process, under its limits."""
+
+
+def build_program(job: dict[str, Any], mutant: str | None = None, only_cheap: bool = False) -> Built:
+    """Parse, apply `mutant` if given, mark and compile. Raises `BuildError`, and with `only_cheap` `TooCostly`."""
     phase = "parse response"
     try:
         response = ast.parse(job["response"], RESPONSE_FILE)
         phase = "parse tests"
         tests, doctests = _parse_tests(job["tests"])
         phase = "build"
+        if only_cheap and (is_deep(response, _DEEPEST_SAFE_TREE) or is_deep(tests, _DEEPEST_SAFE_TREE)):
+            raise TooCostly
         return _build(job, response, tests, doctests, mutant)
     except _UNBUILDABLE as error:
         raise BuildError(phase, error) from None

@@ -180,7 +180,7 @@ def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
         "line": lines.get(TESTS_FILE) or lines.get(RESPONSE_FILE) or 0,
         "in_tests": TESTS_FILE in lines,
         "phase": phase,
-        "errno": error.errno or 0 if isinstance(error, OSError) else 0,
+        "errno": error.errno if isinstance(error, OSError) and type(error.errno) is int else 0,
         "is_assertion": isinstance(error, AssertionError),
         "at_site": False,
     }

@@ -6,9 +6,9 @@ is captured in closures before, the report carries a secret that no name refers 
 
 from __future__ import annotations
 
+import _json
 import gc
 import importlib
-import marshal
 import os
 import random
 import struct
@@ -21,10 +21,11 @@ from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.python import pytest_style, tamper
-from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse
+from selfcodealign.sandbox.python.build import Built, TooCostly, build_mutant, build_program, is_safe_to_parse
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
+from selfcodealign.sandbox.server.reports import MOST_REPORT_BYTES
 
 # The folder of the whole sandbox package: the frames of the forker and the kernel module are trusted as well.
 _SANDBOX = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
@@ -82,12 +83,14 @@ class Runner:
     def build(self, job: dict[str, Any]) -> Iterator[Any]:
         """In the server: build the versions of an ordinary program; other programs are built in their own process."""
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
-        if not is_safe_to_parse(job):
+        try:
+            if not is_safe_to_parse(job):
+                raise TooCostly
+            whole = build_program(job, only_cheap=True)
+        except TooCostly:
             texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
             yield from ((told | texts, version) for version in job["versions"])
             return
-        try:
-            whole = build_program(job)
         except BuildError as error:
             yield from [Refused(describe_build_error(error))] * len(job["versions"])
             return
@@ -185,10 +188,14 @@ class Ready:
 
 
 def _make_sender(report: int, nonce: bytes) -> Send:
-    write, dumps, pack, length = os.write, marshal.dumps, struct.Struct("!I").pack, len
+    # Written in C, so that no patched function of `json` writes the report.
+    encode: Any = _json.make_encoder(None, None, _json.encode_basestring_ascii, None, ": ", ", ", False, False, True)
+    write, join, pack, length, most = os.write, "".join, struct.Struct("!I").pack, len, MOST_REPORT_BYTES
 
     def send(message: dict[str, Any]) -> None:
-        body = dumps(message)
+        body = join(encode(message, 0)).encode()
+        if length(body) > most:
+            raise ValueError("too much to report")
         data = nonce + pack(length(body)) + body
         while data:
             data = data[write(report, data) :]

@@ -2,8 +2,8 @@
 
 In one process a response can find everything. What no honest answer needs is therefore refused by its text, before
 anything runs: the insides of functions and frames, patches of imported modules, the outcome exceptions of the test
-frameworks, names that the tests define. A patch that undoes itself leaves no other trace. The look is strict about names
-that belong to machinery, and tolerant elsewhere: `tamper.py` sees what is done while the program runs.
+frameworks, names that the tests define. A patch that undoes itself leaves no other trace. The look is strict about
+names that belong to machinery, and tolerant elsewhere: `tamper.py` sees what is done while the program runs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MARKS = frozenset(
     | {"__left__", "__right__", "__error__"}
 )
 _FRAMES = frozenset(
-    {"f_back", "f_globals", "f_locals", "f_builtins", "f_code", "f_trace", "tb_frame", "gi_frame", "cr_frame", "ag_frame"}
-    | {"gi_code", "cr_code", "ag_code"}
+    {"f_back", "f_globals", "f_locals", "f_builtins", "f_code", "f_trace", "tb_frame", "gi_frame", "cr_frame"}
+    | {"ag_frame", "gi_code", "cr_code", "ag_code"}
 )
 _OUTCOMES = frozenset({"SkipTest", "EndOfModule", "_ShouldStop", "_UnexpectedSuccess", "_Outcome", "pytestmark"})
 _OUTCOMES |= {"__unittest_skip__", "__unittest_skip_why__", "__unittest_expecting_failure__"}
@@ -62,11 +62,12 @@ _RUNS_TEXT = frozenset({"exec", "eval", "compile", "timeit.timeit", "timeit.repe
 _RUNS_TEXT |= {"profile.run", "builtins.exec", "builtins.eval", "builtins.compile"}
 _ALL_CLASSES = frozenset({"object", "type", "BaseException", "Exception"})
 # Words without which a text cannot do any of this; most texts have none of them.
-_TELLING = _NAMES | {"gc", "pytest", "unittest", "_thread", "_pytest", "ctypes", "selfcodealign", "__main__", "builtins"}
+_TELLING = _NAMES | {"gc", "pytest", "unittest", "_thread", "_pytest", "ctypes", "selfcodealign", "__main__"}
 _TELLING |= {name for names in _PATHS.values() for name in names} | _CHANGES - {"update", "pop", "clear", "setdefault"}
-_TELLING |= {"setattr", "delattr", "__setattr__", "__delattr__", "vars", "globals", "locals", "__dict__", "exec", "eval"}
-_TELLING |= {"compile", "timeit", "cProfile", "profile", "__import__", "import_module", "modules", "__subclasses__"}
-_TELLING |= {"attrgetter", "methodcaller", "__getattribute__", "getattr_static", "__self__", "patch"}
+_TELLING |= {"setattr", "delattr", "__setattr__", "__delattr__", "vars", "globals", "locals", "__dict__", "exec"}
+_TELLING |= {"builtins", "eval", "compile", "timeit", "cProfile", "profile", "__import__", "import_module", "modules"}
+_TELLING |= {"getattr", "attrgetter", "methodcaller", "__getattribute__", "getattr_static", "__self__"}
+_TELLING |= {"patch", "__subclasses__"}
 _MOST_TEXTS = 100
 
 Finding = tuple[int, str]
@@ -82,11 +83,11 @@ def find_machinery(
     """
     if tests_nodes is None:
         return _find_marks(nodes)
-    shared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names} - defined_names(response)
-    wanted = _tests_names(tests_nodes) - (bindings_of(nodes) - shared)
+    wanted = _tests_names(tests_nodes)
     if words.isdisjoint(_TELLING) and words.isdisjoint(wanted) and not _stores_elsewhere(nodes):
         return None
-    return _Look(response, nodes, wanted).first()
+    shared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names} - defined_names(response)
+    return _Look(response, nodes, wanted - (bindings_of(nodes) - shared)).first()
 
 
 def _find_marks(nodes: list[ast.AST]) -> Finding | None:
@@ -165,8 +166,7 @@ class _Look:
         self._is_text = bool(known)
 
     def first(self) -> Finding | None:
-        found = min(self._all(), default=None)
-        return found
+        return min(self._all(), default=None)
 
     def _all(self) -> Iterator[Finding]:
         looks = {
@@ -291,7 +291,8 @@ class _Look:
             for text in texts:
                 if text is not None and text in _NAMES - {"__builtins__"}:
                     return text
-        if name in ("getattr", "attrgetter", "__getattribute__") and node.args and texts[-1 if name != "getattr" else min(1, len(texts) - 1)] is None:
+        asked = texts[:2][-1:] if name == "getattr" else texts[-1:]
+        if name in ("getattr", "attrgetter", "__getattribute__") and asked == [None]:
             if hidden := next((text for text in self._texts if text in _NAMES - {"__builtins__"}), ""):
                 return hidden
             root = self._path(node.args[0]).partition(".")[0]
@@ -305,9 +306,8 @@ class _Look:
             if named.startswith("assert") and _plain_name(owner) not in ("self", "cls"):
                 return f"an assignment to {named}"
             return self._change(owner, named)
-        if isinstance(node.func, ast.Attribute):
-            if what := self._method(node, node.func, texts):
-                return what
+        if isinstance(node.func, ast.Attribute) and (what := self._method(node, node.func, texts)):
+            return what
         if (path or name) in _RUNS_TEXT:
             return self._text(node.args[0] if node.args else None)
         return ""

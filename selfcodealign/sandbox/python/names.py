@@ -26,6 +26,22 @@ def nodes_of(tree: ast.AST) -> list[ast.AST]:
     return nodes
 
 
+def is_deep(tree: ast.AST, most: int) -> bool:
+    """Whether nodes lie in each other more than `most` levels deep."""
+    level = [tree]
+    for _ in range(most):
+        level = [part for node in level for name in node._fields for part in _parts_of(getattr(node, name, None))]
+        if not level:
+            return False
+    return True
+
+
+def _parts_of(value: object) -> list[ast.AST]:
+    if isinstance(value, ast.AST):
+        return [value]
+    return [part for part in value if isinstance(part, ast.AST)] if isinstance(value, list) else []
+
+
 def defined_names(tree: ast.Module) -> set[str]:
     """Return the names that a module defines at its top level, without imports."""
     names: set[str] = set()

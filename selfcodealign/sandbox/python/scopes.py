@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from selfcodealign.sandbox.python.names import FUNCTIONS, nodes_of
 
+_BINDING = frozenset({*FUNCTIONS, ast.ClassDef, ast.arg, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.Import})
+_BINDING |= {ast.ImportFrom}
 _INNER = (*FUNCTIONS, ast.Lambda, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -44,7 +46,11 @@ def bindings_of(nodes: list[ast.AST]) -> set[str]:
     """Return every name that a program binds anywhere, except by declaring it global without its own value."""
     names: set[str] = set()
     for node in nodes:
-        names |= _bound_by(node)
+        if type(node) is ast.Name:
+            if type(node.ctx) is not ast.Load:
+                names.add(node.id)
+        elif type(node) in _BINDING:
+            names |= _bound_by(node)
     return names
 
 
@@ -128,8 +134,9 @@ def _bind(scope: Scope, nodes: list[ast.AST]) -> None:
 def _follow(scope: Scope, nodes: list[ast.AST]) -> None:
     for node in nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            if (path := _path(scope, node.value)) and node.targets[0].id not in scope.paths:
-                scope.paths[node.targets[0].id] = path
+            name, path = node.targets[0].id, _path(scope, node.value)
+            if path and name not in scope.paths:
+                scope.paths[name] = path
 
 
 def _path(scope: Scope, node: ast.AST) -> str:

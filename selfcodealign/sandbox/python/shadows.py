@@ -85,5 +85,3 @@ class TrueBuiltins(ast.NodeTransformer):
             return node
         new = ast.Subscript(ast.Name(self._source, ast.Load()), ast.Constant(node.id), ast.Load())
         return ast.fix_missing_locations(ast.copy_location(new, node))
-
-

@@ -61,16 +61,23 @@ _ORACLES = (
     *("numpy", "numpy.testing", "pandas", "pandas.testing", "_thread", "abc", "secrets", "struct", "base64", "zlib"),
 )
 _JUDGING_CLASSES = (
-    *("unittest.TestCase", "unittest.TestResult", "unittest.TestSuite", "unittest.TestLoader", "unittest.TextTestRunner"),
-    *("unittest.case._Outcome", "unittest.mock.NonCallableMock", "unittest.mock.CallableMixin", "unittest.mock.Mock"),
+    *("unittest.TestCase", "unittest.TestResult", "unittest.TestSuite", "unittest.TestLoader"),
+    *(
+        "unittest.TextTestRunner",
+        "json.JSONEncoder",
+        "unittest.case._Outcome",
+        "unittest.mock.NonCallableMock",
+        "unittest.mock.CallableMixin",
+        "unittest.mock.Mock",
+    ),
     *("doctest.OutputChecker", "doctest.DocTestRunner", "doctest.DocTestParser", "doctest.DocTestFinder"),
-    *("threading.Thread", "fractions.Fraction", "decimal.Decimal", "random.Random", "asyncio.Runner", "json.JSONEncoder"),
+    *("threading.Thread", "fractions.Fraction", "decimal.Decimal", "random.Random", "asyncio.Runner"),
     *("json.JSONDecoder", "warnings.catch_warnings", "inspect.Signature", "contextlib.redirect_stdout", "timeit.Timer"),
     *("concurrent.futures.Executor", "concurrent.futures.Future", "concurrent.futures.ThreadPoolExecutor"),
 )
 # What programs are meant to set, and what the libraries set themselves.
 _FREE = frozenset(
-    {"threading.excepthook", "warnings.showwarning", "warnings.formatwarning", "warnings.filters", "warnings.resetwarnings"}
+    {"threading.excepthook", "warnings.showwarning", "warnings.formatwarning", "warnings.filters"}
     | {"warnings._showwarnmsg_impl", "os.environ", "os.environb", "unittest.mock.DEFAULT", "threading.Thread.__doc__"}
 )
 
@@ -144,9 +151,8 @@ def _make_hook(roots: tuple[str, ...], watch: Watch) -> Callable[[str, tuple[Any
             while has_deputies and frame is not None and frame.f_code.co_filename.endswith(deputies):
                 frame = frame.f_back
             foreign = frame is not None and not frame.f_code.co_filename.startswith(trusted)
-            if foreign:
-                if not event.startswith("ctypes"):  # denied, and no way to the tests
-                    note(frame, event)
+            if foreign and not event.startswith("ctypes"):  # which is denied, and no way to the tests
+                note(frame, event)
         finally:
             busy.discard(thread)
         if foreign:

@@ -22,9 +22,10 @@ from typing import Any
 from selfcodealign.sandbox.isolation import kernel, landlock, seccomp, walls
 from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
 from selfcodealign.sandbox.language import Refused
-from selfcodealign.sandbox.server.forker import BEGUN, Forker, Standby
+from selfcodealign.sandbox.server.forker import Forker, Standby
 from selfcodealign.sandbox.server.frames import receive_frame, send_frame
 from selfcodealign.sandbox.server.process_tree import ProcessTree
+from selfcodealign.sandbox.server.reports import BEGUN
 from selfcodealign.sandbox.server.watch import UNSTARTED, Watch
 
 
