@@ -13,7 +13,8 @@ HALF = "def half(x):\n    return x / 2\n"
 REACHES = {
     "globals of a mark": "def half(x):\n    return __held__.__globals__ and x / 2",
     "closure by a built name": "def half(x):\n    getattr(half, '__clo' + 'sure__')\n    return x / 2",
-    "closure by a joined name": "N = ''.join(['__', 'code', '__'])\ndef half(x):\n    return getattr(half, N) and x / 2",
+    "closure by a joined name": "N = ''.join(['__', 'code', '__'])\ndef half(x):\n"
+    "    return getattr(half, N) and x / 2",
     "all classes": "def half(x):\n    return len(object.__subclasses__()) and x / 2",
     "all classes of an instance": "def half(x):\n    return len(().__class__.__base__.__subclasses__()) and x / 2",
     "all classes through a walk": "def walk(c):\n    return [walk(s) for s in c.__subclasses__()]\n"
@@ -56,7 +57,8 @@ HONEST = {
     "        self.c = self.__class__\n" + HALF,
     "wraps": "import functools\ndef log(f):\n    @functools.wraps(f)\n    def g(*a):\n        g.calls += 1\n"
     "        return f(*a)\n    g.calls = 0\n    return g\n@log\n" + HALF,
-    "own namespaces": "class A:\n    def __init__(self, **k):\n        vars(self).update(k)\n        self.__dict__['b'] = 1\n"
+    "own namespaces": "class A:\n    def __init__(self, **k):\n        vars(self).update(k)\n"
+    "        self.__dict__['b'] = 1\n"
     "        setattr(self, 'c', 2)\n" + HALF,
     "settings of libraries": "import random, logging, sys, os, warnings, decimal, locale\nrandom.seed(1)\n"
     "logging.basicConfig()\nsys.setrecursionlimit(5000)\nos.environ['A'] = 'b'\nwarnings.filterwarnings('ignore')\n"
@@ -70,10 +72,12 @@ HONEST = {
     "reading globals": "TABLE = {'two': 2}\ndef half(x):\n    return x / globals()['TABLE']['two']",
     "a safe evaluator": "import math\nBANNED = {'__globals__', '__subclasses__'}\ndef half(x):\n"
     "    return eval('x / 2', {'__builtins__': {}}, {'x': x})",
-    "functions by name": "import math, operator\ndef half(x):\n    return getattr(operator, ''.join(['true', 'div']))(x, 2)",
+    "functions by name": "import math, operator\ndef half(x):\n"
+    "    return getattr(operator, ''.join(['true', 'div']))(x, 2)",
     "its own tests": HALF + "if __name__ == '__main__':\n    import pytest\n    pytest.main([__file__])",
     "a dataclass": "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass P:\n    x: int\n"
-    "    def __post_init__(self):\n        object.__setattr__(self, 'x', self.x + 0)\ndef half(x):\n    return P(x).x / 2",
+    "    def __post_init__(self):\n        object.__setattr__(self, 'x', self.x + 0)\ndef half(x):\n"
+    "    return P(x).x / 2",
     "a pool": "import concurrent.futures as c\nassert c.ProcessPoolExecutor\ndef two(x):\n    return x / 2\n"
     "def half(x):\n    with c.ThreadPoolExecutor(1) as pool:\n        return pool.submit(two, x).result()",
     "warnings caught": "import warnings\ndef half(x):\n    with warnings.catch_warnings(record=True):\n"

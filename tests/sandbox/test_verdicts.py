@@ -329,3 +329,20 @@ def test_a_report_in_another_form_ends_no_command(report: Any) -> None:
     outcome = {"reports": [{"begun": True}, report], "output": "", "seconds": 0.1, "peak_memory_mib": 1.0}
     verdict = python.judge(job, outcome | {"exit_code": 0, "ended_by": ""})
     assert (verdict.status, verdict.error_type) == (Status.TAMPERING, "Tampering")
+
+
+def test_texts_that_take_the_compiler_long_are_built_under_the_programs_limits(walled: Judge) -> None:
+    """The compiler writes the block of a `finally` twice: nested, each doubles its time and memory."""
+    text = "x = 1\n"
+    for _ in range(24):
+        inner = "".join(f" {line}\n" for line in text.splitlines())
+        text = f"try:\n pass\nfinally:\n{inner}"
+    verdict = walled(text + ADD, "assert add(1, 2) == 3", limits=Limits(seconds=1, memory_mib=256))
+    assert verdict.status in (Status.TIMEOUT, Status.MEMORY), verdict
+
+
+def test_deep_trees_are_built_and_judged(judge: Judge) -> None:
+    """A chain of calls is deeper than the server builds: the program's process does, and it passes."""
+    chain = "class A:\n    def __call__(self):\n        return self\n"
+    tests = "assert add(1, 2) == 3\ndef unused():\n    A()" + "()" * 120 + "\n"
+    assert judge(chain + ADD, tests, mutation_testing=False).passed

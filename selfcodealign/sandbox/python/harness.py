@@ -189,7 +189,8 @@ class Ready:
 
 def _make_sender(report: int, nonce: bytes) -> Send:
     # Written in C, so that no patched function of `json` writes the report.
-    encode: Any = _json.make_encoder(None, None, _json.encode_basestring_ascii, None, ": ", ", ", False, False, True)
+    make_encoder: Any = _json.make_encoder
+    encode = make_encoder(None, None, _json.encode_basestring_ascii, None, ": ", ", ", False, False, True)
     write, join, pack, length, most = os.write, "".join, struct.Struct("!I").pack, len, MOST_REPORT_BYTES
 
     def send(message: dict[str, Any]) -> None:

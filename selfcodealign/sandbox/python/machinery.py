@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -169,7 +169,7 @@ class _Look:
         return min(self._all(), default=None)
 
     def _all(self) -> Iterator[Finding]:
-        looks = {
+        looks: dict[type, Callable[[Any], str]] = {
             ast.Attribute: self._attribute,
             ast.Name: self._name,
             ast.Subscript: self._subscript,

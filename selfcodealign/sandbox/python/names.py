@@ -90,11 +90,15 @@ def inert_names(nodes: list[ast.AST]) -> set[str]:
     """Return names of the tests that hold constants and are never passed to anything that could change them."""
     constant: set[str] = set()
     touched: set[str] = set()
+    within: set[int] = set()  # calls in calls: in a chain of them each would be looked through once for every other
     for node in nodes:
         if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
             (touched if words_in(node.value) or _calls(node.value) else constant).update(*map(words_in, node.targets))
         elif isinstance(node, ast.Call):
-            touched |= words_in(node)
+            if id(node) not in within:
+                parts = nodes_of(node)
+                within |= {id(part) for part in parts if isinstance(part, ast.Call)}
+                touched |= {part.id for part in parts if isinstance(part, ast.Name)}
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             constant.add(node.id)
         elif isinstance(node, (ast.For, ast.comprehension, ast.AugAssign, ast.With, ast.NamedExpr, ast.Subscript)):
