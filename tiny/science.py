@@ -31,7 +31,7 @@ from tiny.evaluate import read_tasks
 
 SUBSETS = ("passing", "random", "failing")
 # Reasons of drops that count as failing; unparsed responses are in no subset.
-JUDGED = ("failed", "error", "timeout", "memory", "crashed", "blocked", "weak_tests")
+JUDGED = ("failed", "error", "timeout", "memory", "crashed", "blocked", "weak_tests", "tampering")
 CALLED = re.compile(r"`(\w+)\(")
 Pairs = dict[str, dict[str, list[str]]]
 

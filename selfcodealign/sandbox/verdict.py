@@ -21,6 +21,7 @@ class Status(StrEnum):
     NO_CODE = "no_code"
     NO_TESTS = "no_tests"
     WEAK_TESTS = "weak_tests"  # nothing about the response's own code was proven
+    TAMPERING = "tampering"  # the response reaches for the judge, the libraries that judge it, or the tests
     FLAKY = "flaky"  # the verdict changed with the hash seed
     NOT_JUDGED = "not_judged"
 

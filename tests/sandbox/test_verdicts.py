@@ -295,9 +295,9 @@ def test_the_type_of_ones_own_class_is_a_value(judge: Judge) -> None:
 
 
 def test_a_skip_after_an_assertion_is_no_way_out(judge: Judge) -> None:
-    """A response that raises pytest's skip ends the program, with an error."""
+    """A response that raises pytest's skip is tampering."""
     response = "import pytest\ndef f(x):\n    if x > 1:\n        pytest.skip('enough')\n    return x"
-    assert judge(response, "assert f(1) == 1\nassert f(2) == 3").status is Status.ERROR
+    assert judge(response, "assert f(1) == 1\nassert f(2) == 3").status is Status.TAMPERING
 
 
 def test_what_was_mended_is_told(judge: Judge) -> None:
@@ -318,6 +318,8 @@ def test_what_was_mended_is_told(judge: Judge) -> None:
         {"failure": [1, 2, 3]},
         {"unready": 5},
         {"begun": True, "record": 1},
+        {"failure": [2**63, ""]},
+        {"failure": [1, "x" * 20_000]},
     ],
 )
 def test_a_report_in_another_form_ends_no_command(report: Any) -> None:
@@ -326,4 +328,21 @@ def test_a_report_in_another_form_ends_no_command(report: Any) -> None:
     assert not isinstance(job, Verdict)
     outcome = {"reports": [{"begun": True}, report], "output": "", "seconds": 0.1, "peak_memory_mib": 1.0}
     verdict = python.judge(job, outcome | {"exit_code": 0, "ended_by": ""})
-    assert (verdict.status, verdict.error_type) == (Status.BLOCKED, "Tampering")
+    assert (verdict.status, verdict.error_type) == (Status.TAMPERING, "Tampering")
+
+
+def test_texts_that_take_the_compiler_long_are_built_under_the_programs_limits(walled: Judge) -> None:
+    """The compiler writes the block of a `finally` twice: nested, each doubles its time and memory."""
+    text = "x = 1\n"
+    for _ in range(24):
+        inner = "".join(f" {line}\n" for line in text.splitlines())
+        text = f"try:\n pass\nfinally:\n{inner}"
+    verdict = walled(text + ADD, "assert add(1, 2) == 3", limits=Limits(seconds=1, memory_mib=256))
+    assert verdict.status in (Status.TIMEOUT, Status.MEMORY), verdict
+
+
+def test_deep_trees_are_built_and_judged(judge: Judge) -> None:
+    """A chain of calls is deeper than the server builds: the program's process does, and it passes."""
+    chain = "class A:\n    def __call__(self):\n        return self\n"
+    tests = "assert add(1, 2) == 3\ndef unused():\n    A()" + "()" * 120 + "\n"
+    assert judge(chain + ADD, tests, mutation_testing=False).passed

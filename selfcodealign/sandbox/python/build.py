@@ -16,14 +16,24 @@ from types import CodeType
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError
-from selfcodealign.sandbox.python.instrument import Site, mark_assertions, mark_functions, mark_tests
+from selfcodealign.sandbox.python.instrument import (
+    TRUE_BUILTINS,
+    Site,
+    mark_assertions,
+    mark_functions,
+    mark_tests,
+)
+from selfcodealign.sandbox.python.machinery import find_machinery
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
-from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
+from selfcodealign.sandbox.python.names import defined_names, is_deep, nodes_of, redefined_names, value_names
+from selfcodealign.sandbox.python.shadows import TrueBuiltins, find_shadowed
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
-_MOST_SAFE_CHARACTERS = 64 * 1024
+_MOST_SAFE_CHARACTERS = 24 * 1024
 _DEEPEST_SAFE_BRACKETS = 50
+_DEEPEST_SAFE_TREE = 100  # what looks at every part of every part takes this many times as long
+_MOST_SAFE_FINALLY = 5  # the compiler writes the block of a `finally` twice, and so each one in it
 _ALWAYS_OWN = frozenset({"solution", "__main__"})  # these names always mean the response
 # Ways to patch the libraries that assertions use; a program without them needs no check for patches.
 _PATCHING_WORDS = frozenset(
@@ -53,6 +63,8 @@ class Built:
     uses_unittest: bool = False
     uses_doctest: bool = False
     may_patch: bool = False
+    tests_patch: bool = False
+    tampering: tuple[int, str] | None = None
 
     def pack(self) -> tuple[Any, ...]:
         """Convert to marshal values."""
@@ -68,9 +80,12 @@ class Built:
 
 
 def is_safe_to_parse(job: dict[str, Any]) -> bool:
-    """Whether the server can parse the texts without risk: they are short and not deeply nested."""
+    """Whether the server can build the texts without risk, as far as is seen before they are parsed.
+
+    They are short, not deeply nested, and the compiler takes time in proportion to their length.
+    """
     text = job["response"] + job["tests"]
-    if len(text) > _MOST_SAFE_CHARACTERS:
+    if len(text) > _MOST_SAFE_CHARACTERS or text.count("finally") > _MOST_SAFE_FINALLY:
         return False
     depth = deepest = 0
     for character in text:
@@ -82,14 +97,20 @@ def is_safe_to_parse(job: dict[str, Any]) -> bool:
     return deepest <= _DEEPEST_SAFE_BRACKETS
 
 
-def build_program(job: dict[str, Any], mutant: str | None = None) -> Built:
-    """Parse, apply `mutant` if given, mark and compile. Raises `BuildError`."""
+class TooCostly(Exception):
+    """A text whose building may take long: only for the program's own process, under its limits."""
+
+
+def build_program(job: dict[str, Any], mutant: str | None = None, only_cheap: bool = False) -> Built:
+    """Parse, apply `mutant` if given, mark and compile. Raises `BuildError`, and with `only_cheap` `TooCostly`."""
     phase = "parse response"
     try:
         response = ast.parse(job["response"], RESPONSE_FILE)
         phase = "parse tests"
         tests, doctests = _parse_tests(job["tests"])
         phase = "build"
+        if only_cheap and (is_deep(response, _DEEPEST_SAFE_TREE) or is_deep(tests, _DEEPEST_SAFE_TREE)):
+            raise TooCostly
         return _build(job, response, tests, doctests, mutant)
     except _UNBUILDABLE as error:
         raise BuildError(phase, error) from None
@@ -142,8 +163,15 @@ def _build(
     aliases = _missing_modules(
         response_nodes if job["tests_inside"] else tests_nodes, own_names, not job["tests_inside"]
     )
-    words = _words(nodes)
-    may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
+    response_words, tests_words = _words(response_nodes), _words(tests_nodes)
+    words = response_words | tests_words
+    may_patch = _may_patch(words, nodes)
+    tampering, shadowed = None, set()
+    if mutant is None and job["kind"] != "script":
+        apart = None if job["tests_inside"] else tests_nodes
+        tampering = find_machinery(response, response_nodes, response_words, apart)
+    if job["kind"] != "script" and not job["tests_inside"]:
+        shadowed = find_shadowed(response_nodes, response_words, tests, tests_nodes, own_names)
     mutants = list_mutants(response) if job["mutants_wanted"] else []
     if mutant is not None:
         apply_mutant(response, mutant)
@@ -156,6 +184,8 @@ def _build(
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
+    if shadowed:
+        TrueBuiltins(shadowed, TRUE_BUILTINS).visit(tests)
     slots = mark_tests(judged)
     functions = mark_functions(response, job["response"])
     return Built(
@@ -171,6 +201,8 @@ def _build(
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
         may_patch=may_patch,
+        tests_patch=_may_patch(tests_words, tests_nodes),
+        tampering=tampering,
     )
 
 
@@ -197,6 +229,10 @@ def _words(nodes: list[ast.AST]) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             words.add(node.module.split(".")[0])
     return words
+
+
+def _may_patch(words: set[str], nodes: list[ast.AST]) -> bool:
+    return not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
 
 
 def _stores_into_modules(nodes: list[ast.AST]) -> bool:

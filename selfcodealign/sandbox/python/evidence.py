@@ -20,6 +20,18 @@ _MOST_FAILURES = 5
 _MOST_RECORDS = 8 << 20
 _absent: Any = object()
 _BUILTINS = dict(vars(builtins))
+# The summary of a program that did not run.
+_EMPTY: dict[str, Any] = {
+    "end": False,
+    "sites": 0,
+    "held": 0,
+    "proved": 0,
+    "failures": [],
+    "always_equal": "",
+    "patched": "",
+    "tampering": [],
+    "mutants": [],
+}
 
 
 class Evidence:
@@ -32,6 +44,7 @@ class Evidence:
         self.ran = bytearray(built.functions)
         self.tested = bytearray(len(built.slots))
         self.patched = ""
+        self.tampering: list[int | str] = []
         self._mutants = built.mutants
         self._failures: list[tuple[int, str]] = []
         self._error: dict[str, Any] = {}
@@ -145,6 +158,7 @@ class Evidence:
             "phase": self.phase,
             "always_equal": self._always_equal,
             "patched": self.patched,
+            "tampering": self.tampering,
             "mutants": [name for owner, name in self._mutants if owner < 0 or self.ran[owner]],
         }
 
@@ -154,17 +168,12 @@ def describe_build_error(error: BuildError) -> dict[str, Any]:
     described = _describe_error(error.cause, error.phase)
     if isinstance(error.cause, SyntaxError):
         described["line"] = error.cause.lineno or 0
-    empty = {
-        "end": False,
-        "sites": 0,
-        "held": 0,
-        "proved": 0,
-        "failures": [],
-        "always_equal": "",
-        "patched": "",
-        "mutants": [],
-    }
-    return empty | {"error": described, "phase": error.phase}
+    return _EMPTY | {"error": described, "phase": error.phase}
+
+
+def describe_tampering(found: tuple[int, str]) -> dict[str, Any]:
+    """Return the summary of a program that was not run, because its response reaches for machinery."""
+    return _EMPTY | {"error": {}, "phase": "build", "tampering": list(found)}
 
 
 def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
@@ -175,7 +184,7 @@ def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
         "line": lines.get(TESTS_FILE) or lines.get(RESPONSE_FILE) or 0,
         "in_tests": TESTS_FILE in lines,
         "phase": phase,
-        "errno": error.errno or 0 if isinstance(error, OSError) else 0,
+        "errno": error.errno if isinstance(error, OSError) and type(error.errno) is int else 0,
         "is_assertion": isinstance(error, AssertionError),
         "at_site": False,
     }

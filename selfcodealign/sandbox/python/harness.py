@@ -6,9 +6,9 @@ is captured in closures before, the report carries a secret that no name refers 
 
 from __future__ import annotations
 
+import _json
 import gc
 import importlib
-import marshal
 import os
 import random
 import struct
@@ -22,14 +22,22 @@ from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.python import pytest_style, tamper
-from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse, names_for_judge
-from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error
+from selfcodealign.sandbox.python.build import (
+    Built,
+    TooCostly,
+    build_mutant,
+    build_program,
+    is_safe_to_parse,
+    names_for_judge,
+)
+from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
 from selfcodealign.sandbox.python.split.judge import Judge, SolutionModule
 from selfcodealign.sandbox.python.split.response import Response
 from selfcodealign.sandbox.python.split.values import allowed_classes
 from selfcodealign.sandbox.python.split.wire import Unsplittable
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
+from selfcodealign.sandbox.server.reports import MOST_REPORT_BYTES
 
 # The folder of the whole sandbox package: the frames of the forker and the kernel module are trusted as well.
 _SANDBOX = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
@@ -70,11 +78,12 @@ class Runner:
         """Last step before the first program, after the warm libraries are loaded."""
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed(0)
-        self._libraries = tamper.LibrarySnapshot()
+        self._watch = tamper.Watch()
+        self._libraries = tamper.LibrarySnapshot(self._watch)
         # No name refers to this code any more; running code keeps its references.
         self._forgotten = [sys.modules.pop(name) for name in list(sys.modules) if name.startswith("selfcodealign")]
         self._allowed = allowed_classes()
-        tamper.forbid_introspection(_SANDBOX)
+        tamper.forbid_introspection(_SANDBOX, self._watch)
         self._rehearse()
 
     def _rehearse(self) -> None:
@@ -88,14 +97,19 @@ class Runner:
     def build(self, job: dict[str, Any]) -> Iterator[Any]:
         """In the server: build the versions of an ordinary program; other programs are built in their own process."""
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
-        if not is_safe_to_parse(job):
+        try:
+            if not is_safe_to_parse(job):
+                raise TooCostly
+            whole = build_program(job, only_cheap=True)
+        except TooCostly:
             texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
             yield from ((told | texts, version) for version in job["versions"])
             return
-        try:
-            whole = build_program(job)
         except BuildError as error:
             yield from [Refused(describe_build_error(error))] * len(job["versions"])
+            return
+        if whole.tampering is not None:
+            yield from [Refused(describe_tampering(whole.tampering))] * len(job["versions"])
             return
         for version in job["versions"]:
             try:
@@ -119,15 +133,15 @@ class Runner:
     def _execute(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
         job, packed = work
         built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
-        ready = Ready(job, built)
+        if built.tampering is not None:
+            return describe_tampering(built.tampering)
+        ready = Ready(job, built, self._watch, self._libraries)
         evidence, run_phases = ready.evidence, ready.make_phases()
-        find_patched = self._libraries.find_patched if built.may_patch else str
         evidence.connect(send, os.getpid())
         ready.enter()
         random.seed(0)
         gc.enable()
         run_phases()
-        evidence.patched = evidence.patched or find_patched()
         return evidence.summary()
 
     def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
@@ -154,7 +168,7 @@ class Runner:
         told, packed = work
         built = Built.unpack(packed)
         module = SolutionModule("solution")
-        ready = Ready(told, built, module)
+        ready = Ready(told, built, self._watch, self._libraries, module)
         judge = Judge(link, self._allowed, vars(module), ready.evidence)
         ready.evidence.believes = judge.believes
         ready.evidence.connect(send, os.getpid())
@@ -180,8 +194,19 @@ class Runner:
 class Ready:
     """A built program with its namespace and evidence, ready to run in its own process."""
 
-    def __init__(self, job: dict[str, Any], built: Built, module: types.ModuleType | None = None) -> None:
+    def __init__(
+        self,
+        job: dict[str, Any],
+        built: Built,
+        watch: tamper.Watch,
+        libraries: tamper.LibrarySnapshot,
+        module: types.ModuleType | None = None,
+    ) -> None:
+        """`module`: what the tests know as their response, where that runs in another process."""
         self._built = built
+        self._watch = watch
+        self._libraries = libraries
+        self._holds_response = job["kind"] != "script" and not job["tests_inside"] and module is None
         self.evidence = Evidence(built)
         self._module = module or types.ModuleType("solution")
         namespace = vars(self._module)
@@ -192,11 +217,32 @@ class Ready:
         self._units = Units(built, self.evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
         self._job, self._namespace = job, namespace
 
-    def make_phases(self, run_response: Callable[[], None] | None = None) -> Callable[[], None]:
+    def make_phases(self, run_response: Step | None = None) -> Callable[[], None]:
         """Make what runs all phases; `run_response` takes the place of running the response's code here."""
         namespace, code, run_code = self._namespace, self._built.response, exec
         begin = run_response or (lambda: run_code(code, namespace))
-        return _make_phases(self._job, self._built, self.evidence, namespace, self._units, begin)
+        look_for_patches = self._make_patch_search()
+        return _make_phases(self._job, self._built, self.evidence, namespace, self._units, begin, look_for_patches)
+
+    def _make_patch_search(self) -> Callable[[str], None]:
+        """Make the search for replaced libraries after a phase: before any test has run, a response has done it."""
+        evidence, built, watch, judges = self.evidence, self._built, self._watch, tamper.judges
+        find_patched, holds_response = self._libraries.find_patched, self._holds_response
+
+        def look(phase: str) -> None:
+            if watch.first:
+                evidence.tampering = evidence.tampering or watch.first
+            if evidence.patched or not (phase == "end" or (phase == "response" and built.may_patch)):
+                return
+            patched = find_patched()
+            if not patched:
+                return
+            if holds_response and (phase == "response" or not built.tests_patch):
+                evidence.tampering = evidence.tampering or [0, f"{patched} was replaced"]
+            elif judges(patched):
+                evidence.patched = patched
+
+        return look
 
     def enter(self) -> None:
         """In the program's process: register its module under every name that the program uses for it."""
@@ -205,15 +251,24 @@ class Ready:
         pytest_style.connect(self._units.run_remaining)
         if self._built.uses_unittest:
             self._units.connect_unittest()
-        if self._built.uses_doctest:
+        has_doctests = self._built.uses_doctest or bool(self._built.doctests)
+        if has_doctests:
             self._units.connect_doctest()
+        if self._built.uses_unittest or has_doctests:
+            self._libraries.accept()
+        self._watch.is_on = self._holds_response
 
 
 def _make_sender(report: int, nonce: bytes) -> Send:
-    write, dumps, pack, length = os.write, marshal.dumps, struct.Struct("!I").pack, len
+    # Written in C, so that no patched function of `json` writes the report.
+    make_encoder: Any = _json.make_encoder
+    encode = make_encoder(None, None, _json.encode_basestring_ascii, None, ": ", ", ", False, False, True)
+    write, join, pack, length, most = os.write, "".join, struct.Struct("!I").pack, len, MOST_REPORT_BYTES
 
     def send(message: dict[str, Any]) -> None:
-        body = dumps(message)
+        body = join(encode(message, 0)).encode()
+        if length(body) > most:
+            raise ValueError("too much to report")
         data = nonce + pack(length(body)) + body
         while data:
             data = data[write(report, data) :]
@@ -222,7 +277,13 @@ def _make_sender(report: int, nonce: bytes) -> Send:
 
 
 def _make_phases(
-    job: dict[str, Any], built: Built, evidence: Evidence, namespace: dict[str, Any], units: Units, begin: Step
+    job: dict[str, Any],
+    built: Built,
+    evidence: Evidence,
+    namespace: dict[str, Any],
+    units: Units,
+    begin: Step,
+    look_for_patches: Callable[[str], None],
 ) -> Callable[[], None]:
     """Make the phases of a run: response, tests, tests not called yet, threads."""
     kind, run_code = job["kind"], exec
@@ -234,6 +295,10 @@ def _make_phases(
     namespace["__name__"] = "__main__" if job["tests_inside"] or kind == "script" else "solution"
 
     def run_phases() -> None:
+        run_steps()
+        look_for_patches("end")
+
+    def run_steps() -> None:
         for phase, step in steps:
             evidence.phase = phase
             try:
@@ -251,6 +316,7 @@ def _make_phases(
                     return
             namespace["__name__"] = "__main__"
             evidence.restore(namespace)
+            look_for_patches(phase)
         evidence.phase = "end"
 
     return run_phases

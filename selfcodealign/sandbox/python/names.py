@@ -26,6 +26,22 @@ def nodes_of(tree: ast.AST) -> list[ast.AST]:
     return nodes
 
 
+def is_deep(tree: ast.AST, most: int) -> bool:
+    """Whether nodes lie in each other more than `most` levels deep."""
+    level = [tree]
+    for _ in range(most):
+        level = [part for node in level for name in node._fields for part in _parts_of(getattr(node, name, None))]
+        if not level:
+            return False
+    return True
+
+
+def _parts_of(value: object) -> list[ast.AST]:
+    if isinstance(value, ast.AST):
+        return [value]
+    return [part for part in value if isinstance(part, ast.AST)] if isinstance(value, list) else []
+
+
 def defined_names(tree: ast.Module) -> set[str]:
     """Return the names that a module defines at its top level, without imports."""
     names: set[str] = set()
@@ -74,11 +90,15 @@ def inert_names(nodes: list[ast.AST]) -> set[str]:
     """Return names of the tests that hold constants and are never passed to anything that could change them."""
     constant: set[str] = set()
     touched: set[str] = set()
+    within: set[int] = set()  # calls in calls: in a chain of them each would be looked through once for every other
     for node in nodes:
         if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
             (touched if words_in(node.value) or _calls(node.value) else constant).update(*map(words_in, node.targets))
         elif isinstance(node, ast.Call):
-            touched |= words_in(node)
+            if id(node) not in within:
+                parts = nodes_of(node)
+                within |= {id(part) for part in parts if isinstance(part, ast.Call)}
+                touched |= {part.id for part in parts if isinstance(part, ast.Name)}
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             constant.add(node.id)
         elif isinstance(node, (ast.For, ast.comprehension, ast.AugAssign, ast.With, ast.NamedExpr, ast.Subscript)):

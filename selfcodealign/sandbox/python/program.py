@@ -49,7 +49,7 @@ _ENDED_BY = {
         "ScratchLimit",
         "filled its scratch folder beyond {scratch_mib} MiB, 65,536 files or 200 folders in each other",
     ),
-    "tampering": (Status.BLOCKED, "Tampering", "wrote to the harness's own report"),
+    "tampering": (Status.TAMPERING, "Tampering", "wrote to the harness's own report"),
 }
 
 
@@ -124,9 +124,9 @@ def imported_modules(job: Job) -> set[str]:
 
 def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
     """Return the verdict on what the server observed (`Watch.supervise`), before mutation testing and reruns."""
-    reports = [report for report in outcome["reports"] if _is_report(report)]
-    if len(reports) != len(outcome["reports"]):
-        return Verdict(Status.BLOCKED, "Tampering", "a report that the harness did not write", repairs=job.repairs)
+    reports = outcome["reports"]
+    if not all(map(_is_report, reports)):
+        return Verdict(Status.TAMPERING, "Tampering", "a report that the harness did not write", repairs=job.repairs)
     seen = {
         "output": outcome["output"],
         "seconds": outcome["seconds"],
@@ -140,13 +140,14 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
     if outcome["ended_by"]:
         status, kind, message = _ENDED_BY[outcome["ended_by"]]
         return Verdict(status, kind, message.format(**job.message()["limits"]), **seen)
-    for report in reports:
-        if "unready" in report:
-            return Verdict(Status.NOT_JUDGED, "Sandbox", report["unready"], **seen)
     if len(final) != 1:
         return _judge_early_end(outcome["exit_code"], seen, job)
     summary = final[0]
     seen["assertions"] = summary["held"]
+    if summary["tampering"] and job.program.kind != "script":
+        line, what = summary["tampering"]
+        message = f"the response reaches for machinery: {what}"
+        return Verdict(Status.TAMPERING, "Tampering", message, line or None, **seen)
     failures = forked_failures + summary["failures"]
     if (failures and job.program.kind != "check") or (failures and not summary["end"]):
         line, message = failures[0]
@@ -162,7 +163,7 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
 
 #: What the report of a run's end holds (`Evidence.summary`), with the types.
 _SUMMARY = {"end": bool, "sites": int, "held": int, "proved": int, "failures": list, "error": dict, "phase": str}
-_SUMMARY |= {"always_equal": str, "patched": str, "mutants": list}
+_SUMMARY |= {"always_equal": str, "patched": str, "tampering": list, "mutants": list}
 #: What the judge reports of a run in two processes (`Judge.summary`), with the types.
 _SPLIT = {"lost": str, "inexact": list, "doubtful": str, "liar": str, "raised": bool}
 #: Tests that ask what an object is, where a stand-in may differ from the object.
@@ -171,24 +172,37 @@ _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": s
 _ERROR |= {"is_assertion": bool, "at_site": bool}
 
 
+_MOST_COUNT = 2**53  # what JSON and Parquet can hold
+_LONGEST_TEXT = 10_000
+
+
 def _is_report(report: Any) -> bool:
     """Whether a message has the form of the harness's: a program that writes its own must not break the judge."""
     if type(report) is not dict:
         return False
     if "end" not in report:
-        plain = report.keys() <= {"begun", "record", "split"} or type(report.get("unready")) is str
-        return len(report) == 1 and (plain or _is_failure(report.get("failure")))
-    whole = _has(report, _SUMMARY) and all(map(_is_failure, report["failures"]))
-    error = report.get("error")
-    return whole and all(type(name) is str for name in report["mutants"]) and (not error or _has(error, _ERROR))
+        if report.keys() == {"split"}:
+            return type(report["split"]) is dict and _has(report["split"], _SPLIT)
+        return report.keys() in ({"record"}, {"begun"}) or (report.keys() == {"failure"} and _is_line(*report.values()))
+    whole = _has(report, _SUMMARY) and all(map(_is_line, report["failures"]))
+    whole = whole and (not report["tampering"] or _is_line(report["tampering"]))
+    whole = whole and all(type(name) is str and len(name) < _LONGEST_TEXT for name in report["mutants"])
+    return whole and (not report["error"] or _has(report["error"], _ERROR))
 
 
 def _has(values: dict[str, Any], types: dict[str, type]) -> bool:
-    return values.keys() == types.keys() and all(type(values[name]) is kind for name, kind in types.items())
+    return values.keys() == types.keys() and all(_is_plain(values[name], kind) for name, kind in types.items())
 
 
-def _is_failure(failure: Any) -> bool:
-    return type(failure) is list and [type(part) for part in failure] == [int, str]
+def _is_plain(value: Any, kind: type) -> bool:
+    if type(value) is not kind:
+        return False
+    return not (kind is int and abs(value) > _MOST_COUNT) and not (kind is str and len(value) > _LONGEST_TEXT)
+
+
+def _is_line(value: Any) -> bool:
+    """Whether a value is a line of the program with a text."""
+    return type(value) is list and len(value) == 2 and _is_plain(value[0], int) and _is_plain(value[1], str)
 
 
 def _judge_early_end(exit_code: int, seen: dict[str, Any], job: Job) -> Verdict:

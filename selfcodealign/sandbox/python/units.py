@@ -79,7 +79,6 @@ class Units:
 
     def run_doctests(self) -> None:
         """Run the `>>>` examples of a tests section in the program's namespace."""
-        self.connect_doctest()
         examples = doctest.DocTestParser().get_doctest(self._doctests, self._namespace, "tests", TESTS_FILE, 0)
         examples.globs = self._namespace
         if doctest.DocTestRunner(verbose=False).run(examples, clear_globs=False).failed:

@@ -9,6 +9,7 @@ program arrives: it is made while the verdict on the last program is being retur
 
 from __future__ import annotations
 
+import json
 import marshal
 import os
 import signal
@@ -24,9 +25,8 @@ from selfcodealign.sandbox.isolation.walls import Walls
 from selfcodealign.sandbox.language import Runner
 from selfcodealign.sandbox.server.frames import HEADER
 from selfcodealign.sandbox.server.process_tree import ProcessTree
+from selfcodealign.sandbox.server.reports import BEGUN, NONCE_BYTES
 
-NONCE_BYTES = 16
-BEGUN = {"begun": True}  # the first report of every program
 _HELLO = struct.Struct("!qqq")  # the forker's pid on the host, its address space in bytes, its resident pages
 READY = struct.Struct(f"!q{NONCE_BYTES}s")  # a standby process: its pid, and the secret of its reports
 _ENDED = struct.Struct("!qq")  # an ended process: its wait status, its peak memory in KiB
@@ -240,7 +240,6 @@ def _become_program(
         if job is None:
             os._exit(0)
         kernel.name_process(kernel.PROGRAM)
-        os.write(_REPORT, begun)
         part, bounds, text = job
         if text:
             os.write(_STDIN, text)
@@ -249,6 +248,7 @@ def _become_program(
         os.close(_STDIN)
         del job, text  # what a program reads from its input is not to be found in its memory
         walls.limit_resources(bounds)
+        os.write(_REPORT, begun)  # last: whatever is reported after it is the program's
     except BaseException as error:
         os.write(channel, make_report(nonce, {"unready": f"{type(error).__name__}: {error}"}))
         os._exit(1)
@@ -266,7 +266,7 @@ def _become_program(
 
 def make_report(nonce: bytes, message: dict[str, Any]) -> bytes:
     """A report as the server reads it. The response's process has no nonce: its only one leaves before it runs."""
-    data = marshal.dumps(message)
+    data = json.dumps(message).encode()
     return nonce + HEADER.pack(len(data)) + data
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import math
 import os
 import select
@@ -12,13 +11,12 @@ from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox.isolation.scratch import ScratchUse
-from selfcodealign.sandbox.server.forker import NONCE_BYTES, Forker, Standby
-from selfcodealign.sandbox.server.frames import HEADER
+from selfcodealign.sandbox.server.forker import Forker, Standby
+from selfcodealign.sandbox.server.reports import ReportReader
 from selfcodealign.sandbox.server.unseen_memory import UnseenMemory
 
 _TICK_SECONDS = 0.05
 _WAITS = 0.02  # a program that used less of a core than this waits; with more it is slowed by others
-_MOST_REPORT = 16 << 20
 _MOST_READS = 64  # at a time, so that a flood of output cannot delay the time check
 
 
@@ -142,28 +140,15 @@ class _Reports(_Source):
     REASON = "tampering"
 
     def __init__(self, nonce: bytes) -> None:
-        self._nonce = nonce
-        self._buffer = bytearray()
-        self._seen = 0
-        self.messages: list[Any] = []
+        self._reader = ReportReader(nonce)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return self._reader.messages
 
     def take(self, chunk: bytes) -> None:
-        self._seen += len(chunk)
-        if not self.exceeded:
-            self._buffer += chunk
-            self._take_messages()
-
-    def _take_messages(self) -> None:
-        start = NONCE_BYTES + HEADER.size
-        while len(self._buffer) >= start:
-            size = HEADER.unpack_from(self._buffer, NONCE_BYTES)[0]
-            if self._buffer[:NONCE_BYTES] != self._nonce or size > _MOST_REPORT or self._seen > 2 * _MOST_REPORT:
-                self.exceeded = True
-                return
-            if len(self._buffer) < start + size:
-                return
-            self.messages.append(marshal.loads(bytes(self._buffer[start : start + size])))
-            del self._buffer[: start + size]
+        self._reader.take(chunk)
+        self.exceeded = self._reader.broken
 
 
 class _Tail(_Source):
