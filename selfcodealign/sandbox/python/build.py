@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -18,9 +18,10 @@ from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.python.instrument import Site, mark_assertions, mark_functions, mark_tests
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
 from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
+from selfcodealign.sandbox.python.turns import mark_turns
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
-_UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
+UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _MOST_SAFE_CHARACTERS = 64 * 1024
 _DEEPEST_SAFE_BRACKETS = 50
 _ALWAYS_OWN = frozenset({"solution", "__main__"})  # these names always mean the response
@@ -90,22 +91,8 @@ def build_program(job: dict[str, Any], mutant: str | None = None) -> Built:
         tests, doctests = _parse_tests(job["tests"])
         phase = "build"
         return _build(job, response, tests, doctests, mutant)
-    except _UNBUILDABLE as error:
+    except UNBUILDABLE as error:
         raise BuildError(phase, error) from None
-
-
-def build_mutant(job: dict[str, Any], whole: Built, mutant: str) -> Built:
-    """Build a mutant of `whole`; separate tests are reused from there. Raises `BuildError`."""
-    if job["tests_inside"]:
-        return build_program(job, mutant)
-    try:
-        response = ast.parse(job["response"], RESPONSE_FILE)
-        apply_mutant(response, mutant)
-        functions = mark_functions(response, job["response"])
-        code = compile(response, RESPONSE_FILE, "exec", dont_inherit=True)
-        return replace(whole, response=code, functions=functions, mutants=[])
-    except _UNBUILDABLE as error:
-        raise BuildError("build", error) from None
 
 
 def _build(
@@ -133,6 +120,8 @@ def _build(
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
     slots = mark_tests(judged)
     functions = mark_functions(response, job["response"])
+    if job.get("together"):
+        mark_turns(response)
     return Built(
         response=compile(response, RESPONSE_FILE, "exec", dont_inherit=True),
         tests=compile(tests, TESTS_FILE, "exec", dont_inherit=True),

@@ -16,14 +16,15 @@ import sys
 import threading
 import types
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.python import pytest_style, tamper
-from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse
+from selfcodealign.sandbox.python.build import Built, build_program, is_safe_to_parse
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
+from selfcodealign.sandbox.python.together import Together, build_together
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
 
 # The folder of the whole sandbox package: the frames of the forker and the kernel module are trusted as well.
@@ -43,8 +44,10 @@ _REHEARSAL: dict[str, Any] = {
     "response": "def twice(word):\n    return [letter for letter in word] * 2\n",
     "tests": "assert twice('a') == ['a', 'a']\n",
     "versions": [None],
+    "together": False,
     "mutants_wanted": False,
 }
+_TOGETHER: dict[str, Any] = {"versions": [None, "all:none", "value:all"], "together": {"seconds": 1.0}}
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -59,6 +62,7 @@ class Runner:
             importlib.import_module(name)
         del sys.modules["ssl"]
         sys.modules["pytest"] = pytest_style.as_module()
+        self._last: tuple[Any, Any] = (), None  # the last program built: mutants follow their original
 
     def settle(self) -> None:
         """Last step before the first program, after the warm libraries are loaded."""
@@ -74,34 +78,32 @@ class Runner:
         """Run a small program a few times, until the interpreter has specialised this code."""
         main = sys.modules["__main__"]
         for _ in range(_UNTIL_ADAPTED):
-            self._execute(next(self.build(_REHEARSAL)), lambda message: None)
+            self._execute(self.build(_REHEARSAL), lambda message: None)
+            self._run_together(self.build(_REHEARSAL | _TOGETHER), lambda message: None, "")
         sys.modules["__main__"] = main
         del sys.modules["solution"]
 
-    def build(self, job: dict[str, Any]) -> Iterator[Any]:
-        """In the server: build the versions of an ordinary program; other programs are built in their own process."""
-        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
+    def build(self, job: dict[str, Any]) -> Any:
+        """In the server: build an ordinary program; other programs are built in their own process."""
+        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside", "together", "versions")}
         if not is_safe_to_parse(job):
-            texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
-            yield from ((told | texts, version) for version in job["versions"])
-            return
+            return told | {name: job[name] for name in ("response", "tests", "mutants_wanted")}, None, None
+        texts = job["response"], job["tests"], job["kind"]
         try:
-            whole = build_program(job)
+            if texts != self._last[0] or not job["together"]:
+                self._last = texts, build_program(job)
+            return told, self._last[1].pack(), build_together(job) if job["together"] else None
         except BuildError as error:
-            yield from [Refused(describe_build_error(error))] * len(job["versions"])
-            return
-        for version in job["versions"]:
-            try:
-                built = whole if version is None else build_mutant(job, whole, version)
-                yield told, built.pack()
-            except BuildError as error:
-                yield Refused(describe_build_error(error))
+            return Refused(describe_build_error(error))
 
-    def run(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes) -> None:
+    def run(self, work: tuple[dict[str, Any], Any, Any], report: int, nonce: bytes) -> None:
         """In the program's own process, behind its walls. Never returns."""
         leave, get_pid, send = os._exit, os.getpid, _make_sender(report, nonce)
         own_pid = get_pid()
         try:
+            if work[0]["together"]:
+                self._run_together(work, send, os.getcwd())
+                leave(0)
             summary = self._execute(work, send)
         except BuildError as error:
             summary = describe_build_error(error)
@@ -109,9 +111,17 @@ class Runner:
             send(summary)
         leave(0)
 
-    def _execute(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
-        job, packed = work
-        built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
+    def _run_together(self, work: tuple[dict[str, Any], Any, Any], send: Send, folder: str) -> None:
+        job, packed, parts = work
+        built = build_program(job) if packed is None else Built.unpack(packed)
+        parts = build_together(job) if parts is None else parts
+        find_patched = self._libraries.find_patched if built.may_patch else str
+        versions = Together(lambda version: Ready(job, version), built, parts, find_patched, folder)
+        versions.run(job["together"].get("turns"), send)
+
+    def _execute(self, work: tuple[dict[str, Any], Any, Any], send: Send) -> dict[str, Any]:
+        job, packed, _ = work
+        built = build_program(job) if packed is None else Built.unpack(packed)
         ready = Ready(job, built)
         evidence, run_phases = ready.evidence, ready.run_phases
         find_patched = self._libraries.find_patched if built.may_patch else str
@@ -131,7 +141,7 @@ class Ready:
         self._built = built
         self.evidence = Evidence(built)
         self._module = types.ModuleType("solution")
-        namespace = vars(self._module)
+        self.namespace = namespace = vars(self._module)
         namespace.update({RAN: self.evidence.ran, TESTED: self.evidence.tested, "__file__": "solution.py"})
         namespace.update(self.evidence.marks)
         if job["kind"] == "check":

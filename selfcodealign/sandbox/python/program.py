@@ -9,14 +9,24 @@ import errno
 import re
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from selfcodealign.fences import read_answer, read_tests, read_verbatim
-from selfcodealign.sandbox.python.mutants import GATES
+from selfcodealign.sandbox.python.mutants import GATES, VALUE_GATE
 from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 
-__all__ = ["GATES", "RUNNER", "Job", "imported_modules", "judge", "judge_mutant", "mutants_of", "prepare_job"]
+__all__ = [
+    "GATES",
+    "RUNNER",
+    "VALUE_GATE",
+    "Job",
+    "imported_modules",
+    "judge",
+    "judge_mutant",
+    "mutants_of",
+    "prepare_job",
+]
 
 RUNNER: str = "selfcodealign.sandbox.python.harness"
 
@@ -63,10 +73,12 @@ class Job:
     repairs: str = ""
 
     def message(
-        self, versions: Sequence[str | None] = (None,), mutants_wanted: bool = False, seconds: float | None = None
+        self,
+        versions: Sequence[str | None] = (None,),
+        mutants_wanted: bool = False,
+        together: dict[str, float] | None = None,
     ) -> dict[str, Any]:
         """The message to the server and the harness."""
-        limits = replace(self.limits, seconds=seconds) if seconds is not None else self.limits
         return {
             "response": self.response,
             "tests": self.tests,
@@ -75,9 +87,10 @@ class Job:
             "entry_point": self.program.entry_point,
             "stdin": self.program.stdin,
             "keep_output_kib": self.program.keep_output_kib,
-            "limits": {name: getattr(limits, name) for name in Limits.__slots__},
+            "limits": {name: getattr(self.limits, name) for name in Limits.__slots__},
             "versions": list(versions),
             "mutants_wanted": mutants_wanted,
+            "together": together,
         }
 
 

@@ -43,6 +43,16 @@ class ProcessTree:
                 pages += max(0, int(statm.read().split()[1]) - self.head_pages)
         return pages * _PAGE / 2**20, count
 
+    def is_asleep(self) -> bool:
+        """Whether no thread below the head runs or is ready to."""
+        for child in self._below():
+            with suppress(OSError):
+                for task in self._tasks(child):
+                    with suppress(OSError, IndexError), self._open(f"task/{task}/stat", child) as stat:
+                        if stat.read().rpartition(")")[2].split()[0] in "RD":
+                            return False
+        return True
+
     def cpu_seconds(self, seen: dict[tuple[int, str], int]) -> float:
         """Return the CPU time of all processes below the head, ended ones included.
 
@@ -86,15 +96,18 @@ class ProcessTree:
     def _children(self, pid: int) -> list[int]:
         found = []
         with suppress(OSError):
-            tasks = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
-            try:
-                # Each thread has children of its own.
-                for task in os.listdir(tasks):
-                    with suppress(OSError), self._open(f"task/{task}/children", pid) as file:
-                        found += [int(word) for word in file.read().split()]
-            finally:
-                os.close(tasks)
+            # Each thread has children of its own.
+            for task in self._tasks(pid):
+                with suppress(OSError), self._open(f"task/{task}/children", pid) as file:
+                    found += [int(word) for word in file.read().split()]
         return found
+
+    def _tasks(self, pid: int) -> list[str]:
+        tasks = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+        try:
+            return os.listdir(tasks)
+        finally:
+            os.close(tasks)
 
     def _open(self, name: str, pid: int) -> IO[str]:
         return open(f"{pid}/{name}", opener=self._open_here)

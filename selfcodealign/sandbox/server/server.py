@@ -68,35 +68,32 @@ class Server:
         """Answer jobs until the other side closes."""
         send_frame(self._connection, {"ready": True, "landlock": landlock.landlock_abi()})
         while (job := receive_frame(self._connection)) is not None:
-            send_frame(self._connection, {"outcomes": self._run_versions(job)})
+            send_frame(self._connection, {"outcomes": [self._run(job)]})
 
-    def _run_versions(self, job: dict[str, Any]) -> list[dict[str, Any]]:
-        """Run each version that the job asks for and return the outcomes; while one runs, the next is built."""
-        outcomes = []
-        versions = self._runner.build(job)
-        version = next(versions, None)
-        while version is not None:
-            if isinstance(version, Refused):
-                outcomes.append({**UNSTARTED, "reports": [version.report]})
-                version = next(versions, None)
-            else:
-                program = self._start(version, job)
-                version = next(versions, None)
-                outcomes.append(self._supervise(program, job))
-        return outcomes
+    def _run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run the program and return the outcome."""
+        work = self._runner.build(job)
+        if isinstance(work, Refused):
+            return {**UNSTARTED, "reports": [work.report]}
+        return self._supervise(self._start(work, job), job)
 
-    def _start(self, version: Any, job: dict[str, Any]) -> Standby:
+    def _start(self, work: Any, job: dict[str, Any]) -> Standby:
         program = self._forker.take_standby()
-        bounds = walls.resource_bounds(self._walls, job["limits"])
+        limits = job["limits"] | (
+            {"seconds": job["limits"]["seconds"] * len(job["versions"])} if job["together"] else {}
+        )
+        bounds = walls.resource_bounds(self._walls, limits)
         with suppress(BrokenPipeError):  # it has ended; its missing report shows that
-            program.give((version, bounds, job["stdin"].encode("utf-8", "replace")))
+            program.give((work, bounds, job["stdin"].encode("utf-8", "replace")))
         return program
 
     def _supervise(self, program: Standby, job: dict[str, Any]) -> dict[str, Any]:
         over_scratch = (
             None if self._walls.own_pids else lambda: walls.used_mib(self._walls) > job["limits"]["scratch_mib"]
         )
-        outcome = self._watch.supervise(program, job["limits"], job["keep_output_kib"] * 1024, over_scratch)
+        outcome = self._watch.supervise(
+            program, job["limits"], job["keep_output_kib"] * 1024, over_scratch, job["together"]
+        )
         if BEGUN not in outcome["reports"]:  # not the program's fault: it was never started
             why = outcome["reports"] or outcome["ended_by"] or f"exit code {outcome['exit_code']}"
             raise RuntimeError(f"the standby process did not start its program: {why}")

@@ -15,6 +15,7 @@ from typing import Any
 from selfcodealign.sandbox.server.forker import NONCE_BYTES, Forker, Standby
 from selfcodealign.sandbox.server.frames import HEADER
 from selfcodealign.sandbox.server.process_tree import ProcessTree
+from selfcodealign.sandbox.server.steps import StepClock
 
 _TICK_SECONDS = 0.05
 _WAITS = 0.02  # a program that used less of a core than this waits; with more it is slowed by others
@@ -35,18 +36,25 @@ class Watch:
         self._tree = tree
 
     def supervise(
-        self, program: Standby, limits: dict[str, Any], keep_output: int, over_scratch: Callable[[], bool] | None
+        self,
+        program: Standby,
+        limits: dict[str, Any],
+        keep_output: int,
+        over_scratch: Callable[[], bool] | None,
+        together: dict[str, float] | None = None,
     ) -> dict[str, Any]:
         """Watch the program until it ends or breaks a bound; every process it started is dead on return.
 
-        The last `keep_output` bytes of its output are returned.
+        The last `keep_output` bytes of its output are returned. `together`: the bounds of each of several versions,
+        instead of the limits on the time of the whole.
         """
         started = time.monotonic()
         reports, text = _Reports(program.nonce), _Tail(keep_output, limits["output_kib"] * 1024)
         sources: dict[int, _Source] = {program.report: reports, program.output: text}
         for fd in sources:
             os.set_blocking(fd, False)
-        ended_by, peak = self._follow(sources, limits, started, over_scratch)
+        steps = StepClock(together, started) if together else None
+        ended_by, peak = self._follow(sources, limits, started, over_scratch, steps)
         if ended_by:
             program.kill()
         exit_code, own_peak = self._forker.wait()
@@ -71,6 +79,7 @@ class Watch:
         limits: dict[str, Any],
         started: float,
         over_scratch: Callable[[], bool] | None,
+        steps: StepClock | None,
     ) -> tuple[str, float]:
         """Return the reason to end the program ("" when it ended by itself), and its peak memory in MiB."""
         poll = select.poll()
@@ -80,7 +89,8 @@ class Watch:
         peak = worked = 0.0
         seen: dict[tuple[int, str], int] = {}
         # With a limit on CPU time, the clock is only looked at in ticks.
-        deadline = started + limits["seconds"] if limits["cpu_seconds"] is None else math.inf
+        by_clock = limits["cpu_seconds"] is None and steps is None
+        deadline = started + limits["seconds"] if by_clock else math.inf
         next_tick = time.monotonic() + _TICK_SECONDS
         while True:
             wait = max(0.0, min(deadline, next_tick) - time.monotonic())
@@ -103,7 +113,11 @@ class Watch:
                 peak = max(peak, memory)
                 if memory > limits["memory_mib"]:
                     return "memory", peak
-                if limits["cpu_seconds"] is not None:
+                if steps is not None:
+                    reports = next(source.messages for source in sources.values() if isinstance(source, _Reports))
+                    if steps.is_over(reports, now, self._tree.cpu_seconds(seen), self._tree.is_asleep()):
+                        return "timeout", peak
+                elif limits["cpu_seconds"] is not None:
                     worked = max(worked, self._tree.cpu_seconds(seen))  # a process that has just ended reads as 0
                     if worked > limits["cpu_seconds"]:
                         return "cpu", peak
