@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         "commit": TEXT,
         "license": TEXT,
         "mutation_score": REAL,
+        "killed_by_value": pa.bool_(),
         "pass_rate": REAL,
         "samples": WHOLE,
         "seed_id": TEXT,

@@ -2,8 +2,8 @@
 
 All mutants run one after the other in one process, with the original first (its turns bound the mutants), at a random
 place, and last. Where the original does not pass each time, runs are not independent of each other, and every mutant
-runs in a process of its own. A mutant that ends the process is killed; those after it go on in a new one. The verdict on
-the original is older than all of this, and nothing in here makes a pass of anything.
+gets a process. A mutant that ends the process is killed; those after it go on in a new one. The verdict on the original
+is older than all of this, and nothing in here makes a pass of anything.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Result:
     turns: int = 0
 
 
-class _Dependent(Exception):
+class Dependent(Exception):
     """The original did not pass between its mutants."""
 
 
@@ -60,14 +60,15 @@ class MutationTest:
         names = [first, value, *possible[:: max(1, -(-len(possible) // _MOST_MUTANTS))]]
         results = dict(zip(names, await self._results(names), strict=True))
         by_value = results.pop(value)
-        if not _killed_by_assertion(results.values()):
+        noticed = _noticed(by_value)
+        if not noticed and not _killed_by_assertion(results.values()):
             for name, result in zip(further, await self._results(further), strict=True):
                 if not _killed_by_assertion(results.values()):
                     results[name] = result
         counted = [result.outcome for result in results.values() if result.outcome is not None]
-        score = sum(result is not MutantOutcome.SURVIVED for result in counted) / max(1, len(counted))
-        verdict = replace(self._verdict, mutation_score=score, killed_by_value=_noticed(by_value))
-        if not _killed_by_assertion(results.values()):
+        score = sum(result is not MutantOutcome.SURVIVED for result in counted) / len(counted) if counted else None
+        verdict = replace(self._verdict, mutation_score=score, killed_by_value=noticed)
+        if not noticed and not _killed_by_assertion(results.values()):
             return replace(verdict, status=Status.WEAK_TESTS, message="no assertion kills any mutant of the response")
         if by_value.changed and by_value.outcome is MutantOutcome.SURVIVED:
             message = "no test notices other values of the same types"
@@ -77,11 +78,11 @@ class MutationTest:
     async def _results(self, mutants: list[str]) -> list[_Result]:
         try:
             return await self._run_together(mutants)
-        except _Dependent:
+        except Dependent:
             return [await self._run_alone(mutant) for mutant in mutants]
 
     async def _run_together(self, mutants: list[str]) -> list[_Result]:
-        """Raises `_Dependent`."""
+        """Raises `Dependent`."""
         versions: list[str | None] = [*mutants, _ORIGINAL]
         versions.insert(_draw.randint(0, len(mutants)), _ORIGINAL)
         opening, *results = await self._run([_ORIGINAL, *versions])
@@ -95,7 +96,7 @@ class MutationTest:
 
     def _check(self, original: _Result) -> None:
         if original.outcome is not MutantOutcome.SURVIVED:
-            raise _Dependent
+            raise Dependent
 
     async def _run_alone(self, mutant: str) -> _Result:
         (result,) = await self._run([mutant])
@@ -116,7 +117,7 @@ class MutationTest:
         return results
 
     def _read(self, reports: list[Any], most: int) -> list[_Result]:
-        """Judge each version by the reports before its own. A report that the harness did not write ends the reading."""
+        """Judge each version by its report and those before it, up to one that the harness did not write."""
         results: list[_Result] = []
         own: list[Any] = []
         for report in reports:
@@ -125,10 +126,10 @@ class MutationTest:
             if "version" not in report:
                 own.append(report)
                 continue
-            number, changed, turns = (report.get(name) for name in ("version", "changed", "turns"))
-            summary = report.get("summary")
-            plain = type(summary) is dict and type(changed) is type(turns) is int
-            if number != len(results) or len(results) == most or not plain:
+            number, summary, changed, turns = map(report.get, ("version", "summary", "changed", "turns"))
+            if number != len(results) or len(results) == most or type(summary) is not dict:
+                break
+            if type(changed) is not int or type(turns) is not int or turns < 0:
                 break
             outcome = {"reports": [*own, summary], "ended_by": "", "exit_code": 0}
             outcome |= {"output": "", "seconds": 0.0, "peak_memory_mib": 0.0}

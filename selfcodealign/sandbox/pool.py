@@ -110,7 +110,8 @@ class Sandbox:
                 message = (
                     f"passed, then under hash seed {seed}: {again.status} {again.error_type} {again.message}".strip()
                 )
-                return replace(again, status=Status.FLAKY, message=message, mutation_score=verdict.mutation_score)
+                scores = {name: getattr(verdict, name) for name in ("mutation_score", "killed_by_value")}
+                return replace(again, status=Status.FLAKY, message=message, **scores)
         return verdict
 
     async def _ask(self, job: Job, message: dict[str, Any], hash_seed: int = 0) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ import doctest
 import importlib
 import logging
 import os
-import random
 import shutil
 import signal
 import sys
@@ -41,8 +40,8 @@ class Surroundings:
     def __init__(self, codes: Iterable[CodeType], *, uses_libraries: bool, may_patch: bool, folder: str) -> None:
         """`codes` are the program's; only with `may_patch` are the modules that they name looked through.
 
-        `uses_libraries`: unittest or doctest; `folder` is the program's scratch ("": a rehearsal, which leaves files and
-        processes alone).
+        `uses_libraries`: unittest or doctest; `folder` is the program's scratch ("": a rehearsal, which leaves files
+        and processes alone).
         """
         self._may_patch = may_patch
         self._folder = folder
@@ -95,7 +94,6 @@ class Surroundings:
             os.chdir(self._folder)
         for clean in self._clean:
             clean()
-        random.seed(0)
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed(0)
         _forget_event_loop()
@@ -113,7 +111,9 @@ class Surroundings:
 
     def _restore_modules(self) -> None:
         """Keep libraries that the program imported; forget modules that it made, or imported from its folder."""
-        for name in [name for name, _ in zip(reversed(sys.modules), range(len(sys.modules) - self._count), strict=False)]:
+        for name in [
+            name for name, _ in zip(reversed(sys.modules), range(len(sys.modules) - self._count), strict=False)
+        ]:
             if not _is_library(sys.modules[name], self._folder):
                 del sys.modules[name]
         if self._may_patch:

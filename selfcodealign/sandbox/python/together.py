@@ -12,6 +12,7 @@ import ast
 import contextvars
 import gc
 import os
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from types import CodeType
@@ -118,10 +119,11 @@ class Together:
         built = replace(self._whole, response=part, mutants=[]) if isinstance(part, CodeType) else Built.unpack(part)
         ready = self._make_ready(built)
         evidence = ready.evidence
-        other, count_changed = make_other(RESPONSE_FILE)
+        other, count_changed = make_other(RESPONSE_FILE, tests_inside=not isinstance(part, CodeType))
         ready.namespace.update({TURN: turns.take, OTHER: other})
         evidence.connect(send, own_pid)
         ready.enter()
+        random.seed(0)
         gc.enable()
         contextvars.Context().run(ready.run_phases)
         evidence.patched = evidence.patched or self._find_patched()

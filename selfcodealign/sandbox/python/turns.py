@@ -16,7 +16,7 @@ from selfcodealign.sandbox.python.names import FUNCTIONS, nodes_of
 
 TURN = "__turn__"
 UNBOUNDED = 1 << 62
-_LEAST, _TIMES, _MORE, _TIMES_MORE = 20_000, 20, 200_000, 3
+_LEAST, _TIMES, _MORE, _TIMES_MORE = 10_000, 20, 200_000, 3
 
 
 class OutOfTurns(BaseException):

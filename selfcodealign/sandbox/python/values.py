@@ -18,83 +18,86 @@ _DEEPEST = 6
 _LONGEST = 100_000
 
 
-def make_other(file: str) -> tuple[Callable[[Any], Any], Callable[[], int]]:
+def make_other(file: str, *, tests_inside: bool) -> tuple[Callable[[Any], Any], Callable[[], int]]:
     """Return the function `__other__` of the program in `file`, and one that counts the values it changed."""
-    get_frame, another, changed = sys._getframe, other_value, [0]
+    get_frame, another, leaves, changed = sys._getframe, other_value, _leaves_response, [0]
 
     def other(value: Any) -> Any:
-        if _stays_inside(get_frame(1).f_back, file):
+        if not leaves(get_frame(1).f_back, file, tests_inside):
             return value
-        new = another(value)
+        # By another amount each time: tests that compare two results with each other look at values, too.
+        new = another(value, 1 + changed[0] % _AMOUNTS)
         changed[0] += new is not value
         return new
 
     return other, lambda: changed[0]
 
 
-def _stays_inside(caller: FrameType | None, file: str) -> bool:
-    """Whether a caller is the response's own code: neither the tests' nor a module's top level."""
+def _leaves_response(caller: FrameType | None, file: str, tests_inside: bool) -> bool:
+    """Whether a caller is not the response's own code; of a text with tests inside, those are its tests."""
     if caller is None or caller.f_code.co_filename != file:
-        return False
+        return True
     name = caller.f_code.co_name
-    return name != "<module>" and not name.startswith("test")
+    return tests_inside and (name == "<module>" or name.startswith("test"))
 
 
-def other_value(value: Any, depth: int = 0) -> Any:
+def other_value(value: Any, amount: int = 1, depth: int = 0) -> Any:
     """Return another value of the same type and shape; the value itself if there is none, or it is not plain."""
     change = _CHANGES.get(type(value))
     if change is not None:
-        return change(value)
+        return change(value, amount)
     change_all = _CONTAINERS.get(type(value))
     if change_all is not None and depth < _DEEPEST and len(value) <= _LONGEST:
-        return change_all(value, depth + 1)
+        return change_all(value, lambda part: other_value(part, amount, depth + 1))
     if type(value).__module__ == "numpy":
-        return _other_array(value)
+        return _other_array(value, amount)
     return value
 
 
-def _other_int(value: int) -> int:
-    return value + 1 if value >= 0 else value - 1
+def _other_int(value: int, amount: int) -> int:
+    return value + amount if value >= 0 else value - amount
 
 
-def _other_float(value: float) -> float:
+def _other_float(value: float, amount: int) -> float:
     """Stay within what bounds a probability, a share or a length; 0, infinity and nan have no half."""
-    half = value / 2
-    return 0.5 if half in (value, 0.0) or half != half else half
+    part = value / (1 + amount)
+    return 0.5 if part in (value, 0.0) or part != part else part
 
 
-def _other_text(value: str) -> str:
+def _other_text(value: str, amount: int) -> str:
     """Change letters and digits, and keep case, length and punctuation."""
-    changed = value.translate(_NEXT)
+    changed = value
+    for _ in range(amount):
+        changed = changed.translate(_NEXT)
     if changed != value:
         return changed
     return "".join("!" if letter == "?" else "?" for letter in value) or "?"
 
 
-def _other_list(value: list[Any], depth: int) -> list[Any]:
-    return _if_changed(value, [other_value(part, depth) for part in value] or [0])
+def _other_list(value: list[Any], other: _Change) -> list[Any]:
+    return _if_changed(value, [other(part) for part in value] or [0])
 
 
-def _other_tuple(value: tuple[Any, ...], depth: int) -> tuple[Any, ...]:
-    return _if_changed(value, tuple(other_value(part, depth) for part in value) or (0,))
+def _other_tuple(value: tuple[Any, ...], other: _Change) -> tuple[Any, ...]:
+    return _if_changed(value, tuple(other(part) for part in value) or (0,))
 
 
-def _other_dict(value: dict[Any, Any], depth: int) -> dict[Any, Any]:
+def _other_dict(value: dict[Any, Any], other: _Change) -> dict[Any, Any]:
     if not value:
         return {0: 0}
-    changed = {key: other_value(part, depth) for key, part in value.items()}
+    changed = {key: other(part) for key, part in value.items()}
     if any(new is not old for new, old in zip(changed.values(), value.values(), strict=True)):
         return changed
-    return _if_changed(value, {other_value(key, depth): part for key, part in value.items()})
+    return _if_changed(value, {other(key): part for key, part in value.items()})
 
 
-def _other_set(value: Any, depth: int) -> Any:
+def _other_set(value: Any, other: _Change) -> Any:
     """Replace one member: changing each could give the same set."""
     for member in value:
         new = member
         for _ in range(len(value) + 1):
-            new = other_value(new, depth)
-            if new is member:
+            new, before = other(new), new
+            if new is before:
                 break
             if new not in value:
                 return (value - {member}) | {new}
@@ -108,13 +111,13 @@ def _if_changed(before: Any, after: Any) -> Any:
     return after
 
 
-def _other_array(value: Any) -> Any:
+def _other_array(value: Any, amount: int) -> Any:
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind == "b":
         return ~value
     if kind in "iuc":
-        return value + value.dtype.type(1)
-    return value / value.dtype.type(2) + value.dtype.type(1) if kind == "f" else value
+        return value + value.dtype.type(amount)
+    return value / value.dtype.type(2) + value.dtype.type(amount) if kind == "f" else value
 
 
 def _next_letters() -> dict[int, str]:
@@ -123,22 +126,25 @@ def _next_letters() -> dict[int, str]:
 
 
 _NEXT = _next_letters()
-_CHANGES: dict[type, Callable[[Any], Any]] = {
-    bool: lambda value: not value,
+_AMOUNTS = 5
+_Change = Callable[[Any], Any]
+_LONGER = datetime.timedelta(days=397, hours=1, minutes=1, seconds=1)  # another year, month, day, hour …
+_CHANGES: dict[type, Callable[[Any, int], Any]] = {
+    bool: lambda value, amount: not value,
     int: _other_int,
     float: _other_float,
-    complex: lambda value: value + 1,
+    complex: lambda value, amount: value + amount,
     str: _other_text,
-    bytes: lambda value: bytes(byte ^ 1 for byte in value) or b"\0",
-    bytearray: lambda value: bytearray(byte ^ 1 for byte in value) or bytearray(1),
-    range: lambda value: range(value.start, value.stop + value.step, value.step),
-    decimal.Decimal: lambda value: value + 1,
-    fractions.Fraction: lambda value: value + 1,
-    datetime.timedelta: lambda value: value + datetime.timedelta(1),
-    datetime.date: lambda value: value + datetime.timedelta(1),
-    datetime.datetime: lambda value: value + datetime.timedelta(1),
+    bytes: lambda value, amount: bytes(byte ^ amount for byte in value) or b"\0",
+    bytearray: lambda value, amount: bytearray(byte ^ amount for byte in value) or bytearray(1),
+    range: lambda value, amount: range(value.start + amount, value.stop + amount, value.step),
+    decimal.Decimal: lambda value, amount: value + amount,
+    fractions.Fraction: lambda value, amount: value + amount,
+    datetime.timedelta: lambda value, amount: value + amount * _LONGER,
+    datetime.date: lambda value, amount: value + amount * _LONGER,
+    datetime.datetime: lambda value, amount: value + amount * _LONGER,
 }
-_CONTAINERS: dict[type, Callable[[Any, int], Any]] = {
+_CONTAINERS: dict[type, Callable[[Any, _Change], Any]] = {
     list: _other_list,
     tuple: _other_tuple,
     dict: _other_dict,
