@@ -1,7 +1,8 @@
-"""Measure the sandbox's overhead and stability: `python bench/sandbox.py speed`, `walls` or `soak`.
+"""Measure the sandbox's overhead and stability: `python bench/sandbox.py speed`, `walls`, `mutants` or `soak`.
 
 speed   the same programs through the sandbox and its alternatives in turns, in one run; ratios count, not milliseconds
 walls   the same program with one wall after the other left out
+mutants what mutation testing adds to a program's time, together and in separate processes, and where they disagree
 soak    N programs (100,000), 5 % of them hostile: throughput per tenth, and leaks
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gzip
+import importlib
 import json
 import os
 import random
@@ -367,16 +369,17 @@ async def _feed(sandbox: Sandbox, waiting: object, draw: random.Random, statuses
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "walls", "soak"))
+    parser.add_argument("what", choices=("speed", "walls", "mutants", "soak"))
     parser.add_argument("--programs", type=int, default=100_000, help="soak: number of programs")
     parser.add_argument("--workers", type=int, help="soak: programs run in parallel (default: one per core)")
-    parser.add_argument("--kodcode", type=Path, help="speed: recorded trials of KodCode (.jsonl.gz)")
+    parser.add_argument("--kodcode", type=Path, help="speed, mutants: recorded trials of KodCode (.jsonl.gz)")
     parser.add_argument("--evalplus", default=sys.executable, help="speed: an interpreter that has evalplus installed")
     parser.add_argument("--sandlock", default="", help="speed: an interpreter that has sandlock")
     options = parser.parse_args()
     work = {
         "speed": lambda: compare_speed(options.evalplus, options.sandlock, options.kodcode),
         "walls": compare_walls,
+        "mutants": lambda: importlib.import_module("mutants").compare(kodcode_programs(options.kodcode)),
         "soak": lambda: soak(options.programs, options.workers),
     }
     asyncio.run(work[options.what]())

@@ -133,8 +133,10 @@ class Response(Instruction):
     `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value, `seconds` wall
     time, `line` the line that ended the program (-1: none), `mutation_score` the share of mutants of the answer
     that the tests killed (NaN when not measured), `proof` "split" where the answer also passed in a process apart from
-    its tests, else "shared", and empty where it did not pass. `completion` is what the model wrote; `response` and
-    `tests` are its sections without what `repairs` names: thinking, special tokens, characters that nobody sees.
+    its tests, else "shared", and empty where it did not pass; `killed_by_value` whether an assertion noticed other
+    values of the same types (None when not measured, or when nothing plain reaches the tests). `completion` is what the
+    model wrote; `response` and `tests` are its sections without what `repairs` names: thinking, special tokens,
+    characters that nobody sees.
     """
 
     id_field: ClassVar[str] = "response_id"
@@ -151,6 +153,7 @@ class Response(Instruction):
     seconds: float
     peak_memory_mib: float
     mutation_score: float
+    killed_by_value: bool | None
     repairs: str
     proof: str
 

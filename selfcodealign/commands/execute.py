@@ -76,8 +76,9 @@ def execute(
     holds both sections. Every row is written in order with `status` (passed, failed, error, timeout, memory, crashed,
     blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
     seconds, peak_memory_mib), `mutation_score`, the share of mutants of the response that its tests killed, and
-    `proof` for one that passed: `split` if it also passed in a process apart from its tests, else `shared`. A line
-    that is no JSON becomes a row with `line`, its `text`, the status no_code and the reason as `message`.
+    `proof` for one that passed: `split` if it also passed in a process apart from its tests, else `shared`, and
+    `killed_by_value`, whether an assertion notices other values of the same types. A line that is no JSON becomes a row
+    with `line`, its `text`, the status no_code and the reason as `message`.
 
     Example:
 

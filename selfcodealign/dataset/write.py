@@ -38,6 +38,7 @@ SCHEMA = pa.schema(
         "license": TEXT,
         "mutation_score": REAL,
         "proof": TEXT,
+        "killed_by_value": pa.bool_(),
         "pass_rate": REAL,
         "samples": WHOLE,
         "seed_id": TEXT,

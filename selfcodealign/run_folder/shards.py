@@ -28,6 +28,7 @@ from selfcodealign.rows import Dropped, R, Row
 #: Rows converted to Python objects at once while reading, which bounds the memory of a pass over a stage.
 BATCH_ROWS = 1024
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), list[str]: pa.list_(pa.string())}
+_ARROW |= {bool | None: pa.bool_()}  # type: ignore[dict-item]
 
 
 class Shards(Generic[R]):
@@ -261,7 +262,10 @@ def schema_of(row: type[Row]) -> pa.Schema:
     hints = get_type_hints(row)
     for name in row.field_names():
         if hints[name] not in _ARROW:
-            kinds = ", ".join(getattr(kind, "__name__", str(kind)) for kind in (str, int, float)) + " and list[str]"
+            kinds = (
+                ", ".join(getattr(kind, "__name__", str(kind)) for kind in (str, int, float))
+                + ", list[str] and bool | None"
+            )
             raise RecipeError(f"{row.__name__}.{name} is of a type that rows cannot hold: they hold {kinds}")
     return pa.schema([pa.field(name, _ARROW[hints[name]]) for name in row.field_names()])
 

@@ -30,6 +30,7 @@ _FIELDS_SHOWN = 10
 TASK = "execute"
 # The fields added to each row. `records` is for benchmark programs, which this command does not run.
 VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib", "repairs", "proof")
+VERDICT_FIELDS += ("killed_by_value",)
 #: The mutation score, and its name in the release before.
 SCORE_FIELDS = ("mutation_score", "strength")
 

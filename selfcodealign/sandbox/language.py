@@ -8,7 +8,7 @@ another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,11 +38,15 @@ class Job(Protocol):
     def limits(self) -> Limits: ...
 
     def message(
-        self, versions: Sequence[str | None] = (None,), mutants_wanted: bool = False, seconds: float | None = None
+        self,
+        versions: Sequence[str | None] = (None,),
+        mutants_wanted: bool = False,
+        together: dict[str, float] | None = None,
     ) -> dict[str, Any]:
         """The message to the server and the runner: JSON values, with `limits`, `stdin` and `keep_output_kib`.
 
-        `versions`: names of mutants, None for the original program; `mutants_wanted`: report the possible mutants.
+        `mutants_wanted`: report the possible mutants. `together`: run `versions` (names of mutants, None for the
+        original program) one after the other in one process, each bounded as `server.steps` says.
         """
         ...
 
@@ -54,6 +58,8 @@ class Language(Protocol):
     RUNNER: str
     #: Mutants of the whole response, run first: tests are weak when no assertion kills any mutant.
     GATES: tuple[str, ...]
+    #: The mutant that returns other values of the same types.
+    VALUE_GATE: str
 
     def prepare_job(self, program: Program, limits: Limits) -> Any:
         """Return a `Job`, or a `Verdict` when there is nothing to run."""
@@ -91,19 +97,20 @@ class Runner(Protocol):
         """Finish the preparation; called once, after the warm libraries are imported."""
         ...
 
-    def build(self, job: dict[str, Any]) -> Iterator[Any]:
-        """In the server, without running foreign code: yield what `run` needs for each version in `job["versions"]`.
-
-        Yields marshal values, or `Refused`. A version is the name of a mutant, or None for the original program.
-        """
+    def build(self, job: dict[str, Any]) -> Any:
+        """In the server, without running foreign code: return what `run` needs, a marshal value, or `Refused`."""
         ...
 
     def run(self, built: Any, report: int, nonce: bytes) -> None:
-        """In the program's process, behind its walls: run it and report on `report` under `nonce`. Never returns."""
+        """In the program's process, behind its walls: run it and report on `report` under `nonce`. Never returns.
+
+        Versions that run together have a report each: {"version": place among them, "summary": what a single run
+        reports at its end, "changed": the values that `VALUE_GATE` changed, "turns": loop turns and calls}.
+        """
         ...
 
-    def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
-        """As `build`, for a run in two processes: yield `(judge_part, response_part)`, marshal values, or `Refused`."""
+    def build_pair(self, job: dict[str, Any]) -> Any:
+        """As `build`, for a run in two processes: return `(judge_part, response_part)`, or `Refused`."""
         ...
 
     def run_judge(self, built: Any, report: int, nonce: bytes, link: int) -> None:

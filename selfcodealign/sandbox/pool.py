@@ -13,13 +13,12 @@ from typing import Any, Literal, Self
 
 from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox.language import Job, Language
+from selfcodealign.sandbox.mutation import MutationTest
 from selfcodealign.sandbox.python import program as python
-from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
+from selfcodealign.sandbox.verdict import Limits, Program, Status, Verdict
 from selfcodealign.sandbox.worker import ServerSettings, WallMissing, Worker, WorkerDied
 
 Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
-_MOST_MUTANTS = 8
-_LEAST_MUTANT_SECONDS = 0.25  # a mutant can loop forever; a busy machine can make anything slow
 _FLAKE_SEEDS = (1, 2, 3, 5, 8, 13, 21, 34)
 
 
@@ -92,7 +91,7 @@ class Sandbox:
             if verdict.passed:
                 verdict = await self._confirm_apart(job, verdict, program)
             if verdict.passed and mutation_testing:
-                verdict = await self._test_mutants(job, verdict, self._language.mutants_of(outcome))
+                verdict = await MutationTest(self._language, job, verdict, self._ask).run(outcome)
             if verdict.passed and self.flake_reruns:
                 verdict = await self._look_for_flakes(job, verdict)
         return verdict if verdict.passed else replace(verdict, proof="")
@@ -115,30 +114,6 @@ class Sandbox:
                 return self._language.judge_split(job, verdict, outcome)
         return replace(verdict, proof="shared")
 
-    async def _test_mutants(self, job: Job, verdict: Verdict, mutants: list[str]) -> Verdict:
-        """Run the tests against mutants of the whole response, then of functions and places spread over it."""
-        seconds = min(job.limits.seconds, max(_LEAST_MUTANT_SECONDS, 5 * verdict.seconds))
-        first, *further = self._language.GATES
-        step = max(1, -(-len(mutants) // _MOST_MUTANTS))
-        gate, *results = await self._run_mutants(job, [first, *mutants[::step]], seconds)
-        gates = [gate]
-        while MutantOutcome.KILLED_BY_ASSERTION not in gates and further:
-            gates += await self._run_mutants(job, [further.pop(0)], seconds)
-        results = [result for result in (*gates, *results) if result is not None]
-        score = sum(result is not MutantOutcome.SURVIVED for result in results) / max(1, len(results))
-        if MutantOutcome.KILLED_BY_ASSERTION not in results:
-            message = "no assertion kills any mutant of the response"
-            return replace(verdict, status=Status.WEAK_TESTS, message=message, mutation_score=score)
-        return replace(verdict, mutation_score=score)
-
-    async def _run_mutants(self, job: Job, mutants: list[str], seconds: float) -> list[MutantOutcome | None]:
-        """Return each mutant's outcome; None where it failed before any test ran, or where the worker died."""
-        try:
-            outcomes = await self._ask(job, job.message(mutants, seconds=seconds))
-        except WorkerDied:
-            return [None] * len(mutants)
-        return [self._language.judge_mutant(job, outcome) for outcome in outcomes]
-
     async def _look_for_flakes(self, job: Job, verdict: Verdict) -> Verdict:
         for seed in (_FLAKE_SEEDS * self.flake_reruns)[: self.flake_reruns]:
             try:
@@ -150,7 +125,8 @@ class Sandbox:
                 message = (
                     f"passed, then under hash seed {seed}: {again.status} {again.error_type} {again.message}".strip()
                 )
-                return replace(again, status=Status.FLAKY, message=message, mutation_score=verdict.mutation_score)
+                scores = {name: getattr(verdict, name) for name in ("mutation_score", "killed_by_value")}
+                return replace(again, status=Status.FLAKY, message=message, **scores)
         return verdict
 
     async def _ask(

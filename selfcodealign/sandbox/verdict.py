@@ -100,7 +100,9 @@ class Verdict:
 
     `line` is the line of the tests (or, when the exception came from the response alone, of the response) in the
     extracted code; `output` is the end of stdout and stderr; `peak_memory_mib` is resident memory including the
-    interpreter; `mutation_score` is the share of mutants that the tests killed (None: not measured). `repairs`
+    interpreter; `mutation_score` is the share of mutants that the tests killed (None: not measured). `killed_by_value`
+    says whether an assertion noticed that the response returned other values of the same types (None: not measured, or
+    nothing plain reaches the tests). `repairs`
     names what was left out of the response or mended in it before it ran: thinking, special tokens, no-break spaces.
     `proof` says how a passing program was judged: with its tests in one process ("shared"), or apart from them as well
     ("split"); empty for a program that did not pass.
@@ -114,6 +116,7 @@ class Verdict:
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
     mutation_score: float | None = None
+    killed_by_value: bool | None = None
     assertions: int = 0
     exit_code: int | None = None
     records: list[Any] = field(default_factory=list)

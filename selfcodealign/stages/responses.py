@@ -108,6 +108,7 @@ def _grow(
         seconds=verdict.seconds,
         peak_memory_mib=verdict.peak_memory_mib,
         mutation_score=nan if verdict.mutation_score is None else verdict.mutation_score,
+        killed_by_value=verdict.killed_by_value,
         repairs=repairs,
         proof=verdict.proof,
     )

@@ -24,12 +24,12 @@ def test_strong_tests_have_a_higher_mutation_score_than_weak_ones(judge: Judge) 
     strong = judge(
         CLAMP, "assert clamp(-5) == 0\nassert clamp(5) == 5\nassert clamp(50) == 10\nassert clamp(3, 4, 5) == 4"
     )
-    weak = judge(CLAMP, "assert 0 <= clamp(5) <= 10")
+    weak = judge(CLAMP, "assert clamp(5) == 5")
     assert strong.passed
     assert weak.passed
     assert strong.mutation_score is not None
     assert weak.mutation_score is not None
-    assert strong.mutation_score > 0.7 > 0.5 > weak.mutation_score > 0
+    assert strong.mutation_score > 0.7 > weak.mutation_score > 0
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,8 @@ def test_strong_tests_have_a_higher_mutation_score_than_weak_ones(judge: Judge) 
         "for line in []:\n    assert clamp(line) == line\nassert isinstance(clamp(3), object)",
         "seen = [clamp(n) for n in range(3)]\nassert len(seen) == 3",
         "import random\nclamp(4)\nassert random.random() < 2",
+        "assert 0 <= clamp(5) <= 10",
+        "assert clamp(5) is not None and type(clamp(5)) is int",
     ],
 )
 def test_tests_that_kill_no_mutant_are_weak(tests: str, judge: Judge) -> None:
@@ -69,6 +71,56 @@ def test_an_endless_mutant_counts_as_killed_and_costs_little(judge: Judge) -> No
     assert verdict.passed
     assert verdict.mutation_score is not None
     assert verdict.mutation_score > 0.5
+
+
+WORDS = """
+def words(text):
+    return [word for word in text.split() if word]
+
+def table(text):
+    return {word: len(word) for word in words(text)}
+"""
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert words('a b') is not None\nassert table('a b') is not None",
+        "assert len(words('a b')) == 2\nassert len(table('a b')) == 2",
+        "assert all(type(word) is str for word in words('a b'))\nassert type(table('')) is dict",
+        "def test_types():\n    assert isinstance(words('a b')[0], str)\n    assert isinstance(table('a')['a'], int)",
+    ],
+)
+def test_tests_that_look_only_at_types_and_lengths_are_weak(tests: str, judge: Judge) -> None:
+    """Where no test notices other values of the same types, nothing is known about the values."""
+    verdict = judge(WORDS, tests)
+    assert verdict.status is Status.WEAK_TESTS
+    assert not verdict.killed_by_value
+
+
+@pytest.mark.parametrize(
+    ("response", "tests", "expected"),
+    [
+        (WORDS, "assert words('a b') == ['a', 'b']", True),
+        (WORDS, "assert words('') == []", True),
+        ("def half(x):\n    return x / 2\n", "assert abs(half(3) - 1.5) < 1e-9", True),
+        ("def roll(seed):\n    return seed * 7 % 6\n", "assert roll(1) == roll(1)\nassert roll(1) != roll(2)", True),
+        ("def evens():\n    yield 0\n    yield 2\n", "assert list(evens()) == [0, 2]", True),
+        ("async def one():\n    return 1\n", "import asyncio\nassert asyncio.run(one()) == 1", True),
+        ("double = lambda x: x * 2\n", "assert double(4) == 8", True),
+        ("class Box:\n    def __init__(self):\n        self.x = 1\n", "assert Box().x == 1", None),
+        ("LIMIT = 10\n", "assert LIMIT == 10", None),
+        ("def add(a, b):\n    return a + b\n\nassert add(1, 1) == 2\n", "assert add(2, 3) == 5", True),
+        ("def add(a, b):\n    return a + b\n\ndef test_add():\n    assert add(2, 3) == 5\n", "", True),
+    ],
+)
+def test_values_are_noticed_where_plain_values_reach_the_tests(
+    response: str, tests: str, expected: bool | None, judge: Judge
+) -> None:
+    """`killed_by_value` says whether an assertion notices other values; None where no plain value is returned."""
+    verdict = judge(f"<response>{response}</response><tests></tests>" if not tests else response, tests)
+    assert verdict.passed, verdict
+    assert verdict.killed_by_value is expected
 
 
 def test_mutation_testing_can_be_left_out(judge: Judge) -> None:

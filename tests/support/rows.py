@@ -74,6 +74,7 @@ def _make(kind: type[Kind], number: int, changes: dict[str, Any]) -> Kind:
         "seconds": 0.1,
         "peak_memory_mib": 10.0,
         "mutation_score": 1.0,
+        "killed_by_value": True,
         "repairs": "",
         "proof": "shared",
     }

@@ -10,7 +10,7 @@ import ast
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -27,9 +27,10 @@ from selfcodealign.sandbox.python.machinery import find_machinery
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
 from selfcodealign.sandbox.python.names import defined_names, is_deep, nodes_of, redefined_names, value_names
 from selfcodealign.sandbox.python.shadows import TrueBuiltins, find_shadowed
+from selfcodealign.sandbox.python.turns import mark_turns
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
-_UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
+UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _MOST_SAFE_CHARACTERS = 24 * 1024
 _DEEPEST_SAFE_BRACKETS = 50
 _DEEPEST_SAFE_TREE = 100  # what looks at every part of every part takes this many times as long
@@ -112,22 +113,8 @@ def build_program(job: dict[str, Any], mutant: str | None = None, only_cheap: bo
         if only_cheap and (is_deep(response, _DEEPEST_SAFE_TREE) or is_deep(tests, _DEEPEST_SAFE_TREE)):
             raise TooCostly
         return _build(job, response, tests, doctests, mutant)
-    except _UNBUILDABLE as error:
+    except UNBUILDABLE as error:
         raise BuildError(phase, error) from None
-
-
-def build_mutant(job: dict[str, Any], whole: Built, mutant: str) -> Built:
-    """Build a mutant of `whole`; separate tests are reused from there. Raises `BuildError`."""
-    if job["tests_inside"]:
-        return build_program(job, mutant)
-    try:
-        response = ast.parse(job["response"], RESPONSE_FILE)
-        apply_mutant(response, mutant)
-        functions = mark_functions(response, job["response"])
-        code = compile(response, RESPONSE_FILE, "exec", dont_inherit=True)
-        return replace(whole, response=code, functions=functions, mutants=[])
-    except _UNBUILDABLE as error:
-        raise BuildError("build", error) from None
 
 
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -188,6 +175,8 @@ def _build(
         TrueBuiltins(shadowed, TRUE_BUILTINS).visit(tests)
     slots = mark_tests(judged)
     functions = mark_functions(response, job["response"])
+    if job.get("together"):
+        mark_turns(response)
     return Built(
         response=compile(response, RESPONSE_FILE, "exec", dont_inherit=True),
         tests=compile(tests, TESTS_FILE, "exec", dont_inherit=True),

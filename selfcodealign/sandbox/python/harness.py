@@ -16,26 +16,20 @@ import sys
 import threading
 import types
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.python import pytest_style, tamper
-from selfcodealign.sandbox.python.build import (
-    Built,
-    TooCostly,
-    build_mutant,
-    build_program,
-    is_safe_to_parse,
-    names_for_judge,
-)
+from selfcodealign.sandbox.python.build import Built, TooCostly, build_program, is_safe_to_parse, names_for_judge
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
-from selfcodealign.sandbox.python.split.judge import Judge, SolutionModule
+from selfcodealign.sandbox.python.split.judge import LOST, Judge, SolutionModule
 from selfcodealign.sandbox.python.split.response import Response
 from selfcodealign.sandbox.python.split.values import allowed_classes
 from selfcodealign.sandbox.python.split.wire import Unsplittable
+from selfcodealign.sandbox.python.together import Together, build_together
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
 from selfcodealign.sandbox.server.reports import MOST_REPORT_BYTES
 
@@ -56,8 +50,10 @@ _REHEARSAL: dict[str, Any] = {
     "response": "def twice(word):\n    return [letter for letter in word] * 2\n",
     "tests": "assert twice('a') == ['a', 'a']\n",
     "versions": [None],
+    "together": False,
     "mutants_wanted": False,
 }
+_TOGETHER: dict[str, Any] = {"versions": [None, "all:none", "value:all"], "together": {"seconds": 1.0}}
 
 Send = Callable[[dict[str, Any]], None]
 Step = Callable[[], object]
@@ -73,6 +69,7 @@ class Runner:
             importlib.import_module(name)
         del sys.modules["ssl"]
         sys.modules["pytest"] = pytest_style.as_module()
+        self._last: tuple[Any, Any] = (), None  # the last program built: mutants follow their original
 
     def settle(self) -> None:
         """Last step before the first program, after the warm libraries are loaded."""
@@ -90,39 +87,41 @@ class Runner:
         """Run a small program a few times, until the interpreter has specialised this code."""
         main = sys.modules["__main__"]
         for _ in range(_UNTIL_ADAPTED):
-            self._execute(next(self.build(_REHEARSAL)), lambda message: None)
+            self._execute(self.build(_REHEARSAL), lambda message: None)
+            self._run_together(self.build(_REHEARSAL | _TOGETHER), lambda message: None, "")
         sys.modules["__main__"] = main
         del sys.modules["solution"]
 
-    def build(self, job: dict[str, Any]) -> Iterator[Any]:
-        """In the server: build the versions of an ordinary program; other programs are built in their own process."""
-        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
+    def build(self, job: dict[str, Any]) -> Any:
+        """In the server: build an ordinary program; other programs are built in their own process."""
+        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside", "together", "versions")}
         try:
+            whole = self._build_whole(job)
+            if whole.tampering is not None:
+                return Refused(describe_tampering(whole.tampering))
+            return told, whole.pack(), build_together(job) if job["together"] else None
+        except TooCostly:
+            return told | {name: job[name] for name in ("response", "tests", "mutants_wanted")}, None, None
+        except BuildError as error:
+            return Refused(describe_build_error(error))
+
+    def _build_whole(self, job: dict[str, Any]) -> Built:
+        """Build the program, unless it is the last one that was built. Raises `TooCostly`, `BuildError`."""
+        texts = job["response"], job["tests"], job["kind"]
+        if texts != self._last[0] or not (job["together"] or job.get("split")):
             if not is_safe_to_parse(job):
                 raise TooCostly
-            whole = build_program(job, only_cheap=True)
-        except TooCostly:
-            texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
-            yield from ((told | texts, version) for version in job["versions"])
-            return
-        except BuildError as error:
-            yield from [Refused(describe_build_error(error))] * len(job["versions"])
-            return
-        if whole.tampering is not None:
-            yield from [Refused(describe_tampering(whole.tampering))] * len(job["versions"])
-            return
-        for version in job["versions"]:
-            try:
-                built = whole if version is None else build_mutant(job, whole, version)
-                yield told, built.pack()
-            except BuildError as error:
-                yield Refused(describe_build_error(error))
+            self._last = texts, build_program(job, only_cheap=True)
+        return self._last[1]
 
-    def run(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes) -> None:
+    def run(self, work: tuple[dict[str, Any], Any, Any], report: int, nonce: bytes) -> None:
         """In the program's own process, behind its walls. Never returns."""
         leave, get_pid, send = os._exit, os.getpid, _make_sender(report, nonce)
         own_pid = get_pid()
         try:
+            if work[0]["together"]:
+                self._run_together(work, send, os.getcwd())
+                leave(0)
             summary = self._execute(work, send)
         except BuildError as error:
             summary = describe_build_error(error)
@@ -130,9 +129,19 @@ class Runner:
             send(summary)
         leave(0)
 
-    def _execute(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
-        job, packed = work
-        built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
+    def _run_together(self, work: tuple[dict[str, Any], Any, Any], send: Send, folder: str) -> None:
+        job, packed, parts = work
+        built = build_program(job) if packed is None else Built.unpack(packed)
+        parts = build_together(job) if parts is None else parts
+
+        def make_ready(version: Built) -> Ready:
+            return Ready(job, version, self._watch, self._libraries)
+
+        Together(make_ready, built, parts, folder).run(job["together"].get("turns"), send)
+
+    def _execute(self, work: tuple[dict[str, Any], Any, Any], send: Send) -> dict[str, Any]:
+        job, packed, _ = work
+        built = build_program(job) if packed is None else Built.unpack(packed)
         if built.tampering is not None:
             return describe_tampering(built.tampering)
         ready = Ready(job, built, self._watch, self._libraries)
@@ -144,23 +153,21 @@ class Runner:
         run_phases()
         return evidence.summary()
 
-    def build_pair(self, job: dict[str, Any]) -> Iterator[Any]:
+    def build_pair(self, job: dict[str, Any]) -> Any:
         """In the server: build a program for two processes: what the judge gets, and what the response gets.
 
         The part of the response holds nothing of the tests. A program that has to be built in its process, or whose
         response and tests are one text, is refused: it is judged in one process only.
         """
-        refused = {"split": {"lost": "its response and tests are one text, or it is costly to build"}}
-        if job["tests_inside"] or not is_safe_to_parse(job):
-            yield Refused(refused)
-            return
+        refused = Refused({"split": LOST | {"lost": "its response and tests are one text, or it is costly to build"}})
+        if job["tests_inside"]:
+            return refused
         try:
-            built = build_program(job)
-        except BuildError as error:
-            yield Refused(describe_build_error(error))
-            return
+            built = self._build_whole(job)
+        except (TooCostly, BuildError):
+            return refused
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")} | names_for_judge(job)
-        yield (told, built.pack()), (built.response, built.functions, built.aliases)
+        return (told, built.pack()), (built.response, built.functions, built.aliases)
 
     def run_judge(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes, link: int) -> None:
         """In the judge's process: run the tests against the response in the other process. Never returns."""
@@ -174,6 +181,7 @@ class Runner:
         ready.evidence.connect(send, os.getpid())
         ready.enter()
         judge.connect(module)
+        self._libraries.accept()
         random.seed(0)
         gc.enable()
         run_phases = ready.make_phases(lambda: judge.open(built.aliases, told))
@@ -209,17 +217,17 @@ class Ready:
         self._holds_response = job["kind"] != "script" and not job["tests_inside"] and module is None
         self.evidence = Evidence(built)
         self._module = module or types.ModuleType("solution")
-        namespace = vars(self._module)
+        self.namespace = namespace = vars(self._module)
         namespace.update({RAN: self.evidence.ran, TESTED: self.evidence.tested, "__file__": "solution.py"})
         namespace.update(self.evidence.marks)
         if job["kind"] == "check":
             namespace["__record__"] = self.evidence.record
         self._units = Units(built, self.evidence, namespace, job["entry_point"] if job["kind"] == "check" else None)
-        self._job, self._namespace = job, namespace
+        self._job = job
 
     def make_phases(self, run_response: Step | None = None) -> Callable[[], None]:
         """Make what runs all phases; `run_response` takes the place of running the response's code here."""
-        namespace, code, run_code = self._namespace, self._built.response, exec
+        namespace, code, run_code = self.namespace, self._built.response, exec
         begin = run_response or (lambda: run_code(code, namespace))
         look_for_patches = self._make_patch_search()
         return _make_phases(self._job, self._built, self.evidence, namespace, self._units, begin, look_for_patches)
@@ -256,7 +264,7 @@ class Ready:
             self._units.connect_doctest()
         if self._built.uses_unittest or has_doctests:
             self._libraries.accept()
-        self._watch.is_on = self._holds_response
+        self._watch.first, self._watch.is_on = [], self._holds_response
 
 
 def _make_sender(report: int, nonce: bytes) -> Send:

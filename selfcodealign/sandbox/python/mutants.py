@@ -2,20 +2,26 @@
 
 A mutant has a short name, stable for one source text: `all:none` (every function returns None), `body:3:zero`
 (function 3 returns 0, or yields it), `place:17` (the 17th place where an operator, constant, condition, return, yield
-or a call for its effect can be changed).
+or a call for its effect can be changed), `value:all` (what leaves the response is another value of the same type).
+
+A mutant is a list of swaps, which are made in place and undone: a text is parsed once for all its mutants.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _BUILTIN_NAMES = frozenset(dir(builtins))
 GATES: tuple[str, ...] = ("all:none", "all:zero", "all:true")
+VALUE_GATE: str = "value:all"
+OTHER = "__other__"  # the function that a program finds in its namespace, see `values.make_other`
 _VALUES = {"none": "None", "zero": "0", "true": "True"}
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
@@ -32,9 +38,10 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Sub: ast.Add,
     ast.Mult: ast.Add,
     ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult,
+    # Not a product: numbers that grow exponentially in a loop end by no count of its turns.
+    ast.FloorDiv: ast.Add,
+    ast.Mod: ast.Add,
+    ast.Pow: ast.Add,
     ast.BitAnd: ast.BitOr,
     ast.BitOr: ast.BitAnd,
     ast.BitXor: ast.BitAnd,
@@ -46,30 +53,44 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 
 @dataclass(slots=True)
-class _Place:
-    """A place that can be mutated; `owner` is the number of the innermost function around it (-1: none)."""
+class _Swap:
+    """One change: `holder.key`, or `holder[key]` for a number, becomes `new`; made twice, it is undone."""
 
-    owner: int
-    change: Callable[[], None]
+    holder: Any
+    key: str | int
+    new: Any
+
+    def make(self) -> None:
+        if isinstance(self.key, int):
+            self.holder[self.key], self.new = self.new, self.holder[self.key]
+        else:
+            before = getattr(self.holder, self.key)
+            setattr(self.holder, self.key, self.new)
+            self.new = before
 
 
 class _Finder(ast.NodeVisitor):
-    """Numbers functions and lambdas as `instrument.mark_functions` does, and finds the places to mutate."""
+    """Numbers functions and lambdas as `instrument.mark_functions` does, and finds the places to mutate.
+
+    A place is the number of the innermost function around it (-1: none), and the swap.
+    """
 
     def __init__(self) -> None:
-        self.functions: list[tuple[int, ast.FunctionDef | ast.AsyncFunctionDef]] = []
-        self.places: list[_Place] = []
+        self.functions: list[tuple[int, _Function]] = []
+        self.places: list[tuple[int, _Swap]] = []
+        self.results: list[ast.Return | ast.Yield] = []
+        self.lambdas: list[ast.Lambda] = []
         self._count = 0
         self._owners = [-1]
-        self._loops = 0
 
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def _function(self, node: _Function) -> None:
         self.functions.append((self._count, node))
         self._enter(node)
 
-    visit_FunctionDef = visit_AsyncFunctionDef = _function
+    visit_FunctionDef = visit_AsyncFunctionDef = _function  # type: ignore[assignment]
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.lambdas.append(node)
         self._enter(node)
 
     def _enter(self, node: ast.AST) -> None:
@@ -78,46 +99,46 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
         self._owners.pop()
 
-    def _add(self, change: Callable[[], None]) -> None:
-        self.places.append(_Place(self._owners[-1], change))
+    def _add(self, holder: Any, key: str | int, new: Any) -> None:
+        self.places.append((self._owners[-1], _Swap(holder, key, new)))
 
     def _swap(self, node: ast.BinOp | ast.BoolOp | ast.AugAssign) -> None:
         if type(node.op) in _SWAPS:
-            self._add(lambda: setattr(node, "op", _SWAPS[type(node.op)]()))
+            self._add(node, "op", _SWAPS[type(node.op)]())
         self.generic_visit(node)
 
-    visit_BinOp = visit_BoolOp = visit_AugAssign = _swap
+    visit_BinOp = visit_BoolOp = visit_AugAssign = _swap  # type: ignore[assignment]
 
     def visit_Compare(self, node: ast.Compare) -> None:
         for index, operator in enumerate(node.ops):
-            swapped: Any = _SWAPS[type(operator)]()
-            self._add(lambda index=index, swapped=swapped: node.ops.__setitem__(index, swapped))
+            self._add(node.ops, index, _SWAPS[type(operator)]())
         self.generic_visit(node)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if isinstance(node.op, (ast.Not, ast.USub)):
-            self._add(lambda: setattr(node, "op", ast.Not() if isinstance(node.op, ast.USub) else ast.UAdd()))
+            self._add(node, "op", ast.Not() if isinstance(node.op, ast.USub) else ast.UAdd())
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
         value = node.value
         if isinstance(value, bool):
-            self._add(lambda: setattr(node, "value", not value))
+            self._add(node, "value", not value)
         elif isinstance(value, (int, float)):
-            self._add(lambda: setattr(node, "value", value + 1))
+            self._add(node, "value", value + 1)
         elif isinstance(value, str):
-            self._add(lambda: setattr(node, "value", value + "?"))
+            self._add(node, "value", value + "?")
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Constant):  # docstrings have no effect
             return
         if isinstance(node.value, ast.Call):  # called for its effect: remove the call
-            self._add(lambda: setattr(node, "value", ast.Constant(None)))
+            self._add(node, "value", _none_at(node))
         self.generic_visit(node)
 
     def visit_Yield(self, node: ast.Yield) -> None:
         if node.value is not None:
-            self._add(lambda: setattr(node, "value", ast.Constant(None)))
+            self.results.append(node)
+            self._add(node, "value", _none_at(node))
         self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
@@ -126,15 +147,15 @@ class _Finder(ast.NodeVisitor):
                 self.visit(part.value)
 
     def _condition(self, node: ast.If | ast.IfExp) -> None:
-        negated = ast.UnaryOp(ast.Not(), node.test)
-        self._add(lambda: setattr(node, "test", negated))
+        self._add(node, "test", ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test))
         self.generic_visit(node)
 
-    visit_If = visit_IfExp = _condition
+    visit_If = visit_IfExp = _condition  # type: ignore[assignment]
 
     def visit_Return(self, node: ast.Return) -> None:
         if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
-            self._add(lambda: setattr(node, "value", ast.Constant(None)))
+            self.results.append(node)
+            self._add(node, "value", _none_at(node))
         self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> None:
@@ -145,68 +166,106 @@ class _Finder(ast.NodeVisitor):
             self.visit(node.value)
 
 
-def _find(tree: ast.Module) -> _Finder:
-    finder = _Finder()
-    finder.visit(tree)
-    return finder
+class Mutants:
+    """The mutants of one tree. Create it before the tree is marked: marks are no places."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self._found = _Finder()
+        self._found.visit(tree)
+
+    def names(self) -> list[tuple[int, str]]:
+        """Return all mutants of single functions and places, each with the number of its function (-1: none).
+
+        A response with one function has no `body` mutants: they would equal the `all` mutants.
+        """
+        single = self._found.functions if len(self._found.functions) > 1 else []
+        bodies = [(number, f"body:{number}:{kind}") for number, _ in single for kind in ("none", "zero")]
+        return bodies + [(owner, f"place:{i}") for i, (owner, _) in enumerate(self._found.places)]
+
+    @contextmanager
+    def applied(self, mutant: str) -> Iterator[None]:
+        """Turn the tree into the named mutant meanwhile."""
+        swaps = self.swaps(mutant)
+        for swap in swaps:
+            swap.make()
+        try:
+            yield
+        finally:
+            for swap in reversed(swaps):
+                swap.make()
+
+    def swaps(self, mutant: str) -> list[_Swap]:
+        """Return the changes that make the mutant."""
+        kind, _, rest = mutant.partition(":")
+        if kind == "place":
+            return [self._found.places[int(rest)][1]]
+        if kind == "value":
+            return self._values()
+        if kind == "all":
+            return self._all(rest)
+        number, _, body = rest.partition(":")
+        return [_body(dict(self._found.functions)[int(number)], body)]
+
+    def _values(self) -> list[_Swap]:
+        """Put `__other__(...)` around everything that functions return and yield."""
+        swaps = [_Swap(node, "value", _other(node.value)) for node in self._found.results if node.value is not None]
+        return swaps + [_Swap(node, "body", _other(node.body)) for node in self._found.lambdas]
+
+    def _all(self, body: str) -> list[_Swap]:
+        """Mutate every function; without functions every class body; without either every assigned value.
+
+        Functions named like builtins are left out when there are others: the tests may use a redefined `abs` or `all`,
+        and killing its mutant would prove nothing about the rest.
+        """
+        functions = [node for _, node in self._found.functions]
+        own = [node for node in functions if node.name not in _BUILTIN_NAMES]
+        swaps = [_body(node, body) for node in own or functions]
+        nodes = list(ast.walk(self._tree))
+        classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+        for node in classes:
+            if not any(isinstance(part, _FUNCTIONS) for part in node.body):
+                swaps.append(_Swap(node, "body", [ast.copy_location(ast.Pass(), node)]))
+        if functions or classes:
+            return swaps
+        for node in nodes:
+            if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+                swaps.append(_Swap(node, "value", ast.parse(_VALUES[body], mode="eval").body))
+            elif isinstance(node, ast.Lambda):
+                swaps.append(_Swap(node, "body", _none_at(node)))
+        return swaps
 
 
 def list_mutants(tree: ast.Module) -> list[tuple[int, str]]:
-    """Return all mutants of single functions and places, each with the number of its function (-1: none).
-
-    A response with one function has no `body` mutants: they would equal the `all` mutants.
-    """
-    finder = _find(tree)
-    single = finder.functions if len(finder.functions) > 1 else []
-    bodies = [(number, f"body:{number}:{kind}") for number, _ in single for kind in ("none", "zero")]
-    return bodies + [(place.owner, f"place:{i}") for i, place in enumerate(finder.places)]
+    """Return all mutants of single functions and places, each with the number of its function (-1: none)."""
+    return Mutants(tree).names()
 
 
 def apply_mutant(tree: ast.Module, mutant: str) -> None:
     """Turn the tree into the named mutant, in place."""
-    kind, _, rest = mutant.partition(":")
-    finder = _find(tree)
-    if kind == "all":
-        _mutate_all(tree, finder, rest)
-    elif kind == "body":
-        number, _, body = rest.partition(":")
-        _replace_body(dict(finder.functions)[int(number)], body)
-    else:
-        finder.places[int(rest)].change()
-    ast.fix_missing_locations(tree)
+    for swap in Mutants(tree).swaps(mutant):
+        swap.make()
 
 
-def _mutate_all(tree: ast.Module, finder: _Finder, body: str) -> None:
-    """Mutate every function; without functions every class body; without either every assigned value.
-
-    Functions named like builtins are left out when there are others: the tests may use a redefined `abs` or `all`,
-    and killing its mutant would prove nothing about the rest.
-    """
-    functions = [node for _, node in finder.functions]
-    own = [node for node in functions if node.name not in _BUILTIN_NAMES]
-    for node in own or functions:
-        _replace_body(node, body)
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    for node in classes:
-        if not any(isinstance(part, _FUNCTIONS) for part in node.body):
-            node.body = [ast.Pass()]
-    if functions or classes:
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-            node.value = ast.parse(_VALUES[body], mode="eval").body
-        elif isinstance(node, ast.Lambda):
-            node.body = ast.Constant(None)
+def _none_at(node: ast.AST) -> ast.Constant:
+    return ast.copy_location(ast.Constant(None), node)
 
 
-def _replace_body(node: ast.FunctionDef | ast.AsyncFunctionDef, body: str) -> None:
+def _other(value: ast.expr) -> ast.Call:
+    name = ast.copy_location(ast.Name(OTHER, ast.Load()), value)
+    return ast.copy_location(ast.Call(name, [value], []), value)
+
+
+def _body(node: _Function, body: str) -> _Swap:
     """Return the value, or yield it once: the `with` block or loop that uses a generator should still begin, so that an
-    assertion and not a TypeError kills the mutant."""
+    assertion and not a TypeError kills the mutant. The docstring stays: its examples may be the tests."""
     verb = "yield" if _is_generator(node) else "return"
-    node.body = ast.parse(f"def _():\n    {verb} {_VALUES[body]}").body[0].body  # type: ignore[attr-defined]
+    kept = node.body[:1] if ast.get_docstring(node, clean=False) is not None else []
+    new = ast.parse(f"def _():\n    {verb} {_VALUES[body]}").body[0].body  # type: ignore[attr-defined]
+    return _Swap(node, "body", kept + new)
 
 
-def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+def _is_generator(node: _Function) -> bool:
     """Whether the function itself yields; nested functions do not count."""
     waiting: list[ast.AST] = list(node.body)
     while waiting:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfcodealign.fences import read_answer, read_tests, read_verbatim
-from selfcodealign.sandbox.python.mutants import GATES
+from selfcodealign.sandbox.python.mutants import GATES, VALUE_GATE
 from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 
 __all__ = [
     "GATES",
     "RUNNER",
+    "VALUE_GATE",
     "Job",
     "imported_modules",
     "judge",
@@ -77,10 +78,12 @@ class Job:
     repairs: str = ""
 
     def message(
-        self, versions: Sequence[str | None] = (None,), mutants_wanted: bool = False, seconds: float | None = None
+        self,
+        versions: Sequence[str | None] = (None,),
+        mutants_wanted: bool = False,
+        together: dict[str, float] | None = None,
     ) -> dict[str, Any]:
         """The message to the server and the harness."""
-        limits = replace(self.limits, seconds=seconds) if seconds is not None else self.limits
         return {
             "response": self.response,
             "tests": self.tests,
@@ -89,9 +92,10 @@ class Job:
             "entry_point": self.program.entry_point,
             "stdin": self.program.stdin,
             "keep_output_kib": self.program.keep_output_kib,
-            "limits": {name: getattr(limits, name) for name in Limits.__slots__},
+            "limits": {name: getattr(self.limits, name) for name in Limits.__slots__},
             "versions": list(versions),
             "mutants_wanted": mutants_wanted,
+            "together": together,
         }
 
 

@@ -65,6 +65,16 @@ class ProcessTree:
             found += [f"{folder}/{name}" for name in self._list(folder)]
         return found
 
+    def is_asleep(self) -> bool:
+        """Whether no thread below the head runs or is ready to."""
+        for child in self._below():
+            with suppress(OSError):
+                for task in self._list(f"{child}/task"):
+                    with suppress(OSError, IndexError), self.open(f"task/{task}/stat", child) as stat:
+                        if stat.read().rpartition(")")[2].split()[0] in "RD":
+                            return False
+        return True
+
     def cpu_seconds(self, seen: dict[tuple[int, str], int]) -> float:
         """Return the CPU time of all processes below the head, ended ones included.
 

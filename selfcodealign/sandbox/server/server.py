@@ -73,25 +73,21 @@ class Server:
         """Answer jobs until the other side closes."""
         send_frame(self._connection, {"ready": True, "landlock": landlock.landlock_abi()})
         while (job := receive_frame(self._connection)) is not None:
-            send_frame(self._connection, {"outcomes": self._run_versions(job)})
+            send_frame(self._connection, {"outcomes": [self._run(job)]})
 
-    def _run_versions(self, job: dict[str, Any]) -> list[dict[str, Any]]:
-        """Run each version that the job asks for and return the outcomes; while one runs, the next is built."""
-        outcomes = []
+    def _run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run the program and return the outcome."""
+        work = self._runner.build_pair(job) if job.get("split") else self._runner.build(job)
+        if isinstance(work, Refused):
+            return {**UNSTARTED, "reports": [work.report]}
         forker = self._choose_forker(job)
-        versions = self._runner.build_pair(job) if job.get("split") else self._runner.build(job)
-        version = next(versions, None)
-        while version is not None:
-            if isinstance(version, Refused):
-                outcomes.append({**UNSTARTED, "reports": [version.report]})
-                version = next(versions, None)
-            else:
-                program = forker.take_standby()
-                bounds = walls.resource_bounds(forker.walls, job["limits"])
-                program.give(version, bounds, job["stdin"].encode("utf-8", "replace"))
-                version = next(versions, None)
-                outcomes.append(self._supervise(program, forker, job))
-        return outcomes
+        program = forker.take_standby()
+        limits = job["limits"]
+        if job["together"]:
+            limits = limits | {"seconds": limits["seconds"] * len(job["versions"])}
+        bounds = walls.resource_bounds(forker.walls, limits)
+        program.give(work, bounds, job["stdin"].encode("utf-8", "replace"))
+        return self._supervise(program, forker, job)
 
     def _choose_forker(self, job: dict[str, Any]) -> Forker:
         if not job.get("split"):
@@ -104,7 +100,7 @@ class Server:
         limits = job["limits"]
         use = None if self._walls.own_pids else ScratchUse(self._walls.scratch, limits["scratch_mib"])
         watch = Watch(self._connection.fileno(), forker)
-        outcome = watch.supervise(program, limits, job["keep_output_kib"] * 1024, use)
+        outcome = watch.supervise(program, limits, job["keep_output_kib"] * 1024, use, job["together"])
         why = program.find_unready(outcome)
         program.close()
         if why:  # not the program's fault: it was never started

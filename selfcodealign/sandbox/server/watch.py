@@ -13,6 +13,7 @@ from typing import Any
 from selfcodealign.sandbox.isolation.scratch import ScratchUse
 from selfcodealign.sandbox.server.forker import Forker, Standby
 from selfcodealign.sandbox.server.reports import ReportReader
+from selfcodealign.sandbox.server.steps import StepClock
 from selfcodealign.sandbox.server.unseen_memory import UnseenMemory
 
 _TICK_SECONDS = 0.05
@@ -34,18 +35,25 @@ class Watch:
         self._unseen = UnseenMemory(forker.tree)
 
     def supervise(
-        self, program: Standby, limits: dict[str, Any], keep_output: int, scratch: ScratchUse | None
+        self,
+        program: Standby,
+        limits: dict[str, Any],
+        keep_output: int,
+        scratch: ScratchUse | None,
+        together: dict[str, float] | None = None,
     ) -> dict[str, Any]:
         """Watch the program until it ends or breaks a bound; every process it started is dead on return.
 
-        The last `keep_output` bytes of its output are returned.
+        The last `keep_output` bytes of its output are returned. `together`: the bounds of each of several versions,
+        instead of the limits on the time of the whole.
         """
         started = time.monotonic()
         reports, text = _Reports(program.nonce), _Tail(keep_output, limits["output_kib"] * 1024)
         sources: dict[int, _Source] = {program.report: reports, program.output: text}
         for fd in sources:
             os.set_blocking(fd, False)
-        ended_by, peak = self._follow(sources, limits, started, scratch)
+        steps = StepClock(together, started) if together else None
+        ended_by, peak = self._follow(sources, limits, started, scratch, steps)
         if ended_by:
             program.kill()
         exit_codes, own_peak = self._forker.wait()
@@ -69,6 +77,7 @@ class Watch:
         limits: dict[str, Any],
         started: float,
         scratch: ScratchUse | None,
+        steps: StepClock | None,
     ) -> tuple[str, float]:
         """Return the reason to end the program ("" when it ended by itself), and its peak memory in MiB."""
         poll = select.poll()
@@ -78,7 +87,8 @@ class Watch:
         peak = worked = 0.0
         seen: dict[tuple[int, str], int] = {}
         # With a limit on CPU time, the clock is only looked at in ticks.
-        deadline = started + limits["seconds"] if limits["cpu_seconds"] is None else math.inf
+        by_clock = limits["cpu_seconds"] is None and steps is None
+        deadline = started + limits["seconds"] if by_clock else math.inf
         next_tick = time.monotonic() + _TICK_SECONDS
         while True:
             wait = max(0.0, min(deadline, next_tick) - time.monotonic())
@@ -100,7 +110,11 @@ class Watch:
                 peak = max(peak, memory)
                 if memory + self._unseen.mib(pids, limits, limits["memory_mib"] - memory) > limits["memory_mib"]:
                     return "memory", peak
-                if limits["cpu_seconds"] is not None:
+                if steps is not None:
+                    reports = next(source.messages for source in sources.values() if isinstance(source, _Reports))
+                    if steps.is_over(reports, now, self._tree.cpu_seconds(seen), self._tree.is_asleep()):
+                        return "timeout", peak
+                elif limits["cpu_seconds"] is not None:
                     worked = max(worked, self._tree.cpu_seconds(seen))  # a process that has just ended reads as 0
                     if worked > limits["cpu_seconds"]:
                         return "cpu", peak

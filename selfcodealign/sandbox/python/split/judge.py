@@ -55,6 +55,10 @@ _BETWEEN = classes.REFLECTED | {"__sub__", "__truediv__", "__mod__", "__and__", 
 _WATCHED: dict[Any, tuple[str, ...]] = {builtins: ("input", "print", "open"), time: ("sleep", "time", "perf_counter")}
 
 
+#: The summary of a run that says nothing.
+LOST: dict[str, Any] = {"lost": "", "inexact": [], "doubtful": "", "liar": "", "raised": False}
+
+
 class Judge(Peer):
     """The judge's side of the conversation."""
 
@@ -189,6 +193,8 @@ class Judge(Peer):
             self.vouched += 1
             self.doubtful = self.doubtful or f"the truth of a {type(mine).__name__} is its own"
             return self.ask("special", name, [mine])
+        if type(other) is object:  # a stranger that equals nothing: how `evidence` probes
+            return self.ask("special", name, [mine, other])
         if type(other) not in _PLAIN:
             own = self._own_modules | {"selfcodealign"}
             if number_of(other) is None and type(other).__module__.partition(".")[0] in own:
