@@ -7,10 +7,7 @@ exhaust the parser is built inside the program's own process. Nothing here runs 
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from types import CodeType
 from typing import Any
 
@@ -18,17 +15,19 @@ from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.python.instrument import Site, mark_assertions, mark_functions, mark_tests
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
 from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
+from selfcodealign.sandbox.python.own_imports import ALWAYS_OWN, offered_names, resolve_own_imports
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
 _UNBUILDABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _MOST_SAFE_CHARACTERS = 64 * 1024
 _DEEPEST_SAFE_BRACKETS = 50
-_ALWAYS_OWN = frozenset({"solution", "__main__"})  # these names always mean the response
 # Ways to patch the libraries that assertions use; a program without them needs no check for patches.
 _PATCHING_WORDS = frozenset(
     {"setattr", "__setattr__", "delattr", "__dict__", "vars", "globals", "locals", "exec", "eval"}
 )
 _PATCHING_WORDS |= {"__builtins__", "builtins", "patch", "monkeypatch", "__import__", "update", "modules", "getattr"}
+# Ways to ask for the text of a program.
+_SOURCE_WORDS = frozenset({"inspect", "getsource", "getsourcelines", "getsourcefile", "linecache"})
 
 
 @dataclass(slots=True)
@@ -37,7 +36,7 @@ class Built:
 
     `functions` counts the marked functions of the response; `slots` numbers the test functions; `units` names the
     top-level test functions and classes that may have to be called, in order; `aliases` are the module names by which
-    the tests import their response.
+    the tests import their response; `reloads` and `sources` serve `importlib.reload` and `inspect.getsource`.
     """
 
     response: CodeType
@@ -52,6 +51,8 @@ class Built:
     uses_unittest: bool = False
     uses_doctest: bool = False
     may_patch: bool = False
+    reloads: bool = False
+    sources: list[str] = field(default_factory=list)  # of the response and the tests, where the program asks for them
 
     def pack(self) -> tuple[Any, ...]:
         """Convert to marshal values."""
@@ -114,9 +115,16 @@ def _build(
     own_names, own_values = defined_names(response), value_names(response)
     response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
     nodes = response_nodes + tests_nodes
-    aliases = _missing_modules(
-        response_nodes if job["tests_inside"] else tests_nodes, own_names, not job["tests_inside"]
+    apart = not job["tests_inside"]
+    aliases, rewritten = resolve_own_imports(
+        tests if apart else response,
+        tests_nodes if apart else response_nodes,
+        own_names,
+        offered_names(response_nodes if apart else [], own_names),
+        apart,
     )
+    if rewritten:
+        response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
     words = _words(nodes)
     may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
     mutants = list_mutants(response) if job["mutants_wanted"] else []
@@ -127,7 +135,7 @@ def _build(
         judged, judged_nodes, source = response, response_nodes, job["response"]
     else:
         judged, judged_nodes, source = tests, tests_nodes, job["tests"]
-        own_names = own_names - redefined_names(tests, tests_nodes, {*_ALWAYS_OWN, *aliases})
+        own_names = own_names - redefined_names(tests, tests_nodes, {*ALWAYS_OWN, *aliases})
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
@@ -146,6 +154,8 @@ def _build(
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
         may_patch=may_patch,
+        reloads="reload" in words,
+        sources=[] if words.isdisjoint(_SOURCE_WORDS) else [job["response"], job["tests"]],
     )
 
 
@@ -182,31 +192,3 @@ def _stores_into_modules(nodes: list[ast.AST]) -> bool:
         and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
         for node in nodes
     )
-
-
-def _missing_modules(nodes: list[ast.AST], own_names: set[str], tests_apart: bool) -> list[str]:
-    """Return modules that the tests import and that do not exist: the names under which tests expect their response.
-
-    `from calculator import add` means the response when it defines `add` and no module `calculator` exists.
-    """
-    aliases = []
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            wanted, names = node.module, {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import) and tests_apart:
-            wanted, names = node.names[0].name, set()
-        else:
-            continue
-        known = wanted in _ALWAYS_OWN or wanted in sys.modules
-        if not known and not (names - {"*"}) - own_names and not _exists(wanted.partition(".")[0]):
-            aliases.append(wanted)
-    return aliases
-
-
-@lru_cache(maxsize=4096)
-def _exists(module: str) -> bool:
-    """Whether a library of that name is installed; this does not change while a server runs."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError, AttributeError):
-        return False

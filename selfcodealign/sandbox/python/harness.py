@@ -24,6 +24,7 @@ from selfcodealign.sandbox.python import pytest_style, tamper
 from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
+from selfcodealign.sandbox.python.own_module import OwnLoader, register_module, show_source
 from selfcodealign.sandbox.python.units import EndOfModule, TestFailed, Units
 
 # The folder of the whole sandbox package: the frames of the forker and the kernel module are trusted as well.
@@ -141,8 +142,12 @@ class Ready:
 
     def enter(self) -> None:
         """In the program's process: register its module under every name that the program uses for it."""
-        for name in ("solution", "__main__", *self._built.aliases):
-            sys.modules[name] = self._module
+        register_module(self._module, ("solution", "__main__", *self._built.aliases))
+        if self._built.sources:
+            show_source(self._built)
+        if self._built.reloads:
+            code, namespace = self._built.response, vars(self._module)
+            sys.meta_path.insert(0, OwnLoader(lambda: exec(code, namespace)))  # type: ignore[arg-type]
         pytest_style.connect(self._units.run_remaining)
         if self._built.uses_unittest:
             self._units.connect_unittest()
