@@ -59,7 +59,7 @@ class Runner:
         for name in _EVERYDAY:
             importlib.import_module(name)
         del sys.modules["ssl"]
-        sys.modules["pytest"] = pytest_style.as_module()
+        sys.modules.update(pytest_style.as_modules())
 
     def settle(self) -> None:
         """Last step before the first program, after the warm libraries are loaded."""
