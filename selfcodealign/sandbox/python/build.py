@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError
-from selfcodealign.sandbox.python.instrument import Site, mark_assertions, mark_functions, mark_tests
+from selfcodealign.sandbox.python.instrument import Site, exit_places, mark_assertions, mark_functions, mark_tests
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
 from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
 from selfcodealign.sandbox.python.own_imports import ALWAYS_OWN, offered_names, resolve_own_imports
@@ -51,6 +51,7 @@ class Built:
     uses_unittest: bool = False
     uses_doctest: bool = False
     may_patch: bool = False
+    exits: list[tuple[int, ...]] = field(default_factory=list)  # where the tests exit: lines and columns
     reloads: bool = False
     sources: list[str] = field(default_factory=list)  # of the response and the tests, where the program asks for them
 
@@ -136,6 +137,7 @@ def _build(
     else:
         judged, judged_nodes, source = tests, tests_nodes, job["tests"]
         own_names = own_names - redefined_names(tests, tests_nodes, {*ALWAYS_OWN, *aliases})
+    exits = exit_places(judged_nodes)
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
@@ -154,6 +156,7 @@ def _build(
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
         may_patch=may_patch,
+        exits=exits,
         reloads="reload" in words,
         sources=[] if words.isdisjoint(_SOURCE_WORDS) else [job["response"], job["tests"]],
     )

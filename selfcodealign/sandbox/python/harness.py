@@ -6,8 +6,10 @@ is captured in closures before, the report carries a secret that no name refers 
 
 from __future__ import annotations
 
+import _sitebuiltins
 import gc
 import importlib
+import itertools
 import marshal
 import os
 import random
@@ -46,6 +48,8 @@ _REHEARSAL: dict[str, Any] = {
     "versions": [None],
     "mutants_wanted": False,
 }
+
+_QUITTER = _sitebuiltins.Quitter.__call__.__code__
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -176,6 +180,7 @@ def _make_phases(
     if kind != "script":
         steps += [("tests", lambda: run_code(built.tests, namespace)), ("units", units.run_remaining)]
     steps.append(("threads", _thread_joiner()))
+    judged = built.response if job["tests_inside"] else built.tests
     skips = (pytest_style.Skipped, unittest.SkipTest)
     namespace["__name__"] = "__main__" if job["tests_inside"] or kind == "script" else "solution"
 
@@ -192,7 +197,7 @@ def _make_phases(
                 # A skipped module has no tests; after an assertion held, a skip ends the program like any exception.
                 if evidence.phase == "tests" and isinstance(error, skips) and not evidence.has_proof():
                     break
-                if not _is_ordinary_end(error, kind):
+                if not _is_ordinary_end(error, kind, judged, built.exits, evidence):
                     evidence.note_error(error)
                     return
             namespace["__name__"] = "__main__"
@@ -202,18 +207,58 @@ def _make_phases(
     return run_phases
 
 
-def _is_ordinary_end(error: BaseException, kind: str) -> bool:
-    """Whether an exit is ordinary: with the result of `pytest.main`, or with status 0 for scripts."""
+def _is_ordinary_end(
+    error: BaseException, kind: str, judged: types.CodeType, exits: list[tuple[int, ...]], evidence: Evidence
+) -> bool:
+    """Whether an exit is ordinary: of a script with status 0; of tests where their text exits, with the result of
+    `pytest.main`, or with status 0 after an assertion has held.
+    """
     if not isinstance(error, SystemExit):
         return False
-    return type(error.code) is pytest_style.ExitCode or (kind == "script" and error.code in (None, 0))
+    if kind == "script":
+        return error.code in (None, 0)
+    if evidence.phase == "units" or not _is_written_in(error, judged, exits):
+        return False
+    if type(error.code) is pytest_style.ExitCode:
+        return True
+    return (error.code is None or (isinstance(error.code, int) and not error.code)) and evidence.has_proof()
+
+
+def _is_written_in(error: BaseException, judged: types.CodeType, exits: list[tuple[int, ...]]) -> bool:
+    """Whether one of the calls at the places `exits` raised `error`, and only code of the judged text led there.
+
+    A response may hand out `sys.exit` under another name: that a call of it stands in the tests is not enough.
+    """
+    own, waiting = [_QUITTER], [judged]
+    while waiting:
+        own.append(waiting.pop())
+        waiting += [constant for constant in own[-1].co_consts if isinstance(constant, types.CodeType)]
+    steps = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        if steps or traceback.tb_frame.f_code is judged:
+            steps.append((traceback.tb_frame.f_code, traceback.tb_lasti))
+        traceback = traceback.tb_next
+    if any(all(code is not part for part in own) for code, _ in steps):
+        return False
+    written = [step for step in steps if step[0] is not _QUITTER]
+    if not written:
+        return False
+    code, instruction = written[-1]
+    return next(itertools.islice(code.co_positions(), instruction // 2, None)) in exits
 
 
 def _thread_joiner() -> Callable[[], None]:
-    """Make a function that joins the program's threads; made before the program can patch `threading`."""
+    """Make a function that joins the program's threads; made before the program can patch `threading`.
+
+    As at the end of an interpreter, executors that were not shut down are first told to end.
+    """
     enumerate_threads, current = threading.enumerate, threading.current_thread
+    at_exit: list[Callable[[], None]] = getattr(threading, "_threading_atexits", [])
 
     def join() -> None:
+        while at_exit:
+            at_exit.pop()()
         for thread in enumerate_threads():
             if thread is not current() and not thread.daemon:
                 thread.join()
