@@ -13,7 +13,7 @@ from typing import Any
 
 from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.python.instrument import Site, exit_places, mark_assertions, mark_functions, mark_tests
-from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
+from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants, tolerate_examples
 from selfcodealign.sandbox.python.names import defined_names, nodes_of, redefined_names, value_names
 from selfcodealign.sandbox.python.own_imports import ALWAYS_OWN, offered_names, resolve_own_imports
 
@@ -103,6 +103,7 @@ def build_mutant(job: dict[str, Any], whole: Built, mutant: str) -> Built:
     try:
         response = ast.parse(job["response"], RESPONSE_FILE)
         apply_mutant(response, mutant)
+        tolerate_examples(response)
         functions = mark_functions(response, job["response"])
         code = compile(response, RESPONSE_FILE, "exec", dont_inherit=True)
         return replace(whole, response=code, functions=functions, mutants=[])
@@ -131,6 +132,8 @@ def _build(
     mutants = list_mutants(response) if job["mutants_wanted"] else []
     if mutant is not None:
         apply_mutant(response, mutant)
+        if apart:
+            tolerate_examples(response)
         response_nodes = nodes_of(response)
     if job["tests_inside"]:
         judged, judged_nodes, source = response, response_nodes, job["response"]

@@ -39,6 +39,7 @@ _EVERYDAY = (
 )
 
 _UNTIL_ADAPTED = 20  # specialised bytecode is then written before the fork, not after each one
+_DEEPEST_BUILD = 6000  # frames; the compiler's stack then needs less than the usual 8 MiB
 _REHEARSAL: dict[str, Any] = {
     "kind": "tests",
     "entry_point": None,
@@ -86,21 +87,23 @@ class Runner:
     def build(self, job: dict[str, Any]) -> Iterator[Any]:
         """In the server: build the versions of an ordinary program; other programs are built in their own process."""
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
+        texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
+        unbuilt = [(told | texts, version) for version in job["versions"]]
         if not is_safe_to_parse(job):
-            texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
-            yield from ((told | texts, version) for version in job["versions"])
+            yield from unbuilt
             return
         try:
             whole = build_program(job)
         except BuildError as error:
-            yield from [Refused(describe_build_error(error))] * len(job["versions"])
+            for work in unbuilt:
+                yield _work_after(error, work)
             return
-        for version in job["versions"]:
+        for work in unbuilt:
             try:
-                built = whole if version is None else build_mutant(job, whole, version)
+                built = whole if work[1] is None else build_mutant(job, whole, work[1])
                 yield told, built.pack()
             except BuildError as error:
-                yield Refused(describe_build_error(error))
+                yield _work_after(error, work)
 
     def run(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes) -> None:
         """In the program's own process, behind its walls. Never returns."""
@@ -116,7 +119,7 @@ class Runner:
 
     def _execute(self, work: tuple[dict[str, Any], Any], send: Send) -> dict[str, Any]:
         job, packed = work
-        built = Built.unpack(packed) if isinstance(packed, tuple) else build_program(job, packed)
+        built = Built.unpack(packed) if isinstance(packed, tuple) else _build_deeply(job, packed)
         ready = Ready(job, built)
         evidence, run_phases = ready.evidence, ready.run_phases
         find_patched = self._libraries.find_patched if built.may_patch else str
@@ -127,6 +130,21 @@ class Runner:
         run_phases()
         evidence.patched = evidence.patched or find_patched()
         return evidence.summary()
+
+
+def _work_after(error: BuildError, work: tuple[dict[str, Any], str | None]) -> Any:
+    """What follows on a failed build: a tree too deep for the server is built in the program's own process."""
+    return work if isinstance(error.cause, RecursionError) else Refused(describe_build_error(error))
+
+
+def _build_deeply(job: dict[str, Any], mutant: str | None) -> Built:
+    """Build in the program's own process, where a tree may be so deep that its stack overflows."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(_DEEPEST_BUILD)
+    try:
+        return build_program(job, mutant)
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 class Ready:

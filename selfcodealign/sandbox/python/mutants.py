@@ -176,6 +176,24 @@ def apply_mutant(tree: ast.Module, mutant: str) -> None:
     ast.fix_missing_locations(tree)
 
 
+def tolerate_examples(tree: ast.Module) -> None:
+    """Let a mutant survive its response's own examples and asserts: the tests have to kill it."""
+    shown = (ast.Expr, ast.Assert, ast.For, ast.While, ast.If, ast.With)
+    for place, node in enumerate(tree.body):
+        if isinstance(node, shown) and not _defines(node):
+            handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
+            tolerant = ast.copy_location(ast.Try([node], [handler], [], []), node)
+            tree.body[place] = ast.fix_missing_locations(tolerant)
+
+
+def _defines(node: ast.stmt) -> bool:
+    """Whether a statement is more than an example: it defines or imports something (a docstring is no example)."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    more = (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom)
+    return any(isinstance(part, more) for part in ast.walk(node))
+
+
 def _mutate_all(tree: ast.Module, finder: _Finder, body: str) -> None:
     """Mutate every function; without functions every class body; without either every assigned value.
 
