@@ -25,7 +25,7 @@ _LOAD, _AND, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN 
     0x45,
     0x06,
 )
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in struct seccomp_data
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32  # offsets in struct seccomp_data
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _SECCOMP_SET_MODE_FILTER = 1
 
@@ -43,6 +43,8 @@ _METADATA |= {"utimensat", "futimesat"}
 _EXTENDED_ATTRIBUTES = frozenset(
     f"{prefix}{verb}xattr" for prefix in ("", "l", "f") for verb in ("set", "get", "list", "remove")
 )
+_NETWORK = frozenset({"bind", "connect", "listen", "accept", "accept4"})
+_AF_INET, _TYPE_BITS, _STREAM, _DATAGRAM, _TCP, _UDP, _TCP_ULP = 2, 0xF, 1, 2, 6, 17, 31
 _ALONE_REFUSED = frozenset({"truncate", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"})
 
 Instruction = tuple[int, int, int, int]
@@ -91,14 +93,38 @@ def _argument_is_none_of(number: int, offset: int, values: tuple[int, ...]) -> l
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
-def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group: bool = True) -> list[Instruction]:
+def _allow_inet_sockets(number: int) -> list[Instruction]:
+    """Allow `socket` for TCP and UDP over IPv4."""
+    return [
+        (_JUMP_EQUAL, 0, 14, number),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_JUMP_EQUAL, 1, 0, _AF_INET),
+        _refuse(),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_AND, 0, 0, _TYPE_BITS),
+        (_JUMP_EQUAL, 2, 0, _STREAM),
+        (_JUMP_EQUAL, 1, 0, _DATAGRAM),
+        _refuse(),
+        (_LOAD, 0, 0, _THIRD_ARGUMENT),
+        (_JUMP_EQUAL, 3, 0, 0),
+        (_JUMP_EQUAL, 2, 0, _TCP),
+        (_JUMP_EQUAL, 1, 0, _UDP),
+        _refuse(),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+
+
+def assemble(
+    own_pid: int | None = None, only_landlock: bool = False, own_group: bool = True, loopback: bool = False
+) -> list[Instruction]:
     """Return the filter's instructions.
 
     With `own_pid`, signals may be sent only to that process (for kernels whose Landlock does not restrict signals).
     With `only_landlock`, calls are closed that Landlock permits and that a private root folder would make harmless:
     changes of modes, owners and times return success without effect, watching folders is refused. Without
     `own_group`, no signal may be sent to the program's process group, which includes forker and server whatever the
-    pid namespace. Raises `OSError` on a machine type without numbers in this list.
+    pid namespace. With `loopback`, sockets for TCP and UDP over IPv4 may be made: the network namespace holds nothing
+    but the program; setting an upper protocol (TCP_ULP), which loads kernel modules, is refused. Raises `OSError` on a machine type without numbers in this list.
     """
     if kernel.MACHINE not in _AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"seccomp: no list of system calls for {kernel.MACHINE}")
@@ -130,6 +156,12 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group:
     elif not own_group:
         special = special | {"kill"}
         code += _argument_is_none_of(numbers["kill"], _FIRST_ARGUMENT, (0,))
+    if loopback:
+        special = special | {"setsockopt"}
+        code += _allow_inet_sockets(numbers["socket"])
+        code += _argument_is_none_of(numbers["setsockopt"], _THIRD_ARGUMENT, (_TCP_ULP,))
+    else:
+        special = special | _NETWORK
     if only_landlock:
         special |= _METADATA | _ALONE_REFUSED
         for name in sorted(_METADATA & numbers.keys()):

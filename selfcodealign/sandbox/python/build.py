@@ -53,6 +53,7 @@ class Built:
     may_patch: bool = False
     exits: list[tuple[int, ...]] = field(default_factory=list)  # where the tests exit: lines and columns
     reloads: bool = False
+    uses_processes: bool = False
     sources: list[str] = field(default_factory=list)  # of the response and the tests, where the program asks for them
 
     def pack(self) -> tuple[Any, ...]:
@@ -161,6 +162,7 @@ def _build(
         may_patch=may_patch,
         exits=exits,
         reloads="reload" in words,
+        uses_processes="multiprocessing" in words,
         sources=[] if words.isdisjoint(_SOURCE_WORDS) else [job["response"], job["tests"]],
     )
 
