@@ -61,7 +61,8 @@ def make_ruleset(
 ) -> int:
     """Make a ruleset (file descriptor): read and execute below `readable`, a scratch below `writable`, `devices`.
 
-    With `loopback`, TCP is not walled: it cannot leave the network namespace. Paths that do not exist are skipped. Raises `OSError` where the kernel has no Landlock.
+    With `loopback`, TCP is not walled: it cannot leave the network namespace. Paths that do not exist are skipped.
+    Raises `OSError` where the kernel has no Landlock.
     """
     abi = landlock_abi()
     handled = _ABI_1 | (_REFER if abi >= 2 else 0) | (_TRUNCATE if abi >= 3 else 0) | (_IOCTL_DEV if abi >= 5 else 0)

@@ -25,7 +25,13 @@ _LOAD, _AND, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN 
     0x45,
     0x06,
 )
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32  # offsets in struct seccomp_data
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = (
+    0,
+    4,
+    16,
+    24,
+    32,
+)  # offsets in struct seccomp_data
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _SECCOMP_SET_MODE_FILTER = 1
 
@@ -124,7 +130,8 @@ def assemble(
     changes of modes, owners and times return success without effect, watching folders is refused. Without
     `own_group`, no signal may be sent to the program's process group, which includes forker and server whatever the
     pid namespace. With `loopback`, sockets for TCP and UDP over IPv4 may be made: the network namespace holds nothing
-    but the program; setting an upper protocol (TCP_ULP), which loads kernel modules, is refused. Raises `OSError` on a machine type without numbers in this list.
+    but the program; setting an upper protocol (TCP_ULP), which loads kernel modules, is refused. Raises `OSError` on a
+    machine type without numbers in this list.
     """
     if kernel.MACHINE not in _AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"seccomp: no list of system calls for {kernel.MACHINE}")

@@ -39,7 +39,9 @@ prctl:157:167 socketpair:53:199 sendto:44:206 recvfrom:45:207 sendmsg:46:211 rec
 recvmmsg:299:243 shutdown:48:210 getsockname:51:204 getpeername:52:205 getsockopt:55:209 setsockopt:54:208
 setxattr:188:5 lsetxattr:189:6 fsetxattr:190:7 getxattr:191:8 lgetxattr:192:9 fgetxattr:193:10 listxattr:194:11
 llistxattr:195:12 flistxattr:196:13 removexattr:197:14 lremovexattr:198:15 fremovexattr:199:16
-pidfd_open:434:434 bind:49:200 connect:42:203 listen:50:201 accept:43:202 accept4:288:242 clone3:435:435 socket:41:198 openat2:437:437
+pidfd_open:434:434
+bind:49:200 connect:42:203 listen:50:201 accept:43:202 accept4:288:242
+clone3:435:435 socket:41:198 openat2:437:437
 """
 
 

@@ -130,7 +130,7 @@ def _build(
         response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
     words = _words(nodes)
     may_patch = not words.isdisjoint(_PATCHING_WORDS) or _stores_into_modules(nodes)
-    mutants = list_mutants(response) if job["mutants_wanted"] else []
+    mutants = list_mutants(response, apart) if job["mutants_wanted"] else []
     if mutant is not None:
         apply_mutant(response, mutant)
         if apart:

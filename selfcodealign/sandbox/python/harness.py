@@ -171,7 +171,7 @@ class Ready:
             code, namespace = self._built.response, vars(self._module)
             sys.meta_path.insert(0, OwnLoader(lambda: exec(code, namespace)))  # type: ignore[arg-type]
         if self._built.uses_processes:  # its managers would listen on a unix socket, which cannot be made
-            importlib.import_module("multiprocessing.connection").default_family = "AF_INET"
+            vars(importlib.import_module("multiprocessing.connection"))["default_family"] = "AF_INET"
         pytest_style.connect(self._units.run_remaining)
         if self._built.uses_unittest:
             self._units.connect_unittest()

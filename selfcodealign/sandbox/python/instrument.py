@@ -151,12 +151,11 @@ def mark_assertions(
 
 def exit_places(nodes: list[ast.AST]) -> list[tuple[int, ...]]:
     """Return the places of `sys.exit(...)` and `raise SystemExit`: first and last line, first and last column."""
-    places = []
+    places: list[ast.Call | ast.Raise] = []
     for node in nodes:
-        if isinstance(node, ast.Call) and called_name(node) in _EXITS:
-            places.append(node)
-        elif isinstance(node, ast.Raise) and node.exc is not None and "SystemExit" in words_in(node.exc):
-            places.append(node)
+        calls = isinstance(node, ast.Call) and called_name(node) in _EXITS
+        if calls or (isinstance(node, ast.Raise) and node.exc is not None and "SystemExit" in words_in(node.exc)):
+            places.append(node)  # type: ignore[arg-type]
     return [(node.lineno, node.end_lineno or 0, node.col_offset, node.end_col_offset or 0) for node in places]
 
 
@@ -252,7 +251,11 @@ class _Assertions(_Statements):
 
     def _exit(self, node: ast.Expr | ast.Raise, call: ast.expr) -> ast.stmt | list[ast.stmt]:
         """An exit whose status is computed, such as `sys.exit(not ok)`, asserts that it is zero."""
-        if not isinstance(call, ast.Call) or len(call.args) != 1 or isinstance(call.args[0], ast.Constant | ast.Starred):
+        if (
+            not isinstance(call, ast.Call)
+            or len(call.args) != 1
+            or isinstance(call.args[0], ast.Constant | ast.Starred)
+        ):
             return node
         at, status = _place(node), call.args[0]
         site = ast.Constant(self._add(node, status, words_in(status)), **at)

@@ -47,10 +47,14 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(slots=True)
 class _Place:
-    """A place that can be mutated; `owner` is the number of the innermost function around it (-1: none)."""
+    """A place that can be mutated; `owner` is the number of the innermost function around it (-1: none).
+
+    `shown_only`: it lies in a statement at the top level that only prints and asserts.
+    """
 
     owner: int
     change: Callable[[], None]
+    shown_only: bool
 
 
 class _Finder(ast.NodeVisitor):
@@ -61,7 +65,12 @@ class _Finder(ast.NodeVisitor):
         self.places: list[_Place] = []
         self._count = 0
         self._owners = [-1]
-        self._loops = 0
+        self._shown_only = False
+
+    def visit_Module(self, node: ast.Module) -> None:
+        for statement in node.body:
+            self._shown_only = _only_shows(statement)
+            self.visit(statement)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.functions.append((self._count, node))
@@ -79,7 +88,7 @@ class _Finder(ast.NodeVisitor):
         self._owners.pop()
 
     def _add(self, change: Callable[[], None]) -> None:
-        self.places.append(_Place(self._owners[-1], change))
+        self.places.append(_Place(self._owners[-1], change, self._shown_only))
 
     def _swap(self, node: ast.BinOp | ast.BoolOp | ast.AugAssign) -> None:
         if type(node.op) in _SWAPS:
@@ -151,15 +160,18 @@ def _find(tree: ast.Module) -> _Finder:
     return finder
 
 
-def list_mutants(tree: ast.Module) -> list[tuple[int, str]]:
+def list_mutants(tree: ast.Module, tests_apart: bool = False) -> list[tuple[int, str]]:
     """Return all mutants of single functions and places, each with the number of its function (-1: none).
 
+    With `tests_apart`, the response's own examples and asserts are not mutated: the tests cannot tell.
     A response with one function has no `body` mutants: they would equal the `all` mutants.
     """
     finder = _find(tree)
     single = finder.functions if len(finder.functions) > 1 else []
     bodies = [(number, f"body:{number}:{kind}") for number, _ in single for kind in ("none", "zero")]
-    return bodies + [(place.owner, f"place:{i}") for i, place in enumerate(finder.places)]
+    return bodies + [
+        (place.owner, f"place:{i}") for i, place in enumerate(finder.places) if not (tests_apart and place.shown_only)
+    ]
 
 
 def apply_mutant(tree: ast.Module, mutant: str) -> None:
@@ -184,6 +196,15 @@ def tolerate_examples(tree: ast.Module) -> None:
             handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
             tolerant = ast.copy_location(ast.Try([node], [handler], [], []), node)
             tree.body[place] = ast.fix_missing_locations(tolerant)
+
+
+def _only_shows(node: ast.stmt) -> bool:
+    """Whether a statement does no more than print and assert."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "print"
+    if isinstance(node, ast.For | ast.If | ast.With):
+        return all(map(_only_shows, [*node.body, *getattr(node, "orelse", [])]))
+    return isinstance(node, ast.Assert)
 
 
 def _defines(node: ast.stmt) -> bool:

@@ -25,8 +25,6 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+\Z")
 _CATCHING_IMPORTS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 _LONGEST_SOURCE = 1 << 18
 
-_Import = ast.Import | ast.ImportFrom
-
 
 def offered_names(nodes: list[ast.AST], own_names: set[str]) -> set[str]:
     """Return the names that the response's module has: its definitions, and what it imports."""
@@ -46,42 +44,50 @@ def resolve_own_imports(
 
     `own_names` are defined by the response, `offered` are all names of its module; `tests_apart`: it is not `tree`.
     """
-    imports = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
     aliases: dict[str, None] = {}
     rewritten: dict[ast.AST, list[ast.stmt]] = {}
-    guarded: Set[ast.AST] | None = None
-    for node in imports:
+    guarded = _guarded_imports(nodes) if tests_apart else set()
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.level:
             rewritten[node] = _absolute(node, offered)
-        elif isinstance(node, ast.ImportFrom):
-            names = {alias.name for alias in node.names} - {"*"}
-            if node.module in ALWAYS_OWN or not node.module:
-                continue
-            if not _exists(node.module.partition(".")[0]):
-                if (names & offered) or not names:
-                    aliases[node.module] = None
-                if tests_apart:
-                    aliases |= {f"{node.module}.{n}": None for n in names - offered if _uses(nodes, {n}) & offered}
-            elif names and names <= own_names and names.isdisjoint(_names_in(node.module)):
-                node.module = OWN
-        elif tests_apart:
-            if guarded is None:
-                guarded = _guarded_imports(nodes)
-            for alias in node.names:
-                bound = {alias.asname or alias.name.rpartition(".")[2]}
-                if alias.name in ALWAYS_OWN:
-                    continue
-                if not _exists(alias.name.partition(".")[0]):
-                    if node not in guarded or _uses(nodes, bound) & offered:
-                        aliases[alias.name] = None
-                elif "." not in alias.name and (used := _uses(nodes, bound) & own_names):
-                    if used.isdisjoint(_names_in(alias.name)):
-                        alias.name, alias.asname = OWN, alias.asname or alias.name
+        elif isinstance(node, ast.ImportFrom) and node.module not in ALWAYS_OWN:
+            aliases |= dict.fromkeys(_resolve_names(node, nodes, own_names, offered, tests_apart))
+        elif isinstance(node, ast.Import) and tests_apart:
+            aliases |= dict.fromkeys(_resolve_modules(node, nodes, own_names, offered, node in guarded))
     if tests_apart:
         aliases |= dict.fromkeys(_patched_modules(nodes, offered))
     if rewritten:
         _Rewriter(rewritten).visit(tree)
     return list(aliases), bool(rewritten)
+
+
+def _resolve_names(
+    node: ast.ImportFrom, nodes: list[ast.AST], own_names: Set[str], offered: Set[str], tests_apart: bool
+) -> Iterator[str]:
+    """Yield the aliases in `from module import names`; one that means the response is made to import from there."""
+    module, names = node.module or "", {alias.name for alias in node.names} - {"*"}
+    if not _exists(module.partition(".")[0]):
+        if (names & offered) or not names:
+            yield module
+        if tests_apart:  # a module of a package that does not exist
+            yield from (f"{module}.{name}" for name in names - offered if _uses(nodes, {name}) & offered)
+    elif names and names <= own_names and names.isdisjoint(_names_in(module)):
+        node.module = OWN
+
+
+def _resolve_modules(
+    node: ast.Import, nodes: list[ast.AST], own_names: Set[str], offered: Set[str], guarded: bool
+) -> Iterator[str]:
+    """Yield the aliases in `import module`, as `_resolve_names`."""
+    for alias in node.names:
+        if alias.name in ALWAYS_OWN:
+            continue
+        used = _uses(nodes, {alias.asname or alias.name.rpartition(".")[2]})
+        if not _exists(alias.name.partition(".")[0]):
+            if not guarded or used & offered:
+                yield alias.name
+        elif "." not in alias.name and used & own_names and (used & own_names).isdisjoint(_names_in(alias.name)):
+            alias.name, alias.asname = OWN, alias.asname or alias.name
 
 
 def _absolute(node: ast.ImportFrom, offered: Set[str]) -> list[ast.stmt]:

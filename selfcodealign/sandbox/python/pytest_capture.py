@@ -63,7 +63,7 @@ class FileCapture(CaptureFixture[_Text]):
     def _start(self) -> None:
         self._flush()
         self._kept = [os.dup(fd) for fd in (1, 2)]
-        self._files = [tempfile.TemporaryFile(buffering=0) for _ in range(2)]
+        self._files = [tempfile.TemporaryFile(buffering=0) for _ in range(2)]  # noqa: SIM115
         self._redirect([file.fileno() for file in self._files])
 
     def _flush(self) -> None:

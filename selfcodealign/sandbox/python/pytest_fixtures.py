@@ -221,7 +221,9 @@ class Request:
         self.node = node
         self.function, self.cls, self.instance, self.module = node.function, node.cls, instance, module
         self.config, self.keywords = Config(), node.keywords
-        self.scope, self.fixturename, self.fixturenames = "function", None, []  # type: ignore[var-annotated]
+        self.scope = "function"
+        self.fixturename: str | None = None
+        self.param: Any  # only where there is one
         self._enders = enders
         self.getfixturevalue = make
 
