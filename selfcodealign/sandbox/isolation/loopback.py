@@ -1,8 +1,9 @@
 """The loopback of a server's own network namespace: programs reach themselves, and nothing else.
 
 The namespace has no other interface. Programs of one server use it one after the other: when a program has ended, its
-sockets are closed, and no port waits for late packets. Buffers are bounded, since memory limits do not count them;
-where the bounds cannot be set (/proc/sys is read-only in some containers) the loopback stays down, and no socket can be made.
+sockets are closed, and no port waits for late packets. Buffers are bounded, since memory limits do not count them.
+Where the bounds cannot be set (/proc/sys is read-only in some containers) the loopback stays down, and no socket can be
+made.
 """
 
 from __future__ import annotations
