@@ -60,6 +60,8 @@ class Language(Protocol):
     GATES: tuple[str, ...]
     #: The mutant that returns other values of the same types.
     VALUE_GATE: str
+    #: The mutant that computes the same and returns nothing.
+    NO_VALUE_GATE: str
 
     def prepare_job(self, program: Program, limits: Limits) -> Any:
         """Return a `Job`, or a `Verdict` when there is nothing to run."""

@@ -71,6 +71,9 @@ class MutationTest:
         if not noticed and not _killed_by_assertion(results.values()):
             return replace(verdict, status=Status.WEAK_TESTS, message="no assertion kills any mutant of the response")
         if by_value.changed and by_value.outcome is MutantOutcome.SURVIVED:
+            (without,) = await self._results([self._language.NO_VALUE_GATE])
+            if without.outcome is MutantOutcome.SURVIVED:  # the tests look at no value: at exceptions, or at state
+                return replace(verdict, killed_by_value=None)
             message = "no test notices other values of the same types"
             return replace(verdict, status=Status.WEAK_TESTS, message=message)
         return verdict

@@ -41,6 +41,11 @@ def connect(family, address, kind=socket.SOCK_STREAM):
         one.connect(address)
         return "connected"
 
+def send(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.sendto(b"seen", address)
+        return "sent"
+
 def seen(pid):
     os.kill(pid, 0)
     return "signalled"
@@ -83,7 +88,7 @@ def open_many():
 
 attempts = {
     "TCP": lambda: connect(socket.AF_INET, ("127.0.0.1", target["port"])),
-    "UDP": lambda: connect(socket.AF_INET, ("127.0.0.1", target["port"]), socket.SOCK_DGRAM),
+    "UDP": lambda: send(("127.0.0.1", target["port"])),
     "raw sockets": lambda: connect(socket.AF_INET, ("127.0.0.1", 0), socket.SOCK_RAW),
     "unix sockets": lambda: connect(socket.AF_UNIX, target["path_socket"]),
     "abstract unix sockets": lambda: connect(socket.AF_UNIX, "\0" + target["abstract"]),
@@ -174,8 +179,9 @@ async def probe_walls_async(mode: Mode = "auto") -> list[Probe]:
     """Probe every wall of `mode`. Raises `SandboxError` when the sandbox does not start."""
     limits = Limits(seconds=20.0, memory_mib=256, processes=16, open_files=64, file_mib=2, scratch_mib=16)
     async with Sandbox(workers=1, limits=limits, mode=mode, mutation_testing=False, split=False) as sandbox:
-        with _bait() as bait:
+        with _bait() as (bait, udp):
             probes = await _try_attempts(sandbox, bait | {name: getattr(limits, name) for name in Limits.__slots__})
+            probes = [_arrived(probe, udp) if probe.detail == "sent" else probe for probe in probes]
         probes += await _try_calls(sandbox)
         probes += await _try_limits(sandbox)
     return probes
@@ -187,15 +193,18 @@ def probe_walls(mode: Mode = "auto") -> list[Probe]:
 
 
 @contextmanager
-def _bait() -> Iterator[dict[str, object]]:
-    """Targets on the host: listening sockets, a file, an environment variable, this process."""
+def _bait() -> Iterator[tuple[dict[str, object], socket.socket]]:
+    """Targets on the host: listening sockets (the one for UDP apart), a file, an environment variable, this process."""
     name = f"selfcodealign-{secrets.token_hex(8)}"
     with (
         tempfile.TemporaryDirectory(prefix="selfcodealign-bait-") as folder,
         socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
         socket.socket(socket.AF_UNIX) as path_socket,
         socket.socket(socket.AF_UNIX) as abstract,
     ):
+        udp.bind(tcp.getsockname())
+        udp.setblocking(False)
         path_socket.bind(f"{folder}/socket")
         path_socket.listen()
         abstract.bind(f"\0{name}")
@@ -205,7 +214,7 @@ def _bait() -> Iterator[dict[str, object]]:
         variable = name.replace("-", "_").upper()
         os.environ[variable] = name
         try:
-            yield {
+            target: dict[str, object] = {
                 "port": tcp.getsockname()[1],
                 "path_socket": f"{folder}/socket",
                 "abstract": name,
@@ -214,8 +223,18 @@ def _bait() -> Iterator[dict[str, object]]:
                 "pid": os.getpid(),
                 "variable": variable,
             }
+            yield target, udp
         finally:
             del os.environ[variable]
+
+
+def _arrived(probe: Probe, udp: socket.socket) -> Probe:
+    """Whether a datagram that a program could send, if only to itself, reached the host."""
+    try:
+        udp.recv(16)
+    except BlockingIOError:
+        return probe._replace(held=True, detail="nothing arrived")
+    return probe._replace(held=False, detail="arrived")
 
 
 async def _try_attempts(sandbox: Sandbox, target: dict[str, object]) -> list[Probe]:

@@ -56,14 +56,17 @@ def landlock_abi() -> int:
         return 0
 
 
-def make_ruleset(readable: Iterable[str], writable: Iterable[str], devices: Iterable[str]) -> int:
+def make_ruleset(
+    readable: Iterable[str], writable: Iterable[str], devices: Iterable[str], loopback: bool = False
+) -> int:
     """Make a ruleset (file descriptor): read and execute below `readable`, a scratch below `writable`, `devices`.
 
-    Paths that do not exist are skipped. Raises `OSError` where the kernel has no Landlock.
+    With `loopback`, TCP is not walled: it cannot leave the network namespace. Paths that do not exist are skipped.
+    Raises `OSError` where the kernel has no Landlock.
     """
     abi = landlock_abi()
     handled = _ABI_1 | (_REFER if abi >= 2 else 0) | (_TRUNCATE if abi >= 3 else 0) | (_IOCTL_DEV if abi >= 5 else 0)
-    attributes = _Ruleset(handled, _TCP, _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
+    attributes = _Ruleset(handled, 0 if loopback else _TCP, _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
     size = ctypes.c_size_t(24 if abi >= 6 else 16 if abi >= 4 else 8)
     ruleset = kernel.syscall(
         kernel.SYS_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), size, 0, what="landlock_create_ruleset"

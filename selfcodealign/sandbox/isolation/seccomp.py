@@ -54,6 +54,8 @@ _METADATA = frozenset({"chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown
 _METADATA |= {"utimensat", "futimesat"}
 _EXTENDED_ATTRIBUTES = frozenset(f"{prefix}{verb}xattr" for prefix in ("", "l", "f") for verb in ("get", "list"))
 _WITHOUT_EFFECT = frozenset({"fsync", "fdatasync", "sync_file_range", "fadvise64"})
+_NETWORK = frozenset({"bind", "connect", "listen", "accept", "accept4"})
+_AF_INET, _TYPE_BITS, _STREAM, _DATAGRAM, _TCP, _UDP, _TCP_ULP = 2, 0xF, 1, 2, 6, 17, 31
 
 Instruction = tuple[int, int, int, int]
 
@@ -113,12 +115,24 @@ def _keep_core_limit(numbers: dict[str, int]) -> list[Instruction]:
     ]
 
 
-def _keep_buffer_sizes(number: int) -> list[Instruction]:
-    """In setsockopt, the sizes of a socket's buffers are left as they were: they bound what its kernel buffers hold."""
-    code: list[Instruction] = [(_JUMP_EQUAL, 0, 7, number), (_LOAD, 0, 0, _SECOND_ARGUMENT)]
-    code += [(_JUMP_EQUAL, 0, 4, _SOL_SOCKET), (_LOAD, 0, 0, _THIRD_ARGUMENT)]
-    code += [(_JUMP_EQUAL, 1, 0, _BUFFER_SIZES[0]), (_JUMP_EQUAL, 0, 1, _BUFFER_SIZES[1]), _succeed(), _allow()]
-    return code
+def _restrict_socket_options(number: int) -> list[Instruction]:
+    """In setsockopt, the sizes of a socket's buffers stay as they were: they bound what the kernel holds.
+
+    Setting an upper protocol (TCP_ULP), which loads kernel modules, is refused.
+    """
+    return [
+        (_JUMP_EQUAL, 0, 10, number),
+        (_LOAD, 0, 0, _THIRD_ARGUMENT),
+        (_JUMP_EQUAL, 0, 1, _TCP_ULP),
+        _refuse(),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_JUMP_EQUAL, 0, 4, _SOL_SOCKET),
+        (_LOAD, 0, 0, _THIRD_ARGUMENT),
+        (_JUMP_EQUAL, 1, 0, _BUFFER_SIZES[0]),
+        (_JUMP_EQUAL, 0, 1, _BUFFER_SIZES[1]),
+        _succeed(),
+        _allow(),
+    ]
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
@@ -139,14 +153,38 @@ def _argument_is_none_of(number: int, offset: int, values: tuple[int, ...]) -> l
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
-def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group: bool = True) -> list[Instruction]:
+def _allow_inet_sockets(number: int) -> list[Instruction]:
+    """Allow `socket` for TCP and UDP over IPv4."""
+    return [
+        (_JUMP_EQUAL, 0, 14, number),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_JUMP_EQUAL, 1, 0, _AF_INET),
+        _refuse(),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_AND, 0, 0, _TYPE_BITS),
+        (_JUMP_EQUAL, 2, 0, _STREAM),
+        (_JUMP_EQUAL, 1, 0, _DATAGRAM),
+        _refuse(),
+        (_LOAD, 0, 0, _THIRD_ARGUMENT),
+        (_JUMP_EQUAL, 3, 0, 0),
+        (_JUMP_EQUAL, 2, 0, _TCP),
+        (_JUMP_EQUAL, 1, 0, _UDP),
+        _refuse(),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+
+
+def assemble(
+    own_pid: int | None = None, only_landlock: bool = False, own_group: bool = True, loopback: bool = False
+) -> list[Instruction]:
     """Return the filter's instructions.
 
     With `own_pid`, signals may be sent only to that process (for kernels whose Landlock does not restrict signals).
     With `only_landlock`, calls are closed that Landlock permits and that a private root folder would make harmless:
     changes of modes, owners and times return success without effect. Without
     `own_group`, no signal may be sent to the program's process group, which includes forker and server whatever the
-    pid namespace. Raises `OSError` on a machine type without numbers in this list.
+    pid namespace. With `loopback`, sockets for TCP and UDP over IPv4 may be made: the network namespace holds nothing
+    but the program. Raises `OSError` on a machine type without numbers in this list.
     """
     if kernel.MACHINE not in _AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"seccomp: no list of system calls for {kernel.MACHINE}")
@@ -171,7 +209,7 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group:
     code += _argument_is(numbers["prctl"], _FIRST_ARGUMENT, [kernel.PR_SET_NAME])
     code += _argument_is(numbers["ioctl"], _SECOND_ARGUMENT, _PERMITTED_IOCTLS, _refuse(errno.ENOTTY))
     code += _argument_is(numbers["fcntl"], _SECOND_ARGUMENT, _PERMITTED_FCNTLS)
-    code += _keep_core_limit(numbers) + _keep_buffer_sizes(numbers["setsockopt"])
+    code += _keep_core_limit(numbers) + _restrict_socket_options(numbers["setsockopt"])
     if own_pid is not None:
         special |= _SIGNALLING
         for name in ("kill", "tgkill"):
@@ -180,6 +218,10 @@ def assemble(own_pid: int | None = None, only_landlock: bool = False, own_group:
         special = special | {"kill"}
         code += _argument_is_none_of(numbers["kill"], _FIRST_ARGUMENT, (0,))
     silent = _WITHOUT_EFFECT
+    if loopback:
+        code += _allow_inet_sockets(numbers["socket"])
+    else:
+        special = special | _NETWORK
     if only_landlock:
         special |= _METADATA | {"truncate"}
         silent = silent | _METADATA

@@ -40,6 +40,7 @@ recvmmsg:299:243 shutdown:48:210 getsockname:51:204 getpeername:52:205 getsockop
 getxattr:191:8 lgetxattr:192:9 fgetxattr:193:10 listxattr:194:11
 llistxattr:195:12 flistxattr:196:13
 pidfd_open:434:434 clone3:435:435 socket:41:198 openat2:437:437
+bind:49:200 connect:42:203 listen:50:201 accept:43:202 accept4:288:242
 """
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfcodealign.sandbox.isolation import kernel, landlock, scratch, seccomp
+from selfcodealign.sandbox.isolation import kernel, landlock, loopback, scratch, seccomp
 
 INSIDE_ID = 1000  # the user and group a program sees itself as, in a user namespace
 # Outside, a server started by root runs as this user + its pid: no one else is that user, so processes can be counted.
@@ -26,6 +26,7 @@ FIRST_OWN_USER = 0x60000000
 SCRATCH = "/scratch"  # in a private root folder; also known as /tmp and /dev/shm there
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_SHELL = "/bin/sh"  # of `shell=True`; no other command is there
 _TIME_ZONES = "/usr/share/zoneinfo"
 _ROOT_MIB = 1
 _LEAST_OPEN_FILES = 16
@@ -50,6 +51,7 @@ class Walls:
     ruleset: int = -1
     filter: seccomp.Filter | None = None  # None: made for each program, because it contains the pid
     own_pid_namespace: int = -1
+    loopback: bool = False  # programs may make sockets that reach only themselves
     base_address_space: int = 0
     own_user: bool = True
     own_processes: int = 2  # of the user beside the program: server and forker
@@ -68,11 +70,11 @@ class Walls:
 
 
 def readable_paths(extra: list[str]) -> list[str]:
-    """Return the paths of interpreter, libraries, shared libraries and time zones; nothing of the user's."""
+    """Return the paths of interpreter, libraries, shared libraries, time zones and shell; nothing of the user's."""
     paths = [
         path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
     ]
-    paths += [os.path.join(sys.base_prefix, "lib"), *_SYSTEM_LIBRARIES, _TIME_ZONES]
+    paths += [os.path.join(sys.base_prefix, "lib"), *_SYSTEM_LIBRARIES, _TIME_ZONES, _SHELL]
     paths += [entry for entry in sys.path if "site-packages" in entry or "dist-packages" in entry]
     paths += [os.path.join(sys.prefix, "pyvenv.cfg")]
     interpreter = sys.executable
@@ -101,6 +103,10 @@ def enter_root(readable: list[str]) -> None:
         if not any(path.startswith(f"{folder}/") for folder in bound):
             bound.append(path)
             _bind(path)
+    for path, text in loopback.HOSTS.items():
+        os.makedirs(os.path.dirname(f"/new{path}"), exist_ok=True)
+        with open(f"/new{path}", "w") as file:
+            file.write(text)
     os.mkdir(f"/new{SCRATCH}")
     os.symlink(SCRATCH, "/new/dev/shm")
     if not os.path.lexists("/new/tmp"):  # it exists as a folder when a readable path is below it
@@ -191,7 +197,7 @@ def fresh_scratch(walls: Walls, renew: bool = True) -> None:
     if walls.mode != "unsafe" and landlock.landlock_abi():
         if walls.ruleset >= 0:
             os.close(walls.ruleset)
-        walls.ruleset = landlock.make_ruleset(walls.readable, [walls.scratch], DEVICES)
+        walls.ruleset = landlock.make_ruleset(walls.readable, [walls.scratch], DEVICES, walls.loopback)
     os.chdir(walls.scratch)
 
 
@@ -284,6 +290,6 @@ def close_walls(walls: Walls) -> None:
         seccomp.install_filter(walls.filter or seccomp.compile_filter(seccomp.assemble(os.getpid(), True)))
 
 
-def hide_network_and_name() -> None:
-    """Set an anonymous host name; the new net namespace has only a loopback that is down."""
+def hide_name() -> None:
+    """Set an anonymous host name."""
     socket.sethostname("sandbox")

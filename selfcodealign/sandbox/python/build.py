@@ -7,11 +7,8 @@ exhaust the parser is built inside the program's own process. Nothing here runs 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
-import sys
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import CodeType
 from typing import Any
 
@@ -19,13 +16,15 @@ from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.python.instrument import (
     TRUE_BUILTINS,
     Site,
+    exit_places,
     mark_assertions,
     mark_functions,
     mark_tests,
 )
 from selfcodealign.sandbox.python.machinery import find_machinery
-from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants
+from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants, tolerate_examples
 from selfcodealign.sandbox.python.names import defined_names, is_deep, nodes_of, redefined_names, value_names
+from selfcodealign.sandbox.python.own_imports import ALWAYS_OWN, offered_names, resolve_own_imports
 from selfcodealign.sandbox.python.shadows import TrueBuiltins, find_shadowed
 from selfcodealign.sandbox.python.turns import mark_turns
 
@@ -35,12 +34,13 @@ _MOST_SAFE_CHARACTERS = 24 * 1024
 _DEEPEST_SAFE_BRACKETS = 50
 _DEEPEST_SAFE_TREE = 100  # what looks at every part of every part takes this many times as long
 _MOST_SAFE_FINALLY = 5  # the compiler writes the block of a `finally` twice, and so each one in it
-_ALWAYS_OWN = frozenset({"solution", "__main__"})  # these names always mean the response
 # Ways to patch the libraries that assertions use; a program without them needs no check for patches.
 _PATCHING_WORDS = frozenset(
     {"setattr", "__setattr__", "delattr", "__dict__", "vars", "globals", "locals", "exec", "eval"}
 )
 _PATCHING_WORDS |= {"__builtins__", "builtins", "patch", "monkeypatch", "__import__", "update", "modules", "getattr"}
+# Ways to ask for the text of a program.
+_SOURCE_WORDS = frozenset({"inspect", "getsource", "getsourcelines", "getsourcefile", "linecache"})
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Built:
 
     `functions` counts the marked functions of the response; `slots` numbers the test functions; `units` names the
     top-level test functions and classes that may have to be called, in order; `aliases` are the module names by which
-    the tests import their response.
+    the tests import their response; `reloads` and `sources` serve `importlib.reload` and `inspect.getsource`.
     """
 
     response: CodeType
@@ -66,6 +66,10 @@ class Built:
     may_patch: bool = False
     tests_patch: bool = False
     tampering: tuple[int, str] | None = None
+    exits: list[tuple[int, ...]] = field(default_factory=list)  # where the tests exit: lines and columns
+    reloads: bool = False
+    uses_processes: bool = False
+    sources: list[str] = field(default_factory=list)  # of the response and the tests, where the program asks for them
 
     def pack(self) -> tuple[Any, ...]:
         """Convert to marshal values."""
@@ -146,28 +150,36 @@ def _build(
 ) -> Built:
     own_names, own_values = defined_names(response), value_names(response)
     response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
-    nodes = response_nodes + tests_nodes
-    aliases = _missing_modules(
-        response_nodes if job["tests_inside"] else tests_nodes, own_names, not job["tests_inside"]
+    apart = not job["tests_inside"]
+    aliases, rewritten = resolve_own_imports(
+        tests if apart else response,
+        tests_nodes if apart else response_nodes,
+        own_names,
+        offered_names(response_nodes if apart else [], own_names),
+        apart,
     )
+    if rewritten:
+        response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
+    nodes = response_nodes + tests_nodes
     response_words, tests_words = _words(response_nodes), _words(tests_nodes)
     words = response_words | tests_words
-    may_patch = _may_patch(words, nodes)
     tampering, shadowed = None, set()
     if mutant is None and job["kind"] != "script":
-        apart = None if job["tests_inside"] else tests_nodes
-        tampering = find_machinery(response, response_nodes, response_words, apart)
-    if job["kind"] != "script" and not job["tests_inside"]:
+        tampering = find_machinery(response, response_nodes, response_words, tests_nodes if apart else None)
+    if job["kind"] != "script" and apart:
         shadowed = find_shadowed(response_nodes, response_words, tests, tests_nodes, own_names)
-    mutants = list_mutants(response) if job["mutants_wanted"] else []
+    mutants = list_mutants(response, apart) if job["mutants_wanted"] else []
     if mutant is not None:
         apply_mutant(response, mutant)
+        if apart:
+            tolerate_examples(response)
         response_nodes = nodes_of(response)
     if job["tests_inside"]:
         judged, judged_nodes, source = response, response_nodes, job["response"]
     else:
         judged, judged_nodes, source = tests, tests_nodes, job["tests"]
-        own_names = own_names - redefined_names(tests, tests_nodes, {*_ALWAYS_OWN, *aliases})
+        own_names = own_names - redefined_names(tests, tests_nodes, {*ALWAYS_OWN, *aliases})
+    exits = exit_places(judged_nodes)
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
     sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
@@ -189,9 +201,13 @@ def _build(
         doctests=doctests,
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
-        may_patch=may_patch,
+        may_patch=_may_patch(words, nodes),
         tests_patch=_may_patch(tests_words, tests_nodes),
         tampering=tampering,
+        exits=exits,
+        reloads="reload" in words,
+        uses_processes="multiprocessing" in words,
+        sources=[] if words.isdisjoint(_SOURCE_WORDS) else [job["response"], job["tests"]],
     )
 
 
@@ -232,31 +248,3 @@ def _stores_into_modules(nodes: list[ast.AST]) -> bool:
         and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
         for node in nodes
     )
-
-
-def _missing_modules(nodes: list[ast.AST], own_names: set[str], tests_apart: bool) -> list[str]:
-    """Return modules that the tests import and that do not exist: the names under which tests expect their response.
-
-    `from calculator import add` means the response when it defines `add` and no module `calculator` exists.
-    """
-    aliases = []
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            wanted, names = node.module, {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import) and tests_apart:
-            wanted, names = node.names[0].name, set()
-        else:
-            continue
-        known = wanted in _ALWAYS_OWN or wanted in sys.modules
-        if not known and not (names - {"*"}) - own_names and not _exists(wanted.partition(".")[0]):
-            aliases.append(wanted)
-    return aliases
-
-
-@lru_cache(maxsize=4096)
-def _exists(module: str) -> bool:
-    """Whether a library of that name is installed; this does not change while a server runs."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError, AttributeError):
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import mmap
 import os
 import unittest.mock
 from collections.abc import Callable
@@ -41,7 +42,8 @@ class Evidence:
         self.phase = "start"
         self.sites = built.sites
         self.slots = built.slots
-        self.ran = bytearray(built.functions)
+        # Shared with the processes that the program forks: a pool may call the response only there.
+        self.ran = memoryview(mmap.mmap(-1, max(1, built.functions)))
         self.tested = bytearray(len(built.slots))
         self.patched = ""
         self.tampering: list[int | str] = []

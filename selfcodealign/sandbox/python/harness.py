@@ -7,8 +7,10 @@ is captured in closures before, the report carries a secret that no name refers 
 from __future__ import annotations
 
 import _json
+import _sitebuiltins
 import gc
 import importlib
+import itertools
 import os
 import random
 import struct
@@ -25,6 +27,7 @@ from selfcodealign.sandbox.python import pytest_style, tamper
 from selfcodealign.sandbox.python.build import Built, TooCostly, build_program, is_safe_to_parse, names_for_judge
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
+from selfcodealign.sandbox.python.own_module import OwnLoader, register_module, show_source, use_network_for_managers
 from selfcodealign.sandbox.python.split.judge import LOST, Judge, SolutionModule
 from selfcodealign.sandbox.python.split.response import Response
 from selfcodealign.sandbox.python.split.values import allowed_classes
@@ -43,6 +46,7 @@ _EVERYDAY = (
 )
 
 _UNTIL_ADAPTED = 20  # specialised bytecode is then written before the fork, not after each one
+_DEEPEST_BUILD = 6000  # frames; the compiler's stack then needs less than the usual 8 MiB
 _REHEARSAL: dict[str, Any] = {
     "kind": "tests",
     "entry_point": None,
@@ -54,6 +58,8 @@ _REHEARSAL: dict[str, Any] = {
     "mutants_wanted": False,
 }
 _TOGETHER: dict[str, Any] = {"versions": [None, "all:none", "value:all"], "together": {"seconds": 1.0}}
+
+_QUITTER = _sitebuiltins.Quitter.__call__.__code__
 
 Send = Callable[[dict[str, Any]], None]
 Step = Callable[[], object]
@@ -68,8 +74,8 @@ class Runner:
         for name in _EVERYDAY:
             importlib.import_module(name)
         del sys.modules["ssl"]
-        sys.modules["pytest"] = pytest_style.as_module()
         self._last: tuple[Any, Any] = (), None  # the last program built: mutants follow their original
+        sys.modules.update(pytest_style.as_modules())
 
     def settle(self) -> None:
         """Last step before the first program, after the warm libraries are loaded."""
@@ -111,7 +117,12 @@ class Runner:
         if texts != self._last[0] or not (job["together"] or job.get("split")):
             if not is_safe_to_parse(job):
                 raise TooCostly
-            self._last = texts, build_program(job, only_cheap=True)
+            try:
+                self._last = texts, build_program(job, only_cheap=True)
+            except BuildError as error:
+                if isinstance(error.cause, RecursionError):  # a tree that is too deep here
+                    raise TooCostly from None
+                raise
         return self._last[1]
 
     def run(self, work: tuple[dict[str, Any], Any, Any], report: int, nonce: bytes) -> None:
@@ -131,8 +142,8 @@ class Runner:
 
     def _run_together(self, work: tuple[dict[str, Any], Any, Any], send: Send, folder: str) -> None:
         job, packed, parts = work
-        built = build_program(job) if packed is None else Built.unpack(packed)
-        parts = build_together(job) if parts is None else parts
+        built = _deeply(build_program, job) if packed is None else Built.unpack(packed)
+        parts = _deeply(build_together, job) if parts is None else parts
 
         def make_ready(version: Built) -> Ready:
             return Ready(job, version, self._watch, self._libraries)
@@ -141,7 +152,7 @@ class Runner:
 
     def _execute(self, work: tuple[dict[str, Any], Any, Any], send: Send) -> dict[str, Any]:
         job, packed, _ = work
-        built = build_program(job) if packed is None else Built.unpack(packed)
+        built = _deeply(build_program, job) if packed is None else Built.unpack(packed)
         if built.tampering is not None:
             return describe_tampering(built.tampering)
         ready = Ready(job, built, self._watch, self._libraries)
@@ -167,7 +178,7 @@ class Runner:
         except (TooCostly, BuildError):
             return refused
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")} | names_for_judge(job)
-        return (told, built.pack()), (built.response, built.functions, built.aliases)
+        return (told, built.pack()), (built.response, built.functions, built.aliases, built.uses_processes)
 
     def run_judge(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes, link: int) -> None:
         """In the judge's process: run the tests against the response in the other process. Never returns."""
@@ -190,13 +201,23 @@ class Runner:
         send(ready.evidence.summary())
         leave(0)
 
-    def run_response(self, work: tuple[Any, int, list[str]], link: int) -> None:
+    def run_response(self, work: tuple[Any, int, list[str], bool], link: int) -> None:
         """In the process of the response: run its code and serve the judge. Never returns."""
         random.seed(0)
         gc.enable()
         with suppress(Unsplittable):  # raised when the judge has ended
             Response(link, self._allowed, *work).serve()
         os._exit(0)
+
+
+def _deeply(build: Callable[[dict[str, Any]], Any], job: dict[str, Any]) -> Any:
+    """Build in the program's own process, where a tree may be so deep that its stack overflows."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(_DEEPEST_BUILD)
+    try:
+        return build(job)
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 class Ready:
@@ -254,8 +275,14 @@ class Ready:
 
     def enter(self) -> None:
         """In the program's process: register its module under every name that the program uses for it."""
-        for name in ("solution", "__main__", *self._built.aliases):
-            sys.modules[name] = self._module
+        register_module(self._module, ("solution", "__main__", *self._built.aliases))
+        if self._built.sources:
+            show_source(self._built)
+        if self._built.reloads:
+            code, namespace = self._built.response, vars(self._module)
+            sys.meta_path.insert(0, OwnLoader(lambda: exec(code, namespace)))  # type: ignore[arg-type]
+        if self._built.uses_processes:
+            use_network_for_managers()
         pytest_style.connect(self._units.run_remaining)
         if self._built.uses_unittest:
             self._units.connect_unittest()
@@ -299,6 +326,7 @@ def _make_phases(
     if kind != "script":
         steps += [("tests", lambda: run_code(built.tests, namespace)), ("units", units.run_remaining)]
     steps.append(("threads", _thread_joiner()))
+    judged = built.response if job["tests_inside"] else built.tests
     skips = (pytest_style.Skipped, unittest.SkipTest)
     namespace["__name__"] = "__main__" if job["tests_inside"] or kind == "script" else "solution"
 
@@ -319,7 +347,7 @@ def _make_phases(
                 # A skipped module has no tests; after an assertion held, a skip ends the program like any exception.
                 if evidence.phase == "tests" and isinstance(error, skips) and not evidence.has_proof():
                     break
-                if not _is_ordinary_end(error, kind):
+                if not _is_ordinary_end(error, kind, judged, built.exits, evidence):
                     evidence.note_error(error)
                     return
             namespace["__name__"] = "__main__"
@@ -330,20 +358,64 @@ def _make_phases(
     return run_phases
 
 
-def _is_ordinary_end(error: BaseException, kind: str) -> bool:
-    """Whether an exit is ordinary: with the result of `pytest.main`, or with status 0 for scripts."""
+def _is_ordinary_end(
+    error: BaseException, kind: str, judged: types.CodeType, exits: list[tuple[int, ...]], evidence: Evidence
+) -> bool:
+    """Whether an exit is ordinary: of a script with status 0; of tests where their text exits, with the result of
+    `pytest.main`, or with status 0 after an assertion has held.
+    """
     if not isinstance(error, SystemExit):
         return False
-    return type(error.code) is pytest_style.ExitCode or (kind == "script" and error.code in (None, 0))
+    if kind == "script":
+        return error.code in (None, 0)
+    if evidence.phase == "units" or not _is_written_in(error, judged, exits):
+        return False
+    if type(error.code) is pytest_style.ExitCode:
+        return True
+    return (error.code is None or (isinstance(error.code, int) and not error.code)) and evidence.has_proof()
+
+
+def _is_written_in(error: BaseException, judged: types.CodeType, exits: list[tuple[int, ...]]) -> bool:
+    """Whether one of the calls at the places `exits` raised `error`, and only code of the judged text led there.
+
+    A response may hand out `sys.exit` under another name: that a call of it stands in the tests is not enough.
+    """
+    own, waiting = [_QUITTER], [judged]
+    while waiting:
+        own.append(waiting.pop())
+        waiting += [constant for constant in own[-1].co_consts if isinstance(constant, types.CodeType)]
+    steps = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        if steps or traceback.tb_frame.f_code is judged:
+            steps.append((traceback.tb_frame.f_code, traceback.tb_lasti))
+        traceback = traceback.tb_next
+    if any(all(code is not part for part in own) for code, _ in steps):
+        return False
+    written = [step for step in steps if step[0] is not _QUITTER]
+    if not written:
+        return False
+    code, instruction = written[-1]
+    return next(itertools.islice(code.co_positions(), instruction // 2, None)) in exits
 
 
 def _thread_joiner() -> Callable[[], None]:
-    """Make a function that joins the program's threads; made before the program can patch `threading`."""
+    """Make a function that joins the program's threads; made before the program can patch `threading`.
+
+    As at the end of an interpreter, executors that were not shut down are first told to end.
+    """
     enumerate_threads, current = threading.enumerate, threading.current_thread
+    at_exit: list[Callable[[], None]] = getattr(threading, "_threading_atexits", [])
+    modules = sys.modules
 
     def join() -> None:
+        for callback in reversed(at_exit):
+            callback()
         for thread in enumerate_threads():
             if thread is not current() and not thread.daemon:
                 thread.join()
+        futures: Any = modules.get("concurrent.futures.thread")
+        if futures is not None:
+            futures._shutdown = False  # this process goes on: with the next mutant, or with the next program's parent
 
     return join

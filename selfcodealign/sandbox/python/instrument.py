@@ -13,6 +13,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from selfcodealign.sandbox.python.names import (
@@ -47,6 +48,8 @@ _EXPECTING = (
     "assertWarnsRegex",
 )
 _EXPECTING += ("assertLogs", "assertNoLogs")
+_EXITS = frozenset({"exit", "quit"})
+_COMMON_FAILURES = frozenset({"Exception", "BaseException", "AssertionError", "SystemExit", "Failed"})
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "Eq": operator.eq,
     "NotEq": operator.ne,
@@ -141,8 +144,19 @@ def mark_assertions(
     """Rewrite every assertion in the tests; return the sites, numbered like the marks."""
     shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
     rewriter = _Assertions(source, own_names, reached_names(nodes, own_values), inert_names(nodes), shadowed)
+    rewriter.nodes = nodes
     rewriter.visit(tree)
     return rewriter.sites
+
+
+def exit_places(nodes: list[ast.AST]) -> list[tuple[int, ...]]:
+    """Return the places of `sys.exit(...)` and `raise SystemExit`: first and last line, first and last column."""
+    places: list[ast.Call | ast.Raise] = []
+    for node in nodes:
+        calls = isinstance(node, ast.Call) and called_name(node) in _EXITS
+        if calls or (isinstance(node, ast.Raise) and node.exc is not None and "SystemExit" in words_in(node.exc)):
+            places.append(node)  # type: ignore[arg-type]
+    return [(node.lineno, node.end_lineno or 0, node.col_offset, node.end_col_offset or 0) for node in places]
 
 
 class _Assertions(_Statements):
@@ -157,6 +171,12 @@ class _Assertions(_Statements):
         self._shadowed = shadowed
         self._expecting_failure = 0
         self.sites: list[Site] = []
+        self.nodes: list[ast.AST] = []
+
+    @cached_property
+    def _derived(self) -> set[str]:
+        """The names whose values derive from the response; only tests that assert by other means need them."""
+        return reached_names(self.nodes, self._own_names)
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
         at, inside = _place(node), nodes_of(node.test)
@@ -191,8 +211,9 @@ class _Assertions(_Statements):
         return before, ast.Compare(operands[0], test.ops, [operands[1]], **at), operands
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
-        self.generic_visit(node)
         name = called_name(node.value)
+        if name in _EXITS:
+            return self._exit(node, node.value)
         if not name.startswith("assert") or name in self._shadowed or not isinstance(node.value, ast.Call):
             return node
         at, call = _place(node), node.value
@@ -225,20 +246,55 @@ class _Assertions(_Statements):
 
     visit_With = visit_AsyncWith = _with  # type: ignore[assignment]
 
-    def visit_If(self, node: ast.If) -> ast.If:
-        self.generic_visit(node)
-        last = node.body[-1]
+    def visit_Raise(self, node: ast.Raise) -> ast.stmt | list[ast.stmt]:
+        return self._exit(node, node.exc) if node.exc is not None and called_name(node.exc) == "SystemExit" else node
+
+    def _exit(self, node: ast.Expr | ast.Raise, call: ast.expr) -> ast.stmt | list[ast.stmt]:
+        """An exit whose status is computed, such as `sys.exit(not ok)`, asserts that it is zero."""
         if (
-            not node.orelse
-            and isinstance(last, ast.Raise)
-            and last.exc is not None
-            and "AssertionError" in words_in(last.exc)
+            not isinstance(call, ast.Call)
+            or len(call.args) != 1
+            or isinstance(call.args[0], ast.Constant | ast.Starred)
         ):
-            at = _place(node)
-            site = ast.Constant(self._add(node, node.test, words_in(node.test)), **at)
+            return node
+        at, status = _place(node), call.args[0]
+        site = ast.Constant(self._add(node, status, words_in(status)), **at)
+        call.args = [_load(_LEFT, at)]
+        held: ast.stmt = ast.Expr(_call(HELD, at, site), **at)
+        return [_store(_LEFT, status, at), ast.If(_load(_LEFT, at), [ast.Pass(**at)], [held], **at), node]
+
+    def visit_If(self, node: ast.If) -> ast.If:
+        last = node.body[-1]
+        asserts = isinstance(last, ast.Raise) and last.exc is not None and "AssertionError" in words_in(last.exc)
+        fails = _fails(node.body), _fails(node.orelse)
+        self.generic_visit(node)
+        at, words = _place(node), words_in(node.test)
+        if asserts and not node.orelse:
+            site = ast.Constant(self._add(node, node.test, words), **at)
             node.body.insert(-1, ast.Expr(_call(FAILED, at, site, ast.Constant("", **at)), **at))
             node.orelse = [ast.Expr(_call(HELD, at, site), **at)]
+        elif fails[0] != fails[1] and not words.isdisjoint(self._derived):
+            failing, other = (node.body, node.orelse) if fails[0] else (node.orelse, node.body)
+            other.insert(0, self._held_unless(node, node.test, words, failing))
         return node
+
+    def visit_Try(self, node: ast.Try) -> ast.Try:
+        """A failure after the call that should have raised: each handler shows that it has."""
+        fails = _fails(node.orelse) or (_fails(node.body) and not any(map(_catches_failures, node.handlers)))
+        self.generic_visit(node)
+        words = set().union(*map(words_in, node.body))
+        if fails and not words.isdisjoint(self._derived):
+            for handler in node.handlers:
+                expected = _load(RAN, _place(node))  # stands for the call: it can fail
+                handler.body.insert(0, self._held_unless(node, expected, words, node.orelse or node.body))
+        return node
+
+    def _held_unless(self, node: ast.stmt, asserted: ast.expr, words: set[str], failing: list[ast.stmt]) -> ast.stmt:
+        """The mark of an assertion that ends in the statements `failing` when it does not hold."""
+        at = _place(node)
+        site = self._add(node, asserted, words)
+        self.sites[site].last_line = max(part.end_lineno or part.lineno for part in failing)
+        return ast.Expr(_call(HELD, at, ast.Constant(site, **at)), **at)
 
     def _add(self, node: ast.stmt, asserted: ast.expr, words: set[str]) -> int:
         """Add a site and return its number; `words` are the names used in its assertion."""
@@ -250,6 +306,23 @@ class _Assertions(_Statements):
         mentions = not words.isdisjoint(self._reached)
         self.sites.append(Site(node.lineno, last_line, text, vacuous, mentions))
         return len(self.sites) - 1
+
+
+def _fails(body: list[ast.stmt]) -> bool:
+    """Whether a block ends in a failure: an exception, an exit with a constant status, `assert False`, `fail()`."""
+    last = body[-1] if body else None
+    if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
+        status = last.value.args[0] if last.value.args else None
+        exits = called_name(last.value) in _EXITS and isinstance(status, ast.Constant) and bool(status.value)
+        return exits or called_name(last.value) == "fail"
+    if isinstance(last, ast.Assert):
+        return isinstance(last.test, ast.Constant) and not last.test.value
+    return isinstance(last, ast.Raise) and last.exc is not None
+
+
+def _catches_failures(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler would catch the failure that the tests raise themselves."""
+    return handler.type is None or not _COMMON_FAILURES.isdisjoint(words_in(handler.type))
 
 
 class _Guard(ast.NodeTransformer):

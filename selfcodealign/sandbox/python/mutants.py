@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _BUILTIN_NAMES = frozenset(dir(builtins))
 GATES: tuple[str, ...] = ("all:none", "all:zero", "all:true")
 VALUE_GATE: str = "value:all"
+NO_VALUE_GATE: str = "value:none"
 OTHER = "__other__"  # the function that a program finds in its namespace, see `values.make_other`
 _VALUES = {"none": "None", "zero": "0", "true": "True"}
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
@@ -72,16 +73,23 @@ class _Swap:
 class _Finder(ast.NodeVisitor):
     """Numbers functions and lambdas as `instrument.mark_functions` does, and finds the places to mutate.
 
-    A place is the number of the innermost function around it (-1: none), and the swap.
+    A place is the number of the innermost function around it (-1: none), the swap, and whether it lies in a statement
+    at the top level that only prints and asserts.
     """
 
     def __init__(self) -> None:
         self.functions: list[tuple[int, _Function]] = []
-        self.places: list[tuple[int, _Swap]] = []
+        self.places: list[tuple[int, _Swap, bool]] = []
         self.results: list[ast.Return | ast.Yield] = []
         self.lambdas: list[ast.Lambda] = []
         self._count = 0
         self._owners = [-1]
+        self._shown_only = False
+
+    def visit_Module(self, node: ast.Module) -> None:
+        for statement in node.body:
+            self._shown_only = _only_shows(statement)
+            self.visit(statement)
 
     def _function(self, node: _Function) -> None:
         self.functions.append((self._count, node))
@@ -100,7 +108,7 @@ class _Finder(ast.NodeVisitor):
         self._owners.pop()
 
     def _add(self, holder: Any, key: str | int, new: Any) -> None:
-        self.places.append((self._owners[-1], _Swap(holder, key, new)))
+        self.places.append((self._owners[-1], _Swap(holder, key, new), self._shown_only))
 
     def _swap(self, node: ast.BinOp | ast.BoolOp | ast.AugAssign) -> None:
         if type(node.op) in _SWAPS:
@@ -174,14 +182,16 @@ class Mutants:
         self._found = _Finder()
         self._found.visit(tree)
 
-    def names(self) -> list[tuple[int, str]]:
+    def names(self, tests_apart: bool) -> list[tuple[int, str]]:
         """Return all mutants of single functions and places, each with the number of its function (-1: none).
 
+        With `tests_apart`, the response's own examples and asserts are not mutated: the tests cannot tell.
         A response with one function has no `body` mutants: they would equal the `all` mutants.
         """
         single = self._found.functions if len(self._found.functions) > 1 else []
         bodies = [(number, f"body:{number}:{kind}") for number, _ in single for kind in ("none", "zero")]
-        return bodies + [(owner, f"place:{i}") for i, (owner, _) in enumerate(self._found.places)]
+        places = enumerate(self._found.places)
+        return bodies + [(owner, f"place:{i}") for i, (owner, _, shown) in places if not (tests_apart and shown)]
 
     @contextmanager
     def applied(self, mutant: str) -> Iterator[None]:
@@ -201,16 +211,16 @@ class Mutants:
         if kind == "place":
             return [self._found.places[int(rest)][1]]
         if kind == "value":
-            return self._values()
+            return self._values(_none_after if rest == "none" else _other)
         if kind == "all":
             return self._all(rest)
         number, _, body = rest.partition(":")
         return [_body(dict(self._found.functions)[int(number)], body)]
 
-    def _values(self) -> list[_Swap]:
-        """Put `__other__(...)` around everything that functions return and yield."""
-        swaps = [_Swap(node, "value", _other(node.value)) for node in self._found.results if node.value is not None]
-        return swaps + [_Swap(node, "body", _other(node.body)) for node in self._found.lambdas]
+    def _values(self, change: Callable[[ast.expr], ast.expr]) -> list[_Swap]:
+        """Change everything that functions return and yield, after it was computed."""
+        swaps = [_Swap(node, "value", change(node.value)) for node in self._found.results if node.value is not None]
+        return swaps + [_Swap(node, "body", change(node.body)) for node in self._found.lambdas]
 
     def _all(self, body: str) -> list[_Swap]:
         """Mutate every function; without functions every class body; without either every assigned value.
@@ -236,9 +246,9 @@ class Mutants:
         return swaps
 
 
-def list_mutants(tree: ast.Module) -> list[tuple[int, str]]:
+def list_mutants(tree: ast.Module, tests_apart: bool = False) -> list[tuple[int, str]]:
     """Return all mutants of single functions and places, each with the number of its function (-1: none)."""
-    return Mutants(tree).names()
+    return Mutants(tree).names(tests_apart)
 
 
 def apply_mutant(tree: ast.Module, mutant: str) -> None:
@@ -247,11 +257,45 @@ def apply_mutant(tree: ast.Module, mutant: str) -> None:
         swap.make()
 
 
+def tolerate_examples(tree: ast.Module) -> None:
+    """Let a mutant survive its response's own examples and asserts: the tests have to kill it."""
+    shown = (ast.Expr, ast.Assert, ast.For, ast.While, ast.If, ast.With)
+    for place, node in enumerate(tree.body):
+        if isinstance(node, shown) and not _defines(node):
+            handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
+            tolerant = ast.copy_location(ast.Try([node], [handler], [], []), node)
+            tree.body[place] = ast.fix_missing_locations(tolerant)
+
+
+def _only_shows(node: ast.stmt) -> bool:
+    """Whether a statement does no more than print and assert."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "print"
+    if isinstance(node, ast.For | ast.If | ast.With):
+        return all(map(_only_shows, [*node.body, *getattr(node, "orelse", [])]))
+    return isinstance(node, ast.Assert)
+
+
+def _defines(node: ast.stmt) -> bool:
+    """Whether a statement is more than an example: it defines or imports something (a docstring is no example)."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    more = (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom)
+    return any(isinstance(part, more) for part in ast.walk(node))
+
+
 def _none_at(node: ast.AST) -> ast.Constant:
     return ast.copy_location(ast.Constant(None), node)
 
 
+def _none_after(value: ast.expr) -> ast.expr:
+    """`(value, None)[1]`."""
+    both = ast.Tuple([value, ast.Constant(None)], ast.Load())
+    return ast.fix_missing_locations(ast.copy_location(ast.Subscript(both, ast.Constant(1), ast.Load()), value))
+
+
 def _other(value: ast.expr) -> ast.Call:
+    """`__other__(value)`."""
     name = ast.copy_location(ast.Name(OTHER, ast.Load()), value)
     return ast.copy_location(ast.Call(name, [value], []), value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections import Counter
 from collections.abc import Iterable, Set
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -87,26 +88,36 @@ def redefined_names(tree: ast.Module, nodes: list[ast.AST], own_modules: set[str
 
 
 def inert_names(nodes: list[ast.AST]) -> set[str]:
-    """Return names of the tests that hold constants and are never passed to anything that could change them."""
-    constant: set[str] = set()
+    """Return names of the tests that hold constants and are never passed to anything that could change them.
+
+    Every binding of such a name is an assignment of constants: a name bound in any other way may hold a result.
+    """
+    bindings: Counter[str] = Counter()
+    constant: Counter[str] = Counter()
     touched: set[str] = set()
     within: set[int] = set()  # calls in calls: in a chain of them each would be looked through once for every other
     for node in nodes:
-        if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
-            (touched if words_in(node.value) or _calls(node.value) else constant).update(*map(words_in, node.targets))
+        if isinstance(node, ast.Name):
+            bindings[node.id] += not isinstance(node.ctx, ast.Load)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            plain = all(isinstance(target, (ast.Name, ast.Tuple, ast.List)) for target in targets)
+            if plain and node.value is not None and not words_in(node.value) and not _calls(node.value):
+                constant.update(name for target in targets for name in words_in(target))
+            elif not plain:
+                touched |= set().union(*map(words_in, targets))
         elif isinstance(node, ast.Call):
             if id(node) not in within:
                 parts = nodes_of(node)
                 within |= {id(part) for part in parts if isinstance(part, ast.Call)}
                 touched |= {part.id for part in parts if isinstance(part, ast.Name)}
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            constant.add(node.id)
-        elif isinstance(node, (ast.For, ast.comprehension, ast.AugAssign, ast.With, ast.NamedExpr, ast.Subscript)):
-            if not (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)):
-                touched |= words_in(node.target if hasattr(node, "target") else node)
+        elif isinstance(node, (ast.AugAssign, ast.With, ast.AsyncWith)):
+            touched |= words_in(node.target if isinstance(node, ast.AugAssign) else node)
+        elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            touched |= words_in(node)
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
             touched |= set(node.names)
-    return constant - touched
+    return {name for name, count in constant.items() if count == bindings[name]} - touched
 
 
 def _calls(node: ast.AST) -> bool:
@@ -119,7 +130,7 @@ def reached_names(nodes: list[ast.AST], own_names: set[str]) -> set[str]:
     for node in nodes:
         if isinstance(node, ast.Assign):
             flows.append((words_in(node.value), set().union(*map(words_in, node.targets))))
-        elif isinstance(node, (ast.For, ast.comprehension)):
+        elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
             flows.append((words_in(node.iter), words_in(node.target)))
         elif isinstance(node, (ast.NamedExpr, ast.AugAssign, ast.AnnAssign)) and node.value is not None:
             flows.append((words_in(node.value), words_in(node.target)))

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfcodealign.fences import read_answer, read_tests, read_verbatim
-from selfcodealign.sandbox.python.mutants import GATES, VALUE_GATE
+from selfcodealign.sandbox.python.mutants import GATES, NO_VALUE_GATE, VALUE_GATE
 from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 
 __all__ = [
     "GATES",
+    "NO_VALUE_GATE",
     "RUNNER",
     "VALUE_GATE",
     "Job",
@@ -171,7 +172,9 @@ _SUMMARY |= {"always_equal": str, "patched": str, "tampering": list, "mutants": 
 #: What the judge reports of a run in two processes (`Judge.summary`), with the types.
 _SPLIT = {"lost": str, "inexact": list, "doubtful": str, "liar": str, "raised": bool}
 #: Tests that ask what an object is, where a stand-in may differ from the object.
-_INTROSPECTION = re.compile(r"\b(isinstance|issubclass|inspect|type|is_dataclass|hasattr|pickle|id|getattr|vars|is)\b")
+_INTROSPECTION = re.compile(
+    r"\b(isinstance|issubclass|inspect|type|is_dataclass|hasattr|pickle|id|getattr|vars|is|capfd)\b"
+)
 _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
 _ERROR |= {"is_assertion": bool, "at_site": bool}
 

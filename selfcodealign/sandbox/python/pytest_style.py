@@ -1,22 +1,26 @@
 """The parts of pytest that tests use, without pytest: programs import this module by that name.
 
-Covers raises, warns, approx, fixture (scopes, yield, params, autouse), mark.parametrize / skip / skipif / xfail, skip,
-fail, importorskip, the fixtures tmp_path, capsys, monkeypatch and request, set-up methods and classes. Tests marked
-xfail are not run. Semantics follow the pytest documentation; plugins and conftest files do not exist here.
+Covers raises, warns, approx, fixture (scopes, yield, params, autouse, async), mark.parametrize / skip / skipif / xfail,
+skip, fail, importorskip, set-up functions, methods and classes, the fixtures of `pytest_fixtures` and the types to
+annotate them with. Tests marked xfail are not run. Semantics follow the pytest documentation; of the plugins,
+pytest_asyncio and pytest_mock are known, and conftest files do not exist here.
 """
 
 from __future__ import annotations
 
+import enum
 import importlib
 import inspect
 import re
+import traceback
 import types
-import warnings as warnings_module
 from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.sandbox.python.pytest_approx import Approx
-from selfcodealign.sandbox.python.pytest_fixtures import MonkeyPatch, Request
+from selfcodealign.sandbox.python.pytest_capture import CaptureFixture, LogCaptureFixture, WarningsRecorder
+from selfcodealign.sandbox.python.pytest_fixtures import Config, MonkeyPatch, Node, Request, TempPathFactory
+from selfcodealign.sandbox.python.pytest_mocker import MockerFixture
 
 
 class Failed(AssertionError):
@@ -31,8 +35,10 @@ class XFailed(Exception):
     """`pytest.xfail`."""
 
 
-class ExitCode(int):
+class ExitCode(enum.IntEnum):
     """The result of `pytest.main`; exiting with it is the ordinary end of a test file."""
+
+    OK, TESTS_FAILED, INTERRUPTED, INTERNAL_ERROR, USAGE_ERROR, NO_TESTS_COLLECTED = range(6)
 
 
 class ExceptionInfo:
@@ -51,6 +57,12 @@ class ExceptionInfo:
     @property
     def tb(self) -> types.TracebackType | None:
         return self.value.__traceback__
+
+    def exconly(self, tryshort: bool = False) -> str:
+        return "".join(traceback.format_exception_only(self.value)).rstrip()
+
+    def errisinstance(self, kinds: Any) -> bool:
+        return isinstance(self.value, kinds)
 
     def match(self, pattern: str) -> bool:
         if not re.search(pattern, str(self.value)):
@@ -83,39 +95,36 @@ class Raises:
         return True
 
 
-def raises(expected: Any = BaseException, *arguments: Any, match: Any = None, check: Any = None, **options: Any) -> Any:
+def raises(
+    expected_exception: Any = BaseException, *arguments: Any, match: Any = None, check: Any = None, **options: Any
+) -> Any:
     if not arguments:
-        return Raises(expected, match, check)
-    with Raises(expected, match, check) as info:
+        return Raises(expected_exception, match, check)
+    with Raises(expected_exception, match, check) as info:
         arguments[0](*arguments[1:], **options)
     return info
 
 
-class Warns(warnings_module.catch_warnings):
+class Warns(WarningsRecorder):
     """The context manager behind `warns`."""
 
     def __init__(self, expected: Any, match: str | None) -> None:
-        super().__init__(record=True)
+        super().__init__()
         self._expected = expected
         self._match = match
-
-    def __enter__(self) -> Any:
-        self._log = super().__enter__()
-        warnings_module.simplefilter("always")
-        return self._log
 
     def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         super().__exit__(exc_type, exc_val, exc_tb)
         if exc_type is None:
-            seen = [entry for entry in self._log or [] if issubclass(entry.category, self._expected)]
+            seen = [entry for entry in self if issubclass(entry.category, self._expected)]
             if not any(self._match is None or re.search(self._match, str(entry.message)) for entry in seen):
                 raise Failed(f"DID NOT WARN {self._expected!r}")
 
 
-def warns(expected: Any = Warning, *arguments: Any, match: str | None = None, **options: Any) -> Any:
+def warns(expected_warning: Any = Warning, *arguments: Any, match: str | None = None, **options: Any) -> Any:
     if not arguments:
-        return Warns(expected, match)
-    with Warns(expected, match):
+        return Warns(expected_warning, match)
+    with Warns(expected_warning, match):
         return arguments[0](*arguments[1:], **options)
 
 
@@ -186,7 +195,7 @@ class Fixture:
 
     def __init__(self, function: Callable[..., Any], scope: Any, params: Any, autouse: bool, name: str | None) -> None:
         self.function = function
-        self.scope = scope
+        self.scope = scope if isinstance(scope, str) else "function"
         self.params = list(params) if params is not None else None
         self.autouse = autouse
         self.name = name or function.__name__
@@ -206,6 +215,7 @@ def fixture(
     autouse: bool = False,
     ids: Any = None,
     name: Any = None,
+    loop_scope: Any = None,
 ) -> Any:
     if function is not None:
         return Fixture(function, scope, params, autouse, name)
@@ -226,18 +236,38 @@ def main(*_: Any, **__: Any) -> ExitCode:
     return ExitCode(0)
 
 
-def as_module() -> types.ModuleType:
-    """The module that programs import as `pytest`."""
-    module = types.ModuleType("pytest", "The part of pytest's interface that the sandbox offers.")
+def _nothing(*arguments: Any, **options: Any) -> Any:
+    """A hook or a registration that has no meaning here; as a decorator it changes nothing."""
+    return arguments[0] if arguments and callable(arguments[0]) else lambda target: target
+
+
+#: The fixtures' types, by the name that tests annotate with.
+_TYPES = {"CaptureFixture": CaptureFixture, "LogCaptureFixture": LogCaptureFixture, "MonkeyPatch": MonkeyPatch}
+_TYPES |= {"FixtureRequest": Request, "TempPathFactory": TempPathFactory, "TempdirFactory": TempPathFactory}
+_TYPES |= {"WarningsRecorder": WarningsRecorder, "Config": Config, "Item": Node, "Function": Node, "Node": Node}
+_TYPES |= {name: type(name, (), {}) for name in ("Metafunc", "Session", "Parser", "Module", "Class", "CallInfo")}
+_TYPES |= {name: type(name, (UserWarning,), {}) for name in ("PytestWarning", "PytestUnraisableExceptionWarning")}
+#: Where older tests import these types from.
+_INSIDE = ("capture", "config", "fixtures", "logging", "monkeypatch", "nodes", "python", "recwarn", "tmpdir", "mark")
+
+
+def as_modules() -> dict[str, types.ModuleType]:
+    """The modules that programs import as `pytest`, and the plugins that tests use most."""
     skip.Exception, fail.Exception, xfail.Exception = Skipped, Failed, XFailed  # type: ignore[attr-defined]
-    names = {
-        "approx": Approx,
-        "mark": Marks(),
-        "param": Parameters,
-        "MonkeyPatch": MonkeyPatch,
-        "FixtureRequest": Request,
-    }
+    names = {"approx": Approx, "mark": Marks(), "param": Parameters, "ExceptionInfo": ExceptionInfo}
     names |= {"raises": raises, "warns": warns, "deprecated_call": deprecated_call, "fail": fail, "skip": skip}
     names |= {"xfail": xfail, "importorskip": importorskip, "fixture": fixture, "main": main, "ExitCode": ExitCode}
-    vars(module).update(names | {"__version__": "8.0", "ExceptionInfo": ExceptionInfo})
+    names |= {"hookimpl": _nothing, "hookspec": _nothing, "register_assert_rewrite": _nothing}
+    names |= {"yield_fixture": fixture, "__version__": "8.0"}
+    modules = {"pytest": _module("pytest", names | _TYPES)}
+    modules["pytest_asyncio"] = _module("pytest_asyncio", {"fixture": fixture})
+    modules["pytest_mock"] = _module("pytest_mock", {"MockerFixture": MockerFixture, "MockFixture": MockerFixture})
+    # Not `_pytest` itself, by which libraries tell whether pytest runs them.
+    modules |= {f"_pytest.{name}": _module(f"_pytest.{name}", _TYPES) for name in _INSIDE}
+    return modules
+
+
+def _module(name: str, values: dict[str, Any]) -> types.ModuleType:
+    module = types.ModuleType(name, "The part of pytest's interface that the sandbox offers.")
+    vars(module).update(values)
     return module

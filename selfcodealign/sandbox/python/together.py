@@ -22,7 +22,7 @@ from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.python.build import RESPONSE_FILE, UNBUILDABLE, Built, build_program
 from selfcodealign.sandbox.python.evidence import describe_build_error
 from selfcodealign.sandbox.python.instrument import mark_functions
-from selfcodealign.sandbox.python.mutants import OTHER, Mutants
+from selfcodealign.sandbox.python.mutants import OTHER, Mutants, tolerate_examples
 from selfcodealign.sandbox.python.restore import Surroundings
 from selfcodealign.sandbox.python.turns import TURN, UNBOUNDED, Turns, budget_of, mark_turns
 from selfcodealign.sandbox.python.values import make_other
@@ -55,6 +55,7 @@ def _make_builder(job: dict[str, Any]) -> Callable[[dict[str, Any], str | None],
     try:
         tree = ast.parse(job["response"], RESPONSE_FILE)
         mutants = Mutants(tree)
+        tolerate_examples(tree)
         mark_functions(tree, job["response"])
         mark_turns(tree)
     except UNBUILDABLE as error:

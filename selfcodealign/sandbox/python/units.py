@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import types
 import unittest
 from typing import Any
 
@@ -31,6 +32,7 @@ class Units:
         self._evidence = evidence
         self._namespace = namespace
         self._entry_point = entry_point
+        self.result: unittest.TestResult | None = None  # of the unittest tests run so far
 
     def run_remaining(self) -> None:
         """Run every unit not run yet; stop at the first failure."""
@@ -44,7 +46,7 @@ class Units:
         for name in self._names:
             value = self._namespace.get(name)
             if isinstance(value, type) and issubclass(value, unittest.TestCase):
-                self._run_case(value)
+                self._run_case(value, fixtures)
             elif isinstance(value, type) and name.startswith("Test"):
                 self._run_class(name, value, fixtures)
             elif inspect.isfunction(value) and name in self._evidence.slots and not self._was_run(name):
@@ -62,16 +64,24 @@ class Units:
         for method in dict.fromkeys(method for method in inherited if method.startswith("test")):
             if callable(getattr(group, method)) and not self._was_run(f"{name}.{method}"):
                 fixtures.run(getattr(group, method), group)
+        for inner, value in list(vars(group).items()):
+            if isinstance(value, type) and inner.startswith("Test"):
+                self._run_class(f"{name}.{inner}", value, fixtures)
 
-    def _run_case(self, case: type[unittest.TestCase]) -> None:
+    def _run_case(self, case: type[unittest.TestCase], fixtures: Fixtures) -> None:
         names = unittest.defaultTestLoader.getTestCaseNames(case)
         wanted = [name for name in names if not self._was_run(f"{case.__name__}.{name}")]
-        if wanted:
+        if not wanted:
+            return
+        if fixtures.uses_pytest(case, wanted):
+            for name in wanted:
+                fixtures.run_case(case, name, lambda test: self.run_suite(unittest.TestSuite([test])))
+        else:
             self.run_suite(unittest.TestSuite(case(name) for name in wanted))
 
     def run_suite(self, suite: unittest.TestSuite) -> None:
         """Run unittest tests; `connect_unittest` makes failures reach the evidence."""
-        result = unittest.TestResult()
+        result = self.result = self.result or unittest.TestResult()
         result.failfast = True
         suite.run(result)
         if not result.wasSuccessful():
@@ -119,10 +129,11 @@ class Units:
             evidence.note_failure(0, error[1])
             add_failure(result, test, error)
 
-        def main(*arguments: Any, exit: bool = True, **options: Any) -> None:
+        def main(*arguments: Any, exit: bool = True, **options: Any) -> Any:
             run_remaining()
             if exit:
                 raise EndOfModule
+            return types.SimpleNamespace(result=self.result or unittest.TestResult())
 
         unittest.TestResult.addError = note_error  # type: ignore[method-assign]
         unittest.TestResult.addFailure = note_failure  # type: ignore[method-assign]

@@ -20,7 +20,7 @@ import warnings
 from contextlib import redirect_stderr, suppress
 from typing import Any
 
-from selfcodealign.sandbox.isolation import kernel, landlock, seccomp, walls
+from selfcodealign.sandbox.isolation import kernel, landlock, loopback, seccomp, walls
 from selfcodealign.sandbox.isolation.scratch import ScratchUse
 from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
 from selfcodealign.sandbox.language import Refused
@@ -119,10 +119,13 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
         walls.fresh_scratch(found, renew=False)
         return found
     wall = "system call filter"
+    found.loopback = mode == "namespaces" and loopback.bring_up()
     try:
         signals_stay_inside = landlock.landlock_abi() >= landlock.FIRST_WITH_SIGNALS
         if mode == "namespaces" or signals_stay_inside:
-            instructions = seccomp.assemble(only_landlock=mode == "landlock", own_group=signals_stay_inside)
+            instructions = seccomp.assemble(
+                only_landlock=mode == "landlock", own_group=signals_stay_inside, loopback=found.loopback
+            )
             found.filter = seccomp.compile_filter(instructions)
         if mode == "namespaces":
             wall = "pid namespace"
@@ -131,7 +134,8 @@ def _put_up(settings: dict[str, Any], become: int | None) -> Walls:
             walls.enter_root(readable)
             wall = "separate user"
             walls.become_powerless(become)
-            walls.hide_network_and_name()
+            walls.hide_name()
+            found.readable += loopback.HOSTS
             found.scratch = walls.SCRATCH
         elif landlock.landlock_abi() < landlock.FIRST_WITH_TRUNCATE:
             raise WallRefused("Landlock", f"its version is {landlock.landlock_abi()}, and below 3 files can be emptied")

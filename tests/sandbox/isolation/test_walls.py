@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -340,14 +341,52 @@ def test_no_capability_is_left(walled: Judge) -> None:
     assert walled(native(ask)).output == "[0, 0, 0, 0, 0, 0]\n"
 
 
-SOCKETS = ("AF_INET, socket.SOCK_STREAM", "AF_INET6, socket.SOCK_DGRAM", "AF_UNIX", "AF_NETLINK, socket.SOCK_RAW")
+SOCKETS = ("AF_INET, socket.SOCK_RAW", "AF_INET6, socket.SOCK_DGRAM", "AF_UNIX", "AF_NETLINK, socket.SOCK_RAW")
 
 
 @pytest.mark.parametrize("kind", SOCKETS)
-def test_no_socket_can_be_made(kind: str, walled: Judge) -> None:
-    """TCP, UDP, unix and netlink sockets are refused; a program that dies of it is called blocked."""
+def test_no_other_socket_can_be_made(kind: str, walled: Judge) -> None:
+    """Raw, IPv6, unix and netlink sockets are refused; a program that dies of it is called blocked."""
     verdict = walled(script(f"import socket\nsocket.socket(socket.{kind})"))
     assert (verdict.status, verdict.error_type) == (Status.BLOCKED, "PermissionError")
+
+
+LOOPBACK = """
+import socket, threading
+def serve():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 8123))
+        server.listen()
+        client = socket.create_connection(("localhost", 8123))
+        accepted, _ = server.accept()
+        accepted.sendall(b"own")
+        accepted.close()
+        return client.recv(9)
+"""
+
+
+def test_a_program_reaches_its_own_server(walled: Judge) -> None:
+    """With namespaces, the loopback works, and no port waits for the next program; without, there are no sockets."""
+    programs = [Program(LOOPBACK, "assert serve() == b'own'", mutation_testing=False)] * 4
+    inside = walled.sandbox.mode == "namespaces"
+    assert {v.status for v in walled.all(programs)} == {Status.PASSED if inside else Status.BLOCKED}
+
+
+def test_the_loopback_leads_nowhere_else(walled: Judge) -> None:
+    """Neither the host's ports nor other machines are reached, by TCP or UDP."""
+    ask = """
+import socket, sys
+for host in ("127.0.0.1", "10.0.0.1", "8.8.8.8"):
+    try:
+        socket.create_connection((host, int(sys.stdin.readline())), 1)
+        print("reached", host)
+    except OSError:
+        pass
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        verdict = walled(Program(ask, kind="script", stdin=f"{port}\n80\n53\n"))
+    assert (verdict.status, verdict.output) == (Status.PASSED, ""), verdict
 
 
 def test_name_lookup_is_refused(walled: Judge) -> None:

@@ -17,6 +17,7 @@ import sys
 import time
 import types
 import unittest.mock
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -223,6 +224,13 @@ class Judge(Peer):
         elif type(mine)._base is not None or (name in _BETWEEN and type(value) in (int, float, complex)):
             self.doubtful = f"{type(mine).__name__} computes with its own {name}"
             self.vouched += 1
+
+    def _pass_warnings(self) -> None:
+        warned, self._warnings = self._warnings, []
+        for kind, text, line in warned:
+            if not (isinstance(kind, type) and issubclass(kind, Warning)):
+                raise Unsplittable("a warning of no known kind")
+            warnings.warn_explicit(str(text), kind, "solution.py", int(line))
 
     def name_of(self, value: Any) -> list[str] | None:
         """Return module and name of anything in a library: the response's side may be told all of them."""

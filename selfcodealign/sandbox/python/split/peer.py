@@ -45,6 +45,7 @@ class Peer:
         self._live: dict[int, type] = {}  # exported objects with data that can change → their plain base
         self._lock = threading.RLock()
         self._output: list[list[Any]] = []
+        self._warnings: list[list[Any]] = []  # of the response, for the side of the tests
         self._ambient = Ambient()
         self.lost = ""
         self.inexact: set[str] = set()
@@ -69,6 +70,7 @@ class Peer:
                     self._serve(message, decoder)
                 value = decoder.decode(message[1])
                 self._take_changes(parts, decoder, message[2])
+                self._pass_warnings()
             except Unsplittable as error:
                 self.lost = self.lost or str(error)
                 raise
@@ -87,6 +89,9 @@ class Peer:
 
     def vouch(self, name: str, mine: Any, value: Any) -> None:
         """Take note of the result of any other operator."""
+
+    def _pass_warnings(self) -> None:
+        """Let the warnings that came with messages take effect here."""
 
     def _take_changes(self, parts: tuple[Any, ...], decoder: Decoder, changes: Any) -> None:
         """Bring the arguments up to date that the other side changed in place."""
@@ -136,13 +141,15 @@ class Peer:
     def _send(self, payload: list[Any], encoder: Encoder) -> None:
         released, self._released = self._released, []
         output, self._output = self._output, []
-        updates = self._list_updates(encoder)
-        self._wire.send([payload, released, output, self._ambient.changed(), updates], encoder.blobs)
+        warned, self._warnings = self._warnings, []
+        updates = [self._list_updates(encoder), Encoder(self).items(warned)]
+        self._wire.send([payload, released, output, self._ambient.changed(), *updates], encoder.blobs)
 
     def _receive(self) -> tuple[list[Any], list[bytes]]:
         message, blobs = self._wire.receive()
         try:
-            payload, released, output, ambient, updates = message
+            payload, released, output, ambient, updates, warned = message
+            self._warnings += Decoder(self, []).items(warned)
             for number, times in released:
                 self._release(number, times)
             for stream, text in output:

@@ -9,10 +9,12 @@ import importlib
 import io
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from selfcodealign.sandbox.python.instrument import RAN
+from selfcodealign.sandbox.python.own_module import use_network_for_managers
 from selfcodealign.sandbox.python.split.peer import Peer, Silent, update_in_place
 from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder
 from selfcodealign.sandbox.python.split.wire import Unsplittable
@@ -25,9 +27,17 @@ class Response(Peer):
     """The response's side of the conversation."""
 
     def __init__(
-        self, fd: int, allowed: dict[tuple[str, str], type], code: types.CodeType, functions: int, aliases: list[str]
+        self,
+        fd: int,
+        allowed: dict[tuple[str, str], type],
+        code: types.CodeType,
+        functions: int,
+        aliases: list[str],
+        uses_processes: bool,
     ) -> None:
         super().__init__(fd, allowed)
+        if uses_processes:
+            use_network_for_managers()
         self._code, self._functions, self._aliases = code, functions, aliases
         self._module = types.ModuleType("solution")
         self._namespace = vars(self._module)
@@ -49,6 +59,8 @@ class Response(Peer):
         for stream, name in enumerate(("stdout", "stderr")):
             setattr(sys, name, _Forwarded(self, stream, getattr(sys, name)))
         sys.stdin = _Stdin(self)  # type: ignore[assignment]
+        warnings.simplefilter("always")
+        warnings.showwarning = self.warn
         while True:
             with self._lock:
                 message, blobs = self._receive()
@@ -146,6 +158,11 @@ class Response(Peer):
             self._data[number] = self._write(self._namespace[number])
         else:
             super()._renew(number, data)
+
+    def warn(self, message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        """Keep a warning for the next message: the tests' side decides what becomes of it."""
+        kind = type(message) if isinstance(message, Warning) else category
+        self._warnings.append([kind, str(message), int(lineno)])
 
     def print(self, stream: int, text: str, straight: Any) -> None:
         """Keep printed text for the next message; a flood of it goes to the program's output."""
