@@ -29,6 +29,7 @@ _PATCHING_WORDS = frozenset(
     {"setattr", "__setattr__", "delattr", "__dict__", "vars", "globals", "locals", "exec", "eval"}
 )
 _PATCHING_WORDS |= {"__builtins__", "builtins", "patch", "monkeypatch", "__import__", "update", "modules", "getattr"}
+_THREADING_MODULES = frozenset({"threading", "concurrent", "asyncio"})
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class Built:
     doctests: str = ""
     uses_unittest: bool = False
     uses_doctest: bool = False
+    uses_threads: bool = False
     may_patch: bool = False
 
     def pack(self) -> tuple[Any, ...]:
@@ -130,7 +132,7 @@ def _build(
         own_names = own_names - redefined_names(tests, tests_nodes, {*_ALWAYS_OWN, *aliases})
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
-    sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
+    sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names, job["tests_inside"])
     slots = mark_tests(judged)
     functions = mark_functions(response, job["response"])
     return Built(
@@ -145,6 +147,7 @@ def _build(
         doctests=doctests,
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
+        uses_threads=not words.isdisjoint(_THREADING_MODULES),
         may_patch=may_patch,
     )
 

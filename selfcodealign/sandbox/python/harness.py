@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
-from selfcodealign.sandbox.python import pytest_style, tamper
+from selfcodealign.sandbox.python import pytest_style, tamper, unseen
 from selfcodealign.sandbox.python.build import Built, build_mutant, build_program, is_safe_to_parse
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
@@ -146,6 +146,8 @@ class Ready:
         pytest_style.connect(self._units.run_remaining)
         if self._built.uses_unittest:
             self._units.connect_unittest()
+        if self._built.uses_threads:
+            unseen.watch(self.evidence)
         if self._built.uses_doctest:
             self._units.connect_doctest()
 

@@ -25,11 +25,22 @@ from selfcodealign.sandbox.python.names import (
     defined_names,
     inert_names,
     is_meant_as_value,
+    may_be_skipped,
     nodes_of,
     reached_names,
     words_in,
 )
+from selfcodealign.sandbox.python.silent import (
+    is_broad,
+    is_report,
+    leaves_finally,
+    swallowing_managers,
+    swallows_anything,
+    tells_failure,
+)
+from selfcodealign.sandbox.python.vacuous import accepts_any_error, says_little
 
+SWALLOWED, REPORTED = "__swallowed__", "__reported__"
 RAN, TESTED, HELD, FAILED, EXPLAIN = "__ran__", "__tested__", "__held__", "__failed__", "__explain__"
 COMPARE, TRUE_BUILTINS = "__compare__", "__true_builtins__"
 _LEFT, _RIGHT = "__left__", "__right__"
@@ -46,6 +57,7 @@ _EXPECTING = (
     "assertWarns",
     "assertWarnsRegex",
 )
+_OF_THE_MACHINE = frozenset({"sys", "os", "platform", "TYPE_CHECKING", "__debug__"})
 _EXPECTING += ("assertLogs", "assertNoLogs")
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "Eq": operator.eq,
@@ -66,6 +78,7 @@ class Site:
     `vacuous`: it cannot fail, whatever the response does (constants, a non-empty tuple, both sides the same text), or
     asks for no more than the type of a value, or the expected value is given as the message (`assert f(1), 3`).
     `mentions`: it refers to values or plain classes of the response, whose use leaves no mark.
+    `optional`: that it never runs says nothing (its test is skipped, it stands where an exception is expected).
     """
 
     line: int
@@ -73,6 +86,7 @@ class Site:
     text: str
     vacuous: bool
     mentions: bool
+    optional: bool = False
 
 
 def mark_functions(tree: ast.Module, source: str) -> int:
@@ -136,27 +150,54 @@ class _Marker(_Statements):
 
 
 def mark_assertions(
-    tree: ast.Module, nodes: list[ast.AST], source: str, own_names: set[str], own_values: set[str]
+    tree: ast.Module,
+    nodes: list[ast.AST],
+    source: str,
+    own_names: set[str],
+    own_values: set[str],
+    is_response_too: bool = False,
 ) -> list[Site]:
-    """Rewrite every assertion in the tests; return the sites, numbered like the marks."""
+    """Rewrite every assertion in the tests; return the sites, numbered like the marks.
+
+    Where the text `is_response_too`, only its test functions are expected to run and to be silent about no failure.
+    """
     shadowed = {name for name in defined_names(tree) if name.startswith("assert")}
-    rewriter = _Assertions(source, own_names, reached_names(nodes, own_values), inert_names(nodes), shadowed)
+    rewriter = _Assertions(source, own_names, own_values, nodes, shadowed)
+    rewriter.managers = swallowing_managers(tree)
+    rewriter.in_tests = not is_response_too
     rewriter.visit(tree)
     return rewriter.sites
 
 
 class _Assertions(_Statements):
     def __init__(
-        self, source: str, own_names: set[str], reached: set[str], inert: set[str], shadowed: set[str]
+        self, source: str, own_names: set[str], own_values: set[str], nodes: list[ast.AST], shadowed: set[str]
     ) -> None:
         self._lines = _LINE_END.split(source)
         self._may_bind = ":=" in source
         self._own_names = own_names
-        self._reached = reached
-        self._fixed = (BUILTIN_NAMES - WORLDLY | inert) - own_names
+        self._own_functions = own_names - own_values
+        self._reached = reached_names(nodes, own_values)
+        self._derived = reached_names(nodes, own_names)
+        self._fixed = (BUILTIN_NAMES - WORLDLY | inert_names(nodes)) - own_names
         self._shadowed = shadowed
         self._expecting_failure = 0
+        self._optional = 0
+        self.in_tests = True
+        self.managers: set[str] = set()
         self.sites: list[Site] = []
+
+    def _definition(self, node: _Function | ast.ClassDef) -> ast.AST:
+        """Assertions of a test that is marked as skipped, or skips itself, need not run."""
+        skips, outside = may_be_skipped(node), self.in_tests
+        self._optional += skips
+        self.in_tests = outside or node.name.lower().startswith("test")
+        self.generic_visit(node)
+        self._optional -= skips
+        self.in_tests = outside
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
         at, inside = _place(node), nodes_of(node.test)
@@ -192,6 +233,8 @@ class _Assertions(_Statements):
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
         self.generic_visit(node)
+        if self.in_tests and not self._optional:
+            self._hear(node)
         name = called_name(node.value)
         if not name.startswith("assert") or name in self._shadowed or not isinstance(node.value, ast.Call):
             return node
@@ -214,31 +257,122 @@ class _Assertions(_Statements):
         expecting = [item.context_expr for item in node.items if called_name(item.context_expr) in _EXPECTING]
         fails = any({"AssertionError", "Exception", "BaseException"} & words_in(call) for call in expecting)
         self._expecting_failure += bool(fails)
+        self._optional += bool(expecting)
+        first = len(self.sites)
         self.generic_visit(node)
+        self._optional -= bool(expecting)
         self._expecting_failure -= bool(fails)
         if not expecting:
-            return node
+            return self._open(node) if self._may_swallow(node, first) else node
         at = _place(node)
         words = set().union(*map(words_in, (expecting[0], *node.body)))
         site = self._add(node, ast.Call(expecting[0], [], [], **at), words)
+        self.sites[site].vacuous |= all(map(accepts_any_error, expecting))
         return [node, ast.Expr(_call(HELD, at, ast.Constant(site, **at)), **at)]
 
     visit_With = visit_AsyncWith = _with  # type: ignore[assignment]
 
     def visit_If(self, node: ast.If) -> ast.If:
+        may_lie_idle = self._may_lie_idle(node)
+        self._optional += may_lie_idle
         self.generic_visit(node)
+        self._optional -= may_lie_idle
+        if self.in_tests:
+            for statement in (*node.body, *node.orelse):
+                self._report(statement)
         last = node.body[-1]
-        if (
-            not node.orelse
-            and isinstance(last, ast.Raise)
-            and last.exc is not None
-            and "AssertionError" in words_in(last.exc)
-        ):
+        if not node.orelse and isinstance(last, ast.Raise) and last.exc is not None and self._is_check(node, last.exc):
             at = _place(node)
             site = ast.Constant(self._add(node, node.test, words_in(node.test)), **at)
             node.body.insert(-1, ast.Expr(_call(FAILED, at, site, ast.Constant("", **at)), **at))
             node.orelse = [ast.Expr(_call(HELD, at, site), **at)]
         return node
+
+    def _is_check(self, node: ast.If, raised: ast.expr) -> bool:
+        """Whether `if ...: raise ...` is an assertion: it raises one, or asks what the response returned."""
+        asks = any(called_name(part) in self._own_functions for part in nodes_of(node.test))  # type: ignore[arg-type]
+        return "AssertionError" in words_in(raised) or (asks and self.in_tests)
+
+    def _may_lie_idle(self, node: ast.If) -> bool:
+        """Whether a branch need not run: there are checks in the other as well, or the machine decides."""
+        has_both = all(
+            any(isinstance(part, ast.Assert) for line in side for part in nodes_of(line))
+            for side in (node.body, node.orelse)
+        )
+        return has_both or not words_in(node.test).isdisjoint(_OF_THE_MACHINE)
+
+    def visit_Try(self, node: ast.Try) -> ast.Try:
+        """A failure counts that a broad handler around an assertion, or a `finally` that leaves, would keep silent."""
+        first, broad = len(self.sites), [handler for handler in node.handlers if is_broad(handler)]
+        self.generic_visit(ast.Module(node.body, []))
+        asserts = any(not site.vacuous for site in self.sites[first:])
+        self.generic_visit(ast.Try([], node.handlers, node.orelse, node.finalbody))
+        if not self.in_tests or self._optional:
+            return node
+        at = _place(node)
+        for handler in broad:
+            for statement in handler.body:
+                self._report(statement)
+            if asserts:
+                handler.name = handler.name or "__error__"
+                handler.type = handler.type or _load("BaseException", at)
+                handler.body.insert(0, ast.Expr(_call(SWALLOWED, at, _load(handler.name, at)), **at))
+        if leaves_finally(node):
+            inner = ast.Try(node.body, node.handlers, node.orelse, [], **at) if node.handlers else None
+            hear = ast.Expr(_call(SWALLOWED, at, _load("__error__", at)), **at)
+            node.body = [inner] if inner else node.body
+            node.handlers = [_catching([hear, ast.Raise(None, None, **at)], at)]
+            node.orelse = []
+        return node
+
+    def _may_swallow(self, node: ast.With | ast.AsyncWith, first: int) -> bool:
+        """Whether a failure in a `with` block may be dropped: around an assertion, or around a use of the response."""
+        managers = [item.context_expr for item in node.items if swallows_anything(item.context_expr, self.managers)]
+        if not managers or not self.in_tests or self._optional:
+            return False
+        asserts = any(not site.vacuous for site in self.sites[first:])
+        given = any(called_name(manager) in self.managers for manager in managers)
+        return asserts or (given and any(not words_in(line).isdisjoint(self._derived) for line in node.body))
+
+    def _open(self, node: ast.With | ast.AsyncWith) -> list[ast.stmt]:
+        """Report the exception of a `with` block after which the program goes on."""
+        at = _place(node)
+        keep = _store("__caught__", _load("__error__", at), at)
+        node.body = [ast.Try(node.body, [_catching([keep, ast.Raise(None, None, **at)], at)], [], [], **at)]
+        heard = ast.Expr(_call(SWALLOWED, at, _load("__caught__", at)), **at)
+        return [_store("__caught__", ast.Constant(None, **at), at), node, heard]
+
+    def _report(self, statement: ast.stmt) -> None:
+        """Count a text that a branch prints as a failure, if it says so."""
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and is_report(statement):
+            call = statement.value
+            if tells_failure(call.args[0]):
+                call.args[0] = self._reported(call.args[0])
+
+    def _reported(self, text: ast.expr) -> ast.Call:
+        at = _place(text)
+        return _call(REPORTED, at, ast.Constant(text.lineno, **at), text)
+
+    def _hear(self, node: ast.Expr) -> None:
+        """Count what a statement shows or drops: `print("ok" if a == b else "FAIL")`, `a == b`, gathered exceptions."""
+        value = node.value
+        if isinstance(value, ast.Call) and is_report(value):
+            for choice in [
+                part for argument in value.args for part in nodes_of(argument) if isinstance(part, ast.IfExp)
+            ]:
+                for side in ("body", "orelse"):
+                    if tells_failure(getattr(choice, side)):
+                        setattr(choice, side, self._reported(getattr(choice, side)))
+        elif isinstance(value, ast.Compare) and not words_in(value).isdisjoint(self._derived):
+            at = _place(value)
+            text = ast.Constant("a comparison without assert is false", **at)
+            is_false = ast.Compare(value, [ast.Is()], [ast.Constant(False, **at)], **at)
+            node.value = ast.BoolOp(ast.And(), [is_false, self._reported(text)], **at)
+        elif (
+            isinstance(value, ast.Await) and isinstance(value.value, ast.Call) and called_name(value.value) == "gather"
+        ):
+            if any(keyword.arg == "return_exceptions" for keyword in value.value.keywords):
+                node.value = _call(SWALLOWED, _place(value), value)
 
     def _add(self, node: ast.stmt, asserted: ast.expr, words: set[str]) -> int:
         """Add a site and return its number; `words` are the names used in its assertion."""
@@ -247,8 +381,11 @@ class _Assertions(_Statements):
         last_line = asserted.end_lineno or node.lineno
         vacuous = cannot_fail(asserted, self._fixed) or asks_type_only(asserted, self._own_names)
         vacuous |= isinstance(node, ast.Assert) and is_meant_as_value(node.msg)
+        vacuous |= says_little(asserted, self._own_functions, self._derived)
         mentions = not words.isdisjoint(self._reached)
-        self.sites.append(Site(node.lineno, last_line, text, vacuous, mentions))
+        self.sites.append(
+            Site(node.lineno, last_line, text, vacuous, mentions, bool(self._optional) or not self.in_tests)
+        )
         return len(self.sites) - 1
 
 
@@ -281,6 +418,10 @@ def _place(node: ast.stmt | ast.expr) -> dict[str, Any]:
         "end_lineno": node.end_lineno,
         "end_col_offset": node.end_col_offset,
     }
+
+
+def _catching(body: list[ast.stmt], at: dict[str, Any]) -> ast.ExceptHandler:
+    return ast.ExceptHandler(_load("BaseException", at), "__error__", body, **at)
 
 
 def _load(name: str, at: dict[str, Any]) -> ast.Name:

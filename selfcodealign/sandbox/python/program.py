@@ -148,7 +148,7 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
 
 #: What the report of a run's end holds (`Evidence.summary`), with the types.
 _SUMMARY = {"end": bool, "sites": int, "held": int, "proved": int, "failures": list, "error": dict, "phase": str}
-_SUMMARY |= {"always_equal": str, "patched": str, "mutants": list}
+_SUMMARY |= {"always_equal": str, "patched": str, "unproven": str, "mutants": list}
 _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
 _ERROR |= {"is_assertion": bool, "at_site": bool}
 
@@ -212,6 +212,8 @@ def _judge_proof(summary: dict[str, Any], seen: dict[str, Any]) -> Verdict:
             return Verdict(Status.WEAK_TESTS, message=text.format(summary[weakness]), **seen)
     if not summary["proved"]:
         return Verdict(Status.WEAK_TESTS, message="no assertion about the response's own code was executed", **seen)
+    if summary["unproven"]:
+        return Verdict(Status.WEAK_TESTS, message=summary["unproven"], **seen)
     return Verdict(Status.PASSED, **seen)
 
 
