@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import mmap
 import os
+import types
 import unittest.mock
 from collections.abc import Callable
 from types import TracebackType
@@ -24,6 +25,8 @@ from selfcodealign.sandbox.python.instrument import (
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), object, type, range, slice, bytearray})
 _CONTAINERS = (list, tuple, set, frozenset, dict)
+_TRUE_TYPES = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.GeneratorType)
+_TRUE_TYPES += (types.CoroutineType, types.AsyncGeneratorType, type)
 _PROBED_PER_SITE = 50
 _LONGEST = 500
 _MOST_FAILURES = 5
@@ -42,6 +45,7 @@ class Evidence:
         self.ran = bytearray(built.functions)
         self.tested = bytearray(len(built.slots))
         self.patched = ""
+        self.unproven = ""
         self.unread: dict[Any, BaseException] = {}  # futures whose exception nobody has asked for
         self._own_names: frozenset[str] = frozenset()
         self._mutants = built.mutants
@@ -68,6 +72,7 @@ class Evidence:
         reached = self._reached
         budget = [_MOST_RECORDS]
         describe, find_always_equal, absent, comparisons = _describe, _find_always_equal, _absent, COMPARISONS
+        is_always_true = _is_always_true
 
         def held(site: int, left: Any = absent, right: Any = absent) -> None:
             self._held_count += 1
@@ -76,9 +81,10 @@ class Evidence:
                 site not in self._proved
                 and not self.sites[site].vacuous
                 and (self.sites[site].mentions or 1 in self.ran)
+                and (left is absent or right is not absent or not is_always_true(left))
             ):
                 self._proved.add(site)
-            if left is absent or self._always_equal:
+            if right is absent or self._always_equal:
                 return
             seen = probed[site] = probed.get(site, 0) + 1
             if seen <= most:
@@ -124,7 +130,8 @@ class Evidence:
                     self.note_error(error)
 
         self.record, self.connect = record, connect
-        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, COMPARE: compare, TRUE_BUILTINS: _BUILTINS}
+        self.marks: dict[str, Any] = {HELD: held, FAILED: failed, EXPLAIN: explain, COMPARE: compare}
+        self.marks[TRUE_BUILTINS] = _BUILTINS
         self.marks |= {REPORTED: reported, SWALLOWED: swallowed}
 
     def restore(self, namespace: dict[str, Any]) -> None:
@@ -174,12 +181,14 @@ class Evidence:
         """Whether an assertion about the response's own code has held."""
         return bool(self._proved or self._library_held)
 
-    def _find_unreached(self) -> str:
-        """Name the first assertion that could have failed and never ran."""
+    def _find_unproven(self) -> str:
+        """Say what the tests leave out: an assertion that could have failed and never ran, any ordinary result."""
         for number, site in enumerate(self.sites):
             if not (self._reached[number] or site.vacuous or site.optional):
                 return f"the assertion in line {site.line} never ran: {site.text}"
-        return ""
+        if self._proved and not self._library_held and all(self.sites[number].expects_error for number in self._proved):
+            return "only exceptions are expected: a response that always raises one meets that"
+        return self.unproven
 
     def summary(self) -> dict[str, Any]:
         """Return the evidence as plain values that marshal can write."""
@@ -195,7 +204,7 @@ class Evidence:
             "phase": self.phase,
             "always_equal": self._always_equal,
             "patched": self.patched,
-            "unproven": self._find_unreached(),
+            "unproven": self._find_unproven(),
             "mutants": [name for owner, name in self._mutants if owner < 0 or self.ran[owner]],
         }
 
@@ -283,6 +292,14 @@ def _find_always_equal_inside(container: Any, depth: int) -> str:
         if found:
             return found
     return ""
+
+
+def _is_always_true(value: Any) -> bool:
+    """Whether the truth of a value says nothing: a function that was not called, or the response decides it."""
+    if isinstance(value, _TRUE_TYPES):
+        return True
+    code = getattr(getattr(type(value), "__bool__", None), "__code__", None)
+    return code is not None and code.co_filename == RESPONSE_FILE
 
 
 def _describe_always_equal(mine: Any, other: Any) -> str:

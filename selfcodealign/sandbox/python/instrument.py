@@ -87,6 +87,7 @@ class Site:
     vacuous: bool
     mentions: bool
     optional: bool = False
+    expects_error: bool = False
 
 
 def mark_functions(tree: ast.Module, source: str) -> int:
@@ -204,7 +205,8 @@ class _Assertions(_Statements):
         words = {part.id for part in inside if isinstance(part, ast.Name)}
         site = ast.Constant(self._add(node, node.test, words), **at)
         before, test, operands = self._guard(node.test, inside, words, at)
-        failure = _call(EXPLAIN, at, site, *operands) if node.msg is None else _call(FAILED, at, site, node.msg)
+        shown = operands if len(operands) == 2 else []
+        failure = _call(EXPLAIN, at, site, *shown) if node.msg is None else _call(FAILED, at, site, node.msg)
         held: ast.stmt = ast.Expr(_call(HELD, at, site, *operands), **at)
         return [*before, ast.If(test, [held], [ast.Raise(failure, None, **at)], **at)]
 
@@ -213,8 +215,8 @@ class _Assertions(_Statements):
     ) -> tuple[list[ast.stmt], ast.expr, list[ast.expr]]:
         """Instrument the comparisons, and use true builtins where the response defines functions of the same names.
 
-        Both sides of an assertion that is one comparison are stored, to be shown and probed, unless it binds names.
-        Returns the statements before the test, the test, and the two sides.
+        Both sides of an assertion that is one comparison are stored, to be shown and probed, and so is a value that is
+        asserted itself, unless it binds names. Returns the statements before the test, the test, and what is stored.
         """
         namesakes = words & self._own_names & BUILTIN_NAMES
         if not (words & self._own_names) - namesakes:
@@ -223,7 +225,10 @@ class _Assertions(_Statements):
         guarded = _Guard(namesakes)
         binds = any(isinstance(part, ast.NamedExpr) for part in inside)
         if not isinstance(test, ast.Compare) or len(test.ops) != 1 or binds:
-            return [], guarded.visit(test) if namesakes or comparisons else test, []
+            test = guarded.visit(test) if namesakes or comparisons else test
+            if binds or not isinstance(test, ast.Call | ast.Name | ast.Attribute | ast.Await | ast.Subscript):
+                return [], test, []
+            return [_store(_LEFT, test, at)], _load(_LEFT, at), [_load(_LEFT, at)]
         left, right = test.left, test.comparators[0]
         if namesakes or comparisons > 1:
             left, right = guarded.visit(left), guarded.visit(right)
@@ -267,6 +272,7 @@ class _Assertions(_Statements):
         at = _place(node)
         words = set().union(*map(words_in, (expecting[0], *node.body)))
         site = self._add(node, ast.Call(expecting[0], [], [], **at), words)
+        self.sites[site].expects_error = True
         self.sites[site].vacuous |= all(map(accepts_any_error, expecting))
         return [node, ast.Expr(_call(HELD, at, ast.Constant(site, **at)), **at)]
 
@@ -295,10 +301,7 @@ class _Assertions(_Statements):
 
     def _may_lie_idle(self, node: ast.If) -> bool:
         """Whether a branch need not run: there are checks in the other as well, or the machine decides."""
-        has_both = all(
-            any(isinstance(part, ast.Assert) for line in side for part in nodes_of(line))
-            for side in (node.body, node.orelse)
-        )
+        has_both = all(map(_has_checks, (node.body, node.orelse)))
         return has_both or not words_in(node.test).isdisjoint(_OF_THE_MACHINE)
 
     def visit_Try(self, node: ast.Try) -> ast.Try:
@@ -306,7 +309,10 @@ class _Assertions(_Statements):
         first, broad = len(self.sites), [handler for handler in node.handlers if is_broad(handler)]
         self.generic_visit(ast.Module(node.body, []))
         asserts = any(not site.vacuous for site in self.sites[first:])
-        self.generic_visit(ast.Try([], node.handlers, node.orelse, node.finalbody))
+        self._optional += asserts  # what a handler then asserts is an alternative
+        self.generic_visit(ast.Try([], node.handlers, [], []))
+        self._optional -= asserts
+        self.generic_visit(ast.Try([], [], node.orelse, node.finalbody))
         if not self.in_tests or self._optional:
             return node
         at = _place(node)
@@ -368,11 +374,8 @@ class _Assertions(_Statements):
             text = ast.Constant("a comparison without assert is false", **at)
             is_false = ast.Compare(value, [ast.Is()], [ast.Constant(False, **at)], **at)
             node.value = ast.BoolOp(ast.And(), [is_false, self._reported(text)], **at)
-        elif (
-            isinstance(value, ast.Await) and isinstance(value.value, ast.Call) and called_name(value.value) == "gather"
-        ):
-            if any(keyword.arg == "return_exceptions" for keyword in value.value.keywords):
-                node.value = _call(SWALLOWED, _place(value), value)
+        elif isinstance(value, ast.Await) and _gathers_exceptions(value.value):
+            node.value = _call(SWALLOWED, _place(value), value)
 
     def _add(self, node: ast.stmt, asserted: ast.expr, words: set[str]) -> int:
         """Add a site and return its number; `words` are the names used in its assertion."""
@@ -387,6 +390,16 @@ class _Assertions(_Statements):
             Site(node.lineno, last_line, text, vacuous, mentions, bool(self._optional) or not self.in_tests)
         )
         return len(self.sites) - 1
+
+
+def _gathers_exceptions(node: ast.expr) -> bool:
+    is_gather = isinstance(node, ast.Call) and called_name(node) == "gather"
+    return is_gather and any(keyword.arg == "return_exceptions" for keyword in node.keywords)  # type: ignore[union-attr]
+
+
+def _has_checks(statements: list[ast.stmt]) -> bool:
+    nodes = [part for statement in statements for part in nodes_of(statement)]
+    return any(isinstance(node, ast.Assert) or called_name(node).startswith("assert") for node in nodes)  # type: ignore[arg-type]
 
 
 class _Guard(ast.NodeTransformer):

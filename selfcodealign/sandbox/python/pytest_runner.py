@@ -71,7 +71,9 @@ class Fixtures:
             arguments = {name: self._make(name, instance, group, params, made, finish) for name in wanted}
             result = function(instance, **arguments) if _takes_instance(function, group) else function(**arguments)
             if inspect.iscoroutine(result):
-                asyncio.run(result)
+                result = asyncio.run(result)
+            if result is False:
+                raise Failed("the test returned False")
         finally:
             for hook in ("teardown_method", "teardown") if group else ("teardown_function",):
                 found = getattr(instance, hook, None) if group else self._namespace.get(hook)

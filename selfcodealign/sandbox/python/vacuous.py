@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Set
 
-from selfcodealign.sandbox.python.names import called_name, nodes_of, words_in
+from selfcodealign.sandbox.python.names import asks_type_only, called_name, nodes_of, words_in
 
 _FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 _COMPARING: dict[str, type[ast.cmpop]] = {
@@ -28,7 +28,8 @@ def says_little(asserted: ast.expr, own_functions: Set[str], reached: Set[str]) 
     if isinstance(asserted, ast.Call) and called_name(asserted) in ("assertTrue", "bool") and asserted.args:
         return says_little(asserted.args[0], own_functions, reached)
     if isinstance(asserted, ast.BoolOp) and isinstance(asserted.op, ast.And):
-        return all(says_little(value, own_functions, reached) for value in asserted.values)
+        parts = asserted.values
+        return all(says_little(part, own_functions, reached) or asks_type_only(part, own_functions) for part in parts)
     compared = _comparison(asserted)
     return (
         (compared is not None and (_is_bound_of_length(*compared) or _is_far_tolerance(*compared)))
