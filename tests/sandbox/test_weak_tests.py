@@ -61,7 +61,8 @@ SILENT = {
     "        assert double(n) == n * 2\n",
     "broad handler": "for n in (3, 'x'):\n    try:\n        assert double(n) == n * 2\n    except Exception:\n"
     "        pass\n",
-    "return in finally": "def check():\n    try:\n        1 / (double(2) == 4)\n    finally:\n        return\ncheck()\n",
+    "return in finally": "def check():\n    try:\n        1 / (double(2) == 4)\n    finally:\n"
+    "        return\ncheck()\n",
     "printed": "if double(2) == 4:\n    print('PASS')\nelse:\n    print('FAIL: double')\n",
     "printed at once": "print('ok' if double(2) == 4 else 'FAILED')\n",
     "plain exception": "def check(n):\n    if double(n) != n * 2:\n        raise RuntimeError('no')\n"

@@ -13,6 +13,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from selfcodealign.sandbox.python.names import (
@@ -179,7 +180,8 @@ class _Assertions(_Statements):
         self._own_names = own_names
         self._own_functions = own_names - own_values
         self._reached = reached_names(nodes, own_values)
-        self._derived = reached_names(nodes, own_names)
+        self._nodes = nodes
+        self._may_skip = any(word in source for word in ("kip", "xfail", "expectedFailure"))
         self._fixed = (BUILTIN_NAMES - WORLDLY | inert_names(nodes)) - own_names
         self._shadowed = shadowed
         self._expecting_failure = 0
@@ -188,9 +190,14 @@ class _Assertions(_Statements):
         self.managers: set[str] = set()
         self.sites: list[Site] = []
 
+    @cached_property
+    def _derived(self) -> set[str]:
+        """The names of the response, and those of the tests whose values derive from them."""
+        return reached_names(self._nodes, self._own_names)
+
     def _definition(self, node: _Function | ast.ClassDef) -> ast.AST:
         """Assertions of a test that is marked as skipped, or skips itself, need not run."""
-        skips, outside = may_be_skipped(node), self.in_tests
+        skips, outside = self._may_skip and may_be_skipped(node), self.in_tests
         self._optional += skips
         self.in_tests = outside or node.name.lower().startswith("test")
         self.generic_visit(node)
@@ -384,7 +391,7 @@ class _Assertions(_Statements):
         last_line = asserted.end_lineno or node.lineno
         vacuous = cannot_fail(asserted, self._fixed) or asks_type_only(asserted, self._own_names)
         vacuous |= isinstance(node, ast.Assert) and is_meant_as_value(node.msg)
-        vacuous |= says_little(asserted, self._own_functions, self._derived)
+        vacuous |= says_little(asserted, self._own_functions, lambda: self._derived)
         mentions = not words.isdisjoint(self._reached)
         self.sites.append(
             Site(node.lineno, last_line, text, vacuous, mentions, bool(self._optional) or not self.in_tests)

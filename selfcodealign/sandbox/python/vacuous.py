@@ -19,22 +19,22 @@ _NEVER_NEGATIVE = frozenset({"len", "abs"})
 _BROAD = frozenset({"Exception", "BaseException"})
 
 
-def says_little(asserted: ast.expr, own_functions: Set[str], reached: Set[str]) -> bool:
+def says_little(asserted: ast.expr, own_functions: Set[str], derived: Callable[[], Set[str]]) -> bool:
     """Whether an assertion is met by almost every wrong answer.
 
     A length is at least 0; an attribute exists; a function is true; one of several cases holds; a tolerance is as large
-    as the value itself. `reached` are names of the response and those whose values derive from them.
+    as the value itself. `derived` finds the names of the response and those whose values derive from them.
     """
     if isinstance(asserted, ast.Call) and called_name(asserted) in ("assertTrue", "bool") and asserted.args:
-        return says_little(asserted.args[0], own_functions, reached)
+        return says_little(asserted.args[0], own_functions, derived)
     if isinstance(asserted, ast.BoolOp) and isinstance(asserted.op, ast.And):
         parts = asserted.values
-        return all(says_little(part, own_functions, reached) or asks_type_only(part, own_functions) for part in parts)
+        return all(says_little(part, own_functions, derived) or asks_type_only(part, own_functions) for part in parts)
     compared = _comparison(asserted)
     return (
         (compared is not None and (_is_bound_of_length(*compared) or _is_far_tolerance(*compared)))
         or _asks_for_presence(asserted, own_functions)
-        or _needs_one_case_only(asserted, own_functions, reached)
+        or _needs_one_case_only(asserted, own_functions, derived)
         or _has_far_tolerance(asserted)
     )
 
@@ -79,7 +79,7 @@ def _asks_for_presence(asserted: ast.expr, own_functions: Set[str]) -> bool:
     return isinstance(asserted, ast.GeneratorExp | ast.Lambda)
 
 
-def _needs_one_case_only(asserted: ast.expr, own_functions: Set[str], reached: Set[str]) -> bool:
+def _needs_one_case_only(asserted: ast.expr, own_functions: Set[str], derived: Callable[[], Set[str]]) -> bool:
     """Whether one case of several suffices: `any(add(a, b) == c for a, b, c in cases)`, `f(1) == 2 or f(2) == 3`.
 
     `any(x > 3 for x in f())` searches one result, and `f(1) == 2 or f(1) == 3` allows two.
@@ -97,7 +97,7 @@ def _needs_one_case_only(asserted: ast.expr, own_functions: Set[str], reached: S
     searched = set().union(*(words_in(part.iter) for part in cases.generators))
     sides = [words_in(side) for side in (cases.elt.left, *cases.elt.comparators)]
     calls_response = bool(own_functions & words_in(cases.elt))
-    return calls_response and not searched & reached and all(side & varied for side in sides)
+    return calls_response and not searched & derived() and all(side & varied for side in sides)
 
 
 def _are_different_cases(alternatives: list[ast.expr], own_functions: Set[str]) -> bool:
