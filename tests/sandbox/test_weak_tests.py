@@ -43,6 +43,8 @@ NEVER_RAN = {
     "generator": "def test_double():\n    yield\n    assert double(2) == 4\ntest_double()\n",
     "early return on an error": "def test_double():\n    try:\n        found = double('x')\n    except TypeError:\n"
     "        return\n    assert found == 'xx'\n",
+    "skipped test": "import pytest\n@pytest.mark.skip\ndef test_double():\n    assert double(2) == 4\n",
+    "variable of the environment": "import os\nif os.environ.get('FULL'):\n    assert double(2) == 4\n",
     "skipped example": ">>> greet('Ann')\n'Hello Ann'\n>>> double(2)  # doctest: +SKIP\n4\n",
 }
 

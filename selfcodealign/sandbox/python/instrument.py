@@ -58,7 +58,8 @@ _EXPECTING = (
     "assertWarns",
     "assertWarnsRegex",
 )
-_OF_THE_MACHINE = frozenset({"sys", "os", "platform", "TYPE_CHECKING", "__debug__"})
+_OF_THE_MACHINE = frozenset({"platform", "version_info", "hexversion", "implementation", "maxsize", "byteorder"})
+_OF_THE_MACHINE |= {"system", "machine", "python_version", "python_implementation"}
 _EXPECTING += ("assertLogs", "assertNoLogs")
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "Eq": operator.eq,
@@ -80,6 +81,7 @@ class Site:
     asks for no more than the type of a value, or the expected value is given as the message (`assert f(1), 3`).
     `mentions`: it refers to values or plain classes of the response, whose use leaves no mark.
     `optional`: that it never runs says nothing (its test is skipped, it stands where an exception is expected).
+    `subjects`: the functions and classes of the response that it names; `skipped`: its test is marked or skips itself.
     """
 
     line: int
@@ -88,7 +90,8 @@ class Site:
     vacuous: bool
     mentions: bool
     optional: bool = False
-    expects_error: bool = False
+    skipped: bool = False
+    subjects: tuple[str, ...] = ()
 
 
 def mark_functions(tree: ast.Module, source: str) -> int:
@@ -186,6 +189,7 @@ class _Assertions(_Statements):
         self._shadowed = shadowed
         self._expecting_failure = 0
         self._optional = 0
+        self._skipped = 0
         self.in_tests = True
         self.managers: set[str] = set()
         self.sites: list[Site] = []
@@ -199,9 +203,11 @@ class _Assertions(_Statements):
         """Assertions of a test that is marked as skipped, or skips itself, need not run."""
         skips, outside = self._may_skip and may_be_skipped(node), self.in_tests
         self._optional += skips
+        self._skipped += skips
         self.in_tests = outside or node.name.lower().startswith("test")
         self.generic_visit(node)
         self._optional -= skips
+        self._skipped -= skips
         self.in_tests = outside
         return node
 
@@ -279,7 +285,6 @@ class _Assertions(_Statements):
         at = _place(node)
         words = set().union(*map(words_in, (expecting[0], *node.body)))
         site = self._add(node, ast.Call(expecting[0], [], [], **at), words)
-        self.sites[site].expects_error = True
         self.sites[site].vacuous |= all(map(accepts_any_error, expecting))
         return [node, ast.Expr(_call(HELD, at, ast.Constant(site, **at)), **at)]
 
@@ -309,7 +314,7 @@ class _Assertions(_Statements):
     def _may_lie_idle(self, node: ast.If) -> bool:
         """Whether a branch need not run: there are checks in the other as well, or the machine decides."""
         has_both = all(map(_has_checks, (node.body, node.orelse)))
-        return has_both or not words_in(node.test).isdisjoint(_OF_THE_MACHINE)
+        return has_both or any(getattr(part, "attr", "") in _OF_THE_MACHINE for part in nodes_of(node.test))
 
     def visit_Try(self, node: ast.Try) -> ast.Try:
         """A failure counts that a broad handler around an assertion, or a `finally` that leaves, would keep silent."""
@@ -393,9 +398,10 @@ class _Assertions(_Statements):
         vacuous |= isinstance(node, ast.Assert) and is_meant_as_value(node.msg)
         vacuous |= says_little(asserted, self._own_functions, lambda: self._derived)
         mentions = not words.isdisjoint(self._reached)
-        self.sites.append(
-            Site(node.lineno, last_line, text, vacuous, mentions, bool(self._optional) or not self.in_tests)
-        )
+        site = Site(node.lineno, last_line, text, vacuous, mentions)
+        site.optional, site.skipped = bool(self._optional) or not self.in_tests, bool(self._skipped)
+        site.subjects = tuple(sorted(words & self._own_functions))
+        self.sites.append(site)
         return len(self.sites) - 1
 
 
