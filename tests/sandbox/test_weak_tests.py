@@ -86,7 +86,6 @@ MET_BY_MOST = [
     "import pytest\nassert double(2) == pytest.approx(4, rel=3)",
     "assert abs(double(2) - 4) < 10",
     "import pytest\nwith pytest.raises(Exception):\n    assert double('x') == 'xx'",
-    "import pytest\nwith pytest.raises(TypeError):\n    double('x')",
 ]
 
 HONEST = {
@@ -143,7 +142,7 @@ def test_a_failure_that_nobody_sees_counts(name: str, judge: Judge) -> None:
 
 @pytest.mark.parametrize("tests", MET_BY_MOST)
 def test_what_almost_every_answer_meets_proves_nothing(tests: str, judge: Judge) -> None:
-    """Presence, lengths from 0 on, one case of several, far tolerances, errors of any kind."""
+    """Presence, lengths from 0 on, one case of several, far tolerances, errors of any kind around an assertion."""
     assert judged(judge, RESPONSE, tests).status is Status.WEAK_TESTS
 
 
