@@ -41,6 +41,7 @@ _PATCHING_WORDS = frozenset(
 _PATCHING_WORDS |= {"__builtins__", "builtins", "patch", "monkeypatch", "__import__", "update", "modules", "getattr"}
 # Ways to ask for the text of a program.
 _SOURCE_WORDS = frozenset({"inspect", "getsource", "getsourcelines", "getsourcefile", "linecache"})
+_THREADING_MODULES = frozenset({"threading", "concurrent", "asyncio"})
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class Built:
     doctests: str = ""
     uses_unittest: bool = False
     uses_doctest: bool = False
+    uses_threads: bool = False
     may_patch: bool = False
     tests_patch: bool = False
     tampering: tuple[int, str] | None = None
@@ -182,7 +184,7 @@ def _build(
     exits = exit_places(judged_nodes)
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     units = [node.name for node in judged.body if isinstance(node, definitions)]
-    sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names)
+    sites = mark_assertions(judged, judged_nodes, source, own_names, own_values & own_names, not apart)
     if shadowed:
         TrueBuiltins(shadowed, TRUE_BUILTINS).visit(tests)
     slots = mark_tests(judged)
@@ -201,6 +203,7 @@ def _build(
         doctests=doctests,
         uses_unittest="unittest" in words,
         uses_doctest="doctest" in words,
+        uses_threads=not words.isdisjoint(_THREADING_MODULES),
         may_patch=_may_patch(words, nodes),
         tests_patch=_may_patch(tests_words, tests_nodes),
         tampering=tampering,

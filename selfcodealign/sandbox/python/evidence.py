@@ -5,16 +5,28 @@ from __future__ import annotations
 import builtins
 import mmap
 import os
+import types
 import unittest.mock
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from selfcodealign.sandbox.python.build import RESPONSE_FILE, TESTS_FILE, BuildError, Built
-from selfcodealign.sandbox.python.instrument import COMPARE, COMPARISONS, EXPLAIN, FAILED, HELD, TRUE_BUILTINS
+from selfcodealign.sandbox.python.instrument import (
+    COMPARE,
+    COMPARISONS,
+    EXPLAIN,
+    FAILED,
+    HELD,
+    REPORTED,
+    SWALLOWED,
+    TRUE_BUILTINS,
+)
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), object, type, range, slice, bytearray})
 _CONTAINERS = (list, tuple, set, frozenset, dict)
+_TRUE_TYPES = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.GeneratorType)
+_TRUE_TYPES += (types.CoroutineType, types.AsyncGeneratorType, type)
 _PROBED_PER_SITE = 50
 _LONGEST = 500
 _MOST_FAILURES = 5
@@ -30,6 +42,7 @@ _EMPTY: dict[str, Any] = {
     "failures": [],
     "always_equal": "",
     "patched": "",
+    "unproven": "",
     "tampering": [],
     "mutants": [],
 }
@@ -47,12 +60,16 @@ class Evidence:
         self.tested = bytearray(len(built.slots))
         self.patched = ""
         self.tampering: list[int | str] = []
+        self.unproven = ""
+        self.unread: dict[Any, BaseException] = {}  # futures whose exception nobody has asked for
+        self._own_names: frozenset[str] = frozenset()
         self._mutants = built.mutants
         self._failures: list[tuple[int, str]] = []
         self._error: dict[str, Any] = {}
         self._proved: set[int] = set()
         self._library_held = 0
         self._held_count = 0
+        self._reached = mmap.mmap(-1, max(1, len(built.sites)))  # shared with processes that the program forks
         self._always_equal = ""
         self.believes: Callable[[], bool] = lambda: True  # whether an assertion that holds proves something
         self.ended_by: BaseException | None = None
@@ -69,19 +86,23 @@ class Evidence:
             nonlocal send, own_pid
             send, own_pid = sender, pid
 
+        reached = self._reached
         budget = [_MOST_RECORDS]
         describe, find_always_equal, absent, comparisons = _describe, _find_always_equal, _absent, COMPARISONS
+        is_always_true = _is_always_true
 
         def held(site: int, left: Any = absent, right: Any = absent) -> None:
             self._held_count += 1
+            reached[site] = 1
             if (
                 site not in self._proved
                 and not self.sites[site].vacuous
                 and (self.sites[site].mentions or 1 in self.ran)
                 and self.believes()
+                and (left is absent or right is not absent or not is_always_true(left))
             ):
                 self._proved.add(site)
-            if left is absent or self._always_equal:
+            if right is absent or self._always_equal:
                 return
             seen = probed[site] = probed.get(site, 0) + 1
             if seen <= most:
@@ -114,11 +135,27 @@ class Evidence:
                     self._always_equal = find_always_equal(left, right)
             return comparisons[comparison](left, right)
 
+        def reported(line: int, text: Any) -> Any:
+            failure = (line, describe(text))
+            if get_pid() != own_pid:
+                send({"failure": failure})
+            self._failures.append(failure)
+            return text
+
+        def swallowed(dropped: Any) -> None:
+            for error in dropped if type(dropped) is list else [dropped]:
+                if isinstance(error, BaseException):
+                    self.note_error(error)
+
         self.record, self.connect = record, connect
-        self.marks = {HELD: held, FAILED: failed, EXPLAIN: explain, COMPARE: compare, TRUE_BUILTINS: _BUILTINS}
+        self.marks: dict[str, Any] = {HELD: held, FAILED: failed, EXPLAIN: explain, COMPARE: compare}
+        self.marks[TRUE_BUILTINS] = _BUILTINS
+        self.marks |= {REPORTED: reported, SWALLOWED: swallowed}
 
     def restore(self, namespace: dict[str, Any]) -> None:
-        """Put the marks back; record as patched a mark that the response replaced."""
+        """After a phase: put the marks back; record as patched a mark that the response replaced."""
+        if self.phase == "response":
+            self._own_names = frozenset(namespace) - self.marks.keys()
         for name, mark in self.marks.items():
             if namespace.get(name) is not mark:
                 self.patched = self.patched or name
@@ -144,12 +181,40 @@ class Evidence:
         self._error = _describe_error(error, self.phase)
         self._error["at_site"] = any(site.line <= self._error["line"] <= site.last_line for site in self.sites)
 
+    def note_unseen(self, error: BaseException) -> None:
+        """Record an exception that nobody will see, if it comes from a part of the tests that uses the response.
+
+        What tests raise on purpose, for the response to handle, does not use the response.
+        """
+        traceback, in_tests = error.__traceback__, False
+        while traceback is not None:
+            code = traceback.tb_frame.f_code
+            if code.co_filename == TESTS_FILE:
+                in_tests = True
+            if in_tests and (code.co_filename == RESPONSE_FILE or not self._own_names.isdisjoint(code.co_names)):
+                self.note_error(error)
+                return
+            traceback = traceback.tb_next
+
     def has_proof(self) -> bool:
         """Whether an assertion about the response's own code has held."""
         return bool(self._proved or self._library_held)
 
+    def _find_unproven(self) -> str:
+        """Say what the tests leave out: an assertion that could have failed and never ran, or one that is skipped."""
+        for number, site in enumerate(self.sites):
+            if not (self._reached[number] or site.vacuous or site.optional):
+                return f"the assertion in line {site.line} never ran: {site.text}"
+        asked = {name for number in self._proved for name in self.sites[number].subjects}
+        for number, site in enumerate(self.sites):
+            if site.skipped and not self._reached[number] and not asked.issuperset(site.subjects):
+                return f"only a skipped test asserts anything about {', '.join(sorted(set(site.subjects) - asked))}"
+        return self.unproven
+
     def summary(self) -> dict[str, Any]:
         """Return the evidence as plain values that marshal can write."""
+        for error in self.unread.values():
+            self.note_unseen(error)
         return {
             "end": self.phase == "end",
             "sites": len(self.sites),
@@ -161,6 +226,7 @@ class Evidence:
             "always_equal": self._always_equal,
             "patched": self.patched,
             "tampering": self.tampering,
+            "unproven": self._find_unproven(),
             "mutants": [name for owner, name in self._mutants if owner < 0 or self.ran[owner]],
         }
 
@@ -242,6 +308,14 @@ def _find_always_equal_inside(container: Any, depth: int) -> str:
         if found:
             return found
     return ""
+
+
+def _is_always_true(value: Any) -> bool:
+    """Whether the truth of a value says nothing: a function that was not called, or the response decides it."""
+    if isinstance(value, _TRUE_TYPES):
+        return True
+    code = getattr(getattr(type(value), "__bool__", None), "__code__", None)
+    return code is not None and code.co_filename == RESPONSE_FILE
 
 
 def _describe_always_equal(mine: Any, other: Any) -> str:

@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
-from selfcodealign.sandbox.python import pytest_style, tamper
+from selfcodealign.sandbox.python import pytest_style, tamper, unseen
 from selfcodealign.sandbox.python.build import Built, TooCostly, build_program, is_safe_to_parse, names_for_judge
 from selfcodealign.sandbox.python.evidence import Evidence, describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.instrument import RAN, TESTED
@@ -287,9 +287,11 @@ class Ready:
         if self._built.uses_unittest:
             self._units.connect_unittest()
         has_doctests = self._built.uses_doctest or bool(self._built.doctests)
+        if self._built.uses_threads:
+            unseen.watch(self.evidence)
         if has_doctests:
             self._units.connect_doctest()
-        if self._built.uses_unittest or has_doctests:
+        if self._built.uses_unittest or self._built.uses_threads or has_doctests:
             self._libraries.accept()
         self._watch.first, self._watch.is_on = [], self._holds_response
 

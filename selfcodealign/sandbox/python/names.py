@@ -13,6 +13,9 @@ BUILTIN_NAMES = frozenset(dir(builtins))
 WORLDLY = frozenset({"open", "input", "eval", "exec", "globals", "locals", "vars", "dir", "getattr", "hasattr"})
 WORLDLY |= {"__import__", "iter", "next", "id", "hash"}
 
+_SKIPS = frozenset({"skip", "skipif", "skipIf", "skipUnless", "xfail", "expectedFailure", "skipTest", "SkipTest"})
+_SKIPS |= {"importorskip"}
+
 
 def nodes_of(tree: ast.AST) -> list[ast.AST]:
     """Return every node of a tree, parents first (like ast.walk, in half the time)."""
@@ -155,6 +158,18 @@ def called_name(node: ast.expr) -> str:
 
 def words_in(node: ast.AST) -> set[str]:
     return {name.id for name in nodes_of(node) if isinstance(name, ast.Name)}
+
+
+def may_be_skipped(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether a test or a class of tests is marked as skipped or expected to fail, or skips itself."""
+    words = {word for mark in node.decorator_list for word in _all_words(mark)}
+    if not isinstance(node, ast.ClassDef):
+        words |= {called_name(part) for part in nodes_of(node) if isinstance(part, ast.Call)}
+    return not words.isdisjoint(_SKIPS)
+
+
+def _all_words(node: ast.AST) -> set[str]:
+    return words_in(node) | {part.attr for part in nodes_of(node) if isinstance(part, ast.Attribute)}
 
 
 def cannot_fail(asserted: ast.expr, fixed: Set[str]) -> bool:

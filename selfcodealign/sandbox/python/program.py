@@ -168,7 +168,7 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
 
 #: What the report of a run's end holds (`Evidence.summary`), with the types.
 _SUMMARY = {"end": bool, "sites": int, "held": int, "proved": int, "failures": list, "error": dict, "phase": str}
-_SUMMARY |= {"always_equal": str, "patched": str, "tampering": list, "mutants": list}
+_SUMMARY |= {"always_equal": str, "patched": str, "unproven": str, "tampering": list, "mutants": list}
 #: What the judge reports of a run in two processes (`Judge.summary`), with the types.
 _SPLIT = {"lost": str, "inexact": list, "doubtful": str, "liar": str, "raised": bool}
 #: Tests that ask what an object is, where a stand-in may differ from the object.
@@ -251,6 +251,8 @@ def _judge_proof(summary: dict[str, Any], seen: dict[str, Any]) -> Verdict:
             return Verdict(Status.WEAK_TESTS, message=text.format(summary[weakness]), **seen)
     if not summary["proved"]:
         return Verdict(Status.WEAK_TESTS, message="no assertion about the response's own code was executed", **seen)
+    if summary["unproven"]:
+        return Verdict(Status.WEAK_TESTS, message=summary["unproven"], **seen)
     return Verdict(Status.PASSED, **seen)
 
 

@@ -223,7 +223,9 @@ class _Test:
         own = [self.instance] if _takes_instance(self._function, self._group) else []
         result = self._function(*own, **arguments)
         if inspect.iscoroutine(result):
-            self._loop_owner().wait(result)
+            result = self._loop_owner().wait(result)
+        if result is False:
+            raise Failed("the test returned False")
 
     def _loop_owner(self) -> _Scope:
         """Return the scope whose event loop this test runs in: that of the fixtures it shares, else its own."""

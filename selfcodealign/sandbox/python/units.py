@@ -98,6 +98,7 @@ class Units:
         """Make every run of doctest report to the evidence."""
         evidence, runner = self._evidence, doctest.DocTestRunner
         show_failure, show_exception = runner.report_failure, runner.report_unexpected_exception
+        run_examples = runner.run
 
         def note_success(self: Any, out: Any, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
             if example.want:
@@ -112,6 +113,13 @@ class Units:
             evidence.note_error(exc_info[1])
             show_exception(self, out, test, example, exc_info)
 
+        def run(self: doctest.DocTestRunner, test: doctest.DocTest, *arguments: Any, **options: Any) -> Any:
+            for example in test.examples:
+                if example.want and example.options.get(doctest.SKIP):
+                    evidence.unproven = f"an example is skipped: {example.source.strip()}"
+            return run_examples(self, test, *arguments, **options)
+
+        runner.run = run  # type: ignore[method-assign]
         runner.report_success = note_success  # type: ignore[method-assign]
         runner.report_failure = note_failure  # type: ignore[method-assign]
         runner.report_unexpected_exception = note_exception  # type: ignore[method-assign]
