@@ -61,7 +61,9 @@ def main() -> None:
         seconds, memory = run([*command, *asked, "--until", stage, "--quiet"])
         told = read_stage(folder, stage)
         print(f"| {stage} | {seconds:.0f} | {memory:.1f} | {json.dumps(told.get('books', told))} |", flush=True)
-        if stage == "dataset" and options.no_tuning:
+        if stage == "dataset" and (
+            options.no_tuning or not read_stage(folder, "selection").get("books", {}).get("kept")
+        ):
             return
     for name in ("train", "evaluate"):
         seconds, memory = run([*command, "-m", options.model, "--until", name, "--quiet"])

@@ -42,8 +42,8 @@ def test_all_mutants_run_in_one_process(judge: Judge, processes: list[int]) -> N
 
 LEFT_BEHIND = {
     "patch": (
-        "import time\ndef f():\n    time.sleep = print\n    return 1 + 1\n",
-        "from time import sleep\nassert f() == 2",
+        "def f():\n    return 1 + 1\n",
+        "import time\nassert time.sleep is not print\ntime.sleep = print\nassert f() == 2",
     ),
     "environ": (
         "import os\ndef f(x):\n    os.environ['A'] = x\n    return x + ''\n",
@@ -64,9 +64,9 @@ LEFT_BEHIND = {
     ),
     "random": ("import random\ndef f():\n    return random.random() + 0\n", "assert abs(f() - 0.8444218515) < 1e-9"),
     "modules": (
-        "import sys, types\ndef f():\n    new = 'made' not in sys.modules\n"
-        "    sys.modules['made'] = types.ModuleType('made')\n    return new\n",
-        "assert f() is True",
+        "def f():\n    return 1 + 1\n",
+        "import sys, types\nassert 'made' not in sys.modules\n"
+        "sys.modules['made'] = types.ModuleType('made')\nassert f() == 2",
     ),
     "thread": (
         "import threading\ndef spin():\n    while True:\n        pass\n"
@@ -74,8 +74,8 @@ LEFT_BEHIND = {
         "assert f() == 2",
     ),
     "fork": (
-        "import os, signal\ndef f():\n    [signal.pause, os.getpid][bool(os.fork())]()\n    return 1 + 1\n",
-        "assert f() == 2",
+        "def f():\n    return 1 + 1\n",
+        "import os, signal\n[signal.pause, os.getpid][bool(os.fork())]()\nassert f() == 2",
     ),
     "loop": (
         "import asyncio\nasync def f():\n    return 1 + 1\n",

@@ -6,6 +6,7 @@ the other, with `ask(expression)`, `tell(value)` for a record, and `link`.
 
 from __future__ import annotations
 
+import json
 import marshal
 import os
 import socket
@@ -32,7 +33,7 @@ class Runner(harness.Runner):
         stream = socket.socket(fileno=link)
 
         def send(message: dict[str, Any]) -> None:
-            body = marshal.dumps(message)
+            body = json.dumps(message).encode()
             os.write(report, nonce + _SIZE.pack(len(body)) + body)
 
         def ask(expression: str) -> Any:

@@ -173,7 +173,7 @@ _SUMMARY |= {"always_equal": str, "patched": str, "unproven": str, "tampering": 
 _SPLIT = {"lost": str, "inexact": list, "doubtful": str, "liar": str, "raised": bool}
 #: Tests that ask what an object is, where a stand-in may differ from the object.
 _INTROSPECTION = re.compile(
-    r"\b(isinstance|issubclass|inspect|type|is_dataclass|hasattr|pickle|id|getattr|vars|is|capfd)\b"
+    r"\b(isinstance|issubclass|inspect|type|is_dataclass|hasattr|pickle|id|getattr|vars|is|capfd|__\w+__)\b"
 )
 _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
 _ERROR |= {"is_assertion": bool, "at_site": bool}

@@ -16,19 +16,17 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfcodealign.sandbox.language import BuildError
 from selfcodealign.sandbox.python.build import RESPONSE_FILE, UNBUILDABLE, Built, build_program
 from selfcodealign.sandbox.python.evidence import describe_build_error
 from selfcodealign.sandbox.python.instrument import mark_functions
 from selfcodealign.sandbox.python.mutants import OTHER, Mutants, tolerate_examples
+from selfcodealign.sandbox.python.ready import Ready
 from selfcodealign.sandbox.python.restore import Surroundings
 from selfcodealign.sandbox.python.turns import TURN, UNBOUNDED, Turns, budget_of, mark_turns
 from selfcodealign.sandbox.python.values import make_other
-
-if TYPE_CHECKING:
-    from selfcodealign.sandbox.python.harness import Ready
 
 Send = Callable[[dict[str, Any]], None]
 
