@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfcodealign.sandbox import Status
-from tests.sandbox.test_styles import RIGHT, WRONG
+from tests.support.answers import RIGHT, WRONG
 from tests.support.judge import Judge
 
 STYLES = {
