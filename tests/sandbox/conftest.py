@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox import Probe, probe_walls
+from selfcodealign.sandbox.worker import WallMissing
 from tests.support.judge import Judge
 
 MODES = ("namespaces", "landlock")
@@ -19,7 +19,7 @@ def mode(request: pytest.FixtureRequest) -> str:
     """Each mode that this machine allows; the other is skipped with the machine's reason."""
     try:
         Judge(request.param).close()
-    except SandboxError as error:
+    except WallMissing as error:
         pytest.skip(str(error))
     return request.param
 

@@ -11,8 +11,10 @@ import gc
 import importlib
 import os
 import random
+import socket
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -86,8 +88,26 @@ class Runner:
         for _ in range(_UNTIL_ADAPTED):
             self._execute(self.build(_REHEARSAL), lambda message: None)
             self._run_together(self.build(_REHEARSAL | _TOGETHER), lambda message: None, "")
+            self._rehearse_pair()
         sys.modules["__main__"] = main
         del sys.modules["solution"]
+
+    def _rehearse_pair(self) -> None:
+        """Both sides of a split run, in two threads."""
+        ours, theirs = socket.socketpair()
+        judges, responses = self.build_pair(_REHEARSAL | {"split": True})
+        response = Response(theirs.fileno(), self._allowed, *responses)
+
+        def serve() -> None:
+            with suppress(Unsplittable):
+                response.serve()
+
+        thread = threading.Thread(target=serve, daemon=True)  # the run joins all others
+        thread.start()
+        self._judge(judges, ours.fileno(), lambda message: None, connect=False)
+        ours.close()
+        thread.join()
+        theirs.close()
 
     def build(self, job: dict[str, Any]) -> Any:
         """In the server: build an ordinary program; other programs are built in their own process."""
@@ -174,30 +194,34 @@ class Runner:
     def run_judge(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes, link: int) -> None:
         """In the judge's process: run the tests against the response in the other process. Never returns."""
         leave, send = os._exit, _make_sender(report, nonce)
-        told, packed = work
-        built = Built.unpack(packed)
-        module = SolutionModule("solution")
-        ready = Ready(told, built, self._watch, self._libraries, module)
-        judge = Judge(link, self._allowed, vars(module), ready.evidence)
-        ready.evidence.believes = judge.believes
-        ready.evidence.connect(send, os.getpid())
-        ready.enter()
-        judge.connect(module)
-        self._libraries.accept()
-        random.seed(0)
         gc.enable()
+        self._judge(work, link, send)
+        leave(0)
+
+    def _judge(self, work: tuple[dict[str, Any], Any], link: int, send: Send, connect: bool = True) -> None:
+        told, packed = work
+        built, module = Built.unpack(packed), SolutionModule("solution")
+        ready = Ready(told, built, self._watch, self._libraries, module)
+        evidence, judge = ready.evidence, Judge(link, self._allowed, vars(module), ready.evidence)
+        evidence.believes = judge.believes
+        evidence.connect(send, os.getpid())
+        ready.enter()
+        if connect:
+            judge.connect(module)
+        random.seed(0)
         run_phases = ready.make_phases(lambda: judge.open(built.aliases, told))
         run_phases()
         send({"split": judge.summary()})
-        send(ready.evidence.summary())
-        leave(0)
+        send(evidence.summary())
 
     def run_response(self, work: tuple[Any, int, list[str], bool], link: int) -> None:
         """In the process of the response: run its code and serve the judge. Never returns."""
         random.seed(0)
         gc.enable()
+        response = Response(link, self._allowed, *work)
+        response.take_streams()
         with suppress(Unsplittable):  # raised when the judge has ended
-            Response(link, self._allowed, *work).serve()
+            response.serve()
         os._exit(0)
 
 

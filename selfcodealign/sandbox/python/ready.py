@@ -38,7 +38,8 @@ class Ready:
         self._built = built
         self._watch = watch
         self._libraries = libraries
-        self._holds_response = job["kind"] != "script" and not job["tests_inside"] and module is None
+        self._is_apart = module is not None
+        self._holds_response = job["kind"] != "script" and not job["tests_inside"] and not self._is_apart
         self.evidence = Evidence(built)
         self._module = module or types.ModuleType("solution")
         self.namespace = namespace = vars(self._module)
@@ -57,7 +58,12 @@ class Ready:
         return _make_phases(self._job, self._built, self.evidence, namespace, self._units, begin, look_for_patches)
 
     def _make_patch_search(self) -> Callable[[str], None]:
-        """Make the search for replaced libraries after a phase: before any test has run, a response has done it."""
+        """Make the search for replaced libraries after a phase: before any test has run, a response has done it.
+
+        Where the response runs in another process, its tests alone may have done it, as in their run before.
+        """
+        if self._is_apart:
+            return lambda phase: None
         evidence, built, watch, judges = self.evidence, self._built, self._watch, tamper.judges
         find_patched, holds_response = self._libraries.find_patched, self._holds_response
 
@@ -94,7 +100,7 @@ class Ready:
             unseen.watch(self.evidence)
         if has_doctests:
             self._units.connect_doctest()
-        if self._built.uses_unittest or self._built.uses_threads or has_doctests:
+        if (self._built.uses_unittest or self._built.uses_threads or has_doctests) and not self._is_apart:
             self._libraries.accept()
         self._watch.first, self._watch.is_on = [], self._holds_response
 

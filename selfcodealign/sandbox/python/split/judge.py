@@ -26,7 +26,7 @@ from selfcodealign.sandbox.python.evidence import Evidence
 from selfcodealign.sandbox.python.split import classes
 from selfcodealign.sandbox.python.split.classes import number_of
 from selfcodealign.sandbox.python.split.peer import Peer, shuffled, update_in_place
-from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder
+from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder, Named
 from selfcodealign.sandbox.python.split.wire import Unsplittable
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset, bytearray})
@@ -63,10 +63,8 @@ LOST: dict[str, Any] = {"lost": "", "inexact": [], "doubtful": "", "liar": "", "
 class Judge(Peer):
     """The judge's side of the conversation."""
 
-    def __init__(
-        self, fd: int, allowed: dict[tuple[str, str], type], namespace: dict[str, Any], evidence: Evidence
-    ) -> None:
-        super().__init__(fd, allowed)
+    def __init__(self, fd: int, named: Named, namespace: dict[str, Any], evidence: Evidence) -> None:
+        super().__init__(fd, named)
         self._namespace = namespace
         self._evidence = evidence
         self._ran = evidence.ran
@@ -277,10 +275,10 @@ class Judge(Peer):
 
     def find_named(self, module: str, name: str) -> Any:
         """Return a class that may be named: of a plain type, or an exception of any library that steers no test."""
-        if (module, name) not in self._allowed and module.partition(".")[0] not in (*self._own_modules, *STEERING):
+        if self._named.find(module, name) is None and module.partition(".")[0] not in (*self._own_modules, *STEERING):
             found = _import(module, name)
             if isinstance(found, type) and issubclass(found, BaseException) and found.__module__ == module:
-                self._allowed[module, name] = found
+                self._named.add(module, name, found)
         return super().find_named(module, name)
 
     def _do(self, kind: str, given: list[Any]) -> Any:

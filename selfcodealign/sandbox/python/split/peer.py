@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from selfcodealign.sandbox.python.split import classes, values
 from selfcodealign.sandbox.python.split.classes import StandInClass, number_of
-from selfcodealign.sandbox.python.split.values import Decoder, Encoder
+from selfcodealign.sandbox.python.split.values import Decoder, Encoder, Named
 from selfcodealign.sandbox.python.split.wire import Unsplittable, Wire
 
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -30,10 +30,9 @@ _STREAMS = ("stdout", "stderr")
 class Peer:
     """One side of the conversation."""
 
-    def __init__(self, fd: int, allowed: dict[tuple[str, str], type]) -> None:
+    def __init__(self, fd: int, named: Named) -> None:
         self._wire = Wire(fd)
-        self._allowed = allowed
-        self._names = {id(kind): list(name) for name, kind in allowed.items()}
+        self._named = named
         self._exports: dict[int, list[Any]] = {}  # number → [object, times sent, data sent]
         self._numbers: dict[int, int] = {}  # id of an exported object → number
         self._count = 0
@@ -305,11 +304,11 @@ class Peer:
 
     def name_of(self, value: Any) -> list[str] | None:
         """Return module and name of a library's object that the other side finds itself."""
-        return self._names.get(id(value))
+        return self._named.name_of(value)
 
     def find_named(self, module: str, name: str) -> Any:
         """Return the class of that name, if it is one that may be named."""
-        found = self._allowed.get((module, name))
+        found = self._named.find(module, name)
         if found is None:
             raise Unsplittable(f"{module}.{name} may not be named")
         return found

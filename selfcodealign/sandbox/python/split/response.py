@@ -16,7 +16,7 @@ from typing import Any
 from selfcodealign.sandbox.python.instrument import RAN
 from selfcodealign.sandbox.python.own_module import use_network_for_managers
 from selfcodealign.sandbox.python.split.peer import Peer, Silent, update_in_place
-from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder
+from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder, Named
 from selfcodealign.sandbox.python.split.wire import Unsplittable
 
 _MOST_OUTPUT = 1 << 20  # characters; what is more goes straight to the program's output
@@ -29,13 +29,13 @@ class Response(Peer):
     def __init__(
         self,
         fd: int,
-        allowed: dict[tuple[str, str], type],
+        named: Named,
         code: types.CodeType,
         functions: int,
         aliases: list[str],
         uses_processes: bool,
     ) -> None:
-        super().__init__(fd, allowed)
+        super().__init__(fd, named)
         if uses_processes:
             use_network_for_managers()
         self._code, self._functions, self._aliases = code, functions, aliases
@@ -54,13 +54,16 @@ class Response(Peer):
             "del_global": lambda name: self._namespace.pop(name, None),
         }
 
-    def serve(self) -> None:
-        """Serve the judge until it is gone."""
+    def take_streams(self) -> None:
+        """Let what the response prints, reads and warns of reach the tests."""
         for stream, name in enumerate(("stdout", "stderr")):
             setattr(sys, name, _Forwarded(self, stream, getattr(sys, name)))
         sys.stdin = _Stdin(self)  # type: ignore[assignment]
         warnings.simplefilter("always")
         warnings.showwarning = self.warn
+
+    def serve(self) -> None:
+        """Serve the judge. Raises `Unsplittable` when it is gone."""
         while True:
             with self._lock:
                 message, blobs = self._receive()

@@ -74,7 +74,25 @@ def keeper(value: Any) -> Any:
     return collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict
 
 
-def allowed_classes() -> dict[tuple[str, str], type]:
+class Named:
+    """Classes that cross by name. Made once per server: both processes are forked with it."""
+
+    def __init__(self, classes: dict[tuple[str, str], type]) -> None:
+        self._classes = classes
+        self._names = {id(kind): list(name) for name, kind in classes.items()}
+
+    def add(self, module: str, name: str, kind: type) -> None:
+        self._classes[module, name] = kind
+        self._names[id(kind)] = [module, name]
+
+    def name_of(self, value: Any) -> list[str] | None:
+        return self._names.get(id(value))
+
+    def find(self, module: str, name: str) -> type | None:
+        return self._classes.get((module, name))
+
+
+def allowed_classes() -> Named:
     """The classes that a response may name: plain types of the libraries, and exceptions that steer no test."""
     found: dict[tuple[str, str], type] = {}
     for module in list(sys.modules.values()):
@@ -88,7 +106,7 @@ def allowed_classes() -> dict[tuple[str, str], type]:
                 owner = value.__module__.partition(".")[0]
                 if owner not in STEERING:
                     found.setdefault((value.__module__, value.__qualname__), value)
-    return found
+    return Named(found)
 
 
 class Encoder:
