@@ -21,7 +21,14 @@ from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
 from selfcodealign.sandbox.python import pytest_style, tamper
-from selfcodealign.sandbox.python.build import Built, TooCostly, build_program, is_safe_to_parse, names_for_judge
+from selfcodealign.sandbox.python.build import (
+    RESPONSE_FILE,
+    Built,
+    TooCostly,
+    build_program,
+    is_safe_to_parse,
+    names_for_judge,
+)
 from selfcodealign.sandbox.python.evidence import describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.ready import Ready
 from selfcodealign.sandbox.python.split.judge import LOST, Judge, SolutionModule
@@ -178,18 +185,25 @@ class Runner:
     def build_pair(self, job: dict[str, Any]) -> Any:
         """In the server: build a program for two processes: what the judge gets, and what the response gets.
 
-        The part of the response holds nothing of the tests. A program that has to be built in its process, or whose
-        response and tests are one text, is refused: it is judged in one process only.
+        The part of the response holds nothing of the tests. A program whose response and tests are one text is refused;
+        one that is costly to build is built by the two processes, each from its texts.
         """
-        refused = Refused({"split": LOST | {"lost": "its response and tests are one text, or it is costly to build"}})
         if job["tests_inside"]:
-            return refused
+            return Refused({"split": LOST | {"lost": "its response and tests are one text"}})
+        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
         try:
             built = self._build_whole(job)
-        except (TooCostly, BuildError):
-            return refused
-        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")} | names_for_judge(job)
-        return (told, built.pack()), (built.response, built.functions, built.aliases, built.uses_processes)
+        except TooCostly:
+            texts = {name: job[name] for name in ("response", "tests", "mutants_wanted")}
+            return (told | texts, None), (job["response"], 0, [], False)
+        except BuildError as error:
+            return Refused(describe_build_error(error))
+        return (told | names_for_judge(job), built.pack()), (
+            built.response,
+            built.functions,
+            built.aliases,
+            built.uses_processes,
+        )
 
     def run_judge(self, work: tuple[dict[str, Any], Any], report: int, nonce: bytes, link: int) -> None:
         """In the judge's process: run the tests against the response in the other process. Never returns."""
@@ -200,7 +214,12 @@ class Runner:
 
     def _judge(self, work: tuple[dict[str, Any], Any], link: int, send: Send, connect: bool = True) -> None:
         told, packed = work
-        built, module = Built.unpack(packed), SolutionModule("solution")
+        if packed is None:
+            built = _deeply(build_program, told)
+            told |= _deeply(names_for_judge, told)
+        else:
+            built = Built.unpack(packed)
+        module = SolutionModule("solution")
         ready = Ready(told, built, self._watch, self._libraries, module)
         evidence, judge = ready.evidence, Judge(link, self._allowed, vars(module), ready.evidence)
         evidence.believes = judge.believes
@@ -214,23 +233,26 @@ class Runner:
         send({"split": judge.summary()})
         send(evidence.summary())
 
-    def run_response(self, work: tuple[Any, int, list[str], bool], link: int) -> None:
+    def run_response(self, work: tuple[Any, ...], link: int) -> None:
         """In the process of the response: run its code and serve the judge. Never returns."""
         random.seed(0)
         gc.enable()
-        response = Response(link, self._allowed, *work)
+        code, *rest = work
+        if isinstance(code, str):
+            code = _deeply(lambda text: compile(text, RESPONSE_FILE, "exec", dont_inherit=True), code)
+        response = Response(link, self._allowed, code, *rest)
         response.take_streams()
         with suppress(Unsplittable):  # raised when the judge has ended
             response.serve()
         os._exit(0)
 
 
-def _deeply(build: Callable[[dict[str, Any]], Any], job: dict[str, Any]) -> Any:
+def _deeply(build: Callable[[Any], Any], text: Any) -> Any:
     """Build in the program's own process, where a tree may be so deep that its stack overflows."""
     usual = sys.getrecursionlimit()
     sys.setrecursionlimit(_DEEPEST_BUILD)
     try:
-        return build(job)
+        return build(text)
     finally:
         sys.setrecursionlimit(usual)
 
