@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from selfcodealign.fences import extract_python
@@ -145,10 +146,10 @@ def bubblewrap() -> list[str] | None:
     return prefix if works else None
 
 
-async def time_ours(sandbox: Sandbox, programs: list[Program], mutation_testing: bool) -> tuple[float, float]:
+async def time_ours(sandbox: Sandbox, programs: list[Program], **steps: bool) -> tuple[float, float]:
     """Return the seconds per program, one at a time: in total, and from the start of its work to its death."""
     started = time.perf_counter()
-    verdicts = [await sandbox.run(with_mutation_testing(program, mutation_testing)) for program in programs]
+    verdicts = [await sandbox.run(with_steps(program, **steps)) for program in programs]
     wrong = Counter(verdict.status for verdict in verdicts if not verdict.passed)
     assert not wrong, f"programs that should pass: {wrong}"
     return (time.perf_counter() - started) / len(programs), statistics.mean(verdict.seconds for verdict in verdicts)
@@ -157,7 +158,7 @@ async def time_ours(sandbox: Sandbox, programs: list[Program], mutation_testing:
 async def time_ours_together(sandbox: Sandbox, programs: list[Program]) -> float:
     """Return the seconds per program with all workers busy."""
     started = time.perf_counter()
-    verdicts = await asyncio.gather(*(sandbox.run(with_mutation_testing(program, False)) for program in programs))
+    verdicts = await asyncio.gather(*(sandbox.run(with_steps(program)) for program in programs))
     assert all(verdict.passed for verdict in verdicts)
     return (time.perf_counter() - started) / len(programs)
 
@@ -168,8 +169,9 @@ def time_together(floors: list[Asked], texts: list[str]) -> float:
         return statistics.mean(pool.map(lambda floor: floor(texts), floors)) / len(floors)
 
 
-def with_mutation_testing(program: Program, mutation_testing: bool) -> Program:
-    return Program(program.response, program.tests, mutation_testing=mutation_testing)
+def with_steps(program: Program, mutation_testing: bool = False, split: bool = False) -> Program:
+    """The program with the steps after its plain run that are named."""
+    return replace(program, mutation_testing=mutation_testing, split=split)
 
 
 def kodcode_programs(trials: Path | None) -> list[Program]:
@@ -248,13 +250,15 @@ async def compare_set(
     else:
         print("(no sandlock: name an interpreter that has it with --sandlock)")
     times: dict[str, list[float]] = {}
-    await time_ours(sandbox, programs, False)
+    await time_ours(sandbox, programs, split=True)
     await time_ours_together(full, programs)
     for _ in range(ROUNDS):
-        whole, inside = await time_ours(sandbox, programs, False)
+        whole, inside = await time_ours(sandbox, programs)
         times.setdefault("sandbox, the whole way", []).append(whole)
         times.setdefault("sandbox, from work to death", []).append(inside)
-        times.setdefault("sandbox, with mutation testing", []).append((await time_ours(sandbox, programs[:4], True))[0])
+        times.setdefault("sandbox, with a split run", []).append((await time_ours(sandbox, programs, split=True))[0])
+        tested, _ = await time_ours(sandbox, programs[:4], mutation_testing=True)
+        times.setdefault("sandbox, with mutation testing", []).append(tested)
         for other, run in others.items():
             times.setdefault(other, []).append(await asyncio.to_thread(run, texts))
         times.setdefault(f"{together}sandbox", []).append(await time_ours_together(full, programs * 3))
@@ -274,7 +278,7 @@ async def compare_set(
 async def compare_walls() -> None:
     """Compare the same program with one wall left out at a time, alternating; all cores are at work, because the walls
     of the next program are built while one runs."""
-    program = Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n", mutation_testing=False)
+    program = with_steps(Program("def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3\n"))
     walls = ("pid namespace", "capabilities", "landlock", "seccomp")
     boxes: dict[str, Sandbox] = {}
     for name, left_out in {
@@ -282,7 +286,7 @@ async def compare_walls() -> None:
         **{f"without {wall}": (wall,) for wall in walls},
         "without all four": walls,
     }.items():
-        box = boxes[name] = Sandbox()
+        box = boxes[name] = Sandbox(split=False)
         box._left_out = left_out
         await box.__aenter__()
     times: dict[str, list[float]] = {name: [] for name in boxes}

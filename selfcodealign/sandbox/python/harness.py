@@ -225,9 +225,9 @@ class Runner:
         evidence.believes = judge.believes
         evidence.connect(send, os.getpid())
         ready.enter()
+        random.seed(0)  # before it is connected: the response seeds its own
         if connect:
             judge.connect(module)
-        random.seed(0)
         run_phases = ready.make_phases(lambda: judge.open(built.aliases, told))
         run_phases()
         send({"split": judge.summary()})

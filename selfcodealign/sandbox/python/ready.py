@@ -70,7 +70,7 @@ class Ready:
         def look(phase: str) -> None:
             if watch.first:
                 evidence.tampering = evidence.tampering or watch.first
-            if evidence.patched or not (phase == "end" or (phase == "response" and built.may_patch)):
+            if evidence.patched or not built.may_patch or phase not in ("response", "end"):
                 return
             patched = find_patched()
             if not patched:
