@@ -79,7 +79,7 @@ async def compare(recorded: list[Program]) -> None:
     sets = {name: [program] * 5 for name, program in STYLES.items()}
     sets |= {"worked examples": [Program(e.response, e.tests) for e in examples], "KodCode": recorded}
     pool.MutationTest = _Recorded  # type: ignore[misc]
-    async with Sandbox(1, Limits(seconds=10)) as sandbox:
+    async with Sandbox(1, Limits(seconds=10), split=False) as sandbox:
         print(f"mode {sandbox.mode}, added time as a multiple of the program's own: median (90th percentile)")
         for name, programs in sets.items():
             await _compare_set(sandbox, name, programs)
