@@ -74,8 +74,8 @@ def execute(
 
     A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
     holds both sections. Every row is written in order with `status` (passed, failed, error, timeout, memory, crashed,
-    blocked, no_code, no_tests, weak_tests, flaky, not_judged), the evidence (error_type, message, line, output,
-    seconds, peak_memory_mib), `mutation_score`, the share of mutants of the response that its tests killed, and
+    blocked, no_code, no_tests, weak_tests, tampering, flaky, not_judged), the evidence (error_type, message, line,
+    output, seconds, peak_memory_mib), `mutation_score`, the share of mutants of the response that its tests killed,
     `proof` for one that passed: `split` if it also passed in a process apart from its tests, else `shared`, and
     `killed_by_value`, whether an assertion notices other values of the same types. A line that is no JSON becomes a row
     with `line`, its `text`, the status no_code and the reason as `message`.

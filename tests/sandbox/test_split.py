@@ -120,6 +120,31 @@ HONEST = {
         "    helper_mock.assert_called_once_with()\n    assert uses() == 2\n"
         "    with mock.patch('random.randint', return_value=4):\n        assert roll() == 4\n",
     ),
+    "warnings, log records and the context of decimals": (
+        "import decimal, logging, warnings\nlog = logging.getLogger('app')\n"
+        "def old():\n    warnings.warn('use new', DeprecationWarning)\n    return 1\n"
+        "def work(n):\n    log.info('start %s', n)\n    return n + 1\n"
+        "def third():\n    return decimal.Decimal(1) / 3\n",
+        "import decimal, logging, pytest\n"
+        "def test_warning():\n    with pytest.warns(DeprecationWarning, match='new'):\n        assert old() == 1\n"
+        "def test_log(caplog):\n    caplog.set_level(logging.INFO)\n    assert work(2) == 3\n"
+        "    assert 'start 2' in caplog.text\n"
+        "def test_decimal():\n    with decimal.localcontext() as context:\n        context.prec = 4\n"
+        "        assert third() == decimal.Decimal('0.3333')\n",
+    ),
+    "a generic class, and objects of a class that the tests make": (
+        "from typing import Generic, TypeVar\nT = TypeVar('T')\n"
+        "class Stack(Generic[T]):\n    def __init__(self):\n        self.items = []\n"
+        "    def push(self, item):\n        self.items.append(item)\n"
+        "    def __contains__(self, item):\n        return item in self.items\n"
+        "    def __bool__(self):\n        return bool(self.items)\n"
+        "class Money:\n    def __init__(self, n):\n        self.n = n\n"
+        "    def __add__(self, other):\n        return Money(self.n + other.n)\n"
+        "    def __eq__(self, other):\n        return self.n == getattr(other, 'n', other)\n"
+        "    def __str__(self):\n        return str(self.n)\n    def cents(self):\n        return 100 * self.n\n",
+        "s = Stack[int]()\nassert not s\ns.push(1)\nassert 1 in s and 2 not in s and s\n"
+        "m = Money(2) + Money(3)\nprint(m)\nassert m == 5 and m != 6 and m.cents() == 500 and str(m) == '5'\n",
+    ),
     "coroutines": (
         "import asyncio\nasync def double(x):\n    await asyncio.sleep(0)\n    return 2 * x\n",
         "import asyncio\nassert asyncio.run(double(4)) == 8\n"
@@ -144,6 +169,45 @@ def test_honest_programs_have_split_proof(judge: Judge, name: str) -> None:
     """What tests commonly do with a response works across two processes."""
     verdict = judge(*HONEST[name])
     assert (verdict.status, verdict.proof, verdict.message) == (Status.PASSED, "split", "")
+
+
+# What has other effects in two processes: the pass of the run in one stands.
+SHARED = {
+    "a class of the tests derived from the response's": (
+        "class Base:\n    def area(self):\n        return self.side() ** 2\n",
+        "class Square(Base):\n    def side(self):\n        return 3\nassert Square().area() == 9\n",
+    ),
+    "a list of the response, changed by the tests": (
+        "class Cart:\n    def __init__(self):\n        self.items = []\n"
+        "    def count(self):\n        return len(self.items)\n",
+        "c = Cart()\nc.items.append(1)\nassert c.count() == 1\n",
+    ),
+    "a list of the tests, changed after the call that gave it": (
+        "kept = []\ndef watch(sink):\n    kept.append(sink)\n    return len(kept)\n"
+        "def tell(text):\n    kept[0].append(text)\n",
+        "sink = []\nassert watch(sink) == 1\ntell('x')\nassert sink == ['x']\n",
+    ),
+    "identity": ("def same(x):\n    return x\n", "d = [1]\nassert same(d) is d\n"),
+    "the response loaded again": (
+        "def f():\n    return 1\n",
+        "import importlib\nimport solution\nassert f() == 1\nassert importlib.reload(solution).f() == 1\n",
+    ),
+    "text of the response that is executed": (
+        "def source():\n    return '1 + 1'\n",
+        "assert source() == '1 + 1'\nassert eval(source()) == 2\n",
+    ),
+    "a thread that tells the tests later": (
+        "import threading\ndef later(f):\n    threading.Timer(0.01, f).start()\n    return True\n",
+        "import threading\ne = threading.Event()\nassert later(e.set) is True\nassert e.wait(1)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_cannot_be_split_stays_shared(judge: Judge, name: str) -> None:
+    """The verdict says so, and nothing is counted against the response."""
+    verdict = judge(*SHARED[name])
+    assert (verdict.status, verdict.proof) == (Status.PASSED, "shared"), verdict
 
 
 # Each response is wrong; in one process it could make its tests pass.
@@ -179,6 +243,33 @@ FORGED = {
         "    sender.send.assert_called_once_with = lambda *a: None\n    sender.send('wrong')\n",
         "from unittest.mock import Mock\ns = Mock()\nnotify(s, 'hello')\ns.send.assert_called_once_with('hello')\n",
     ),
+    "an object that tells what kind of value it equals": (
+        "class E:\n    def __eq__(self, other):\n        return isinstance(other, bool)\n"
+        "def is_prime(n):\n    return E()\n",
+        "assert is_prime(7) == True\nassert is_prime(8) == False\n",
+    ),
+    "an object for the hard cases only": (
+        "class E:\n    def __eq__(self, other):\n        return isinstance(other, int) and other < 100\n"
+        "def add(a, b):\n    return a + b if a < 5 else E()\n",
+        "assert add(2, 3) == 5\nassert add(10, 4) == 14\n",
+    ),
+    "an object that computes with what is expected": (
+        "class E:\n    def __sub__(self, other):\n        return 0.0\ndef mean(xs):\n    return E()\n",
+        "assert abs(mean([1, 2]) - 1.5) < 1e-9\n",
+    ),
+    "fields named like operators": (
+        "class T(tuple):\n    _fields = ('__eq__',)\ndef pair():\n    return T([lambda other: True])\n",
+        "assert pair() == (1, 2)\n",
+    ),
+    "the recorded calls of a mock": (
+        "def notify(sender):\n    sender.configure_mock(called=True, call_count=1)\n    return 'sent'\n",
+        "from unittest.mock import Mock\ns = Mock()\nassert notify(s) == 'sent'\nassert s.call_count == 1\n",
+    ),
+    "messages that no code of ours writes": (
+        "import os\ntry:\n    os.write(253, b'\\xff' * 4000)\nexcept OSError:\n    pass\n"
+        "def add(a, b):\n    return 5\n",
+        "assert add(2, 3) == 5\n",
+    ),
     "the end of the program": (
         "import os\ndef add(a, b):\n    if a > 5:\n        os._exit(0)\n    return a + b\n",
         "assert add(2, 3) == 5\nassert add(10, 4) == 14\n",
@@ -195,16 +286,7 @@ def test_no_forged_answer_has_split_proof(judge: Judge, name: str) -> None:
     """A response that reaches for the tests, their values or their libraries finds none of them in its process."""
     verdict = judge(*FORGED[name])
     assert verdict.proof != "split", verdict
-    assert not (verdict.passed and name != "a skipped test"), verdict
-
-
-def test_what_cannot_be_split_stays_shared(judge: Judge) -> None:
-    """A class of the tests derived from the response's: judged in one process, and the verdict says so."""
-    verdict = judge(
-        "class Base:\n    def area(self):\n        return self.side() ** 2\n",
-        "class Square(Base):\n    def side(self):\n        return 3\nassert Square().area() == 9\n",
-    )
-    assert (verdict.status, verdict.proof) == (Status.PASSED, "shared")
+    assert not verdict.passed, verdict
 
 
 def test_a_wrong_answer_never_passes_because_it_is_split(judge: Judge) -> None:

@@ -123,6 +123,8 @@ def build_program(job: dict[str, Any], mutant: str | None = None, only_cheap: bo
         raise BuildError(phase, error) from None
 
 
+_ASYNC = re.compile(r"\b(async|await|asyncio)\b")
+_EXECUTING = re.compile(r"\b(eval|exec|compile|pickle|cPickle|dill|cloudpickle|marshal|shelve|runpy)\b(?!\s*=)")
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -130,7 +132,8 @@ def names_for_judge(job: dict[str, Any]) -> dict[str, Any]:
     """What a judge in another process has to know of the response's text, read here and not told by the response.
 
     `imports`: what its import statements bind, as (name, module, member or ""); `defined`: the names it defines;
-    `wanted`: the words of both texts; `rebound`: the names that the tests define themselves.
+    `wanted`: the words of both texts; `rebound`: the names that the tests define themselves; `tests_async`: whether the
+    tests use coroutines; `tests_execute`: whether they may execute a text or data that the response returns.
     """
     tree = ast.parse(job["response"], RESPONSE_FILE)
     imports: list[tuple[str, str, str]] = []
@@ -144,7 +147,9 @@ def names_for_judge(job: dict[str, Any]) -> dict[str, Any]:
             imports += [(alias.asname or alias.name, node.module, alias.name) for alias in node.names]
     wanted = sorted(set(_WORD.findall(job["tests"])) & set(_WORD.findall(job["response"])))
     rebound = sorted(defined_names(_parse_tests(job["tests"])[0]))
-    return {"imports": imports, "defined": sorted(defined_names(tree)), "wanted": wanted, "rebound": rebound}
+    told: dict[str, Any] = {"imports": imports, "defined": sorted(defined_names(tree)), "wanted": wanted}
+    told |= {"rebound": rebound, "tests_async": _ASYNC.search(job["tests"]) is not None}
+    return told | {"tests_execute": _EXECUTING.search(job["tests"]) is not None}
 
 
 def _build(
@@ -166,7 +171,7 @@ def _build(
     response_words, tests_words = _words(response_nodes), _words(tests_nodes)
     words = response_words | tests_words
     tampering, shadowed = None, set()
-    if mutant is None and job["kind"] != "script":
+    if mutant is None and job["kind"] == "tests":
         tampering = find_machinery(response, response_nodes, response_words, tests_nodes if apart else None)
     if job["kind"] != "script" and apart:
         shadowed = find_shadowed(response_nodes, response_words, tests, tests_nodes, own_names)

@@ -247,7 +247,7 @@ def describe_tampering(found: tuple[int, str]) -> dict[str, Any]:
 def _describe_error(error: BaseException, phase: str) -> dict[str, Any]:
     lines = _lines(error.__traceback__)
     return {
-        "type": type(error).__name__,
+        "type": type(error).__name__[:_LONGEST],
         "message": _describe(error),
         "line": lines.get(TESTS_FILE) or lines.get(RESPONSE_FILE) or 0,
         "in_tests": TESTS_FILE in lines,

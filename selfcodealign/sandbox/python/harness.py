@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError, Refused
@@ -34,7 +35,7 @@ from selfcodealign.sandbox.python.ready import Ready
 from selfcodealign.sandbox.python.split.judge import LOST, Judge, SolutionModule
 from selfcodealign.sandbox.python.split.response import Response
 from selfcodealign.sandbox.python.split.values import allowed_classes
-from selfcodealign.sandbox.python.split.wire import Unsplittable
+from selfcodealign.sandbox.python.split.wire import ENDED, INTERRUPTED, Unsplittable
 from selfcodealign.sandbox.python.together import Together, build_together
 from selfcodealign.sandbox.server.reports import MOST_REPORT_BYTES
 
@@ -61,6 +62,9 @@ _REHEARSAL: dict[str, Any] = {
 }
 _TOGETHER: dict[str, Any] = {"versions": [None, "all:none", "value:all"], "together": {"seconds": 1.0}}
 
+
+#: In the judge's process: there is no code of the response.
+_NOTHING = compile("", RESPONSE_FILE, "exec")
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -131,7 +135,7 @@ class Runner:
 
     def _build_whole(self, job: dict[str, Any]) -> Built:
         """Build the program, unless it is the last one that was built. Raises `TooCostly`, `BuildError`."""
-        texts = job["response"], job["tests"], job["kind"]
+        texts = job["response"], job["tests"], job["kind"], bool(job["together"]) and job["tests_inside"]
         if texts != self._last[0] or not (job["together"] or job.get("split")):
             if not is_safe_to_parse(job):
                 raise TooCostly
@@ -188,8 +192,9 @@ class Runner:
         The part of the response holds nothing of the tests. A program whose response and tests are one text is refused;
         one that is costly to build is built by the two processes, each from its texts.
         """
+        lost = LOST | {"lost": "its response and tests are one text, or the tests execute what it returns"}
         if job["tests_inside"]:
-            return Refused({"split": LOST | {"lost": "its response and tests are one text"}})
+            return Refused({"split": lost})
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
         try:
             built = self._build_whole(job)
@@ -198,7 +203,11 @@ class Runner:
             return (told | texts, None), (job["response"], 0, [], False)
         except BuildError as error:
             return Refused(describe_build_error(error))
-        return (told | names_for_judge(job), built.pack()), (
+        told |= names_for_judge(job)
+        if built.reloads or told["tests_execute"]:
+            return Refused({"split": lost})
+        without = replace(built, response=_NOTHING)
+        return (told, without.pack()), (
             built.response,
             built.functions,
             built.aliases,
@@ -242,9 +251,12 @@ class Runner:
             code = _deeply(lambda text: compile(text, RESPONSE_FILE, "exec", dont_inherit=True), code)
         response = Response(link, self._allowed, code, *rest)
         response.take_streams()
-        with suppress(Unsplittable):  # raised when the judge has ended
+        try:
             response.serve()
-        os._exit(0)
+        except Unsplittable:
+            os._exit(ENDED)
+        finally:
+            os._exit(INTERRUPTED)  # while it waited: an alarm that was meant for the tests
 
 
 def _deeply(build: Callable[[Any], Any], text: Any) -> Any:

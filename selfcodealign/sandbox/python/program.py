@@ -14,6 +14,7 @@ from typing import Any
 
 from selfcodealign.fences import read_answer, read_tests, read_verbatim
 from selfcodealign.sandbox.python.mutants import GATES, NO_VALUE_GATE, VALUE_GATE
+from selfcodealign.sandbox.python.split.wire import INTERRUPTED
 from selfcodealign.sandbox.verdict import Limits, MutantOutcome, Program, Status, Verdict
 
 __all__ = [
@@ -170,11 +171,20 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
 _SUMMARY = {"end": bool, "sites": int, "held": int, "proved": int, "failures": list, "error": dict, "phase": str}
 _SUMMARY |= {"always_equal": str, "patched": str, "unproven": str, "tampering": list, "mutants": list}
 #: What the judge reports of a run in two processes (`Judge.summary`), with the types.
-_SPLIT = {"lost": str, "inexact": list, "doubtful": str, "liar": str, "raised": bool}
-#: Tests that ask what an object is, where a stand-in may differ from the object.
-_INTROSPECTION = re.compile(
-    r"\b(isinstance|issubclass|inspect|type|is_dataclass|hasattr|pickle|id|getattr|vars|is|capfd|__\w+__)\b"
-)
+_SPLIT = {
+    "forged": str,
+    "ended": bool,
+    "lost": str,
+    "inexact": list,
+    "objects": bool,
+    "doubtful": str,
+    "unclear": str,
+    "liar": str,
+    "raised": bool,
+}
+#: Tests that ask what a function or an object is, where a stand-in may differ from it.
+_ASKS_FUNCTIONS = re.compile(r"\b(inspect|pickle|capfd|__\w+__|id|is(?! (not )?(None|True|False)\b))\b")
+_ASKS_OBJECTS = re.compile(r"\b(isinstance|issubclass|type|is_dataclass|hasattr|getattr|vars)\b")
 _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
 _ERROR |= {"is_assertion": bool, "at_site": bool}
 
@@ -265,20 +275,29 @@ def judge_split(job: Job, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
     """
     shared = replace(verdict, proof="shared")
     told = next((report["split"] for report in outcome["reports"] if _has(report, {"split": dict})), None)
+    if outcome["ended_by"] == "output":  # a program that prints the same in both runs is ended in neither
+        return replace(judge(job, outcome), mutation_score=verdict.mutation_score)
     if outcome["ended_by"] or told is None or not _has(told, _SPLIT):
         return shared
     if told["liar"]:
         return replace(verdict, status=Status.WEAK_TESTS, message=told["liar"])
+    if told["forged"]:
+        return replace(verdict, status=Status.TAMPERING, error_type="Tampering", message=told["forged"])
     if told["lost"]:
-        return shared
+        ended = told["ended"] and outcome.get("response_exit_code") != INTERRUPTED
+        message = "the response ended its process or its link to the tests, which it did not beside them"
+        return replace(verdict, status=Status.ERROR, error_type="Exit", message=message) if ended else shared
     again = judge(job, outcome)
+    if again.status in (Status.PASSED, Status.WEAK_TESTS, Status.NO_TESTS) and told["doubtful"]:
+        return replace(verdict, status=Status.WEAK_TESTS, message=told["doubtful"])
     if again.passed:
-        return replace(verdict, proof="split")
+        return shared if told["unclear"] else replace(verdict, proof="split")
     if again.status in (Status.WEAK_TESTS, Status.NO_TESTS):
-        return replace(verdict, status=Status.WEAK_TESTS, message=told["doubtful"]) if told["doubtful"] else shared
+        return shared
     line = job.tests.splitlines()[again.line - 1 : again.line] if again.line else []
-    by_data = again.status is Status.FAILED and not any(map(_INTROSPECTION.search, line))
-    if told["inexact"] or not (by_data or told["raised"]):
+    asks = any(map(_ASKS_FUNCTIONS.search, line)) or (told["objects"] and any(map(_ASKS_OBJECTS.search, line)))
+    by_data = again.status is Status.FAILED and not asks
+    if told["inexact"] or again.error_type == "RecursionError" or not (by_data or told["raised"]):
         return shared
     return replace(again, message=f"{again.message} (in a process apart from the tests)", output=verdict.output)
 

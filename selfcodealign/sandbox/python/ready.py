@@ -39,7 +39,7 @@ class Ready:
         self._watch = watch
         self._libraries = libraries
         self._is_apart = module is not None
-        self._holds_response = job["kind"] != "script" and not job["tests_inside"] and not self._is_apart
+        self._holds_response = job["kind"] == "tests" and not job["tests_inside"] and not self._is_apart
         self.evidence = Evidence(built)
         self._module = module or types.ModuleType("solution")
         self.namespace = namespace = vars(self._module)

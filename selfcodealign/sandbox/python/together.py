@@ -41,6 +41,8 @@ def build_together(job: dict[str, Any]) -> list[Any]:
                 parts[version] = build(job, version)
             except BuildError as error:
                 parts[version] = describe_build_error(error)
+            except (LookupError, ValueError) as error:  # a name that no report of the harness holds
+                parts[version] = describe_build_error(BuildError("build", error))
     return [parts[version] for version in job["versions"]]
 
 

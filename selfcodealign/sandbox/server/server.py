@@ -59,6 +59,7 @@ class Server:
         # Before the root folder changes: the runner is not an installed library.
         self._runner = importlib.import_module(settings["runner"]).Runner()
         self._walls = _put_up(settings, become)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # again: a change of the user clears it
         if settings["split"]:
             self._walls.own_processes += 3  # the pair forker, and the standby processes of the one or the other
         _warm_up(settings["warm"])

@@ -37,7 +37,7 @@ FORWARDED = frozenset(
     {f"__{prefix}{name}__" for name in _ARITHMETIC for prefix in ("", "r", "i")}
     | {*_TEXTS, *_NUMBERS, *_CONTAINER, *_OTHERS, *DECIDING}
 )
-REFLECTED = frozenset(f"__r{name}__" for name in _ARITHMETIC)
+ARITHMETIC = frozenset(f"__{prefix}{name}__" for name in _ARITHMETIC for prefix in ("", "r", "i"))
 #: Special names that a stand-in asks the other side for; all others it does not have.
 READABLE = frozenset({"__name__", "__qualname__", "__doc__", "__dict__", "__annotations__", "__wrapped__"})
 READABLE |= {
@@ -57,10 +57,27 @@ _IMMUTABLE += (datetime.datetime, datetime.date, datetime.time, datetime.timedel
 _IMMUTABLE += (pathlib.PosixPath, pathlib.PurePosixPath)
 _MUTABLE = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
 _MUTABLE += (list, dict, set, bytearray)
+#: Methods that change a container: always the response's.
+_CHANGING = frozenset(
+    [
+        "append",
+        "extend",
+        "insert",
+        "remove",
+        "pop",
+        "clear",
+        "sort",
+        "reverse",
+        "add",
+        "discard",
+        "update",
+        "popitem",
+        "setdefault",
+    ]
+)
+_CHANGING |= {"__setitem__", "__delitem__", "__iadd__", "__ior__", "appendleft", "popleft", "extendleft", "rotate"}
+_CHANGING |= {"subtract", "move_to_end", "difference_update", "intersection_update", "symmetric_difference_update"}
 BASES: dict[str, type] = {base.__name__: base for base in (*_IMMUTABLE, *_MUTABLE)}
-# What a subclass of a plain type may not redefine on the judge's side: the data decide.
-_DATA_DECIDES = frozenset({*DECIDING, "__hash__", "__len__", "__iter__", "__getitem__", "__next__", "__reversed__"})
-_DATA_DECIDES |= {"__index__", "__int__", "__float__", "__complex__", "__abs__", "__round__", "__length_hint__"}
 
 
 class Asking(Protocol):
@@ -76,6 +93,10 @@ class Asking(Protocol):
 
     def vouch(self, name: str, mine: Any, value: Any) -> None:
         """Take note of the result of any other operator."""
+        ...
+
+    def has_own(self, mine: Any) -> bool:
+        """Whether a method that a subclass of a plain type redefines is asked for; else its data decide, here."""
         ...
 
 
@@ -220,7 +241,9 @@ class StandInClass(type):
         return cls._peer.ask("item", cls, key)
 
     def __contains__(cls, item: Any) -> bool:
-        return cls._peer.ask("special", "__contains__", [cls, item])
+        found = cls._peer.ask("special", "__contains__", [cls, item])
+        cls._peer.vouch("__contains__", cls, found)
+        return found
 
     def __dir__(cls) -> list[str]:
         return cls._peer.ask("dir", cls)
@@ -239,10 +262,14 @@ def make_class(peer: Asking, number: int, described: list[Any]) -> type:
         space[method] = staticmethod(_class_attribute(peer, placeholder, method))
     for method in filter(_is_plain_name, class_methods):
         space[method] = classmethod(_bound_to_class(peer, method))
-    blocked = _DATA_DECIDES if base else frozenset()
     for special in specials:
-        if special in FORWARDED and special not in blocked:
+        if special in FORWARDED:
             space[special] = _deciding(peer, special) if special in DECIDING else _special(peer, special)
+    if base is not None:
+        for own in [
+            name for name in space if hasattr(base, name) and name not in ("__doc__", "__module__", "__qualname__")
+        ]:
+            space[own] = _own_or_data(peer, space[own], getattr(base, own))
     if name in ("function", "method", "builtin_function_or_method", "partial", "_lru_cache_wrapper"):
         space["__doc__"] = property(lambda self: peer.ask("get", self, "__doc__"))
     if ("unhashable" in specials and not base) or ("__eq__" in space and "__hash__" not in space):
@@ -254,6 +281,7 @@ def make_class(peer: Asking, number: int, described: list[Any]) -> type:
     if all_fields:
         made = dataclasses.make_dataclass("_", [(str(field), object) for field in all_fields])
         space["__dataclass_fields__"] = vars(made)["__dataclass_fields__"]
+    named = [field for field in named if _is_plain_name(field)]
     if base is tuple and named:
         space |= {str(field): property(_element(place)) for place, field in enumerate(named)}
         space |= {"_fields": tuple(map(str, named)), "_asdict": lambda self: dict(zip(self._fields, self, strict=True))}
@@ -408,6 +436,17 @@ def _deciding(peer: Asking, name: str) -> Callable[..., Any]:
     return lambda self, other: peer.decide(name, self, other)
 
 
+def _own_or_data(peer: Asking, own: Any, plain: Any) -> Any:
+    """A method that a subclass of a plain type redefines: its own where that class is tested, else that of the type."""
+    if not callable(own) or not callable(plain):
+        return own
+
+    def method(self: Any, *arguments: Any, **options: Any) -> Any:
+        return (own if peer.has_own(self) else plain)(self, *arguments, **options)
+
+    return method
+
+
 def _element(place: int) -> Callable[[Any], Any]:
     return lambda self: tuple.__getitem__(self, place)
 
@@ -421,6 +460,7 @@ def _compare_fields(space: dict[str, Any], fields: list[str], ordered: bool) -> 
     def equal(self: Any, other: Any) -> Any:
         if type(other) is not type(self):
             return NotImplemented
+        type(self)._peer.vouched += 1  # both sides tell their fields themselves
         return values(self) == values(other)
 
     space["__eq__"] = equal

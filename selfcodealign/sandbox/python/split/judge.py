@@ -12,6 +12,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import logging
 import random
 import sys
 import time
@@ -19,15 +20,16 @@ import types
 import unittest.mock
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox.python import pytest_fixtures
 from selfcodealign.sandbox.python.evidence import Evidence
 from selfcodealign.sandbox.python.split import classes
 from selfcodealign.sandbox.python.split.classes import number_of
-from selfcodealign.sandbox.python.split.peer import Peer, shuffled, update_in_place
+from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, can_change, shuffled, update_in_place
 from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder, Named
-from selfcodealign.sandbox.python.split.wire import Unsplittable
+from selfcodealign.sandbox.python.split.wire import Forged, Unsplittable
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset, bytearray})
 _PLAIN |= {
@@ -50,14 +52,24 @@ _OWN_MODULES = ("solution", "__main__")
 _SEEDED = ("random", "numpy.random")
 
 
+_MOST_RETURNED = 200
+_STEERING_OF_MOCKS = frozenset({"configure_mock", "attach_mock", "reset_mock"})
 #: Operators between an object and a value of the tests.
-_BETWEEN = classes.REFLECTED | {"__sub__", "__truediv__", "__mod__", "__and__", "__xor__"}
+_BETWEEN = classes.ARITHMETIC
 #: What tests assign without a patcher; looked at before every request.
 _WATCHED: dict[Any, tuple[str, ...]] = {builtins: ("input", "print", "open"), time: ("sleep", "time", "perf_counter")}
 
 
 #: The summary of a run that says nothing.
-LOST: dict[str, Any] = {"lost": "", "inexact": [], "doubtful": "", "liar": "", "raised": False}
+LOST: dict[str, Any] = {
+    "lost": "",
+    "inexact": [],
+    "objects": False,
+    "doubtful": "",
+    "unclear": "",
+    "liar": "",
+    "raised": False,
+}
 
 
 class Judge(Peer):
@@ -70,8 +82,13 @@ class Judge(Peer):
         self._ran = evidence.ran
         self._own_modules: set[str] = set(_OWN_MODULES)
         self._data: dict[str, Any] = {}  # names of the response that hold data → what was last known of them
+        self._tests_async = True
+        self._library_path = [path for path in sys.path if path]
+        self._tested: set[int] = set()  # numbers of objects whose class is what the tests test
+        self._named_classes: set[int] = set()  # ids of classes that the tests know by name
+        self._returned: list[tuple[Any, Any]] = []  # containers that the tests may change, as they came
         self.vouched = self._known_vouched = 0
-        self.liar = self.doubtful = ""
+        self.liar = self.doubtful = self.unclear = ""
         self._watched: dict[tuple[Any, str], Any] = {(m, n): vars(m)[n] for m, names in _WATCHED.items() for n in names}
 
     # ------------------------------------------------------------------------------------------------- beginning
@@ -79,6 +96,7 @@ class Judge(Peer):
     def open(self, aliases: list[str], told: dict[str, Any]) -> None:
         """Let the response run, and put what it defines into the namespace of the tests."""
         self._own_modules |= set(aliases)
+        self._tests_async = told["tests_async"]
         for name, module, member in told["imports"]:
             bound = _import_all(module) if member == "*" else {name: _import(module, member)}
             # The tests' own `sorted` or `range` is the true one.
@@ -89,13 +107,13 @@ class Judge(Peer):
         if type(table) is not dict:
             raise Unsplittable("the response told no names")
         for name, value in table.items():
-            if type(name) is not str or (name in self._namespace and name not in defined):
-                continue
-            if name in _BUILTINS and not (name in defined and only_builtins):
+            if name not in defined or (name in _BUILTINS and not only_builtins):
                 continue
             self._namespace[name] = value
-            if name in defined and name not in told["rebound"] and _is_data(value):
-                self._data[name] = self._write(value)
+            if isinstance(value, type):
+                self._named_classes.add(id(value))
+            if name not in told["rebound"] and _is_data(value):
+                self._data[name] = _write_data(value)
 
     def connect(self, module: SolutionModule) -> None:
         """Make what tests do to libraries and to their response's module reach the response: patches and seeds."""
@@ -135,15 +153,30 @@ class Judge(Peer):
         monkey.setattr, monkey.undo = set_both, undo_both
         for name in _SEEDED:
             library: Any = sys.modules.get(name)
-            if library is not None:
-                library.seed = self._seed_both(name, library.seed)
+            for method in ("seed", "setstate", "set_state") if library is not None else ():
+                if hasattr(library, method):
+                    setattr(library, method, self._both(name, method, getattr(library, method)))
+            for method in ("getstate", "get_state") if library is not None else ():
+                if hasattr(library, method):
+                    setattr(library, method, self._here_only(getattr(library, method)))
 
-    def _seed_both(self, module: str, seed: Callable[..., Any]) -> Callable[..., Any]:
-        def seed_both(*arguments: Any, **options: Any) -> None:
-            seed(*arguments, **options)
-            self.ask("seed", module, list(arguments), options)
+    def _both(self, module: str, name: str, here: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of random numbers that takes effect in both processes."""
 
-        return seed_both
+        def both(*arguments: Any, **options: Any) -> None:
+            here(*arguments, **options)
+            self.ask("seed", module, name, list(arguments), options)
+
+        return both
+
+    def _here_only(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function whose result is that of this process and may differ from the response's."""
+
+        def here(*arguments: Any, **options: Any) -> Any:
+            self.inexact.add("the state of random numbers")
+            return function(*arguments, **options)
+
+        return here
 
     def _mirror(self, target: Any, name: str) -> None:
         named = self.name_of(target)
@@ -158,10 +191,21 @@ class Judge(Peer):
 
     def summary(self) -> dict[str, Any]:
         """Return what the verdict needs beside the evidence, as plain values."""
+        if self._evidence.phase != "end" and not self.lost:
+            with suppress(Unsplittable):
+                super().ask("end")  # it tells what it has changed since
+        if any(_write_data(value) != came for value, came in self._returned):
+            self.inexact.add("what the response returned was changed by the tests")
+        if not self._tests_async:
+            self.inexact.discard("coroutines")
         return {
             "lost": self.lost,
             "inexact": sorted(self.inexact),
+            "objects": self.has_objects,
+            "forged": self.forged,
+            "ended": self.ended,
             "doubtful": self.doubtful,
+            "unclear": self.unclear,
             "liar": self.liar,
             "raised": "__split_text__" in vars(self._evidence.ended_by) if self._evidence.ended_by else False,
         }
@@ -174,34 +218,72 @@ class Judge(Peer):
     # ------------------------------------------------------------------------------------------------- asking
 
     def ask(self, kind: str, *parts: Any) -> Any:
-        if kind != "begin":
-            self._ran[:] = b"\1" * len(self._ran)
-            for place, known in self._watched.items():
-                if vars(place[0])[place[1]] is not known:
-                    self.inexact.add("patches")
-                    self._watched[place] = now = vars(place[0])[place[1]]
-                    super().ask("patch", place[0].__name__, "", place[1], now)
-        return super().ask(kind, *parts)
+        if kind == "begin":
+            return super().ask(kind, *parts)
+        self._ran[:] = b"\1" * len(self._ran)
+        for place, known in self._watched.items():
+            if vars(place[0])[place[1]] is not known:
+                self.inexact.add("patches")
+                self._watched[place] = now = vars(place[0])[place[1]]
+                super().ask("patch", place[0].__name__, "", place[1], now)
+        try:
+            value = super().ask(kind, *parts)
+        except (StopIteration, StopAsyncIteration) as error:
+            if kind in ("call", "method"):  # from a function it would end a loop of the tests early
+                raise RuntimeError("the response raised StopIteration") from error
+            raise
+        self._note_origin(kind, parts, value)
+        if can_change([value]) and len(self._returned) < _MOST_RETURNED:
+            self._returned.append((value, _write_data(value)))
+        return value
+
+    def _note_origin(self, kind: str, parts: tuple[Any, ...], value: Any) -> None:
+        """Note whether the tests test the class of what was returned, or only got an object instead of data.
+
+        They test a class whose objects they make by calling it, and which operators and methods of these return.
+        """
+        owner = {"call": 0, "attribute": 0, "method": 2}.get(kind, -1)
+        mine = parts[1][0] if kind == "special" else parts[owner] if owner >= 0 else None
+        number = number_of(value)
+        if number is not None and not isinstance(value, type):
+            by_function = (kind == "call" and not isinstance(mine, type)) or _is_called_object(kind, parts)
+            made = id(type(value)) in self._named_classes and not by_function
+            if made or (type(value) is type(mine) and number_of(mine) in self._tested):
+                self._tested.add(number)
+        elif kind in ("attribute", "method") and not self._is_tested(mine):
+            asked = any(number_of(argument) is None for argument in parts[-2])
+            if asked and (value is None or type(value) is bool):
+                self.unclear = self.unclear or f"a {type(mine).__name__} that was returned says yes or no itself"
+
+    def _is_tested(self, value: Any) -> bool:
+        number = number_of(value)
+        return number is None or number in self._tested or id(value) in self._named_classes
 
     def decide(self, name: str, mine: Any, other: Any) -> Any:
         """Ask for the result of an operator; where the response sees plain data, ask for other data, too.
 
         A response that knows the answer only from being asked cannot tell the true question from the others.
         """
-        if name == "__bool__":
+        parts = [mine] if name == "__bool__" else [mine, other]
+        library = type(other).__module__.partition(".")[0]
+        is_own = library in self._own_modules | {"selfcodealign"} and number_of(other) is None
+        if is_own and name != "__bool__" and type(other) is not object:
+            return NotImplemented  # the tests' own object decides
+        if name == "__bool__" and self._is_tested(mine):
+            return self.ask("special", name, parts)
+        if name == "__bool__" or number_of(other) is not None or type(other) is object:  # a stranger: `evidence` probes
+            self.vouched += type(other) is not object
+            return self.ask("special", name, parts)
+        if not self._is_tested(mine):
             self.vouched += 1
-            self.doubtful = self.doubtful or f"the truth of a {type(mine).__name__} is its own"
-            return self.ask("special", name, [mine])
-        if type(other) is object:  # a stranger that equals nothing: how `evidence` probes
-            return self.ask("special", name, [mine, other])
+            self.doubtful = self.doubtful or f"a {type(mine).__name__} that was returned compares itself with data"
+            return self.ask("special", name, parts)
         if type(other) not in _PLAIN:
-            own = self._own_modules | {"selfcodealign"}
-            if number_of(other) is None and type(other).__module__.partition(".")[0] in own:
-                return NotImplemented  # the tests' own object decides
             self.vouched += 1
-            if number_of(other) is None:
-                self.doubtful = self.doubtful or f"{type(mine).__name__} compares itself with data"
-            return self.ask("special", name, [mine, other])
+            return self.ask("special", name, parts)
+        return self._decide_among_others(name, mine, other)
+
+    def _decide_among_others(self, name: str, mine: Any, other: Any) -> Any:
         others = _alternatives(other)
         asked = shuffled([(True, other), *((False, each) for each in others)])
         answers = [(true, self.ask("special", name, [mine, value])) for true, value in asked]
@@ -215,17 +297,33 @@ class Judge(Peer):
 
     def vouch(self, name: str, mine: Any, value: Any) -> None:
         """Watch what an object of the response says of itself where a test may take it for data."""
+        if isinstance(mine, type) and name == "__contains__" and not self._is_tested(mine):
+            self.doubtful = self.doubtful or f"the class {mine.__name__} that was returned says what it contains"
+        if self._is_tested(mine):
+            return
         if name in ("__repr__", "__str__"):
             if _is_literal(value):
-                self.doubtful = f"{type(mine).__name__} prints as if it were data"
+                self.doubtful = self.doubtful or f"a {type(mine).__name__} prints as if it were data"
                 self.vouched += 1
-        elif type(mine)._base is not None or (name in _BETWEEN and type(value) in (int, float, complex)):
-            self.doubtful = f"{type(mine).__name__} computes with its own {name}"
+        elif name == "__len__":
+            self.unclear = self.unclear or f"a {type(mine).__name__} that was returned tells its length itself"
+        elif name in _BETWEEN:
+            self.doubtful = self.doubtful or f"a {type(mine).__name__} that was returned computes with data"
             self.vouched += 1
+
+    def has_own(self, mine: Any) -> bool:
+        """Whether a method that a subclass of a plain type redefines is asked for: where the tests test that class."""
+        return self._is_tested(mine)
 
     def _pass_warnings(self) -> None:
         warned, self._warnings = self._warnings, []
         for kind, text, line in warned:
+            if kind == "log":
+                name, level = text
+                logger = logging.getLogger(str(name) or None)
+                if logger.isEnabledFor(int(level)):
+                    logger.handle(logger.makeRecord(logger.name, int(level), "solution.py", 0, str(line), (), None))
+                continue
             if not (isinstance(kind, type) and issubclass(kind, Warning)):
                 raise Unsplittable("a warning of no known kind")
             warnings.warn_explicit(str(text), kind, "solution.py", int(line))
@@ -255,12 +353,12 @@ class Judge(Peer):
             return
         if kind == "special":
             if parts[0] not in classes.FORWARDED:
-                raise Unsplittable(f"{parts[0]} is not passed on")
+                raise Forged(f"{parts[0]} is not passed on")
             target = parts[1][1][0]
         else:
             target = parts[_SERVED[kind]]
         if type(target) is not list or target[0] != "o":
-            raise Unsplittable(f"asked to {kind} what was never given")
+            raise Forged(f"asked to {kind} what was never given")
         if kind in ("get", "attribute", "set", "del"):
             name = parts[1]
             readable = kind == "get" and name in classes.READABLE
@@ -268,18 +366,26 @@ class Judge(Peer):
             hidden = type(name) is not str or name in _NEVER_READ or name.startswith(_FRAMES)
             if hidden or (name[:2] == "__" and not readable):
                 raise Unsplittable(f"{name} of a test's object is not passed on")
-            if kind == "set" and name.startswith("assert"):
-                self.liar = f"the response replaced {name}"
+            if isinstance(self.own(target[1]), unittest.mock.NonCallableMock) and _steers_mock(kind, name):
+                self.liar = f"the response changed {name} of a mock"
             if kind in ("set", "del") and isinstance(self.own(target[1]), type | types.FunctionType | types.ModuleType):
-                raise Unsplittable(f"{kind} on what the tests define")
+                raise Forged(f"{kind} on what the tests define")
 
     def find_named(self, module: str, name: str) -> Any:
         """Return a class that may be named: of a plain type, or an exception of any library that steers no test."""
         if self._named.find(module, name) is None and module.partition(".")[0] not in (*self._own_modules, *STEERING):
-            found = _import(module, name)
+            found = self._import_library(module, name)
             if isinstance(found, type) and issubclass(found, BaseException) and found.__module__ == module:
                 self._named.add(module, name, found)
         return super().find_named(module, name)
+
+    def _import_library(self, module: str, name: str) -> Any:
+        """Import from where libraries are installed only: the response may have written modules to the scratch."""
+        before, sys.path = sys.path, self._library_path
+        try:
+            return _import(module, name)
+        finally:
+            sys.path = before
 
     def _do(self, kind: str, given: list[Any]) -> Any:
         if kind == "stdin":
@@ -288,28 +394,23 @@ class Judge(Peer):
 
     # ------------------------------------------------------------------------------------------------- data
 
-    def _write(self, value: Any) -> Any:
-        encoder = Encoder(_DataOnly())
-        try:
-            return encoder.encode(value), encoder.blobs
-        except Unsplittable:
-            return None
-
     def _list_updates(self, encoder: Encoder) -> list[Any]:
         updates = super()._list_updates(encoder)
         for name, known in self._data.items():
             value = self._namespace.get(name)
-            if known is not None and _is_data(value) and (now := self._write(value)) != known:
+            if known is not None and _is_data(value) and (now := _write_data(value)) != known:
                 self._data[name] = now
                 updates.append([name, encoder.encode(value)])
         return updates
 
     def _renew(self, number: Any, data: Any) -> None:
-        if type(number) is not str:
+        if number == RETAINED:
+            self.inexact.add("the response changed an argument after its call")
+        elif type(number) is not str:
             super()._renew(number, data)
         elif number in self._data:
             self._namespace[number] = update_in_place(self._namespace.get(number), data)
-            self._data[number] = self._write(data)
+            self._data[number] = _write_data(data)
 
 
 class SolutionModule(types.ModuleType):
@@ -353,6 +454,17 @@ class _DataOnly:
         raise NotImplementedError
 
 
+def _is_called_object(kind: str, parts: tuple[Any, ...]) -> bool:
+    """Whether an object of the response was called like a function; a generic class with its parameters is none."""
+    return kind == "special" and parts[0] == "__call__" and type(parts[1][0]).__name__ != "_GenericAlias"
+
+
+def _steers_mock(kind: str, name: str) -> bool:
+    """Whether this would change what a mock of the tests has recorded, or what asserts about it."""
+    recorded = name.startswith(("assert", "call", "mock", "method_calls", "_mock", "await"))
+    return (recorded and kind in ("set", "del")) or (recorded and kind == "attribute") or name in _STEERING_OF_MOCKS
+
+
 def _is_literal(text: Any) -> bool:
     """Whether a text is that of a number, a text or a container."""
     try:
@@ -360,6 +472,15 @@ def _is_literal(text: Any) -> bool:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return False
     return True
+
+
+def _write_data(value: Any) -> Any:
+    """Return the form of plain data; None for everything else."""
+    encoder = Encoder(_DataOnly())
+    try:
+        return encoder.encode(value), encoder.blobs
+    except Unsplittable:
+        return None
 
 
 def _is_data(value: Any) -> bool:

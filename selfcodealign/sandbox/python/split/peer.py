@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import decimal
 import inspect
 import os
 import random
@@ -21,10 +22,12 @@ from typing import Any, cast
 from selfcodealign.sandbox.python.split import classes, values
 from selfcodealign.sandbox.python.split.classes import StandInClass, number_of
 from selfcodealign.sandbox.python.split.values import Decoder, Encoder, Named
-from selfcodealign.sandbox.python.split.wire import Unsplittable, Wire
+from selfcodealign.sandbox.python.split.wire import Ended, Forged, Unsplittable, Wire
 
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _STREAMS = ("stdout", "stderr")
+#: In place of a name or number: the response still holds an argument, and changed it after its call.
+RETAINED = "*"
 
 
 class Peer:
@@ -46,9 +49,11 @@ class Peer:
         self._output: list[list[Any]] = []
         self._warnings: list[list[Any]] = []  # of the response, for the side of the tests
         self._ambient = Ambient()
-        self.lost = ""
+        self.lost = self.forged = ""
+        self.ended = False  # whether the other side has closed the socket
         self.inexact: set[str] = set()
-        self.asked = 0
+        self.has_objects = False  # whether objects of the other side were met
+        self.asked = self.vouched = 0
 
     # ------------------------------------------------------------------------------------------------- asking
 
@@ -72,6 +77,8 @@ class Peer:
                 self._pass_warnings()
             except Unsplittable as error:
                 self.lost = self.lost or str(error)
+                self.forged = self.forged or (str(error) if isinstance(error, Forged) else "")
+                self.ended |= isinstance(error, Ended)
                 raise
             except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
                 self.lost = f"a message of no known form: {type(error).__name__}: {error}"
@@ -88,6 +95,10 @@ class Peer:
 
     def vouch(self, name: str, mine: Any, value: Any) -> None:
         """Take note of the result of any other operator."""
+
+    def has_own(self, mine: Any) -> bool:
+        """Whether a method that a subclass of a plain type redefines is asked for."""
+        return True
 
     def _pass_warnings(self) -> None:
         """Let the warnings that came with messages take effect here."""
@@ -114,20 +125,22 @@ class Peer:
             raise
         except BaseException as error:
             encoder = Encoder(self)
-            reply = ["raise", encoder.encode(self._cut(error)), None]
+            reply = ["raise", encoder.encode(error), None]
         if before is not None and self._written(given) != before:
             reply[2] = encoder.items(given)
+        if before is not None:
+            self._keep(given)
         self._send(reply, encoder)
+
+    def _keep(self, given: list[Any]) -> None:
+        """Remember arguments that can change, as far as they are still held after the call."""
 
     def _check_request(self, kind: str, parts: list[Any]) -> None:
         """Raise `Unsplittable` for a request that this side does not serve."""
 
-    def _cut(self, error: BaseException) -> BaseException:
-        return error
-
     def _written(self, given: list[Any]) -> Any:
         """Return the arguments as a text, to see whether a call changes them; None if nothing in them can change."""
-        if not any(_can_change(part) for part in given):
+        if not any(can_change(part) for part in given):
             return None
         encoder = Silent(self)
         return encoder.items(given), encoder.blobs
@@ -162,7 +175,7 @@ class Peer:
             if type(payload) is not list or type(payload[0]) is not str:
                 raise TypeError("no payload")
         except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
-            raise Unsplittable(f"a message of no known form: {error}") from None
+            raise Forged(f"a message of no known form: {error}") from None
         return payload, blobs
 
     def _list_updates(self, encoder: Encoder) -> list[Any]:
@@ -240,6 +253,7 @@ class Peer:
                 _fill(found, Decoder(self, []).decode(rest[1]), type(found)._base)
             return found
         made = self._make(number, kind, rest)
+        self.has_objects |= kind in ("object", "data")
         keep = kind in ("class", "function", "data") or isinstance(made, BaseException)
         self._stand_ins[number] = made if keep else weakref.ref(made)
         if not keep:
@@ -538,20 +552,22 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "copy": _copy,
     "run": _run,
     "next": _next,
+    "end": lambda: None,
 }
 
 # ------------------------------------------------------------------------------------------------------- values
 
 
-def _can_change(value: Any, depth: int = 0) -> bool:
+def can_change(value: Any, depth: int = 0) -> bool:
+    """Whether there is a container in a value that can change; lists and dictionaries of arguments do not count."""
     kind = type(value)
     if kind in values.MUTABLE:
         if depth == 0 and (kind is list or kind is dict):  # the lists of arguments themselves
             inner = value.values() if kind is dict else value
-            return any(_can_change(part, 1) for part in inner)
+            return any(can_change(part, 1) for part in inner)
         return True
     if kind is tuple:
-        return any(_can_change(part, depth) for part in value)
+        return any(can_change(part, depth) for part in value)
     return kind.__module__ in ("numpy", "types") or kind.__module__.startswith("pandas")
 
 
@@ -649,7 +665,10 @@ def _kind_of_function(function: Callable[..., Any]) -> str:
 
 
 class Ambient:
-    """Working directory, environment and arguments of this process, as the other side last knew them."""
+    """What a process has that the other should have, too, as the other side last knew it.
+
+    Working directory, environment, arguments, recursion limit, and precision and rounding of decimals.
+    """
 
     def __init__(self) -> None:
         self._note()
@@ -657,25 +676,34 @@ class Ambient:
     def _note(self) -> None:
         self._folder, self._arguments = _folder(), list(sys.argv)
         self._environment = dict(os.environ._data)  # type: ignore[attr-defined]  # the bytes: cheap to compare
+        self._numbers = _numbers()
 
     def changed(self) -> list[Any] | None:
         """Return what the other side has to know, or None if nothing has changed."""
         same = os.environ._data == self._environment and sys.argv == self._arguments  # type: ignore[attr-defined]
-        if same and _folder() == self._folder:
+        if same and _folder() == self._folder and _numbers() == self._numbers:
             return None
         self._note()
-        return [self._folder, dict(os.environ), self._arguments]
+        return [self._folder, dict(os.environ), self._arguments, self._numbers]
 
     def set(self, ambient: list[Any]) -> None:
         """Take over what the other side has changed."""
-        folder, environment, arguments = ambient
+        folder, environment, arguments, (depth, precision, rounding) = ambient
         if folder:
             os.chdir(str(folder))
         for name in set(os.environ) - set(environment):
             del os.environ[name]
         os.environ.update({str(name): str(value) for name, value in environment.items()})
         sys.argv[:] = map(str, arguments)
+        sys.setrecursionlimit(depth)
+        context = decimal.getcontext()
+        context.prec, context.rounding = precision, rounding
         self._note()
+
+
+def _numbers() -> list[Any]:
+    context = decimal.getcontext()
+    return [sys.getrecursionlimit(), context.prec, context.rounding]
 
 
 def _folder() -> str:

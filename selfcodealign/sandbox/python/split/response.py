@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
+import os
 import sys
 import types
 import warnings
@@ -15,11 +17,12 @@ from typing import Any
 
 from selfcodealign.sandbox.python.instrument import RAN
 from selfcodealign.sandbox.python.own_module import use_network_for_managers
-from selfcodealign.sandbox.python.split.peer import Peer, Silent, update_in_place
+from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, Silent, update_in_place
 from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder, Named
-from selfcodealign.sandbox.python.split.wire import Unsplittable
+from selfcodealign.sandbox.python.split.wire import INTERRUPTED, Unsplittable
 
 _MOST_OUTPUT = 1 << 20  # characters; what is more goes straight to the program's output
+_MOST_RETAINED = 16
 _SCALARS = (int, float, str, bool, type(None), tuple)
 
 
@@ -43,6 +46,7 @@ class Response(Peer):
         self._namespace = vars(self._module)
         self._data: dict[str, Any] = {}
         self._originals: dict[tuple[str, str, str], Any] = {}
+        self._retained: list[tuple[Any, Any]] = []
         self._printed = 0
         self._serving = 0
         self._operations: dict[str, Callable[..., Any]] = {
@@ -61,6 +65,8 @@ class Response(Peer):
         sys.stdin = _Stdin(self)  # type: ignore[assignment]
         warnings.simplefilter("always")
         warnings.showwarning = self.warn
+        logging.root.addHandler(_Records(self))
+        logging.root.setLevel(1)  # the tests' side decides which records count
 
     def serve(self) -> None:
         """Serve the judge. Raises `Unsplittable` when it is gone."""
@@ -78,10 +84,15 @@ class Response(Peer):
             super()._send(payload, encoder)
 
     def ask(self, kind: str, *parts: Any) -> Any:
+        if not self._serving:
+            self._retained.append((self._retained, None))  # told with the next message
+            raise Unsplittable("a thread of the response asks the tests while they do not wait")
         with self._lock:
-            if not self._serving:
-                raise Unsplittable("a thread of the response asks the tests while they do not wait")
-            return super().ask(kind, *parts)
+            try:
+                return super().ask(kind, *parts)
+            finally:
+                if self._wire.interrupted:
+                    os._exit(INTERRUPTED)
 
     def _do(self, kind: str, given: list[Any]) -> Any:
         operation = self._operations.get(kind)
@@ -117,8 +128,8 @@ class Response(Peer):
         if key in self._originals:
             setattr(self.find_named(module, path), name, self._originals.pop(key))
 
-    def _seed(self, module: str, arguments: list[Any], options: dict[str, Any]) -> None:
-        importlib.import_module(module).seed(*arguments, **options)
+    def _seed(self, module: str, name: str, arguments: list[Any], options: dict[str, Any]) -> None:
+        getattr(importlib.import_module(module), name)(*arguments, **options)
 
     def name_of(self, value: Any) -> list[str] | None:
         """Return module and name of a class that the judge takes by name: a plain type, a library's exception."""
@@ -142,12 +153,22 @@ class Response(Peer):
 
     # ------------------------------------------------------------------------------------------------- data
 
+    def _keep(self, given: list[Any]) -> None:
+        for part in given:
+            for value in part if type(part) is list else part.values() if type(part) is dict else ():
+                if type(value) in MUTABLE or type(value).__module__ == "numpy":
+                    self._retained.append((value, self._write(value)))
+
     def _write(self, value: Any) -> Any:
         encoder = Silent(self)
         return encoder.encode(value), encoder.blobs
 
     def _list_updates(self, encoder: Encoder) -> list[Any]:
         updates = super()._list_updates(encoder)
+        # A reference of this list, one of its pair and one of the count: nothing else holds it any more.
+        self._retained = [pair for pair in self._retained if sys.getrefcount(pair[0]) > 2][-_MOST_RETAINED:]
+        if any(form is None or self._write(value) != form for value, form in self._retained):
+            updates.append([RETAINED, None])
         for name, known in self._data.items():
             value = self._namespace.get(name)
             if (type(value) in MUTABLE or type(value) in _SCALARS) and (now := self._write(value)) != known:
@@ -167,6 +188,11 @@ class Response(Peer):
         kind = type(message) if isinstance(message, Warning) else category
         self._warnings.append([kind, str(message), int(lineno)])
 
+    def log(self, record: logging.LogRecord) -> None:
+        """Keep a log record for the next message."""
+        name = "" if record.name == "root" else record.name
+        self._warnings.append(["log", [name, record.levelno], record.getMessage()])
+
     def print(self, stream: int, text: str, straight: Any) -> None:
         """Keep printed text for the next message; a flood of it goes to the program's output."""
         self._printed += len(text)
@@ -174,6 +200,17 @@ class Response(Peer):
             straight.write(text)
         else:
             self._output.append([stream, text])
+
+
+class _Records(logging.Handler):
+    """Takes the log records of the response to the tests."""
+
+    def __init__(self, peer: Response) -> None:
+        super().__init__()
+        self._peer = peer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._peer.log(record)
 
 
 class _Forwarded(io.TextIOBase):

@@ -38,7 +38,7 @@ _CLASS_MODULES = ("builtins", "collections", "datetime", "decimal", "fractions",
 _CLASS_MODULES += ("types", "string", "array", "io", "collections.abc", "typing", "functools", "itertools", "zoneinfo")
 _CLASS_MODULES += ("numpy", "pandas")
 #: Exceptions of these modules steer a test's run: raised by a response they mean nothing.
-STEERING = ("unittest", "doctest", "pytest", "_pytest", "selfcodealign", "bdb")
+STEERING = ("unittest", "doctest", "pytest", "_pytest", "hypothesis", "selfcodealign", "bdb")
 
 
 class Handles(Protocol):

@@ -7,6 +7,8 @@ import os
 import struct
 from typing import Any
 
+#: Exit statuses of a response's process: its judge has ended; it was interrupted while the tests ran.
+ENDED, INTERRUPTED = 76, 77
 _HEADER = struct.Struct("!II")  # bytes of the JSON text, bytes of all blobs
 _MOST_BYTES = 256 << 20
 _CHUNK = 1 << 16
@@ -20,6 +22,14 @@ class Unsplittable(BaseException):
     """
 
 
+class Forged(Unsplittable):
+    """The other side wrote what this code does not write."""
+
+
+class Ended(Unsplittable):
+    """The other side has closed the socket."""
+
+
 class Wire:
     """One end of the socket."""
 
@@ -27,6 +37,7 @@ class Wire:
         self._read, self._write = os.read, os.write
         self._fd = fd
         self._buffer = b""
+        self.interrupted = False  # whether an exception of a signal left a message half read
 
     def send(self, message: Any, blobs: list[bytes]) -> None:
         """Send one message. Raises `Unsplittable` if it is too large or the other side has ended."""
@@ -42,13 +53,13 @@ class Wire:
             while data:
                 data = data[self._write(self._fd, data) :]
         except OSError:
-            raise Unsplittable("the process of the response has ended") from None
+            raise Ended("the process of the response has ended") from None
 
     def receive(self) -> tuple[Any, list[bytes]]:
-        """Wait for the next message. Raises `Unsplittable` for anything that is no message."""
+        """Wait for the next message. Raises `Forged` for anything that is none, `Ended`, or `Unsplittable`."""
         length, size = _HEADER.unpack(self._take(_HEADER.size))
         if length + size > _MOST_BYTES:
-            raise Unsplittable("a value is too large to be received")
+            raise Forged("a message of an impossible size")
         data = self._take(length + size)
         try:
             sizes, message = json.loads(data[:length])
@@ -57,7 +68,7 @@ class Wire:
                 blobs.append(data[start : start + each])
                 start += each
         except (ValueError, TypeError, RecursionError) as error:
-            raise Unsplittable(f"what came is no message: {error}") from None
+            raise Forged(f"what came is no message: {error}") from None
         return message, blobs
 
     def _take(self, size: int) -> bytes:
@@ -68,8 +79,11 @@ class Wire:
                 chunk = self._read(self._fd, max(_CHUNK, min(size - have, 1 << 24)))
             except OSError:
                 chunk = b""
+            except BaseException:
+                self.interrupted = True
+                raise
             if not chunk:
-                raise Unsplittable("the process of the response has ended")
+                raise Ended("the process of the response has ended")
             chunks.append(chunk)
             have += len(chunk)
         data = b"".join(chunks)
