@@ -13,14 +13,8 @@ from types import CodeType
 from typing import Any
 
 from selfcodealign.sandbox.language import BuildError
-from selfcodealign.sandbox.python.instrument import (
-    TRUE_BUILTINS,
-    Site,
-    exit_places,
-    mark_assertions,
-    mark_functions,
-    mark_tests,
-)
+from selfcodealign.sandbox.python.assertions import exit_places, mark_assertions
+from selfcodealign.sandbox.python.instrument import TRUE_BUILTINS, Site, mark_functions, mark_tests
 from selfcodealign.sandbox.python.machinery import find_machinery
 from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants, tolerate_examples
 from selfcodealign.sandbox.python.names import defined_names, is_deep, nodes_of, redefined_names, value_names

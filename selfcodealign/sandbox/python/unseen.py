@@ -9,7 +9,6 @@ from typing import Any
 
 from selfcodealign.sandbox.python.evidence import Evidence
 
-
 _current: list[Evidence] = []  # of the version that runs: mutants follow one another in one process
 
 

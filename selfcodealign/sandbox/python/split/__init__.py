@@ -5,7 +5,8 @@ The processes share no memory. What the tests ask of the response crosses as a r
     wire      frames on the socket between the two processes
     values    objects to JSON and back: exact data by value, everything else by handle
     classes   what a process tells about a class, and the class that the other process makes of it
-    peer      the conversation: requests, replies, callbacks, arguments changed in place, captured output
+    operations, containers, ambient   what may be asked; containers in both processes; what both have in common
+    peer      the conversation: requests, replies, callbacks, handles
     judge     the side of the tests: what they find under the response's names
     response  the side of the response
 """

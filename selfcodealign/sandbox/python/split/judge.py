@@ -27,7 +27,8 @@ from selfcodealign.sandbox.python import pytest_fixtures
 from selfcodealign.sandbox.python.evidence import Evidence
 from selfcodealign.sandbox.python.split import classes
 from selfcodealign.sandbox.python.split.classes import number_of
-from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, can_change, shuffled, update_in_place
+from selfcodealign.sandbox.python.split.containers import can_change, update_in_place
+from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, shuffled
 from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder, Named
 from selfcodealign.sandbox.python.split.wire import Forged, Unsplittable
 

@@ -7,10 +7,7 @@ also carries what changed meanwhile: printed output, working directory and envir
 from __future__ import annotations
 
 import asyncio
-import copy
-import decimal
 import inspect
-import os
 import random
 import sys
 import threading
@@ -19,8 +16,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from selfcodealign.sandbox.python.split import classes, values
+from selfcodealign.sandbox.python.split import classes
+from selfcodealign.sandbox.python.split.ambient import Ambient
 from selfcodealign.sandbox.python.split.classes import StandInClass, number_of
+from selfcodealign.sandbox.python.split.containers import can_change, fill, make_data, update_in_place
+from selfcodealign.sandbox.python.split.operations import OPERATIONS
 from selfcodealign.sandbox.python.split.values import Decoder, Encoder, Named
 from selfcodealign.sandbox.python.split.wire import Ended, Forged, Unsplittable, Wire
 
@@ -146,7 +146,7 @@ class Peer:
         return encoder.items(given), encoder.blobs
 
     def _do(self, kind: str, given: list[Any]) -> Any:
-        return _OPERATIONS[kind](*given)
+        return OPERATIONS[kind](*given)
 
     # ------------------------------------------------------------------------------------------------- messages
 
@@ -195,7 +195,7 @@ class Peer:
     def _renew(self, number: int, data: Any) -> None:
         found = self._stand_in(number)
         if found is not None:
-            _fill(found, data, type(found)._base)
+            fill(found, data, type(found)._base)
 
     # ------------------------------------------------------------------------------------------------- handles
 
@@ -250,7 +250,7 @@ class Peer:
             if kind == "object" or kind == "data":
                 Decoder(self, []).decode(rest[0])  # counts the class
             if kind == "data" and classes.is_mutable(type(found)._base):
-                _fill(found, Decoder(self, []).decode(rest[1]), type(found)._base)
+                fill(found, Decoder(self, []).decode(rest[1]), type(found)._base)
             return found
         made = self._make(number, kind, rest)
         self.has_objects |= kind in ("object", "data")
@@ -280,7 +280,7 @@ class Peer:
                 raise TypeError("an object of no class")
             base = type.__getattribute__(owner, "_base")
             if kind == "data" and base is not None:
-                made = _make_data(owner, base, Decoder(self, []).decode(rest[1]))
+                made = make_data(owner, base, Decoder(self, []).decode(rest[1]))
                 object.__getattribute__(made, "__dict__")["_number"] = number
             elif kind == "object" and base is None:
                 made = object.__new__(cast(type, owner))
@@ -443,200 +443,6 @@ class _Identities:
         raise NotImplementedError
 
 
-# ------------------------------------------------------------------------------------------------------- operations
-
-
-def _call(function: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-    return function(*arguments, **options)
-
-
-def _method(owner: Any, name: str, value: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-    """Call a method as the class defines it, unless the object has another attribute of that name."""
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        own = {}
-    if name in own:
-        return own[name](*arguments, **options)
-    found = vars(owner).get(name)
-    if found is None:
-        return getattr(value, name)(*arguments, **options)
-    if hasattr(type(found), "__get__"):
-        return found.__get__(value, type(value))(*arguments, **options)
-    return found(*arguments, **options)
-
-
-def _attribute(value: Any, name: str, arguments: list[Any], options: dict[str, Any]) -> Any:
-    return getattr(value, name)(*arguments, **options)
-
-
-def _special(name: str, arguments: list[Any]) -> Any:
-    value = arguments[0]
-    for owner in type(value).__mro__:
-        if name in vars(owner):
-            found = vars(owner)[name]
-            bound = found.__get__(value, type(value)) if hasattr(type(found), "__get__") else found
-            return bound(*arguments[1:])
-    raise TypeError(f"{type(value).__name__!r} object has no {name}")
-
-
-def _item(value: Any, key: Any) -> Any:
-    return value[key]
-
-
-_replaced: dict[tuple[int, str], Any] = {}
-
-
-def _set(value: Any, name: str, other: Any) -> None:
-    if isinstance(value, type) and name in vars(value):
-        _replaced.setdefault((id(value), name), vars(value)[name])
-    setattr(value, name, other)
-
-
-def _restore(value: Any, name: str) -> None:
-    setattr(value, name, _replaced.pop((id(value), name)))
-
-
-def _copy(value: Any, deep: bool) -> Any:
-    return copy.deepcopy(value) if deep else copy.copy(value)
-
-
-_loops: list[asyncio.AbstractEventLoop] = []
-
-
-def _run(coroutine: Any) -> Any:
-    """Run a coroutine to its end, in the one loop of this process; in another one while that is running."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        if not _loops:
-            _loops.append(asyncio.new_event_loop())
-            asyncio.set_event_loop(_loops[0])
-        return _loops[0].run_until_complete(_await(coroutine))
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.append(_outcome(coroutine)))
-    thread.start()
-    thread.join()
-    value, error = results[0]
-    if error is not None:
-        raise error
-    return value
-
-
-def _outcome(coroutine: Any) -> tuple[Any, BaseException | None]:
-    try:
-        return asyncio.run(_await(coroutine)), None
-    except BaseException as error:
-        return None, error
-
-
-async def _await(coroutine: Any) -> Any:
-    return await coroutine
-
-
-def _next(generator: Any) -> Any:
-    return _run(generator.__anext__())
-
-
-_OPERATIONS: dict[str, Callable[..., Any]] = {
-    "call": _call,
-    "method": _method,
-    "attribute": _attribute,
-    "special": _special,
-    "item": _item,
-    "get": getattr,
-    "set": _set,
-    "del": delattr,
-    "restore": _restore,
-    "dir": dir,
-    "copy": _copy,
-    "run": _run,
-    "next": _next,
-    "end": lambda: None,
-}
-
-# ------------------------------------------------------------------------------------------------------- values
-
-
-def can_change(value: Any, depth: int = 0) -> bool:
-    """Whether there is a container in a value that can change; lists and dictionaries of arguments do not count."""
-    kind = type(value)
-    if kind in values.MUTABLE:
-        if depth == 0 and (kind is list or kind is dict):  # the lists of arguments themselves
-            inner = value.values() if kind is dict else value
-            return any(can_change(part, 1) for part in inner)
-        return True
-    if kind is tuple:
-        return any(can_change(part, depth) for part in value)
-    return kind.__module__ in ("numpy", "types") or kind.__module__.startswith("pandas")
-
-
-def update_in_place(old: Any, new: Any, seen: set[int] | None = None) -> Any:
-    """Make `old` equal to `new` where it is a container that can change; return what to keep in its place."""
-    kind, seen = type(old), set() if seen is None else seen
-    if kind is not type(new) or isinstance(kind, StandInClass) or id(old) in seen:
-        return new
-    seen.add(id(old))
-    if kind is list:
-        old[:] = [update_in_place(a, b, seen) for a, b in zip(old, new, strict=False)] + new[len(old) :]
-    elif issubclass(kind, dict) and kind in values.MUTABLE:
-        merged = [(key, update_in_place(old[key], value, seen) if key in old else value) for key, value in new.items()]
-        old.clear()
-        old.update(merged)
-    elif kind in (set, bytearray):
-        old.clear()
-        old |= new if kind is set else b""
-        if kind is bytearray:
-            old += new
-    elif kind in values.MUTABLE:
-        old.clear()
-        old.extend(new)
-    elif kind is tuple and len(old) == len(new):
-        for a, b in zip(old, new, strict=True):
-            update_in_place(a, b, seen)
-    elif kind.__module__ == "numpy" and hasattr(old, "shape"):
-        if old.shape != new.shape or old.dtype != new.dtype:
-            raise Unsplittable("an array was changed in shape")
-        old[...] = new
-        return old
-    elif kind.__module__.startswith("pandas") and hasattr(old, "_mgr"):
-        old._mgr = new._mgr
-    elif kind is types.SimpleNamespace:
-        vars(old).clear()
-        vars(old).update(vars(new))
-    else:
-        return new
-    return old
-
-
-def _make_data(owner: type, base: Any, data: Any) -> Any:
-    """Make the instance of a stand-in class that is derived from a plain type."""
-    if classes.is_mutable(base):
-        made = base.__new__(owner)
-        _fill(made, data, base)
-        return made
-    if type(data) is not base:
-        raise TypeError("data of another type")
-    if base.__module__ == "datetime":
-        return base.__new__(owner, *data.__reduce__()[1])
-    return base.__new__(owner, data)
-
-
-def _fill(made: Any, data: Any, base: Any) -> None:
-    """Put data into a container, by the methods of its plain base."""
-    if issubclass(base, dict):
-        plain = values.keeper(made)
-        plain.clear(made)
-        for key, value in dict(data).items():
-            plain.__setitem__(made, key, value)
-        return
-    base.clear(made)
-    if base is set:
-        set.update(made, data)
-    else:
-        base.extend(made, data)
-
-
 def _signature(function: Callable[..., Any]) -> list[Any] | None:
     """Return names, kinds and plain defaults of the parameters."""
     try:
@@ -662,55 +468,6 @@ def _read_signature(told: list[Any]) -> inspect.Signature:
 
 def _kind_of_function(function: Callable[..., Any]) -> str:
     return "async" if inspect.iscoroutinefunction(function) else ""
-
-
-class Ambient:
-    """What a process has that the other should have, too, as the other side last knew it.
-
-    Working directory, environment, arguments, recursion limit, and precision and rounding of decimals.
-    """
-
-    def __init__(self) -> None:
-        self._note()
-
-    def _note(self) -> None:
-        self._folder, self._arguments = _folder(), list(sys.argv)
-        self._environment = dict(os.environ._data)  # type: ignore[attr-defined]  # the bytes: cheap to compare
-        self._numbers = _numbers()
-
-    def changed(self) -> list[Any] | None:
-        """Return what the other side has to know, or None if nothing has changed."""
-        same = os.environ._data == self._environment and sys.argv == self._arguments  # type: ignore[attr-defined]
-        if same and _folder() == self._folder and _numbers() == self._numbers:
-            return None
-        self._note()
-        return [self._folder, dict(os.environ), self._arguments, self._numbers]
-
-    def set(self, ambient: list[Any]) -> None:
-        """Take over what the other side has changed."""
-        folder, environment, arguments, (depth, precision, rounding) = ambient
-        if folder:
-            os.chdir(str(folder))
-        for name in set(os.environ) - set(environment):
-            del os.environ[name]
-        os.environ.update({str(name): str(value) for name, value in environment.items()})
-        sys.argv[:] = map(str, arguments)
-        sys.setrecursionlimit(depth)
-        context = decimal.getcontext()
-        context.prec, context.rounding = precision, rounding
-        self._note()
-
-
-def _numbers() -> list[Any]:
-    context = decimal.getcontext()
-    return [sys.getrecursionlimit(), context.prec, context.rounding]
-
-
-def _folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
 
 
 def shuffled(items: list[Any]) -> list[Any]:

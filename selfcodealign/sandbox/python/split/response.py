@@ -17,7 +17,8 @@ from typing import Any
 
 from selfcodealign.sandbox.python.instrument import RAN
 from selfcodealign.sandbox.python.own_module import use_network_for_managers
-from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, Silent, update_in_place
+from selfcodealign.sandbox.python.split.containers import update_in_place
+from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, Silent
 from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder, Named
 from selfcodealign.sandbox.python.split.wire import INTERRUPTED, Unsplittable
 
