@@ -47,18 +47,8 @@ _WATCHED = frozenset(
 # What tests may do, and a response may not.
 _FOR_TESTS = frozenset({"object.__getattr__", "object.__setattr__", "code.__new__"})
 # Modules that give frames to any caller: their accesses count as accesses by the caller.
-_DEPUTIES = (
-    "traceback.py",
-    "string.py",
-    "concurrent/futures/thread.py",
-    "threading.py",
-    "inspect.py",
-    "pdb.py",
-    "bdb.py",
-    "trace.py",
-    "ctypes/__init__.py",
-    "ctypes/util.py",
-)
+_DEPUTIES = ("inspect.py", "string.py", "pdb.py", "bdb.py", "trace.py", "ctypes/__init__.py", "ctypes/util.py")
+_DEPUTIES += ("threading.py", "concurrent/futures/thread.py")
 _PLAIN_BUILTINS_TO_PATCH = frozenset(
     {"print", "input", "open", "exit", "quit", "help", "copyright", "credits", "license", "_"}
 )
