@@ -69,8 +69,8 @@ LEFT_BEHIND = {
         "sys.modules['made'] = types.ModuleType('made')\nassert f() == 2",
     ),
     "thread": (
-        "import threading\ndef spin():\n    while True:\n        pass\n"
-        "def f():\n    threading.Thread(target=spin, daemon=True).start()\n    return 1 + 1\n",
+        "import threading, time\ndef wait():\n    while True:\n        time.sleep(0.01)\n"
+        "def f():\n    threading.Thread(target=wait, daemon=True).start()\n    return 1 + 1\n",
         "assert f() == 2",
     ),
     "fork": (
