@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -49,6 +50,7 @@ _EVERYDAY = (
 )
 
 _UNTIL_ADAPTED = 20  # specialised bytecode is then written before the fork, not after each one
+_SETTLING = 0.02  # seconds
 _DEEPEST_BUILD = 6000  # frames; the compiler's stack then needs less than the usual 8 MiB
 _REHEARSAL: dict[str, Any] = {
     "kind": "tests",
@@ -241,6 +243,10 @@ class Runner:
         run_phases()
         send({"split": judge.summary()})
         send(evidence.summary())
+        if judge.ended:
+            time.sleep(
+                _SETTLING
+            )  # its link closes before its process has ended: the exit status is part of the verdict
 
     def run_response(self, work: tuple[Any, ...], link: int) -> None:
         """In the process of the response: run its code and serve the judge. Never returns."""
