@@ -246,7 +246,7 @@ class Runner:
         if judge.ended:
             time.sleep(
                 _SETTLING
-            )  # its link closes before its process has ended: the exit status is part of the verdict
+            )  # its link closes before its process ends, whose exit status counts
 
     def run_response(self, work: tuple[Any, ...], link: int) -> None:
         """In the process of the response: run its code and serve the judge. Never returns."""
