@@ -244,9 +244,7 @@ class Runner:
         send({"split": judge.summary()})
         send(evidence.summary())
         if judge.ended:
-            time.sleep(
-                _SETTLING
-            )  # its link closes before its process ends, whose exit status counts
+            time.sleep(_SETTLING)  # its link closes before its process ends, whose exit status counts
 
     def run_response(self, work: tuple[Any, ...], link: int) -> None:
         """In the process of the response: run its code and serve the judge. Never returns."""
