@@ -196,6 +196,10 @@ SHARED = {
         "def source():\n    return '1 + 1'\n",
         "assert source() == '1 + 1'\nassert eval(source()) == 2\n",
     ),
+    "text of the response that is executed, in a program that is built in its processes": (
+        "# " + "x" * 30_000 + "\ndef source():\n    return '1 + 1'\n",
+        "assert source() == '1 + 1'\nassert eval(source()) == 2\n",
+    ),
     "a thread that tells the tests later": (
         "import threading\ndef later(f):\n    threading.Timer(0.01, f).start()\n    return True\n",
         "import threading\ne = threading.Event()\nassert later(e.set) is True\nassert e.wait(1)\n",

@@ -68,6 +68,9 @@ _TOGETHER: dict[str, Any] = {"versions": [None, "all:none", "value:all"], "toget
 #: In the judge's process: there is no code of the response.
 _NOTHING = compile("", RESPONSE_FILE, "exec")
 
+#: The report on a program that cannot be judged in two processes.
+_UNSPLIT = {"split": LOST | {"lost": "response and tests are one text, or the tests execute what the response returns"}}
+
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -194,9 +197,8 @@ class Runner:
         The part of the response holds nothing of the tests. A program whose response and tests are one text is refused;
         one that is costly to build is built by the two processes, each from its texts.
         """
-        lost = LOST | {"lost": "its response and tests are one text, or the tests execute what it returns"}
         if job["tests_inside"]:
-            return Refused({"split": lost})
+            return Refused(_UNSPLIT)
         told = {name: job[name] for name in ("kind", "entry_point", "tests_inside")}
         try:
             built = self._build_whole(job)
@@ -207,9 +209,8 @@ class Runner:
             return Refused(describe_build_error(error))
         told |= names_for_judge(job)
         if built.reloads or told["tests_execute"]:
-            return Refused({"split": lost})
-        without = replace(built, response=_NOTHING)
-        return (told, without.pack()), (
+            return Refused(_UNSPLIT)
+        return (told, replace(built, response=_NOTHING).pack()), (
             built.response,
             built.functions,
             built.aliases,
@@ -226,8 +227,11 @@ class Runner:
     def _judge(self, work: tuple[dict[str, Any], Any], link: int, send: Send, connect: bool = True) -> None:
         told, packed = work
         if packed is None:
-            built = _deeply(build_program, told)
+            built = replace(_deeply(build_program, told), response=_NOTHING)
             told |= _deeply(names_for_judge, told)
+            if built.reloads or told["tests_execute"]:
+                send(_UNSPLIT)
+                return
         else:
             built = Built.unpack(packed)
         module = SolutionModule("solution")

@@ -29,7 +29,7 @@ from selfcodealign.sandbox.python.split import classes
 from selfcodealign.sandbox.python.split.classes import number_of
 from selfcodealign.sandbox.python.split.containers import can_change, update_in_place
 from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, shuffled
-from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder, Named
+from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder, Named, WriteOnly
 from selfcodealign.sandbox.python.split.wire import Forged, Unsplittable
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset, bytearray})
@@ -55,8 +55,6 @@ _SEEDED = ("random", "numpy.random")
 
 _MOST_RETURNED = 200
 _STEERING_OF_MOCKS = frozenset({"configure_mock", "attach_mock", "reset_mock"})
-#: Operators between an object and a value of the tests.
-_BETWEEN = classes.ARITHMETIC
 #: What tests assign without a patcher; looked at before every request.
 _WATCHED: dict[Any, tuple[str, ...]] = {builtins: ("input", "print", "open"), time: ("sleep", "time", "perf_counter")}
 
@@ -66,6 +64,8 @@ LOST: dict[str, Any] = {
     "lost": "",
     "inexact": [],
     "objects": False,
+    "forged": "",
+    "ended": False,
     "doubtful": "",
     "unclear": "",
     "liar": "",
@@ -308,7 +308,7 @@ class Judge(Peer):
                 self.vouched += 1
         elif name == "__len__":
             self.unclear = self.unclear or f"a {type(mine).__name__} that was returned tells its length itself"
-        elif name in _BETWEEN:
+        elif name in classes.ARITHMETIC:
             self.doubtful = self.doubtful or f"a {type(mine).__name__} that was returned computes with data"
             self.vouched += 1
 
@@ -433,7 +433,7 @@ class SolutionModule(types.ModuleType):
             judge.ask("del_global", name)
 
 
-class _DataOnly:
+class _DataOnly(WriteOnly):
     """Handles for what must be data."""
 
     def export(self, value: Any) -> list[Any]:
@@ -444,15 +444,6 @@ class _DataOnly:
 
     def name_of(self, value: Any) -> list[str] | None:
         return ["", getattr(value, "__name__", "")] if isinstance(value, type) else None
-
-    def resolve(self, message: list[Any]) -> Any:
-        raise NotImplementedError
-
-    def own(self, number: int) -> Any:
-        raise NotImplementedError
-
-    def find_named(self, module: str, name: str) -> Any:
-        raise NotImplementedError
 
 
 def _is_called_object(kind: str, parts: tuple[Any, ...]) -> bool:

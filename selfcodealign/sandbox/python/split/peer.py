@@ -21,7 +21,7 @@ from selfcodealign.sandbox.python.split.ambient import Ambient
 from selfcodealign.sandbox.python.split.classes import StandInClass, number_of
 from selfcodealign.sandbox.python.split.containers import can_change, fill, make_data, update_in_place
 from selfcodealign.sandbox.python.split.operations import OPERATIONS
-from selfcodealign.sandbox.python.split.values import Decoder, Encoder, Named
+from selfcodealign.sandbox.python.split.values import Decoder, Encoder, Named, WriteOnly
 from selfcodealign.sandbox.python.split.wire import Ended, Forged, Unsplittable, Wire
 
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -53,7 +53,7 @@ class Peer:
         self.ended = False  # whether the other side has closed the socket
         self.inexact: set[str] = set()
         self.has_objects = False  # whether objects of the other side were met
-        self.asked = self.vouched = 0
+        self.vouched = 0
 
     # ------------------------------------------------------------------------------------------------- asking
 
@@ -62,7 +62,6 @@ class Peer:
         if self.lost:
             raise Unsplittable(self.lost)
         with self._lock:
-            self.asked += 1
             try:
                 encoder = Encoder(self)
                 self._send([kind, *encoder.items(parts)], encoder)
@@ -418,7 +417,7 @@ class Silent(Encoder):
         super().__init__(_Identities(peer))
 
 
-class _Identities:
+class _Identities(WriteOnly):
     """Stands for the handles of a peer where nothing is sent."""
 
     def __init__(self, peer: Peer) -> None:
@@ -432,15 +431,6 @@ class _Identities:
 
     def name_of(self, value: Any) -> list[str] | None:
         return self._peer.name_of(value)
-
-    def resolve(self, message: list[Any]) -> Any:
-        raise NotImplementedError
-
-    def own(self, number: int) -> Any:
-        raise NotImplementedError
-
-    def find_named(self, module: str, name: str) -> Any:
-        raise NotImplementedError
 
 
 def _signature(function: Callable[..., Any]) -> list[Any] | None:

@@ -74,6 +74,19 @@ def keeper(value: Any) -> Any:
     return collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict
 
 
+class WriteOnly:
+    """Handles for an encoder whose message is compared and never sent: nothing of it is read."""
+
+    def resolve(self, message: list[Any]) -> Any:
+        raise NotImplementedError
+
+    def own(self, number: int) -> Any:
+        raise NotImplementedError
+
+    def find_named(self, module: str, name: str) -> Any:
+        raise NotImplementedError
+
+
 class Named:
     """Classes that cross by name. Made once per server: both processes are forked with it."""
 
