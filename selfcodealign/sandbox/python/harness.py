@@ -15,7 +15,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -50,7 +49,6 @@ _EVERYDAY = (
 )
 
 _UNTIL_ADAPTED = 20  # specialised bytecode is then written before the fork, not after each one
-_SETTLING = 0.02  # seconds
 _DEEPEST_BUILD = 6000  # frames; the compiler's stack then needs less than the usual 8 MiB
 _REHEARSAL: dict[str, Any] = {
     "kind": "tests",
@@ -247,8 +245,6 @@ class Runner:
         run_phases()
         send({"split": judge.summary()})
         send(evidence.summary())
-        if judge.ended:
-            time.sleep(_SETTLING)  # its link closes before its process ends, whose exit status counts
 
     def run_response(self, work: tuple[Any, ...], link: int) -> None:
         """In the process of the response: run its code and serve the judge. Never returns."""

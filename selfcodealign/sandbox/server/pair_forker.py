@@ -56,11 +56,12 @@ class Pair(Standby):
     def find_unready(self, outcome: dict[str, Any]) -> str:
         """Say why one of the two, which have ended with this outcome, was never started; empty when both were.
 
-        A judge that needs no response may end before the other has begun, which is then killed.
+        A judge that needs no response may end well before the other has begun, which is then killed.
         """
         said = os.read(self.response_began, _MOST_UNREADY)
-        if outcome["response_exit_code"] is not None and said != make_report(b"", BEGUN):
-            return f"the response's exit code {outcome['response_exit_code']}, {said!r}"
+        codes = outcome["response_exit_code"], outcome["exit_code"]
+        if said != make_report(b"", BEGUN) and codes != (None, 0) and not outcome["ended_by"]:
+            return f"exit codes of the response and of its judge {codes}, {said!r}"
         return Standby.find_unready(self, outcome)
 
     def close(self) -> None:
@@ -139,21 +140,16 @@ class _PairProcess(ForkerProcess):
         ended: dict[int, tuple[int, int]] = {}
         while self._judge not in ended:
             self._reap(ended)
-        response_status = self._look_at_response(ended)
+        still_ran = self._response not in ended
+        if still_ran:
+            with suppress(ProcessLookupError):
+                os.kill(self._response, signal.SIGKILL)
         while self._response not in ended:
             self._reap(ended)
-        return _BOTH_ENDED.pack(*ended[self._judge], response_status, ended[self._response][1])
-
-    def _look_at_response(self, ended: dict[int, tuple[int, int]]) -> int:
-        """Return the wait status of the response; kill it where it still runs."""
-        if self._response not in ended:
-            pid, status, usage = os.wait4(self._response, os.WNOHANG)
-            if not pid:
-                with suppress(ProcessLookupError):
-                    os.kill(self._response, signal.SIGKILL)
-                return _STILL_RAN
-            ended[pid] = status, usage.ru_maxrss
-        return ended[self._response][0]
+        status, peak_kib = ended[self._response]
+        # One that was on its way out keeps its own status: its link closes, and the judge may end, before it has ended.
+        still_ran &= status == signal.SIGKILL
+        return _BOTH_ENDED.pack(*ended[self._judge], _STILL_RAN if still_ran else status, peak_kib)
 
     def _reap(self, ended: dict[int, tuple[int, int]]) -> None:
         """Wait for any child: without a pid namespace, processes that a program left behind are among them."""
