@@ -37,6 +37,7 @@ ROOMS = {
     "run_folder": "keeps rows of any stage, and knows no stage",
     "sources": "source files by settings; benchmarks and training read the hub through it",
     "sandbox": "runs a program; knows neither models nor benchmarks, so that it is usable alone",
+    "judging": "rows, requests and stored answers go through the sandbox",
     "models": "continues a text; knows neither rows nor prompts",
     "generation": "asks a model for a row",
     "benchmarks": "problems come from sources, and are judged by programs for the sandbox",

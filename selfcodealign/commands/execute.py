@@ -88,7 +88,7 @@ def execute(
 
     from selfcodealign.progress.terminal import open_progress
     from selfcodealign.sandbox import Limits
-    from selfcodealign.sandbox.execute import execute_file
+    from selfcodealign.judging.execute import execute_file
 
     limits = Limits(seconds=timeout, memory_mib=memory)
     libraries = tuple(name.strip() for name in warm.split(",") if name.strip())

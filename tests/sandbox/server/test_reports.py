@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from selfcodealign.files import json_line
 from selfcodealign.sandbox import Limits, Status
-from selfcodealign.sandbox.execute import add_verdict
+from selfcodealign.judging.execute import add_verdict
 from selfcodealign.sandbox.server.frames import HEADER
 from selfcodealign.sandbox.server.reports import BEGUN, ReportReader, decode_report
 from tests.support.judge import Judge

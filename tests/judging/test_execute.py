@@ -15,7 +15,7 @@ from selfcodealign.cli import app
 from selfcodealign.errors import UserError
 from selfcodealign.files import read_json_lines
 from selfcodealign.sandbox import Limits
-from selfcodealign.sandbox.execute import VERDICT_FIELDS, execute_file
+from selfcodealign.judging.execute import VERDICT_FIELDS, execute_file
 from tests.support.told import Told
 
 ADD = "```python\ndef add(a, b):\n    return a + b\n```"
