@@ -1,4 +1,9 @@
-"""Sandboxes to test with, one per mode, shared by all tests; hostile programs only after the probes have held."""
+"""Sandboxes to test with, one per mode, shared by all tests; hostile programs only after the probes have held.
+
+A test that asks for a sandbox runs in each mode. What a verdict says of a program is decided inside the program's
+process, by the same harness behind either wall: tests of that are marked `one_mode` and run in the first mode that the
+machine allows. Programs that reach for files, threads, processes and loops show in both that verdicts stay the same.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +19,25 @@ from tests.support.judge import Judge
 MODES = ("namespaces", "landlock")
 
 
-@pytest.fixture(scope="session", params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    """Each mode that this machine allows; the other is skipped with the machine's reason."""
-    try:
-        Judge(request.param).close()
-    except WallMissing as error:
-        pytest.skip(str(error))
-    return request.param
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that ask for a sandbox in every mode, or once where the mode cannot matter."""
+    if "mode" in metafunc.fixturenames:
+        modes = ("any",) if metafunc.definition.get_closest_marker("one_mode") else MODES
+        metafunc.parametrize("mode", modes, scope="session", indirect=True)
+
+
+@pytest.fixture(scope="session")
+def mode(request: pytest.FixtureRequest) -> Any:
+    """A mode that this machine allows; the other is skipped with the machine's reason."""
+    refusals = []
+    for mode in MODES if request.param == "any" else (request.param,):
+        try:
+            Judge(mode, workers=1).close()
+        except WallMissing as error:
+            refusals.append(str(error))
+        else:
+            return mode
+    pytest.skip("; ".join(refusals))
 
 
 @pytest.fixture(scope="session")

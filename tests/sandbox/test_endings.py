@@ -50,6 +50,18 @@ STYLES = {
 }
 
 
+#: Styles that need more of the machine than memory: what a wall could stand in the way of.
+OUTWARD = ["executor left open", "called in another process only"]
+
+
+@pytest.mark.parametrize("style", OUTWARD)
+def test_styles_that_reach_outside_are_run_in_each_mode(style: str, judge: Judge) -> None:
+    """A verdict does not depend on the walls."""
+    assert judge(RIGHT, STYLES[style]).mutation_score
+    assert judge(WRONG, STYLES[style]).status in (Status.FAILED, Status.ERROR)
+
+
+@pytest.mark.one_mode
 @pytest.mark.parametrize("style", STYLES)
 def test_every_ending_proves_something(style: str, judge: Judge) -> None:
     """The right response passes with tests that kill mutants; the wrong one does not."""
@@ -65,6 +77,7 @@ EXITING = {
 }
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize("way", EXITING)
 def test_an_exit_of_the_response_ends_nothing_well(way: str, judge: Judge) -> None:
     """After an assertion has held, the response leaves with status 0: not where the tests' text exits."""
@@ -73,6 +86,7 @@ def test_an_exit_of_the_response_ends_nothing_well(way: str, judge: Judge) -> No
     assert judge(response, tests).status is Status.ERROR
 
 
+@pytest.mark.one_mode
 def test_a_mutant_outlives_the_responses_own_examples(judge: Judge) -> None:
     """Asserts and examples of the response at its top level are not what has to kill its mutants."""
     response = "def add(a, b):\n    return a + b\nassert add(1, 1) == 2\nprint(f'{add(1, 2):d}')"
@@ -81,6 +95,7 @@ def test_a_mutant_outlives_the_responses_own_examples(judge: Judge) -> None:
     assert judge(response, "print(add(2, 3))\nassert True").status is Status.WEAK_TESTS
 
 
+@pytest.mark.one_mode
 def test_long_chains_are_built(judge: Judge) -> None:
     """What Python compiles is built: hundreds of `elif`, and a long sum."""
     branches = "\n".join(f"    elif n == {n}:\n        return 'n{n}'" for n in range(1, 400))

@@ -17,6 +17,7 @@ def test_no_forgery_passes(name: str, walled: Judge) -> None:
     assert verdict.status is not Status.NOT_JUDGED
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize("name", FORGERIES)
 def test_no_forgery_needs_mutation_testing(name: str, walled: Judge) -> None:
     """The evidence alone refuses them, also without mutation testing."""

@@ -35,6 +35,7 @@ def agreement(judge: Judge, every: int, seconds: float) -> tuple[int, set[int]]:
     return len(chosen), otherwise
 
 
+@pytest.mark.one_mode
 @pytest.mark.skipif(not TRIALS.exists(), reason="the recorded trials do not lie beside the repository")
 def test_a_sample_of_real_trials_is_judged_as_recorded(judge: Judge) -> None:
     """Every eleventh trial comes to its recorded verdict, but for the explained ones."""

@@ -34,6 +34,7 @@ def passed(verdict: Verdict) -> float:
     return verdict.mutation_score
 
 
+@pytest.mark.one_mode
 def test_all_mutants_run_in_one_process(judge: Judge, processes: list[int]) -> None:
     """Endless ones, too: a count of their turns ends them."""
     assert passed(judge(COUNT, "assert count(5) == 5")) > 0.5
@@ -91,6 +92,7 @@ def test_what_a_run_leaves_behind_is_restored(response: str, tests: str, judge: 
     assert len(processes) == 1
 
 
+@pytest.mark.one_mode
 def test_a_mutant_that_ends_the_process_loses_only_itself(judge: Judge, processes: list[int]) -> None:
     """The mutants after it go on in another process, without a further run of the original."""
     response = "import os\ndef f(x):\n    if x != 1:\n        os._exit(3)\n    return x + 1\n"
@@ -98,6 +100,7 @@ def test_a_mutant_that_ends_the_process_loses_only_itself(judge: Judge, processe
     assert len(processes) > 1
 
 
+@pytest.mark.one_mode
 def test_runs_that_depend_on_each_other_get_processes(judge: Judge, processes: list[int]) -> None:
     """Where the original does not pass again, every mutant runs alone; a count of runs kills no mutant."""
     counts_its_runs = (

@@ -10,6 +10,9 @@ from selfcodealign.sandbox import Status, Verdict
 from selfcodealign.sandbox.python.mutants import GATES, apply_mutant, list_mutants
 from tests.support.judge import Judge
 
+#: What a verdict says of a program does not depend on the wall around it.
+pytestmark = pytest.mark.one_mode
+
 CLAMP = """
 def clamp(x, low=0, high=10):
     "Keep x between low and high."

@@ -7,6 +7,9 @@ import pytest
 from selfcodealign.sandbox import Status
 from tests.support.judge import Judge
 
+#: What a verdict says of a program does not depend on the wall around it.
+pytestmark = pytest.mark.one_mode
+
 RESPONSE = "import math\nSCALE = 2\ndef area(r):\n    return SCALE * math.floor(r)\ndef fetch():\n    return area(1)\n"
 WRONG = RESPONSE.replace("SCALE * ", "SCALE + 5 + ")
 

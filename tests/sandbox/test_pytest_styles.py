@@ -79,6 +79,18 @@ STYLES = {
 }
 
 
+#: Styles that need more of the machine than memory: what a wall could stand in the way of.
+OUTWARD = ["tmp_path_factory", "capfd", "async fixtures"]
+
+
+@pytest.mark.parametrize("style", OUTWARD)
+def test_styles_that_reach_outside_are_run_in_each_mode(style: str, judge: Judge) -> None:
+    """A verdict does not depend on the walls."""
+    assert judge(RIGHT, STYLES[style]).mutation_score
+    assert judge(WRONG, STYLES[style]).status in (Status.FAILED, Status.ERROR)
+
+
+@pytest.mark.one_mode
 @pytest.mark.parametrize("style", STYLES)
 def test_every_style_is_run(style: str, judge: Judge) -> None:
     """The right response passes with tests that kill mutants; the wrong one fails the same tests."""
@@ -87,6 +99,7 @@ def test_every_style_is_run(style: str, judge: Judge) -> None:
     assert judge(WRONG, STYLES[style]).status in (Status.FAILED, Status.ERROR)
 
 
+@pytest.mark.one_mode
 def test_skips_by_text_and_by_unittest(judge: Judge) -> None:
     """A condition given as a text is evaluated, and `unittest.skip` leaves out a plain function."""
     tests = """

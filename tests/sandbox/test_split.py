@@ -164,6 +164,7 @@ HONEST = {
 }
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_programs_have_split_proof(judge: Judge, name: str) -> None:
     """What tests commonly do with a response works across two processes."""
@@ -207,6 +208,7 @@ SHARED = {
 }
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize("name", SHARED)
 def test_what_cannot_be_split_stays_shared(judge: Judge, name: str) -> None:
     """The verdict says so, and nothing is counted against the response."""
@@ -293,6 +295,7 @@ def test_no_forged_answer_has_split_proof(judge: Judge, name: str) -> None:
     assert not verdict.passed, verdict
 
 
+@pytest.mark.one_mode
 def test_a_wrong_answer_never_passes_because_it_is_split(judge: Judge) -> None:
     """A program that fails in one process is not run again."""
     verdict: Verdict = judge("def f():\n    return 1\n", "assert f() == 2\n")

@@ -160,6 +160,18 @@ STYLES = {
 }
 
 
+#: Styles that need more of the machine than memory: what a wall could stand in the way of.
+OUTWARD = ["tmp_path", "monkeypatch", "async test", "written file", "threads", "numpy's assertions", "unittest by hand"]
+
+
+@pytest.mark.parametrize("style", OUTWARD)
+def test_styles_that_reach_outside_are_run_in_each_mode(style: str, judge: Judge) -> None:
+    """A verdict does not depend on the walls."""
+    assert judge(RIGHT, STYLES[style]).mutation_score
+    assert judge(WRONG, STYLES[style]).status in (Status.FAILED, Status.ERROR)
+
+
+@pytest.mark.one_mode
 @pytest.mark.parametrize("style", STYLES)
 def test_every_style_is_run(style: str, judge: Judge) -> None:
     """The right response passes with tests that kill mutants; the wrong one fails the same tests."""
@@ -170,6 +182,7 @@ def test_every_style_is_run(style: str, judge: Judge) -> None:
     assert wrong.status in (Status.FAILED, Status.ERROR), wrong
 
 
+@pytest.mark.one_mode
 def test_skipped_and_expected_failures_do_not_fail_the_rest(judge: Judge) -> None:
     """Tests marked skip, skipif or xfail are left out; the others decide."""
     tests = """
@@ -191,6 +204,7 @@ def test_e():
     assert judge(RIGHT, tests).passed
 
 
+@pytest.mark.one_mode
 def test_tests_inside_the_response(judge: Judge) -> None:
     """A response that holds both sections is judged by the tests in it: tagged, under a heading, or just there."""
     section = "```python\nassert add(1, 2) == 3\n```"

@@ -7,6 +7,9 @@ import pytest
 from selfcodealign.sandbox import Program, Status
 from tests.support.judge import Judge
 
+#: What a verdict says of a program does not depend on the wall around it.
+pytestmark = pytest.mark.one_mode
+
 TESTS = "import math\nfrom solution import half\nvalue = half(6)\nassert abs(value - 3) < 1e-9\nassert half(8) == 4\n"
 HALF = "def half(x):\n    return x / 2\n"
 

@@ -14,6 +14,7 @@ from tests.support.judge import LIMITS, Judge
 ADD = "def add(a, b):\n    return a + b\n"
 
 
+@pytest.mark.one_mode
 def test_a_failed_assertion_says_where_and_why(judge: Judge) -> None:
     """Line and both sides of the comparison are in the verdict."""
     verdict = judge(ADD, "print('so far')\n\nassert add(1, 2) == 4")
@@ -22,11 +23,13 @@ def test_a_failed_assertion_says_where_and_why(judge: Judge) -> None:
     assert verdict.output == "so far\n"
 
 
+@pytest.mark.one_mode
 def test_an_assertions_own_message_is_kept(judge: Judge) -> None:
     """The message that the tests give is the verdict's."""
     assert judge(ADD, "assert add(1, 2) == 4, 'three is not four'").message == "three is not four"
 
 
+@pytest.mark.one_mode
 def test_an_error_says_its_type_and_line(judge: Judge) -> None:
     """An exception is an error with its type, message and the line of the tests it came through."""
     verdict = judge("def half(x):\n    return 1 / x\n", "\nassert half(0) == 1")
@@ -105,6 +108,7 @@ def test_long_stdin_arrives_whole(judge: Judge) -> None:
     assert judge(text, kind="script", stdin="x" * (3 << 20)).output == f"{3 << 20}\n"
 
 
+@pytest.mark.one_mode
 def test_check_runs_a_benchmarks_tests(judge: Judge) -> None:
     """`check(candidate)` is called with the entry point; its end without an exception is the pass."""
     tests = "def check(candidate):\n    assert candidate(1, 2) == 3\n"
@@ -202,6 +206,7 @@ def test_runs_are_repeatable(judge: Judge) -> None:
     assert "UTC" in first
 
 
+@pytest.mark.one_mode
 def test_flaky_verdicts_are_not_passes(mode: str) -> None:
     """A pass that depends on the hash seed is recorded as flaky."""
     flaky = Judge(mode, workers=1, flake_reruns=2, mutation_testing=False)  # type: ignore[arg-type]
@@ -215,6 +220,7 @@ def test_flaky_verdicts_are_not_passes(mode: str) -> None:
         flaky.close()
 
 
+@pytest.mark.one_mode
 def test_many_programs_at_once(judge: Judge) -> None:
     """Any number of concurrent calls is queued, and each gets its own verdict."""
     programs = [
@@ -268,6 +274,7 @@ def test_unsafe_runs_only_on_request() -> None:
 WRONG_ADD = "def add(a, b):\n    return a - b"
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize(
     "tests",
     [
@@ -288,12 +295,14 @@ def test_tests_that_ask_for_no_value_prove_nothing(tests: str, judge: Judge) -> 
     assert judge(WRONG_ADD, tests).status in (Status.WEAK_TESTS, Status.NO_TESTS)
 
 
+@pytest.mark.one_mode
 def test_the_type_of_ones_own_class_is_a_value(judge: Judge) -> None:
     """That a dog is an animal may be what the task asks for."""
     response = "class Animal:\n    pass\nclass Dog(Animal):\n    pass\ndef make():\n    return Dog()"
     assert judge(response, "assert isinstance(make(), Animal)").passed
 
 
+@pytest.mark.one_mode
 def test_a_skip_after_an_assertion_is_no_way_out(judge: Judge) -> None:
     """A response that raises pytest's skip is tampering."""
     response = "import pytest\ndef f(x):\n    if x > 1:\n        pytest.skip('enough')\n    return x"

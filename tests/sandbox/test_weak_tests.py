@@ -125,6 +125,7 @@ def judged(judge: Judge, response: str, tests: str) -> Verdict:
     return judge(response, tests, mutation_testing=False)
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize("name", NEVER_RAN)
 def test_an_assertion_that_never_ran_makes_tests_weak(name: str, judge: Judge) -> None:
     """What looks like a check and is not executed is no check, whatever else is proven."""
@@ -134,12 +135,14 @@ def test_an_assertion_that_never_ran_makes_tests_weak(name: str, judge: Judge) -
     assert "never ran" in verdict.message or "skipped" in verdict.message
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize("name", SILENT)
 def test_a_failure_that_nobody_sees_counts(name: str, judge: Judge) -> None:
     """Swallowed, left in a thread, a future or a task, or only printed: the tests failed."""
     assert judged(judge, RESPONSE, PROOF + SILENT[name]).status in (Status.FAILED, Status.ERROR)
 
 
+@pytest.mark.one_mode
 @pytest.mark.parametrize("tests", MET_BY_MOST)
 def test_what_almost_every_answer_meets_proves_nothing(tests: str, judge: Judge) -> None:
     """Presence, lengths from 0 on, one case of several, far tolerances, errors of any kind around an assertion."""
@@ -153,6 +156,7 @@ def test_honest_tests_of_similar_form_pass(name: str, judge: Judge) -> None:
     assert verdict.passed, verdict
 
 
+@pytest.mark.one_mode
 def test_the_response_may_leave_its_own_assertions_unused(judge: Judge) -> None:
     """Where one text holds both, only the assertions of its tests must run."""
     assert judge(INSIDE, mutation_testing=False).passed

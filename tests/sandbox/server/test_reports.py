@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -93,6 +94,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     json.dumps(message, ensure_ascii=False).encode()
 
 
+@pytest.mark.one_mode
 @given(writes=st.lists(st.tuples(bodies, st.none() | st.integers(0, 2**32 - 1)), min_size=1, max_size=3))
 @settings(
     max_examples=40,
@@ -114,6 +116,7 @@ def test_a_program_that_writes_its_own_report_gets_a_verdict(
     assert set(walled.sandbox._all) == workers
 
 
+@pytest.mark.one_mode
 def test_bytes_without_the_secret_are_tampering(walled: Judge) -> None:
     """A response that only knows the descriptor."""
     verdict = walled("import os\ndef f():\n    os.write(250, b'x' * 99)\n    return 1\n", "assert f() == 1")
