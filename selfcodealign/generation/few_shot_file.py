@@ -188,6 +188,7 @@ def load_few_shot(name_or_path: str | Path) -> FewShotFile:
     return parse_few_shot(read_text(source, error=FewShotError), str(source))
 
 
+@lru_cache(maxsize=8)
 def parse_few_shot(text: str, path: str) -> FewShotFile:
     """Parse the text of a few-shot file; `path` names the file in errors (`FewShotError`)."""
     lines = Lines(path, text)

@@ -20,9 +20,15 @@ from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.settings import DATA_JOURNEY
 from selfcodealign.stages import checks, train
 from tests.support.faulty_server import FaultyServer
-from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
 
 WHOLE = [*DATA_JOURNEY, "train", "evaluate"]
+
+
+@pytest.fixture(autouse=True)
+def no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found here is found before a program runs."""
+    judge_by_text(monkeypatch)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models.room import Room, find_room
 from selfcodealign.pipeline import forecast_recipe, plan_recipe, run_recipe
 from selfcodealign.stages.forecast import Asking, Forecast, tell
-from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
 
 
 class Recorded:
@@ -30,8 +30,9 @@ class Recorded:
         self.model.complete = record  # type: ignore[method-assign]
 
 
-async def test_the_forecast_is_what_a_run_asks(tmp_path: Path) -> None:
+async def test_the_forecast_is_what_a_run_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests to the number, prompts within a fifth; a stage that is finished asks nothing."""
+    judge_by_text(monkeypatch)
     recipe = small_recipe(write_sources(tmp_path / "source", 12), "responses.stop_after_passes=0", "few_shot.draws=4")
     out, recorded = tmp_path / "run", Recorded()
     found = forecast_recipe(recipe, out, await plan_recipe(recipe, out, model=recorded.model, until="responses"))
@@ -51,8 +52,11 @@ async def test_the_forecast_is_what_a_run_asks(tmp_path: Path) -> None:
     assert tell(after) == []
 
 
-async def test_without_fixed_draws_only_the_introduction_is_cached(tmp_path: Path) -> None:
+async def test_without_fixed_draws_only_the_introduction_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And of several answers to one prompt all but the first read nothing."""
+    judge_by_text(monkeypatch)
     sources = write_sources(tmp_path / "source", 2)
 
     async def shares(draws: int, *settings: str) -> dict[str, float]:

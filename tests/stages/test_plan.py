@@ -18,7 +18,7 @@ from selfcodealign.models import PromptTooLong, Sampling
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.settings import MOST_TOKENS, Recipe, Section
 from selfcodealign.stages.plan import Action, Decision, explain_changes
-from tests.support.journey import scripted_model, small_recipe, write_sources
+from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
 from tests.support.places import ROOT
 from tests.support.runs import rows_of
 from tests.support.told import Told
@@ -131,13 +131,15 @@ async def pretend_to_evaluate(*arguments: Any, **options: Any) -> SimpleNamespac
 
 
 @pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run makes its rows, and neither judges, trains nor scores."""
+    judge_by_text(monkeypatch)
     monkeypatch.setattr("selfcodealign.training.train", pretend_to_train)
     monkeypatch.setattr("selfcodealign.evaluation.evaluate", pretend_to_evaluate, raising=False)
 
 
 @pytest.fixture
-def finished(places: Path, no_training: None) -> tuple[Recipe, Path]:
+def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
     """A recipe and a finished run of it, made once."""
     sources = places / "source"
     if not sources.exists():
@@ -321,7 +323,7 @@ def test_a_selection_that_an_earlier_run_changed_starts_the_training_again(
     assert any(line.startswith("evaluate: evaluation/ is back from ") for line in told.lines)
 
 
-def test_earlier_settings_bring_their_rows_back_and_the_plan_says_how_many(tmp_path: Path) -> None:
+def test_earlier_settings_bring_their_rows_back_and_the_plan_says_how_many(only_rows: None, tmp_path: Path) -> None:
     """In the dry run and in the refusal; rows for which no model was asked need no --yes."""
     sources, run = write_sources(tmp_path / "source", 6), tmp_path / "run"
     first = small_recipe(sources, "responses.samples=1")
@@ -389,7 +391,7 @@ def test_a_run_of_another_journey_is_refused(finished: tuple[Recipe, Path], tmp_
         assert "choose another --out" in str(error.value)
 
 
-def test_a_journey_may_add_a_stage_to_a_run(tmp_path: Path) -> None:
+def test_a_journey_may_add_a_stage_to_a_run(only_rows: None, tmp_path: Path) -> None:
     """The judge comes later: rows of the seeds that it keeps are kept, the others are retired."""
     recipe = small_recipe(write_sources(tmp_path / "source", 12), "responses.samples=2")
     asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))

@@ -6,9 +6,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from selfcodealign import Sampling, ScriptedModel
 from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.recipe import load_recipe
+from selfcodealign.sandbox import Program, Status, Verdict
+from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import Recipe
 from selfcodealign.stages.journey import edit_journey
 
@@ -48,6 +52,21 @@ def answer(prompt: str, sampling: Sampling, seed: int) -> str:
         f"```python\ndef {name}(n):\n    return n + {added + wrong}\n```\n</response>\n<tests>\n"
         f"```python\nassert {name}(0) == {added}\nassert {name}(10) == {added + 10}\n```\n</tests>\n"
     )
+
+
+def judge_by_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give `answer`'s programs the verdicts of the sandbox without starting one, for tests of decisions about rows."""
+
+    async def open_nothing(self: OnDemandSandbox) -> None:
+        """No process is started."""
+
+    async def read(self: OnDemandSandbox, program: Program) -> Verdict:
+        added, expected = re.search(r"return n \+ (\d+)", program.response), re.search(r"\(0\) == (\d+)", program.tests)
+        right = added is not None and expected is not None and added[1] == expected[1]
+        return Verdict(Status.PASSED, mutation_score=1.0, killed_by_value=True) if right else Verdict(Status.FAILED)
+
+    monkeypatch.setattr(OnDemandSandbox, "open", open_nothing)
+    monkeypatch.setattr(OnDemandSandbox, "run", read)
 
 
 def scripted_model(**options: object) -> ScriptedModel:
