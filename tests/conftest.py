@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -10,6 +11,10 @@ import pytest
 # A shell starts background processes with Ctrl-C ignored, children included: tests of Ctrl-C would wait for ever. With
 # a handler here, children start with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Matrices as small as those of tests gain nothing from a second thread, which spins while other work needs the core.
+# Set before torch is imported; commands that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from selfcodealign.models import endpoints
-
-# Matrices this small gain nothing from a second thread, which would spin while other work needs the core.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from selfcodealign.sandbox import Program
 from selfcodealign.sandbox.worker import WorkerDied
-from tests.support.processes import process_tree
+from tests.support.processes import process_tree, wait_for
 from tests.support.split_runner import SplitJudge, records
 
 LINK = 253
@@ -44,13 +43,6 @@ def judge(mode: Any) -> Iterator[SplitJudge]:
     judge = SplitJudge(mode)
     yield judge
     judge.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
 
 
 def test_each_process_holds_its_own_descriptors_and_the_link(judge: SplitJudge) -> None:

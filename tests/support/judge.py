@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any, Literal
 
 from selfcodealign.sandbox import Limits, Program, Sandbox, Verdict
@@ -42,3 +43,10 @@ class Judge:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+
+def scratch_folders(judge: Judge) -> list[Path]:
+    """The folders that a sandbox has made on the host; with namespaces there are none."""
+    if judge.sandbox.mode == "namespaces":
+        return []
+    return [Path(worker._scratch).parent for worker in judge.sandbox._all]

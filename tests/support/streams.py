@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tests.support.faulty_server import Handler, Plan
@@ -41,8 +41,8 @@ def send_events(handler: Handler, events: Iterable[bytes]) -> None:
     handler.wfile.write(b"0\r\n\r\n")
 
 
-def write(tokens: Iterable[str], seconds: float = 0.0, slots: threading.Semaphore | None = None) -> Plan:
-    """Write tokens one by one, `seconds` apart; at most as many requests at once as there are `slots`.
+def write(tokens: Iterable[str], seconds: float = 0.0, slots: AbstractContextManager[Any] | None = None) -> Plan:
+    """Write tokens one by one, `seconds` apart; a request is answered inside `slots`, such as a semaphore.
 
     A request that is not for a stream gets the same text as a whole.
     """
@@ -59,7 +59,7 @@ def write(tokens: Iterable[str], seconds: float = 0.0, slots: threading.Semaphor
     def plan(handler: Handler, body: dict[str, Any]) -> None:
         if body.get("stream"):
             begin(handler)
-        with slots or threading.Semaphore():
+        with slots or nullcontext():
             if body.get("stream"):
                 send_events(handler, events(body))
                 return

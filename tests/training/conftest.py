@@ -9,14 +9,6 @@ import pytest
 from tests.support.tiny_model import make_model, make_rows, write_rows
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Models this small lose time with every further thread."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder without pad token and without chat template, weights stored as bfloat16."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from selfcodealign.sandbox import Limits, Program, Status
 from selfcodealign.sandbox.isolation import scratch
-from tests.support.judge import Judge
+from tests.support.judge import Judge, scratch_folders
 
 DEPTH = 1100  # folders: further than a path can name, and than Python recurses
 
@@ -120,9 +119,8 @@ def test_deep_folders_cost_no_worker(walled: Judge) -> None:
 
 def test_closing_leaves_no_folder_behind(mode: str) -> None:
     """What the last program left is removed with the sandbox."""
-    before = set(Path(tempfile.gettempdir()).glob("selfcodealign-*"))
     judge = Judge(mode, workers=1, limits=Limits(seconds=60))  # type: ignore[arg-type]
-    made = set(Path(tempfile.gettempdir()).glob("selfcodealign-*")) - before
+    made = scratch_folders(judge)
     judge(Program(LITTER, kind="script"))
     judge.close()
     assert not any(folder.exists() for folder in made)
