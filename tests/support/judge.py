@@ -25,7 +25,7 @@ class Judge:
         self.sandbox = self.SANDBOX(**chosen)
         self.wait(self.sandbox.__aenter__())
 
-    def wait(self, work: Any, seconds: float = 120) -> Any:
+    def wait(self, work: Any, seconds: float = 1500) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
 
     def __call__(self, response: str | Program, tests: str = "", **fields: Any) -> Verdict:

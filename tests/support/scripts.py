@@ -24,9 +24,7 @@ def run_script(how: str, code: str, *words: str, cwd: Path) -> subprocess.Comple
     first = {"file": ["script.py"], "stdin": ["-"], "-c": ["-c", code]}[how]
     text = code if how == "stdin" else ""
     command = [sys.executable, *first, *words]
-    return subprocess.run(
-        command, input=text, capture_output=True, text=True, cwd=cwd, env=_environment(), timeout=200, check=False
-    )
+    return subprocess.run(command, input=text, capture_output=True, text=True, cwd=cwd, env=_environment(), check=False)
 
 
 def start_script(code: str, *words: str, cwd: Path) -> subprocess.Popen[str]:

@@ -49,7 +49,7 @@ def test_it_loads_with_no_network_and_no_warning() -> None:
     pytest.importorskip("transformers")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(EMBEDDED)], capture_output=True, text=True, env=environment, timeout=120
+        [sys.executable, "-c", LOAD, str(EMBEDDED)], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

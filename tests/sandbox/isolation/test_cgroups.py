@@ -71,7 +71,7 @@ def test_the_kernel_kills_what_exceeds_the_group() -> None:
     assert group is not None
     try:
         group.bound({"memory_mib": 32, "scratch_mib": 16, "processes": 4})
-        output, _ = child.communicate(b"go\n", timeout=60)
+        output, _ = child.communicate(b"go\n", timeout=600)
         assert output == b""
         assert child.returncode == -signal.SIGKILL
         assert group.take_memory_kills() == 1
@@ -117,7 +117,7 @@ def test_groups_of_a_killed_user_are_removed_by_the_next(mode: str) -> None:
     user.wait(60)
     left = list(parent.glob(f"selfcodealign-{user.pid}-*"))
     assert len(left) == 1
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (left[0] / "cgroup.procs").read_text() and time.monotonic() < deadline:
         time.sleep(0.02)
     Judge(mode, workers=1).close()  # type: ignore[arg-type]
