@@ -87,7 +87,7 @@ async def compare(options: argparse.Namespace) -> None:
     packages = next(options.evalplus.glob("lib/python*/site-packages"), None) if options.evalplus else None
     if options.evalplus and packages is None:
         raise SystemExit(f"{options.evalplus} is no virtual environment")
-    ways = {"filter": (FILTER, ()), "pytest": (PYTEST, ())}
+    ways: dict[str, tuple[str, tuple[str, ...]]] = {"filter": (FILTER, ()), "pytest": (PYTEST, ())}
     if packages:
         ways["evalplus"] = (EVALPLUS, (str(packages),))
     counts: dict[str, Counter[str]] = {}

@@ -50,7 +50,8 @@ class Answers:
             answer = json.loads(line)
         except (ValueError, RecursionError):
             answer = None
-        name = answer.get("id") if isinstance(answer, dict) else None
+        answer = answer if isinstance(answer, dict) else {}
+        name = answer.get("id")
         if not isinstance(name, str) or name not in ids:
             self.stray_lines += 1
             if len(self.strays) < 3:

@@ -76,11 +76,12 @@ def parse_kind(kind: str, text: str) -> list[ConformanceProgram]:
         why = " ".join(line for line in inside if line and not line.startswith("- "))
         if len(codes) != 2 or not why:
             raise ValueError(f"{kind}/{name}: a sentence, a response and tests are wanted")
+        response, tests = codes
         properties = defaults | _read_properties(inside)
         statuses = tuple(map(Status, properties["status"]))
         proof = ", ".join(properties.get("proof", ()))
         needs = tuple(properties.get("needs", ()))
-        found.append(ConformanceProgram(f"{kind}/{name}", kind, why, *codes, statuses, proof, needs))
+        found.append(ConformanceProgram(f"{kind}/{name}", kind, why, response, tests, statuses, proof, needs))
     return found
 
 
