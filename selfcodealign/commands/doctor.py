@@ -9,11 +9,21 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfcodealign.commands.execute import SandboxMode
+from selfcodealign.errors import UserError
 from selfcodealign.installation import install_extra
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from selfcodealign.judging.conformance.suite import ConformanceProgram
+
+#: Groups of options in the help.
+SUITE, OTHER = "Verdicts", "Verdicts of another judge"
 
 #: What each extra of the package brings, by distribution.
 EXTRAS = {
@@ -38,11 +48,79 @@ def doctor(
     folder: Annotated[
         Path, typer.Option("--at", help="Check the disk that holds this folder.", metavar="FOLDER")
     ] = Path(),
+    verdicts: Annotated[
+        bool,
+        typer.Option("--verdicts", help="Run the conformance suite instead.", rich_help_panel=SUITE),
+    ] = False,
+    sandbox: Annotated[
+        SandboxMode,
+        typer.Option(
+            help="Which way of walling off is tried: auto takes each that this machine allows, namespaces or landlock "
+            "one of them.",
+            metavar="MODE",
+            rich_help_panel=SUITE,
+        ),
+    ] = SandboxMode.AUTO,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the suite as JSON Lines to this new file, and run nothing.",
+            metavar="FILE",
+            rich_help_panel=SUITE,
+            show_default=False,
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="A command that reads rows from its standard input and writes a verdict for each, in JSON Lines.",
+            metavar="COMMAND",
+            rich_help_panel=OTHER,
+            show_default=False,
+        ),
+    ] = None,
+    judge_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="End the judge when it gives no verdict for so long.",
+            metavar="SECONDS",
+            rich_help_panel=OTHER,
+        ),
+    ] = 300.0,
+    hostile: Annotated[
+        bool,
+        typer.Option(
+            "--hostile",
+            help="Include the hostile programs in --judge and --export. Use it only where the judge has walls: they "
+            "take time, memory, processes and disk, and reach for files and the network.",
+            rich_help_panel=OTHER,
+        ),
+    ] = False,
 ) -> None:
     """Show what this machine offers: the sandbox's walls, each proven by a probe; devices, versions, free disk.
 
     Exit with code 1 if programs cannot run safely here.
+
+    With --verdicts, run the conformance suite: honest, broken, vacuous, forged and hostile programs with the status
+    that each must get, in every mode of the sandbox that this machine allows. Hostile programs run only after every
+    wall was probed and held. Exit with code 1 if a program gets another status.
+
+    With --judge, another judge is asked about the same programs. It gets one row per line with id, kind, response,
+    tests, program (response and tests in one text) and needs (libraries), and writes, in any order, one line per row
+    with its id and passed (true or false), or status, of which only "passed" is a pass. It runs with your rights,
+    outside of the sandbox.
+
+    Example:
+
+        selfcodealign doctor --verdicts
+        selfcodealign doctor --verdicts --judge "python my_judge.py"
     """
+    if verdicts:
+        raise typer.Exit(_show_verdicts(sandbox, export, judge, judge_timeout, hostile))
+    given = {"--judge": judge is not None, "--export": export is not None, "--hostile": hostile}
+    for option in (name for name, is_given in given.items() if is_given):
+        raise UserError(f"{option} is about the conformance suite: give --verdicts as well")
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -72,6 +150,77 @@ def doctor(
         console.print("Programs cannot be run safely here: see the missing walls above.", style="red")
         raise typer.Exit(1)
     console.print(f"Programs can be run safely here (modes: {', '.join(sorted(safe))}).", style="green")
+
+
+def _show_verdicts(
+    sandbox: SandboxMode, export: Path | None, judge: str | None, judge_timeout: float, hostile: bool
+) -> int:
+    """Run, export or ask about the conformance suite; return the exit code."""
+    from rich.console import Console
+
+    from selfcodealign.judging.conformance.suite import load_suite
+
+    programs = load_suite()
+    if hostile and judge is None and export is None:
+        raise UserError("--hostile belongs to --judge and --export; the sandbox of this machine runs them anyway")
+    if sandbox is not SandboxMode.AUTO and (judge is not None or export is not None):
+        raise UserError("--sandbox is for the sandbox of this machine: leave it out with --judge and --export")
+    if judge is not None and export is not None:
+        raise UserError("--judge and --export exclude each other: the first asks a judge, the second writes a file")
+    if judge is not None or export is not None:
+        programs = [one for one in programs if hostile or one.kind != "hostile"]
+    if export is not None:
+        return _export(programs, export)
+    console = Console()
+    return _ask(programs, judge, judge_timeout, console) if judge is not None else _judge(programs, sandbox, console)
+
+
+def _export(programs: list[ConformanceProgram], target: Path) -> int:
+    from selfcodealign.files import write_json_lines
+
+    if target.exists() or target.is_symlink():
+        raise UserError(f"{target} exists: name a new file to write")
+    write_json_lines(target, (one.full_row() for one in programs))
+    print(f"{len(programs)} programs written to {target}")
+    return 0
+
+
+def _ask(programs: list[ConformanceProgram], judge: str, timeout: float, console: Console) -> int:
+    import asyncio
+
+    from selfcodealign.judging.conformance.other import ask_judge
+    from selfcodealign.judging.conformance.report import print_answers
+    from selfcodealign.progress.terminal import open_progress
+
+    with open_progress() as progress:
+        answers = asyncio.run(ask_judge(judge, programs, timeout, progress))
+    return 1 if print_answers(programs, answers, console) else 0
+
+
+def _judge(programs: list[ConformanceProgram], sandbox: SandboxMode, console: Console) -> int:
+    import asyncio
+
+    from selfcodealign.judging.conformance.own import judge_suite
+    from selfcodealign.judging.conformance.report import print_own_run
+    from selfcodealign.progress.terminal import open_progress
+
+    if sandbox is SandboxMode.UNSAFE:
+        raise UserError("--verdicts runs forged and hostile programs behind walls only: choose another --sandbox")
+    modes = ("namespaces", "landlock") if sandbox is SandboxMode.AUTO else (sandbox.value,)
+    runs = 0
+    code = 0
+    for mode in modes:
+        with open_progress() as progress:
+            run = asyncio.run(judge_suite(programs, mode, progress))
+        if isinstance(run, str):
+            console.print(
+                f"{mode}: this machine does not allow it: {run}", markup=False, highlight=False, soft_wrap=True
+            )
+            continue
+        runs += 1
+        print_own_run(run, console)
+        code = code or (1 if run.deviations or run.missing_walls else 0)
+    return code if runs else 1
 
 
 def look_at_machine(folder: Path) -> list[Fact]:

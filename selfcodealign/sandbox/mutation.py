@@ -61,7 +61,7 @@ class MutationTest:
         results = dict(zip(names, await self._results(names), strict=True))
         by_value = results.pop(value)
         noticed = _noticed(by_value)
-        if not noticed and not _killed_by_assertion(results.values()):
+        if not _killed_by_assertion(results.values()) and (not noticed or _all_survive(results.values())):
             for name, result in zip(further, await self._results(further), strict=True):
                 if not _killed_by_assertion(results.values()):
                     results[name] = result
@@ -70,6 +70,8 @@ class MutationTest:
         verdict = replace(self._verdict, mutation_score=score, killed_by_value=noticed)
         if not noticed and not _killed_by_assertion(results.values()):
             return replace(verdict, status=Status.WEAK_TESTS, message="no assertion kills any mutant of the response")
+        if counted and _all_survive(results.values()):  # results compared with each other, whatever they are
+            return replace(verdict, status=Status.WEAK_TESTS, message="every mutant of the response survives the tests")
         if by_value.changed and by_value.outcome is MutantOutcome.SURVIVED:
             (without,) = await self._results([self._language.NO_VALUE_GATE])
             if without.outcome is MutantOutcome.SURVIVED:  # the tests look at no value: at exceptions, or at state
@@ -143,6 +145,10 @@ class MutationTest:
 
 def _killed_by_assertion(results: Any) -> bool:
     return any(result.outcome is MutantOutcome.KILLED_BY_ASSERTION for result in results)
+
+
+def _all_survive(results: Any) -> bool:
+    return all(result.outcome in (None, MutantOutcome.SURVIVED) for result in results)
 
 
 def _noticed(result: _Result) -> bool | None:

@@ -40,6 +40,7 @@ def test_strong_tests_have_a_higher_mutation_score_than_weak_ones(judge: Judge) 
     [
         "assert clamp(5) == clamp(5) + 0 or True",
         "x = clamp(5)\nassert [x] == [x]",
+        "expected = clamp(5)\nassert clamp(5) == expected",
         "for line in []:\n    assert clamp(line) == line\nassert isinstance(clamp(3), object)",
         "seen = [clamp(n) for n in range(3)]\nassert len(seen) == 3",
         "import random\nclamp(4)\nassert random.random() < 2",

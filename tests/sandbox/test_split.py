@@ -317,3 +317,12 @@ def test_the_process_of_the_response_holds_nothing_of_the_tests(judge: Judge) ->
     (summary,) = [report for report in outcome["reports"] if "end" in report]
     assert (summary["end"], summary["proved"], summary["failures"]) == (True, 2, [])
     assert not judge(response, tests).passed  # in one process they are there, and asking for them is tampering
+
+
+def test_examples_of_the_response_are_looked_for_beside_it(judge: Judge) -> None:
+    """Tests that count the examples of docstrings find none apart from the response: the pass stays, as shared."""
+    response = 'def add(a, b):\n    """\n    >>> add(1, 2)\n    3\n    """\n    return a + b\n'
+    tests = "import doctest\nresults = doctest.testmod()\nassert results.failed == 0 and results.attempted == 1"
+    verdict = judge(response, tests)
+    assert (verdict.status, verdict.proof) == (Status.PASSED, "shared"), verdict
+    assert judge(response.replace("a + b", "a - b"), tests).status is Status.FAILED

@@ -185,6 +185,8 @@ _SPLIT = {
 #: Tests that ask what a function or an object is, where a stand-in may differ from it.
 _ASKS_FUNCTIONS = re.compile(r"\b(inspect|pickle|capfd|__\w+__|id|is(?! (not )?(None|True|False)\b))\b")
 _ASKS_OBJECTS = re.compile(r"\b(isinstance|issubclass|type|is_dataclass|hasattr|getattr|vars)\b")
+#: The examples of the response's docstrings are looked for where the tests are, and are not there.
+_LOOKS_FOR_EXAMPLES = re.compile(r"\bdoctest\b")
 _ERROR = {"type": str, "message": str, "line": int, "in_tests": bool, "phase": str, "errno": int}
 _ERROR |= {"is_assertion": bool, "at_site": bool}
 
@@ -296,7 +298,7 @@ def judge_split(job: Job, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
         return shared
     line = job.tests.splitlines()[again.line - 1 : again.line] if again.line else []
     asks = any(map(_ASKS_FUNCTIONS.search, line)) or (told["objects"] and any(map(_ASKS_OBJECTS.search, line)))
-    by_data = again.status is Status.FAILED and not asks
+    by_data = again.status is Status.FAILED and not asks and not _LOOKS_FOR_EXAMPLES.search(job.tests)
     if told["inexact"] or again.error_type == "RecursionError" or not (by_data or told["raised"]):
         return shared
     return replace(again, message=f"{again.message} (in a process apart from the tests)", output=verdict.output)
