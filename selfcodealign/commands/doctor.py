@@ -21,6 +21,7 @@ EXTRAS = {
     "hub": ("datasets", "huggingface_hub"),
     "train": ("trl", "peft", "accelerate"),
     "vllm": ("vllm",),
+    "serve": ("aiohttp", "prometheus_client"),
 }
 
 
