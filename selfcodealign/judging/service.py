@@ -12,7 +12,6 @@ killed, and frees its places.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +25,7 @@ from selfcodealign.errors import SandboxError
 from selfcodealign.judging.access import is_allowed, is_own_host, is_same_origin
 from selfcodealign.judging.metrics import Metrics
 from selfcodealign.judging.places import Draining, NeverFits, NoPlace, Places
+from selfcodealign.judging.run_code import Unsupported, read_script, write_failure, write_result
 from selfcodealign.judging.wire import API, RequestError, parse_request, read_batch, write_verdict
 from selfcodealign.sandbox import Program, Sandbox, Status, Verdict
 
@@ -75,6 +75,7 @@ class Service:
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_post("/judge", self._work(self._judge))
+        app.router.add_post("/run_code", self._work(self._run_code))
         return app
 
     @property
@@ -183,6 +184,13 @@ class Service:
             "verdicts": [write_verdict(verdict, name) for verdict, name in zip(verdicts, ids, strict=True)],
             "limits": {"seconds": limits.seconds, "memory_mib": limits.memory_mib},
         }
+
+    async def _run_code(self, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            program = read_script(body, self._sandbox.limits)
+        except Unsupported as error:
+            return write_failure(str(error))
+        return write_result(program, (await self.run_all([program]))[0])
 
     async def run_all(self, programs: list[Program | Verdict]) -> list[Verdict]:
         """Judge the programs, or raise `Refusal` and judge none. Cancelling kills those that run."""

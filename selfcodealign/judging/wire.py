@@ -7,6 +7,7 @@ have caused (an unknown field, a limit that is no number) is a `RequestError`.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any, get_args, get_type_hints
@@ -14,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 from selfcodealign.errors import did_you_mean
 from selfcodealign.judging.execute import VERDICT_FIELDS, join_tests
 from selfcodealign.sandbox import Limits, Program, Status, Verdict
+from selfcodealign.sandbox.isolation.scratch_files import MOST_BYTES
 
 #: Counts changes of requests and answers that an older client or server does not understand.
 API = 1
@@ -22,7 +24,7 @@ TOKEN_VARIABLE = "SELFCODEALIGN_SANDBOX_TOKEN"
 
 KINDS = get_args(get_type_hints(Program)["kind"])
 #: Fields of a verdict in an answer: those of `execute`'s rows, and what a `Verdict` has besides.
-ANSWER_FIELDS = (*VERDICT_FIELDS, "mutation_score", "assertions", "exit_code", "records")
+ANSWER_FIELDS = (*VERDICT_FIELDS, "mutation_score", "assertions", "exit_code", "records", "stderr")
 _FIELDS: dict[str, tuple[type, ...]] = {
     "response": (object,),
     "tests": (object,),
@@ -34,8 +36,18 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "mutation_testing": (bool,),
     "split": (bool,),
     "keep_output_kib": (int,),
+    "as_command": (bool,),
+    "files": (dict,),
+    "fetch": (list,),
 }
-_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
+_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
 
 
 class RequestError(Exception):
@@ -93,17 +105,44 @@ def _read_program(value: Any, limits: Limits) -> Program | Verdict:
     keep = value.get("keep_output_kib")
     if keep is not None and keep < 1:
         raise RequestError('"keep_output_kib" has to be at least 1')
-    return Program(
-        response,
-        tests,
-        kind,
-        value.get("entry_point"),
-        value.get("stdin") or "",
-        bound_limits(value.get("limits") or {}, limits),
-        value.get("mutation_testing"),
-        value.get("split"),
-        min(keep or 8, limits.output_kib),
-    )
+    try:
+        return Program(
+            response,
+            tests,
+            kind,
+            value.get("entry_point"),
+            value.get("stdin") or "",
+            bound_limits(value.get("limits") or {}, limits),
+            value.get("mutation_testing"),
+            value.get("split"),
+            min(keep or 8, limits.output_kib),
+            bool(value.get("as_command")),
+            read_files(value.get("files") or {}),
+            tuple(value.get("fetch") or ()),
+        )
+    except ValueError as error:
+        raise RequestError(str(error)) from None
+
+
+def read_files(files: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return files that a request has in base64; null stands for none. Raises `RequestError`, or `ValueError` for files
+    that are too large together."""
+    found = {}
+    for name, data in files.items():
+        if data is None:
+            continue
+        try:
+            found[name] = b64decode(data, validate=True)
+        except (TypeError, ValueError):
+            raise RequestError('"files" has to be an object of file names with their content in base64') from None
+    if sum(map(len, found.values())) > MOST_BYTES:
+        raise ValueError(f"the files have more than {MOST_BYTES >> 20} MiB together")
+    return found
+
+
+def write_files(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return files in base64."""
+    return {name: b64encode(data).decode() for name, data in files.items()}
 
 
 def bound_limits(wanted: Mapping[str, Any], own: Limits) -> Limits:
@@ -132,6 +171,7 @@ def write_program(program: Program) -> dict[str, Any]:
         value = getattr(program, one.name)
         if one.default is MISSING or value != one.default:
             written[one.name] = value
+    written["files"] = write_files(program.files)
     if program.limits is not None:
         written["limits"] = {name: getattr(program.limits, name) for name in Limits.__slots__}
     return written
@@ -140,13 +180,14 @@ def write_program(program: Program) -> dict[str, Any]:
 def write_verdict(verdict: Verdict, name: Any = None) -> dict[str, Any]:
     """Return a verdict for an answer, with the id of its program if it has one."""
     given = {} if name is None else {"id": name}
-    return given | {field: getattr(verdict, field) for field in ANSWER_FIELDS}
+    found = {"files": write_files(verdict.files)} if verdict.files else {}
+    return given | {field: getattr(verdict, field) for field in ANSWER_FIELDS} | found
 
 
 def read_verdict(value: Mapping[str, Any]) -> Verdict:
     """Return the verdict of an answer. Raises `ValueError`, `TypeError` or `KeyError` when it is none."""
     given = {field: value[field] for field in ANSWER_FIELDS}
-    return Verdict(**given | {"status": Status(given["status"])})
+    return Verdict(**given | {"status": Status(given["status"]), "files": read_files(value.get("files") or {})})
 
 
 def _refuse_constant(name: str) -> Any:

@@ -32,11 +32,11 @@ def check_names(names: Iterable[str], *, alone: bool = True) -> None:
     for name in listed:
         parts = _split(name)
         if alone and parts in seen:
-            raise ValueError(f"{ascii(name[:80])} names a file twice")
+            raise ValueError(f"{name[:80]!a} names a file twice")
         seen.add(parts)
     folders = {parts[:end] for parts in seen for end in range(1, len(parts))}
     if alone and (both := seen & folders):
-        raise ValueError(f"{ascii('/'.join(both.pop())[:80])} is a file and a folder")
+        raise ValueError(f"{'/'.join(both.pop())[:80]!a} is a file and a folder")
 
 
 def _split(name: str) -> tuple[str, ...]:

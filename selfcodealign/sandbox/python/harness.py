@@ -30,8 +30,8 @@ from selfcodealign.sandbox.python.build import (
     is_safe_to_parse,
     names_for_judge,
 )
-from selfcodealign.sandbox.python.evidence import describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.command import end_as_interpreter
+from selfcodealign.sandbox.python.evidence import describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.ready import Ready
 from selfcodealign.sandbox.python.split.judge import LOST, Judge, SolutionModule
 from selfcodealign.sandbox.python.split.response import Response

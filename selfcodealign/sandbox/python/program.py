@@ -115,7 +115,7 @@ def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
         reading, test_code = read_answer(response), read_tests(tests).code
         code, repairs = reading.code, ", ".join(reading.repairs)
     else:
-        code, test_code = read_verbatim(response), read_verbatim(tests)
+        code, test_code = response if program.as_command else read_verbatim(response), read_verbatim(tests)
     if not code.strip():
         return Verdict(Status.NO_CODE, message="no Python code in the response")
     if program.kind != "script" and tests.strip() and not test_code.strip():
