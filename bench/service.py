@@ -110,7 +110,7 @@ async def crowd(clients: int, requests: int, breaking: float) -> None:
     try:
         jobs = []
         for client in range(clients):
-            breaks = client < clients * breaking
+            breaks = client % round(1 / breaking) == 0
             jobs.append(_be_client(service, client, requests, draw.uniform(0, 4) if breaks else None, kinds))
         await asyncio.gather(*jobs)
         taken = time.perf_counter() - started
@@ -125,9 +125,8 @@ async def crowd(clients: int, requests: int, breaking: float) -> None:
         f"{clients} clients, {int(clients * breaking)} breaking off, {requests} requests of 1-4 programs: {taken:.0f} s"
     )
     print(f"outcomes {dict(kinds)}; most waiting {most['queue_programs']:g} of {queue}; peak RSS {peak:.0f} MiB")
-    print(
-        f"left: {left['queue_programs']:g} wait, {left['running_programs']:g} run; breaks {left['client_breaks_total']:g}"
-    )
+    waiting, running, breaks = (left[name] for name in ("queue_programs", "running_programs", "client_breaks_total"))
+    print(f"left: {waiting:g} wait, {running:g} run; breaks noticed by the service {breaks:g}")
     print(f"exit code {code}")
     assert not kinds["another's"] + kinds["lost"], kinds
     assert most["queue_programs"] <= queue
@@ -136,41 +135,40 @@ async def crowd(clients: int, requests: int, breaking: float) -> None:
 async def _be_client(
     service: Service, client: int, requests: int, breaks_after: float | None, kinds: Counter[str]
 ) -> None:
-    """Send requests one after the other with plain HTTP; break off after some seconds, in the middle of one."""
+    """Send requests one after the other with plain HTTP; or break off some seconds into a request that was taken."""
     draw = random.Random(client)
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {service.token}"}, timeout=None) as http:
-        work = asyncio.create_task(_send_all(http, service, client, requests, draw, kinds))
-        if breaks_after is None:
-            await work
-            return
-        await asyncio.wait([work], timeout=breaks_after)
-        kinds["broken off" if work.cancel() else "ended before"] += 1
-        await asyncio.wait([work])
+        for request in range(requests):
+            numbers = [client * 10_000 + request * 10 + place for place in range(draw.randint(1, 4))]
+            body: dict[str, object] = {"programs": list(map(_as_row, numbers))}
+            asked = asyncio.create_task(_ask_until_taken(http, service, body, draw, kinds))
+            await asyncio.wait([asked], timeout=breaks_after)
+            if breaks_after is not None and asked.cancel():
+                kinds["broken off"] += 1
+                await asyncio.wait([asked])
+                return
+            _check(numbers, asked.result(), kinds)
 
 
-async def _send_all(
-    http: httpx.AsyncClient, service: Service, client: int, requests: int, draw: random.Random, kinds: Counter[str]
-) -> None:
-    for request in range(requests):
-        numbers = [client * 10_000 + request * 10 + place for place in range(draw.randint(1, 4))]
-        programs = [
-            {
-                "id": n,
-                "response": SLEEPS + RESPONSE.format(n=n),
-                "tests": TESTS.format(n=n),
-                "mutation_testing": False,
-                "split": False,
-            }
-            for n in numbers
-        ]
-        while (answer := await http.post(f"{service.base}/judge", json={"programs": programs})).status_code == 503:
-            kinds["503"] += 1
-            await asyncio.sleep(draw.uniform(0.2, 1.0))
-        verdicts = answer.json()["verdicts"]
-        kinds["lost"] += len(numbers) - len(verdicts)
-        for n, verdict in zip(numbers, verdicts, strict=False):
-            own = verdict["id"] == n and verdict["output"] == f"program {n}\n" and verdict["status"] == "passed"
-            kinds["own" if own else "another's"] += 1
+def _as_row(number: int) -> dict[str, object]:
+    texts = {"response": SLEEPS + RESPONSE.format(n=number), "tests": TESTS.format(n=number)}
+    return {"id": number, **texts, "mutation_testing": False, "split": False}
+
+
+async def _ask_until_taken(
+    http: httpx.AsyncClient, service: Service, body: dict[str, object], draw: random.Random, kinds: Counter[str]
+) -> list[dict[str, object]]:
+    while (answer := await http.post(f"{service.base}/judge", json=body)).status_code == 503:
+        kinds["503"] += 1
+        await asyncio.sleep(draw.uniform(0.2, 1.0))
+    return answer.json()["verdicts"]
+
+
+def _check(numbers: list[int], verdicts: list[dict[str, object]], kinds: Counter[str]) -> None:
+    kinds["lost"] += len(numbers) - len(verdicts)
+    for n, verdict in zip(numbers, verdicts, strict=False):
+        own = verdict["id"] == n and verdict["output"] == f"program {n}\n" and verdict["status"] == "passed"
+        kinds["own" if own else "another's"] += 1
 
 
 async def _watch(service: Service, most: Counter[str]) -> None:

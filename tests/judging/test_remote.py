@@ -8,11 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
 from selfcodealign import Limits, Program, RemoteSandbox, Sandbox, Status, UserError, Verdict
 from selfcodealign.judging.wire import ANSWER_FIELDS
+from tests.support.documentation import blocks
+from tests.support.places import ROOT
 from tests.support.service import TOKEN, Service, wait_until
 
 HEALTH = {"status": "ok", "version": "9.9", "api": 1, "mode": "namespaces", "workers": 2, "queue": 10}
@@ -56,6 +59,19 @@ async def test_a_verdict_is_the_one_of_a_sandbox_here(service: Service) -> None:
             for name in Verdict.__slots__:
                 if name not in ("seconds", "peak_memory_mib"):
                     assert getattr(one, name) == getattr(other, name), (program, name)
+
+
+async def test_the_documented_reward_asks_the_service(service: Service) -> None:
+    """The function of docs/export.md, with this service's address: 1 for a right answer, 0 for a wrong one."""
+    _, block = blocks(ROOT / "docs" / "export.md", "python")
+    for shown, real in (("http://gpu1.cluster:8090", service.base), ("…", TOKEN)):
+        assert shown in block
+        block = block.replace(shown, real)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/export.md", "exec"), names)
+    answers = ["def f(x):\n    return x + 1", "def f(x):\n    return x"]
+    completions = [[{"role": "assistant", "content": answer}] for answer in answers]
+    assert await names["reward_tests"](completions, ["assert f(1) == 2\nassert f(2) == 3"] * 2, id=[1, 2]) == [1.0, 0.0]
 
 
 async def test_cancelling_kills_the_program(service: Service) -> None:
