@@ -107,9 +107,9 @@ def serve_sandbox(
 ) -> None:
     """Serve the sandbox over HTTP: programs in, verdicts out, for trainers on other machines.
 
-    POST /judge takes {"programs": [{"response": "…", "tests": "…"}, …]} and answers {"verdicts": […]} in the same
-    order. POST /run_code takes requests as SandboxFusion does. GET /health tells whether work is taken, GET /metrics
-    counts for Prometheus. All but /health need the token, as `Authorization: Bearer TOKEN` or `?token=TOKEN`.
+    POST /judge takes {"programs": LIST}, with objects of `response` and `tests`, and answers {"verdicts": LIST} in the
+    same order. POST /run_code takes requests as SandboxFusion does. GET /health tells whether work is taken, GET
+    /metrics counts for Prometheus. All but /health need the token, as `Authorization: Bearer TOKEN` or `?token=TOKEN`.
 
     The first Ctrl-C or SIGTERM finishes what was taken, for at most the time of --grace; the second stops at once.
 
