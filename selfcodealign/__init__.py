@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from selfcodealign.errors import UserError
     from selfcodealign.evaluation.run import evaluate
+    from selfcodealign.judging.remote import RemoteSandbox
     from selfcodealign.models import Completion, Model, Sampling
     from selfcodealign.models.scripted import ScriptedModel
     from selfcodealign.pipeline import run, run_recipe
@@ -30,6 +31,7 @@ _HOME = {
     "Program": "selfcodealign.sandbox",
     "Progress": "selfcodealign.progress",
     "Recipe": "selfcodealign.settings",
+    "RemoteSandbox": "selfcodealign.judging.remote",
     "RunResult": "selfcodealign.report.result",
     "Sampling": "selfcodealign.models",
     "Sandbox": "selfcodealign.sandbox",
@@ -50,6 +52,7 @@ __all__ = [
     "Program",
     "Progress",
     "Recipe",
+    "RemoteSandbox",
     "RunResult",
     "Sampling",
     "Sandbox",

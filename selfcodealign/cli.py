@@ -17,7 +17,7 @@ from selfcodealign.errors import RenamedWarning, UserError, did_you_mean
 from selfcodealign.progress.log import PACKAGE, SAID, open_log, report_error
 
 #: In the order of `--help`. A command's module is imported only to show or run that command.
-COMMANDS = ("run", "check", "show", "doctor", "execute", "train", "evaluate", "export")
+COMMANDS = ("run", "check", "show", "doctor", "execute", "serve-sandbox", "train", "evaluate", "export")
 
 INTERRUPTED = 130
 BOTH_HELPS = {"help_option_names": ["--help", "-h"]}
@@ -51,8 +51,9 @@ class Commands(WithPlainFlags, typer.core.TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"selfcodealign.commands.{cmd_name}")
-        function = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"selfcodealign.commands.{name}")
+        function = getattr(module, name)
         one = typer.Typer(add_completion=False, rich_markup_mode="rich")
         one.command(
             name=cmd_name,

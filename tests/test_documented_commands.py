@@ -80,6 +80,7 @@ ONLY_READ = {
     r"--serve vllm|serve=vllm": "needs vLLM and a GPU",
     r"parallel=fsdp2": "needs GPUs",
     r"python -m tiny\.": "trains or measures the embedded model, for minutes",
+    r"serve-sandbox": "serves until it is stopped",
     r"python bench/": "measures, for minutes",
     r"-b bigcodebench": "needs an environment with BigCodeBench's libraries",
 }

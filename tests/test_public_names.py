@@ -17,6 +17,7 @@ PUBLIC = [
     "Program",
     "Progress",
     "Recipe",
+    "RemoteSandbox",
     "RunResult",
     "Sampling",
     "Sandbox",

@@ -31,6 +31,7 @@ EXTRAS = {
     "hub": ("datasets", "huggingface_hub"),
     "train": ("trl", "peft", "accelerate"),
     "vllm": ("vllm",),
+    "serve": ("aiohttp", "prometheus_client"),
 }
 
 

@@ -45,6 +45,9 @@ class Job(Protocol):
     ) -> dict[str, Any]:
         """The message to the server and the runner: JSON values, with `limits`, `stdin` and `keep_output_kib`.
 
+        `as_command` (optional): stderr apart from the output, as `errors` of the outcome. `files` (names to base64) are
+        put into the scratch before, and the outcome's `files` are those of the names in `fetch` that were there after.
+
         `mutants_wanted`: report the possible mutants. `together`: run `versions` (names of mutants, None for the
         original program) one after the other in one process, each bounded as `server.steps` says.
         """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Literal
+
+from selfcodealign.sandbox.isolation.scratch_files import check_names
 
 
 class Status(StrEnum):
@@ -80,6 +83,12 @@ class Program:
     - "script": there are no tests. The response runs as a script that reads `stdin`; it passes when it ends without
       an exception or with exit status 0. Compare `Verdict.output`, and raise `keep_output_kib` for long outputs.
 
+    For scripts only: `as_command` ends as `python FILE` would, with tracebacks on stderr, which `Verdict.stderr` has
+    apart from `output`, and the interpreter's status as `Verdict.exit_code`; the text is taken as it stands. `files` are
+    put into the scratch, the current
+    folder, before the script starts; those named in `fetch` are read from it when all its processes have ended, into
+    `Verdict.files`. Names are relative paths. Raises `ValueError` for names that lead elsewhere.
+
     `limits`, `mutation_testing` and `split` override those of the sandbox for this program.
     """
 
@@ -92,6 +101,16 @@ class Program:
     mutation_testing: bool | None = None
     split: bool | None = None
     keep_output_kib: int = 8
+    as_command: bool = False
+    files: Mapping[str, bytes] = field(default_factory=dict, hash=False)
+    fetch: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.as_command or self.files or self.fetch:
+            if self.kind != "script":
+                raise ValueError('as_command, files and fetch are for kind="script"')
+            check_names(self.files)
+            check_names(self.fetch, alone=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +118,8 @@ class Verdict:
     """The status of a program, with the evidence.
 
     `line` is the line of the tests (or, when the exception came from the response alone, of the response) in the
-    extracted code; `output` is the end of stdout and stderr; `peak_memory_mib` is resident memory including the
+    extracted code; `output` is the end of stdout and stderr (with `as_command` of stdout, and `stderr` that of stderr;
+    `files` are those fetched); `peak_memory_mib` is resident memory including the
     interpreter; `mutation_score` is the share of mutants that the tests killed (None: not measured). `killed_by_value`
     says whether an assertion noticed that the response returned other values of the same types (None: not measured, or
     nothing plain reaches the tests). `repairs`
@@ -122,6 +142,8 @@ class Verdict:
     records: list[Any] = field(default_factory=list)
     repairs: str = ""
     proof: Literal["", "shared", "split"] = ""
+    stderr: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

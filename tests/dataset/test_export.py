@@ -178,9 +178,9 @@ def test_trl_reads_preference_pairs(run: Path, tiny_base: Path, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def documented() -> dict[str, Any]:
-    """Run the Python of docs/export.md and return its definitions."""
+    """Run the first Python of docs/export.md and return its definitions; the other asks a service."""
     page = (ROOT / "docs" / "export.md").read_text("utf-8")
-    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    block, _ = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
     exec(compile(block, "docs/export.md", "exec"), names)
     return names

@@ -73,6 +73,7 @@ class Evidence:
         self._always_equal = ""
         self.believes: Callable[[], bool] = lambda: True  # whether an assertion that holds proves something
         self.ended_by: BaseException | None = None
+        self.raised: BaseException | None = None  # what left the response or the tests, an exit included
         self._make_marks()
 
     def _make_marks(self) -> None:

@@ -30,6 +30,7 @@ from selfcodealign.sandbox.python.build import (
     is_safe_to_parse,
     names_for_judge,
 )
+from selfcodealign.sandbox.python.command import end_as_interpreter
 from selfcodealign.sandbox.python.evidence import describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.ready import Ready
 from selfcodealign.sandbox.python.split.judge import LOST, Judge, SolutionModule
@@ -53,6 +54,7 @@ _DEEPEST_BUILD = 6000  # frames; the compiler's stack then needs less than the u
 _REHEARSAL: dict[str, Any] = {
     "kind": "tests",
     "entry_point": None,
+    "as_command": False,
     "tests_inside": False,
     "response": "def twice(word):\n    return [letter for letter in word] * 2\n",
     "tests": "assert twice('a') == ['a', 'a']\n",
@@ -81,6 +83,7 @@ class Runner:
         for name in _EVERYDAY:
             importlib.import_module(name)
         del sys.modules["ssl"]
+        self._raised: BaseException | None = None  # what ended the script
         self._last: tuple[Any, Any] = (), None  # the last program built: mutants follow their original
         sys.modules.update(pytest_style.as_modules())
 
@@ -125,7 +128,9 @@ class Runner:
 
     def build(self, job: dict[str, Any]) -> Any:
         """In the server: build an ordinary program; other programs are built in their own process."""
-        told = {name: job[name] for name in ("kind", "entry_point", "tests_inside", "together", "versions")}
+        told = {
+            name: job[name] for name in ("kind", "entry_point", "tests_inside", "together", "versions", "as_command")
+        }
         try:
             whole = self._build_whole(job)
             if whole.tampering is not None:
@@ -163,7 +168,7 @@ class Runner:
             summary = describe_build_error(error)
         if get_pid() == own_pid:  # a fork of the program also gets here
             send(summary)
-        leave(0)
+        leave(end_as_interpreter(self._raised) if work[0]["as_command"] else 0)
 
     def _run_together(self, work: tuple[dict[str, Any], Any, Any], send: Send, folder: str) -> None:
         job, packed, parts = work
@@ -187,6 +192,7 @@ class Runner:
         random.seed(0)
         gc.enable()
         run_phases()
+        self._raised = evidence.raised
         return evidence.summary()
 
     def build_pair(self, job: dict[str, Any]) -> Any:

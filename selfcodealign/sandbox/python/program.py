@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import re
 import signal
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,6 +95,9 @@ class Job:
             "entry_point": self.program.entry_point,
             "stdin": self.program.stdin,
             "keep_output_kib": self.program.keep_output_kib,
+            "as_command": self.program.as_command,
+            "files": {name: b64encode(data).decode() for name, data in self.program.files.items()},
+            "fetch": list(self.program.fetch),
             "limits": {name: getattr(self.limits, name) for name in Limits.__slots__},
             "versions": list(versions),
             "mutants_wanted": mutants_wanted,
@@ -111,7 +115,7 @@ def prepare_job(program: Program, limits: Limits) -> Job | Verdict:
         reading, test_code = read_answer(response), read_tests(tests).code
         code, repairs = reading.code, ", ".join(reading.repairs)
     else:
-        code, test_code = read_verbatim(response), read_verbatim(tests)
+        code, test_code = response if program.as_command else read_verbatim(response), read_verbatim(tests)
     if not code.strip():
         return Verdict(Status.NO_CODE, message="no Python code in the response")
     if program.kind != "script" and tests.strip() and not test_code.strip():
@@ -135,6 +139,8 @@ def judge(job: Job, outcome: dict[str, Any]) -> Verdict:
         return Verdict(Status.TAMPERING, "Tampering", "a report that the harness did not write", repairs=job.repairs)
     seen = {
         "output": outcome["output"],
+        "stderr": outcome.get("errors", ""),
+        "files": {name: b64decode(data) for name, data in outcome.get("files", {}).items()},
         "seconds": outcome["seconds"],
         "peak_memory_mib": outcome["peak_memory_mib"],
         "exit_code": outcome["exit_code"],

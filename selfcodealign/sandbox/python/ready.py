@@ -138,6 +138,7 @@ def _make_phases(
             except TestFailed:
                 return
             except BaseException as error:  # anything a program raises is evidence
+                evidence.raised = error
                 # A skipped module has no tests; after an assertion held, a skip ends the program like any exception.
                 if evidence.phase == "tests" and isinstance(error, skips) and not evidence.has_proof():
                     break

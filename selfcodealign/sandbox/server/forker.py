@@ -31,23 +31,29 @@ _HELLO = struct.Struct("!qqq")  # the forker's pid on the host, its address spac
 READY = struct.Struct(f"!q{NONCE_BYTES}s")  # a standby process: its pid, and the secret of its reports
 _ENDED = struct.Struct("!qq")  # an ended process: its wait status, its peak memory in KiB
 GIVEN = b"!"  # the standby process was taken for a program
+KEPT = b"k"  # the same, and the scratch stays until the server has read from it
 # Descriptors in a program's process, above those that the program opens. The two processes of a pair also have a link.
-_REPORT, _WORK, _STDIN, LINK = 250, 251, 252, 253
+_ERRORS, _REPORT, _WORK, _STDIN, LINK = 249, 250, 251, 252, 253
 
 
 @dataclass(slots=True)
 class Standby:
-    """A standby process, by the server's descriptors: its pidfd, its reports, its output, the pipe for its work."""
+    """A standby process, by the server's descriptors: its pidfd, its reports, its output, the pipe for its work.
+
+    `errors` is a pipe of stderr alone, for a program that wants it apart; -1 where there is none.
+    """
 
     ended: int
     report: int
     output: int
     work: int
     nonce: bytes
+    errors: int
 
-    def give(self, part: Any, bounds: list[tuple[int, int]], stdin: bytes) -> None:
-        """Send the runner's part, a marshal value, with the rlimits and the input."""
-        send_work(self.work, (part, bounds, stdin))
+    def give(self, part: Any, bounds: list[tuple[int, int]], stdin: bytes, errors_apart: bool = False) -> None:
+        """Send the runner's part, a marshal value, with the rlimits and the input; stderr goes to `errors` if wanted,
+        else into the output."""
+        send_work(self.work, (part, bounds, stdin, errors_apart))
 
     def find_unready(self, outcome: dict[str, Any]) -> str:
         """Say why the program, which has ended with this outcome, was never started; empty when it was."""
@@ -62,8 +68,9 @@ class Standby:
 
     def close(self) -> None:
         """Close the descriptors."""
-        for fd in (self.ended, self.report, self.output):
-            os.close(fd)
+        for fd in (self.ended, self.report, self.output, self.errors):
+            if fd >= 0:
+                os.close(fd)
 
 
 def send_work(pipe: int, work: Any) -> None:
@@ -103,12 +110,19 @@ class Forker:
         """Return a descriptor that is readable when the running program has ended."""
         return self._connection.fileno()
 
-    def take_standby(self) -> Standby:
-        """Take the standby process; the next one is made when this one has ended."""
-        pid, nonce, (report, output, work) = self._receive_standby(3)
-        standby = Standby(os.pidfd_open(pid), report, output, work, nonce)
-        self._connection.send(GIVEN)
+    def take_standby(self, keep_scratch: bool = False) -> Standby:
+        """Take the standby process; the next one is made when this one has ended.
+
+        With `keep_scratch`, what the program leaves in its scratch stays until `release_scratch`.
+        """
+        pid, nonce, (report, output, work, errors) = self._receive_standby(4)
+        standby = Standby(os.pidfd_open(pid), report, output, work, nonce, errors)
+        self._connection.send(KEPT if keep_scratch else GIVEN)
         return standby
+
+    def release_scratch(self) -> None:
+        """Let the forker renew a scratch that was kept, and make the next standby process."""
+        self._connection.send(GIVEN)
 
     def wait(self) -> tuple[dict[str, int | None], float]:
         """Wait until the program and all it started have ended; return its `exit_code` and its peak memory in MiB."""
@@ -154,19 +168,24 @@ class ForkerProcess:
         untouched = walls.scratch_state(self._walls)
         while True:
             announce(self._connection, *self.make_standby())
-            self.await_message()
+            kept = self.await_message() == KEPT
             ended = self.await_end()
             if not self._walls.own_pids:
                 self._tree.kill()
+            if kept:
+                self._connection.send(ended)
+                self.await_message()
             if walls.scratch_state(self._walls) != untouched:
                 walls.fresh_scratch(self._walls)
                 untouched = walls.scratch_state(self._walls)
-            self._connection.send(ended)
+            if not kept:
+                self._connection.send(ended)
 
-    def await_message(self) -> None:
+    def await_message(self) -> bytes:
         """Wait for a word of the server; exit when it closed its socket."""
-        if not self._connection.recv(1):
-            os._exit(0)
+        if word := self._connection.recv(1):
+            return word
+        os._exit(0)
 
     def await_first(self) -> None:
         """Wait until the first standby process is wanted: at once."""
@@ -177,22 +196,23 @@ class ForkerProcess:
         report_out, report_in = os.pipe2(os.O_CLOEXEC)
         output_out, output_in = os.pipe2(os.O_CLOEXEC)
         work_out, work_in = os.pipe2(os.O_CLOEXEC)
-        self._pid = self.fork(nonce, report_in, output_in, work_out)
-        close_all(report_in, output_in, work_out)
-        return READY.pack(self._pid, nonce), [report_out, output_out, work_in]
+        errors_out, errors_in = os.pipe2(os.O_CLOEXEC)
+        self._pid = self.fork(nonce, report_in, output_in, work_out, errors=errors_in)
+        close_all(report_in, output_in, work_out, errors_in)
+        return READY.pack(self._pid, nonce), [report_out, output_out, work_in, errors_out]
 
     def await_end(self) -> bytes:
         """Wait until the program's first process has ended; return what the server is told."""
         status, usage = os.wait4(self._pid, 0)[1:]
         return _ENDED.pack(status, usage.ru_maxrss)
 
-    def fork(self, nonce: bytes, report: int, output: int, work: int, link: int = -1) -> int:
+    def fork(self, nonce: bytes, report: int, output: int, work: int, link: int = -1, errors: int = -1) -> int:
         """Fork a process with these descriptors into its own pid namespace, where there are any; return its pid."""
         if self._walls.own_pids:
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = self._fork()
         if pid == 0:
-            _become_program(self._walls, self._runner, nonce, report, output, work, link)
+            _become_program(self._walls, self._runner, nonce, report, output, work, link, errors)
         if self._walls.own_pids:
             kernel.set_namespace(self._walls.own_pid_namespace, kernel.CLONE_NEWPID)
         return pid
@@ -210,11 +230,12 @@ def announce(connection: socket.socket, message: bytes, fds: list[int]) -> None:
 
 
 def _become_program(
-    stands: Walls, runner: Runner, nonce: bytes, report: int, output: int, work: int, link: int
+    stands: Walls, runner: Runner, nonce: bytes, report: int, output: int, work: int, link: int, errors: int
 ) -> None:
     """In the program's process: build its walls, wait for the work, run it. Never returns.
 
-    With a `link`, the process is one of a pair: with a nonce the judge, without one the response.
+    With a `link`, the process is one of a pair: with a nonce the judge, without one the response. `errors` takes stderr
+    if the work asks for that.
     """
     channel = report
     try:
@@ -225,12 +246,14 @@ def _become_program(
             os.dup2(source, target, inheritable=target <= 2)
         if link >= 0:
             os.dup2(link, LINK, inheritable=False)
+        if errors >= 0:
+            os.dup2(errors, _ERRORS, inheritable=False)
         channel = _REPORT
         ruleset = stands.ruleset
         if ruleset >= 0:
             os.dup2(ruleset, 3, inheritable=False)
             stands.ruleset = 3
-        os.closerange(4 if ruleset >= 0 else 3, _REPORT)
+        os.closerange(4 if ruleset >= 0 else 3, _REPORT if errors < 0 else _ERRORS)
         os.closerange(LINK if link < 0 else LINK + 1, LINK + 4096)
         walls.close_walls(stands)
         if ruleset >= 0:
@@ -240,7 +263,11 @@ def _become_program(
         if job is None:
             os._exit(0)
         kernel.name_process(kernel.PROGRAM)
-        part, bounds, text = job
+        part, bounds, text, errors_apart = job
+        if errors_apart:
+            os.dup2(_ERRORS, 2)
+        if errors >= 0:
+            os.close(_ERRORS)
         if text:
             os.write(_STDIN, text)
             os.lseek(_STDIN, 0, os.SEEK_SET)
@@ -270,7 +297,7 @@ def make_report(nonce: bytes, message: dict[str, Any]) -> bytes:
     return nonce + HEADER.pack(len(data)) + data
 
 
-def _receive_work() -> tuple[Any, list[tuple[int, int]], bytes] | None:
+def _receive_work() -> tuple[Any, list[tuple[int, int]], bytes, bool] | None:
     """Read what `send_work` wrote; None when the pipe was closed without work."""
     chunks = []
     while chunk := os.read(_WORK, 1 << 16):

@@ -47,11 +47,11 @@ class Pair(Standby):
     response_work: int
     response_began: int
 
-    def give(self, part: Any, bounds: list[tuple[int, int]], stdin: bytes) -> None:
+    def give(self, part: Any, bounds: list[tuple[int, int]], stdin: bytes, errors_apart: bool = False) -> None:
         """Send the two parts, the response's first: the judge waits for what it defines."""
         judges, responses = part
-        send_work(self.response_work, (responses, bounds, stdin))
-        send_work(self.work, (judges, bounds, stdin))
+        send_work(self.response_work, (responses, bounds, stdin, False))
+        send_work(self.work, (judges, bounds, stdin, False))
 
     def find_unready(self, outcome: dict[str, Any]) -> str:
         """Say why one of the two, which have ended with this outcome, was never started; empty when both were.
@@ -83,13 +83,13 @@ class PairForker(Forker):
         os.close(self._first.fileno())
         return _PairProcess(connection, self.walls, runner, self.tree)
 
-    def take_standby(self) -> Pair:
+    def take_standby(self, keep_scratch: bool = False) -> Pair:
         """Take the standby pair; the next one is made when this one has ended."""
         if not self._wanted:
             self._connection.send(GIVEN)
             self._wanted = True
         pid, nonce, (report, output, work, response_work, response_began) = self._receive_standby(5)
-        pair = Pair(os.pidfd_open(pid), report, output, work, nonce, response_work, response_began)
+        pair = Pair(os.pidfd_open(pid), report, output, work, nonce, -1, response_work, response_began)
         self._connection.send(GIVEN)
         return pair
 

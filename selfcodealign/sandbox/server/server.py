@@ -22,6 +22,7 @@ from typing import Any
 
 from selfcodealign.sandbox.isolation import kernel, landlock, loopback, seccomp, walls
 from selfcodealign.sandbox.isolation.scratch import ScratchUse
+from selfcodealign.sandbox.isolation.scratch_files import fetch_files, put_files
 from selfcodealign.sandbox.isolation.walls import WallRefused, Walls
 from selfcodealign.sandbox.language import Refused
 from selfcodealign.sandbox.server.forker import Forker, Standby
@@ -82,13 +83,19 @@ class Server:
         if isinstance(work, Refused):
             return {**UNSTARTED, "reports": [work.report]}
         forker = self._choose_forker(job)
-        program = forker.take_standby()
+        wanted = job.get("fetch") or []
+        program = forker.take_standby(keep_scratch=bool(wanted))
+        put_files(self._walls.scratch, job.get("files") or {})
         limits = job["limits"]
         if job["together"]:
             limits = limits | {"seconds": limits["seconds"] * len(job["versions"])}
         bounds = walls.resource_bounds(forker.walls, limits)
-        program.give(work, bounds, job["stdin"].encode("utf-8", "replace"))
-        return self._supervise(program, forker, job)
+        program.give(work, bounds, job["stdin"].encode("utf-8", "replace"), job.get("as_command", False))
+        outcome = self._supervise(program, forker, job)
+        if wanted:  # every process of the program has ended
+            outcome["files"] = fetch_files(self._walls.scratch, wanted)
+            forker.release_scratch()
+        return outcome
 
     def _choose_forker(self, job: dict[str, Any]) -> Forker:
         if not job.get("split"):
@@ -101,7 +108,9 @@ class Server:
         limits = job["limits"]
         use = None if self._walls.own_pids else ScratchUse(self._walls.scratch, limits["scratch_mib"])
         watch = Watch(self._connection.fileno(), forker)
-        outcome = watch.supervise(program, limits, job["keep_output_kib"] * 1024, use, job["together"])
+        outcome = watch.supervise(
+            program, limits, job["keep_output_kib"] * 1024, use, job["together"], job.get("as_command", False)
+        )
         why = program.find_unready(outcome)
         program.close()
         if why:  # not the program's fault: it was never started

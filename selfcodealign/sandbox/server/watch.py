@@ -41,15 +41,20 @@ class Watch:
         keep_output: int,
         scratch: ScratchUse | None,
         together: dict[str, float] | None = None,
+        errors_apart: bool = False,
     ) -> dict[str, Any]:
         """Watch the program until it ends or breaks a bound; every process it started is dead on return.
 
-        The last `keep_output` bytes of its output are returned. `together`: the bounds of each of several versions,
+        The last `keep_output` bytes of its output are returned; with `errors_apart` as many of stderr, which is bounded
+        as the output is. `together`: the bounds of each of several versions,
         instead of the limits on the time of the whole.
         """
         started = time.monotonic()
         reports, text = _Reports(program.nonce), _Tail(keep_output, limits["output_kib"] * 1024)
         sources: dict[int, _Source] = {program.report: reports, program.output: text}
+        errors = _Tail(keep_output, limits["output_kib"] * 1024)
+        if errors_apart:
+            sources[program.errors] = errors
         for fd in sources:
             os.set_blocking(fd, False)
         steps = StepClock(together, started) if together else None
@@ -68,6 +73,7 @@ class Watch:
             "seconds": seconds,
             "peak_memory_mib": max(peak, own_peak),
             "output": text.decode(),
+            "errors": errors.decode(),
             "reports": reports.messages,
         }
 
