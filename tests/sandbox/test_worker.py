@@ -143,7 +143,8 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str) -> None:
-    """Ctrl-C closes everything; and when the user's process is killed outright, everything ends with it."""
+    """Ctrl-C closes everything; and when the user's process is killed outright, everything ends, scratch included."""
+    scratches = set(Path(tempfile.gettempdir()).glob("selfcodealign-*"))
     user = subprocess.Popen([sys.executable, "-c", _INTERRUPTED, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert user.stdout is not None
     guards = [int(word) for word in user.stdout.readline().split()]
@@ -157,6 +158,7 @@ def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str) -> 
     while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert left == []
+    assert set(Path(tempfile.gettempdir()).glob("selfcodealign-*")) <= scratches
 
 
 def is_alive(pid: int) -> bool:

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfcodealign.files import json_line
-from selfcodealign.sandbox import Limits, Status
 from selfcodealign.judging.execute import add_verdict
+from selfcodealign.sandbox import Limits, Status
 from selfcodealign.sandbox.server.frames import HEADER
 from selfcodealign.sandbox.server.reports import BEGUN, ReportReader, decode_report
 from tests.support.judge import Judge
