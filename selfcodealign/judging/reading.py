@@ -45,6 +45,7 @@ class Source:
         self.fields = fields
         self.count = 0  # rows taken
         self._ended = False
+        self._failure: UserError | None = None
         self._stopped = False
         self._seen: deque[Row] = deque()
         self._rows = self._read()
@@ -57,8 +58,13 @@ class Source:
     def take(self, most: int = 1) -> list[Row]:
         """Return the next rows, none at the end. Raises `UserError` when they cannot be read, and `Stopped`."""
         found: list[Row] = []
-        while len(found) < most and (row := self._seen.popleft() if self._seen else self._next()) is not None:
-            found.append(row)
+        try:
+            while len(found) < most and (row := self._seen.popleft() if self._seen else self._next()) is not None:
+                found.append(row)
+        except UserError:
+            if not found:
+                raise  # else at the next call
+            most = len(found)
         self.count += len(found)
         self._ended = len(found) < most
         return found
@@ -96,10 +102,15 @@ class Source:
 
     def _next(self) -> Row | None:
         self.check()
+        if self._failure is not None:
+            raise self._failure
         try:
             return next(self._rows, None)
         except READ_ERRORS as error:
-            raise UserError(f"cannot read {self.name}: {reason_of(error)}; check the path") from None
+            self._failure = UserError(f"cannot read {self.name}: {reason_of(error)}; check the path")
+        except UserError as error:
+            self._failure = error
+        raise self._failure from None
 
     def _read(self) -> Iterator[Row]:
         raise NotImplementedError

@@ -116,6 +116,7 @@ class Worker:
             await self.close()
             raise SandboxError(f"the sandbox server did not start: {error or type(error).__name__}") from None
         except BaseException:
+            self._process.kill()  # a server that is starting looks at its socket only when it has loaded its libraries
             await self.close()
             raise
         if "refused" in answer:
