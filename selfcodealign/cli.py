@@ -19,6 +19,8 @@ from selfcodealign.progress.log import PACKAGE, SAID, open_log, report_error
 #: In the order of `--help`. A command's module is imported only to show or run that command.
 COMMANDS = ("run", "check", "show", "doctor", "execute", "serve-sandbox", "train", "evaluate", "export")
 
+#: Exit codes above are for signals that stopped the command.
+SIGNALLED = 128
 INTERRUPTED = 130
 BOTH_HELPS = {"help_option_names": ["--help", "-h"]}
 
@@ -123,7 +125,7 @@ def _show_warning(
 
 def main() -> None:
     """Entry point. Exit codes: 0; 1, a bug in this package; 2, a user error, shown in one line; 3, a run whose data
-    set is empty, with the reason in one line; 130, Ctrl-C."""
+    set is empty, with the reason in one line; 130, Ctrl-C; 143, SIGTERM where a command stops cleanly on it."""
     warnings.showwarning = _show_warning
     open_log()
     try:
@@ -145,7 +147,7 @@ def main() -> None:
 
 
 def _fail(text: str, exit_code: int) -> NoReturn:
-    if exit_code == INTERRUPTED:
+    if exit_code > SIGNALLED:
         print(text, file=sys.stderr)
     elif text:
         report_error(text)

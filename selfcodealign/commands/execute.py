@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,11 +26,23 @@ class SandboxMode(enum.StrEnum):
 
 def execute(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Rows to judge: .jsonl or .jsonl.gz.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="IN", help="Rows to judge: .jsonl, .jsonl.gz, .parquet, a pipe, or - for stdin.", show_default=False
+        ),
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Write the rows with verdicts here.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="Write the rows with verdicts here: .jsonl, .jsonl.gz, .parquet, or - for stdout.",
+            show_default=False,
+        ),
     ],
+    response_field: Annotated[
+        str, typer.Option(help="Name of the field that holds the response.", metavar="NAME")
+    ] = "response",
+    tests_field: Annotated[str, typer.Option(help="Name of the field that holds the tests.", metavar="NAME")] = "tests",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -66,37 +79,45 @@ def execute(
     flake_reruns: Annotated[
         int, typer.Option(min=0, help="Rerun passing programs this often under other hash seeds.", metavar="N")
     ] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT, judge all rows again.")] = False,
     mutation_testing: Annotated[bool, typer.Option("--mutation-testing", hidden=True)] = False,
     strength: Annotated[bool | None, typer.Option(hidden=True, help="Earlier name of --mutation-testing.")] = None,
 ) -> None:
     """Run responses against their tests and write a verdict for each.
 
     A row needs `response` and `tests`: Markdown with fenced Python blocks, or plain code; or one `response` that
-    holds both sections. Every row is written in order with `status` (passed, failed, error, timeout, memory, crashed,
-    blocked, no_code, no_tests, weak_tests, tampering, flaky, not_judged), the evidence (error_type, message, line,
-    output, seconds, peak_memory_mib), `mutation_score`, the share of mutants of the response that its tests killed,
-    `proof` for one that passed: `split` if it also passed in a process apart from its tests, else `shared`, and
-    `killed_by_value`, whether an assertion notices other values of the same types. A line that is no JSON becomes a row
-    with `line`, its `text`, the status no_code and the reason as `message`.
+    holds both sections. `tests` may be a list of asserts, or that list as JSON text. Every row is written in order,
+    with all it held, `status` (passed, failed, error, timeout, memory, crashed, blocked, no_code, no_tests, weak_tests,
+    tampering, flaky, not_judged), the evidence (error_type, message, line, output, seconds, peak_memory_mib),
+    `mutation_score`, the share of mutants of the response that its tests killed, `proof` for one that passed: `split`
+    if it also passed in a process apart from its tests, else `shared`, and `killed_by_value`, whether an assertion
+    notices other values of the same types. These replace fields of the same names. A line that is no JSON becomes a
+    row with `line`, its `text`, the status no_code and the reason as `message`.
 
-    Example:
+    Rows are written as they are judged: to OUT itself where that is .jsonl, else to OUT.unfinished.jsonl, which becomes
+    OUT at the end. Ctrl-C, SIGTERM or a kill loses nothing that is written: the same command goes on from there, also
+    when the rows are piped in again. Rows on standard output cannot be resumed; all else is then said on stderr.
+
+    Examples:
 
         selfcodealign execute answers.jsonl judged.jsonl --timeout 5 --memory 1024
+        zcat answers.jsonl.gz | selfcodealign execute - - --response-field answer | jq .status
     """
     import asyncio
 
+    from selfcodealign.judging.execute import execute_file
+    from selfcodealign.judging.rows import Fields
     from selfcodealign.progress.terminal import open_progress
     from selfcodealign.sandbox import Limits
-    from selfcodealign.judging.execute import execute_file
 
     limits = Limits(seconds=timeout, memory_mib=memory)
     libraries = tuple(name.strip() for name in warm.split(",") if name.strip())
     with open_progress() as progress:
-        counts = asyncio.run(
+        summary = asyncio.run(
             execute_file(
                 source,
                 target,
+                fields=Fields(response_field, tests_field),
                 workers=workers,
                 limits=limits,
                 warm=libraries,
@@ -108,5 +129,4 @@ def execute(
                 overwrite=overwrite,
             )
         )
-    for status, count in counts.most_common():
-        print(f"{count:8} {status}")
+    print("\n".join(summary.lines()), file=sys.stderr if str(target) == "-" else sys.stdout)

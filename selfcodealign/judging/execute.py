@@ -1,115 +1,51 @@
 """Rows in, the same rows out with their verdicts: `selfcodealign execute`.
 
-A row is a JSON object with `response` and `tests` (a text or a list of texts; or one `response` that holds both
-sections) and any other fields;
-every row is returned, in order, with the verdict's fields added. A row without these texts gets the status "no_code".
-So does a line that is no JSON object, as {"line": its number, "text": what it holds}: a broken line costs no other row
-its verdict.
+A row is a JSON object, or a row of a Parquet file, with `response` and `tests` (a text or a list of texts; or one
+`response` that holds both sections) and any other fields. Every row is written when it and all before it are judged,
+with the verdict's fields added. A row without these texts gets the status "no_code". So does a line that is no JSON
+object, as {"text": what it holds, "line": its number}: a broken line costs no other row its verdict.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
-from selfcodealign.errors import UserError, did_you_mean
-from selfcodealign.files import json_line, parse_json_line, read_lines, write_whole
+from selfcodealign import __version__
+from selfcodealign.judging.journal import Convert, Output, check_target, compress, open_output
+from selfcodealign.judging.reading import PARQUET, STANDARD, Source, check_source, open_source
+from selfcodealign.judging.rows import SCORE_FIELDS, VERDICT_FIELDS, Fields, Row, add_verdict, join_tests
+from selfcodealign.judging.stopping import StoppedBySignal, cancelled_by_signals
+from selfcodealign.judging.summary import Summary
 from selfcodealign.progress import Progress
 from selfcodealign.sandbox import Limits, Program, Sandbox, Status, Verdict
+from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.sandbox.pool import Mode
 
-_AHEAD_PER_WORKER = 8
-#: Names of fields that an error lists.
-_FIELDS_SHOWN = 10
+__all__ = ["SCORE_FIELDS", "VERDICT_FIELDS", "add_verdict", "execute_file", "execute_rows", "join_tests"]
+
+#: Rows that may be ahead of the first one that is not judged: while that takes long, others go on.
+_ROWS_AHEAD, _MIB_AHEAD = 1000, 64
+#: Programs that are prepared for each worker, which holds more memory than the row.
+_PREPARED_PER_WORKER = 2
+#: Rows that are read at once, where they are there.
+_ROWS_READ = 32
 #: The name under which progress is told.
 TASK = "execute"
-# The fields added to each row. `records` is for benchmark programs, which this command does not run.
-VERDICT_FIELDS = ("status", "error_type", "message", "line", "output", "seconds", "peak_memory_mib", "repairs", "proof")
-VERDICT_FIELDS += ("killed_by_value",)
-#: The mutation score, and its name in the release before.
-SCORE_FIELDS = ("mutation_score", "strength")
 
-
-class _Broken(dict[str, Any]):
-    """Stands for a line that is no JSON object."""
-
-    def __init__(self, number: int, line: bytes, fault: str) -> None:
-        super().__init__(line=number, text=line.decode("utf-8", "replace").rstrip("\r\n"))
-        self.fault = fault
-
-
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Stream the rows of a file, with a row for each broken line. Raises `UserError` when the file cannot be read."""
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            row = parse_json_line(line, path, number)
-        except UserError as error:
-            row = _Broken(number, line, str(error).removeprefix(f"{path}:{number}: "))
-        if row is not None:
-            yield row
-
-
-async def execute_rows(
-    rows: Iterator[dict[str, Any]], sandbox: Sandbox
-) -> AsyncIterator[tuple[dict[str, Any], Verdict]]:
-    """Run each row's program; yield rows with their verdicts, in order, with a bounded number in progress."""
-    pending: asyncio.Queue[tuple[dict[str, Any], asyncio.Task[Verdict]]] = asyncio.Queue()
-    try:
-        while True:
-            while pending.qsize() < _AHEAD_PER_WORKER * sandbox.workers:
-                row = next(rows, None)
-                if row is None:
-                    break
-                pending.put_nowait((row, asyncio.create_task(_execute_row(row, sandbox))))
-            if pending.empty():
-                return
-            row, task = pending.get_nowait()
-            yield row, await task
-    finally:
-        while not pending.empty():
-            pending.get_nowait()[1].cancel()
-
-
-async def _execute_row(row: dict[str, Any], sandbox: Sandbox) -> Verdict:
-    if isinstance(row, _Broken):
-        return Verdict(Status.NO_CODE, message=row.fault, line=row["line"])
-    response, tests = row.get("response"), join_tests(row.get("tests"))
-    if not isinstance(response, str) or not isinstance(tests, str):
-        return Verdict(Status.NO_CODE, message='the row has no text in "response" (and "tests")')
-    return await sandbox.run(Program(response, tests))
-
-
-def join_tests(tests: Any) -> Any:
-    """Return a list of tests, or the JSON text of one, as one text; other values unchanged (None as "").
-
-    AceCode and opc-sft have lists of assertions, some data sets have them as JSON.
-    """
-    if isinstance(tests, str) and tests.lstrip().startswith("["):
-        try:
-            listed = json.loads(tests)
-        except (ValueError, RecursionError):
-            return tests
-        tests = listed if isinstance(listed, list) and all(isinstance(one, str) for one in listed) else tests
-    if isinstance(tests, list | tuple) and all(isinstance(one, str) for one in tests):
-        return "\n".join(tests)
-    return "" if tests is None else tests
-
-
-def add_verdict(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """Return the row with the verdict's fields; they replace fields of the same names."""
-    fields = {name: getattr(verdict, name) for name in VERDICT_FIELDS}
-    return row | fields | dict.fromkeys(SCORE_FIELDS, verdict.mutation_score)
+T = TypeVar("T")
 
 
 async def execute_file(
     source: Path,
     target: Path,
     *,
+    fields: Fields = Fields(),  # noqa: B008 (a tuple)
     workers: int | None = None,
     limits: Limits | None = None,
     warm: tuple[str, ...] = ("numpy", "pandas"),
@@ -119,74 +55,148 @@ async def execute_file(
     split: bool = True,
     progress: Progress | None = None,
     overwrite: bool = False,
-) -> Counter[str]:
-    """Execute every row of `source` into `target`; return the number of rows per status.
+) -> Summary:
+    """Execute every row of `source` into `target`, "-" being standard input and output; return the account.
 
-    Raises `UserError` when the one cannot be read or has no row to judge, or the other cannot be written or exists and
-    is not to be replaced (`overwrite`); nothing is written then.
+    Goes on with an unfinished `target` that was begun with these settings. Raises `UserError` when the one cannot be
+    read or has no row to judge, or the other cannot be written or exists and is not to be replaced (`overwrite`);
+    `StoppedBySignal` after SIGTERM or Ctrl-C, with what is judged in `target`.
     """
-    _check_target(source, target, overwrite=overwrite)
-    counts: Counter[str] = Counter()
-    seen = _Seen()
-    progress = progress or Progress()
-    sandbox = Sandbox(workers, limits or Limits(), mode, warm, mutation_testing, flake_reruns, split=split)
-    rows = read_rows(source)
-    first = next(rows, None)  # an unreadable file fails before anything is started
-    with write_whole(target) as file:
-        async with sandbox:
-            progress.start(TASK, None, "programs")
-            async for row, verdict in execute_rows(_chain(first, rows), sandbox):
-                seen.note(row)
-                file.write(json_line(add_verdict(row, verdict)))
-                counts[verdict.status] += 1
+    check_source(source)
+    check_target(source, target, overwrite=overwrite)
+    limits = limits or Limits()
+    settings = {"version": __version__, **asdict(limits), "mode": mode, "mutation_testing": mutation_testing}
+    settings |= {"flake_reruns": flake_reruns, "split": split, **fields._asdict()}
+    sandbox = Sandbox(workers, limits, mode, warm, mutation_testing, flake_reruns, split=split)
+    summary = Summary(sandbox.workers)
+    with cancelled_by_signals() as stop:
+        try:
+            with closing(open_source(source, fields, for_table=target.name.endswith(PARQUET))) as rows:
+                await _in_thread(rows.stop, rows.look)
+                with open_output(target, settings, _conversion(rows, target), overwrite=overwrite) as output:
+                    await _execute(rows, output, sandbox, summary, progress or Progress())
+        except asyncio.CancelledError:
+            if not stop.number:
+                raise
+            raise StoppedBySignal(stop.number, _tell_stopped(summary, target)) from None
+    return summary
+
+
+async def _execute(source: Source, output: Output, sandbox: Sandbox, summary: Summary, progress: Progress) -> None:
+    async with OnDemandSandbox(sandbox) as running:
+        await running.open()  # where a wall is missing, no output is touched
+        await _in_thread(source.stop, output.begin, source, summary)
+        began = monotonic()
+        progress.start(TASK, source.expected(), "programs")
+        progress.skip(TASK, summary.resumed)
+        async with aclosing(execute_rows(source, running, sandbox.workers)) as judged:
+            async for row, verdict in judged:
+                if output.may_wait:
+                    await _in_thread(output.stop, output.write, row.with_verdict(verdict))
+                else:
+                    output.write(row.with_verdict(verdict))
+                summary.note(verdict.status, verdict.seconds)
+                progress.expect(TASK, source.expected())
                 progress.advance(TASK)
-        if counts and not seen.answers:
-            raise UserError(f"{source}: {seen.explain()}")
-    progress.finish(TASK, f"{counts.total()} {'program' if counts.total() == 1 else 'programs'} judged")
-    return counts
+    summary.seconds = monotonic() - began
+    summary.notes += await _in_thread(source.stop, output.finish, source)
+    judged_rows = summary.rows - summary.resumed
+    progress.finish(TASK, f"{judged_rows} {'program' if judged_rows == 1 else 'programs'} judged")
 
 
-@dataclass
-class _Seen:
-    """What the rows of a file had."""
+async def execute_rows(
+    source: Source, sandbox: Sandbox | OnDemandSandbox, workers: int
+) -> AsyncGenerator[tuple[Row, Verdict], None]:
+    """Run each row's program; yield rows with their verdicts, in order, with a bounded number in progress.
 
-    answers: int = 0
-    fields: dict[str, None] = field(default_factory=dict)
-    broken: str = ""
+    What is judged before reading fails is yielded before the `UserError` is raised.
+    """
+    window = _Window()
+    prepared = asyncio.Semaphore(_PREPARED_PER_WORKER * workers)
+    queue: asyncio.Queue[tuple[Row, asyncio.Task[Verdict]] | Exception | None] = asyncio.Queue()
+    tasks: set[asyncio.Task[Any]] = set()
 
-    def note(self, row: dict[str, Any]) -> None:
-        if isinstance(row, _Broken):
-            self.broken = self.broken or f"line {row['line']}: {row.fault}"
-            return
-        self.answers += isinstance(row.get("response"), str)
-        if not self.answers:
-            self.fields |= dict.fromkeys(row)
+    async def feed() -> None:
+        try:
+            while rows := await _in_thread(source.stop, source.take, 1 if source.is_live else _ROWS_READ):
+                for row in rows:
+                    await window.enter(row)
+                    task = asyncio.create_task(_execute_row(row, sandbox, prepared))
+                    tasks.add(task)
+                    queue.put_nowait((row, task))
+            queue.put_nowait(None)
+        except Exception as error:
+            queue.put_nowait(error)
 
-    def explain(self) -> str:
-        """Tell why no row could be judged."""
-        if not self.fields:
-            return f"no row has a field ({self.broken})" if self.broken else "no row has a field"
-        if "response" in self.fields:
-            return 'no row has a text in its field "response"'
-        shown = ", ".join(list(self.fields)[:_FIELDS_SHOWN]) + (", …" if len(self.fields) > _FIELDS_SHOWN else "")
-        hint = did_you_mean("response", self.fields) or "; rename the one that holds the answers"
-        return f'no row has a text in the field "response" (its fields are {shown}){hint}'
-
-
-def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
-    """Raise `UserError` if writing `target` would lose something that was not meant to be replaced."""
-    if target.is_symlink() or (target.exists() and not target.is_file()):
-        kind = "a link" if target.is_symlink() else "a folder" if target.is_dir() else "no regular file"
-        raise UserError(f"{target} is {kind}: name a file to write")
-    if not target.exists():
-        return
-    if source.exists() and target.samefile(source):
-        raise UserError(f"{target} holds the rows to judge: write the verdicts to another file")
-    if not overwrite:
-        raise UserError(f"{target} exists: give --overwrite to replace it, or name another file")
+    feeder = asyncio.create_task(feed())
+    try:
+        while (item := await queue.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            row, task = item
+            verdict = await task
+            tasks.discard(task)
+            window.leave(row)
+            yield row, verdict
+    finally:
+        tasks.add(feeder)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _chain(first: dict[str, Any] | None, rest: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    if first is not None:
-        yield first
-    yield from rest
+class _Window:
+    """The rows that are read and not yet written, bounded in number and size."""
+
+    def __init__(self) -> None:
+        self._rows = self._bytes = 0
+        self._left = asyncio.Event()
+
+    async def enter(self, row: Row) -> None:
+        """Wait until there is room for the row, which there always is if no other is there."""
+        while self._rows and (self._rows >= _ROWS_AHEAD or self._bytes + row.size > _MIB_AHEAD << 20):
+            self._left.clear()
+            await self._left.wait()
+        self._rows += 1
+        self._bytes += row.size
+
+    def leave(self, row: Row) -> None:
+        self._rows -= 1
+        self._bytes -= row.size
+        self._left.set()
+
+
+async def _execute_row(row: Row, sandbox: Sandbox | OnDemandSandbox, prepared: asyncio.Semaphore) -> Verdict:
+    if row.fault:
+        return Verdict(Status.NO_CODE, message=row.fault, line=row.line)
+    async with prepared:
+        response, tests = row.response, join_tests(row.tests)
+        if not isinstance(response, str) or not isinstance(tests, str):
+            return Verdict(Status.NO_CODE, message='the row has no text in "response" (and "tests")')
+        return await sandbox.run(Program(response, tests))
+
+
+def _conversion(source: Source, target: Path) -> Convert | None:
+    """Return what makes `target` of the rows once all are judged; None where they are written to it at once."""
+    if target.name.endswith(PARQUET):
+        from selfcodealign.judging import columns, tables
+
+        return tables.add_columns if isinstance(source, tables.ParquetRows) else columns.write_table
+    return compress if target.name.endswith(".gz") else None
+
+
+def _tell_stopped(summary: Summary, target: Path) -> str:
+    rows = f"{summary.rows:,} {'row is' if summary.rows == 1 else 'rows are'} judged"
+    return f"stopped: {rows}" + ("" if str(target) == STANDARD else "; run the same command again to resume")
+
+
+async def _in_thread(stop: Callable[[], None], call: Callable[..., T], *args: Any) -> T:
+    """Call what may wait or take long in a thread; when cancelled, `stop` it, and return only when it has ended."""
+    future = asyncio.ensure_future(asyncio.to_thread(call, *args))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait([future])
+        future.exception()
+        raise

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox.isolation.cgroups import ControlGroup
 from selfcodealign.sandbox.isolation.kernel import FORKER
 from selfcodealign.sandbox.isolation.scratch import remove, set_aside
+from selfcodealign.sandbox.isolation.scratch_owner import claim_scratch, remove_scratch, sweep_scratches
 from selfcodealign.sandbox.isolation.walls import SCRATCH
 from selfcodealign.sandbox.server.frames import HEADER
 
@@ -72,6 +72,7 @@ class Worker:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch = ""
+        self._lock = -1
         self._group: ControlGroup | None = None
         self._removal: asyncio.Task[None] | None = None
 
@@ -80,8 +81,8 @@ class Worker:
         ours, theirs = socket.socketpair()
         self._scratch = SCRATCH
         if self.settings.mode != "namespaces":
-            self._scratch = os.path.join(tempfile.mkdtemp(prefix="selfcodealign-"), "scratch")
-            os.mkdir(self._scratch, 0o700)
+            await asyncio.to_thread(sweep_scratches)
+            self._scratch, self._lock = claim_scratch()
         environment = _environment(self.settings, self._scratch)
         command = [sys.executable, "-s", "-P", "-c", _START, _PACKAGE_ROOT, str(theirs.fileno())]
         self._process = subprocess.Popen(
@@ -115,6 +116,7 @@ class Worker:
             await self.close()
             raise SandboxError(f"the sandbox server did not start: {error or type(error).__name__}") from None
         except BaseException:
+            self._process.kill()  # a server that is starting looks at its socket only when it has loaded its libraries
             await self.close()
             raise
         if "refused" in answer:
@@ -204,13 +206,10 @@ class Worker:
         if self._scratch and self.settings.mode != "namespaces":
             if self._removal is not None:
                 await self._removal
-            await asyncio.to_thread(_remove_all, self._scratch)
-
-
-def _remove_all(place: str) -> None:
-    """Remove the scratch and the folder made for it."""
-    for folder in (set_aside(place), place, os.path.dirname(place)):
-        remove(folder)
+            await asyncio.to_thread(remove_scratch, self._scratch)
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
 
 
 def _environment(settings: ServerSettings, scratch: str) -> dict[str, str]:

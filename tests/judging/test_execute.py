@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from selfcodealign.cli import app
 from selfcodealign.errors import UserError
 from selfcodealign.files import read_json_lines
-from selfcodealign.sandbox import Limits
 from selfcodealign.judging.execute import VERDICT_FIELDS, execute_file
+from selfcodealign.sandbox import Limits
 from tests.support.told import Told
 
 ADD = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -45,13 +45,13 @@ def test_every_row_comes_back_in_order(suffix: str, tmp_path: Path) -> None:
     """All rows, in order, with all their fields and the verdict's; slow ones do not overtake or get lost."""
     source = write(tmp_path / f"in{suffix}", ROWS)
     target = tmp_path / f"out{suffix}"
-    counts = asyncio.run(execute_file(source, target, workers=2, limits=Limits(seconds=2), mutation_testing=False))
+    summary = asyncio.run(execute_file(source, target, workers=2, limits=Limits(seconds=2), mutation_testing=False))
     rows = [row for _, row in read_json_lines(target)]
     assert [row["id"] for row in rows] == [row["id"] for row in ROWS]
     assert [row["status"] for row in rows] == EXPECTED
     assert rows[0]["extra"] == {"kept": True}
     assert all(set(VERDICT_FIELDS) <= row.keys() for row in rows)
-    assert counts == {"passed": 5, "failed": 2, "timeout": 1, "no_code": 2}
+    assert summary.counts == {"passed": 5, "failed": 2, "timeout": 1, "no_code": 2}
 
 
 def test_more_rows_than_are_ever_under_way(tmp_path: Path) -> None:
@@ -73,7 +73,10 @@ def test_the_command(tmp_path: Path) -> None:
     source, target = write(tmp_path / "in.jsonl", ROWS[:1]), tmp_path / "out.jsonl"
     result = CliRunner().invoke(app, ["execute", str(source), str(target), "--workers", "1", "--timeout", "5"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.split() == ["1", "passed"]
+    table = [line.split() for line in result.stdout.splitlines()]
+    assert table[1][:3] == ["passed", "1", "100.0%"]
+    assert table[2][:3] == ["total", "1", "100.0%"]
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
     assert "execute: 1 program judged" in result.stderr
     ((_, row),) = read_json_lines(target)
     assert row["mutation_score"] > 0
@@ -100,8 +103,8 @@ def test_a_broken_line_is_a_row_with_a_reason(tmp_path: Path) -> None:
     source, target = write(tmp_path / "in.jsonl", ROWS[:1]), tmp_path / "out.jsonl"
     good = source.read_bytes()
     source.write_bytes(good + b'\nnot json\n[1]\n{"response": "caf\xe9"}\n' + good)
-    counts = asyncio.run(execute_file(source, target, workers=1, mutation_testing=False))
-    assert counts == {"passed": 2, "no_code": 3}
+    summary = asyncio.run(execute_file(source, target, workers=1, mutation_testing=False))
+    assert summary.counts == {"passed": 2, "no_code": 3}
     rows = [row for _, row in read_json_lines(target)]
     assert [row["status"] for row in rows] == ["passed", "no_code", "no_code", "no_code", "passed"]
     told = [(row["line"], row["text"], row["message"].partition(";")[0]) for row in rows[1:4]]
@@ -116,7 +119,7 @@ def test_a_broken_line_is_a_row_with_a_reason(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{]\n{]\n", r"in\.jsonl: no row has a field \(line 1: not JSON"),
-        ('{"prompt": "x", "solution": "y"}\n', r'"response" \(its fields are prompt, solution\); rename'),
+        ('{"prompt": "x", "solution": "y"}\n', r'"response" \(its fields are prompt, solution\); name'),
         ('{"Response": "x"}\nnot json\n', 'did you mean "Response"'),
         ('{"response": null}\n', 'no row has a text in its field "response"'),
         (None, "cannot read"),
@@ -145,9 +148,10 @@ def test_what_the_output_would_replace_stays_unless_told_so(tmp_path: Path) -> N
         (source, ["--overwrite"], "holds the rows to judge"),
         (tmp_path / "same.jsonl", ["--overwrite"], "holds the rows to judge"),
         (tmp_path, ["--overwrite"], "is a folder"),
+        (tmp_path / "verdicts.csv", [], "rows are written to files that end in .jsonl"),
         (Path("/dev/null"), ["--overwrite"], "is no regular file"),
         (tmp_path / "link.jsonl", ["--overwrite"], "is a link"),
-        (old, [], "exists: give --overwrite to replace it"),
+        (old, [], "exists and is finished: give --overwrite to replace it"),
     ]:
         done = CliRunner().invoke(app, ["execute", str(source), str(target), *more])
         assert isinstance(done.exception, UserError)

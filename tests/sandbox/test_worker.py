@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -139,10 +141,23 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture
+def scratches() -> Iterator[Path]:
+    """A folder for scratches, which programs' users may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str) -> None:
-    """Ctrl-C closes everything; and when the user's process is killed outright, everything ends with it."""
-    user = subprocess.Popen([sys.executable, "-c", _INTERRUPTED, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str, scratches: Path) -> None:
+    """Ctrl-C closes everything; and when the user's process is killed outright, everything ends, scratch included."""
+    user = subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED, mode],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(scratches)},
+    )
     assert user.stdout is not None
     guards = [int(word) for word in user.stdout.readline().split()]
     assert wait_for(lambda: sum(len(process_tree(guard)) for guard in guards) >= 4)
@@ -152,6 +167,7 @@ def test_an_interrupted_user_leaves_nothing(sign: signal.Signals, mode: str) -> 
     user.communicate(timeout=600)
     assert user.returncode == -sign
     assert wait_for(lambda: not any(is_alive(pid) for pid in pids))
+    assert wait_for(lambda: not list(scratches.iterdir()))
 
 
 def is_alive(pid: int) -> bool:

@@ -1,7 +1,8 @@
 """The guard: started by the user's process, it starts a server behind its walls.
 
 The guard writes the id maps of the server's user namespace, adopts processes that outlive the server, and dies with its
-parent.
+parent. Where programs have no pid namespace and no mounts, it first ends what is left of them and removes their
+scratch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from selfcodealign.sandbox.isolation import kernel, walls
+from selfcodealign.sandbox.isolation.scratch_owner import remove_scratch
 from selfcodealign.sandbox.isolation.walls import WallRefused
 from selfcodealign.sandbox.server.frames import receive_frame, send_frame
 from selfcodealign.sandbox.server.process_tree import ProcessTree
@@ -29,6 +31,7 @@ _NAMESPACES = (
 
 def guard(control_fd: int) -> None:
     """Entry point of the started process: start the server behind its walls, then wait for its processes."""
+    parent = os.getppid()
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     connection = socket.socket(fileno=control_fd)
@@ -41,7 +44,25 @@ def guard(control_fd: int) -> None:
         send_frame(connection, {"refused": refused.wall, "error": str(refused)})
         return
     connection.close()
+    scratch = settings["scratch"] if settings["mode"] != "namespaces" else ""
+    if scratch:
+        _end_server_with(parent, server_pid)
     _outlive(server_pid)
+    if scratch and os.getppid() != parent:
+        remove_scratch(scratch)
+
+
+def _end_server_with(parent: int, server_pid: int) -> None:
+    """When the parent is killed, end the server instead of the guard, which then clears up."""
+
+    def end_server(*_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(server_pid, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, end_server)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before the call, so that no signal comes
+        end_server()
 
 
 def _outlive(server_pid: int) -> None:
