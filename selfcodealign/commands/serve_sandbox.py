@@ -84,7 +84,6 @@ def serve_sandbox(
         typer.Option(
             "--no-mutation-testing",
             help="Do not run the tests against mutants of each response; a request may ask for it.",
-            rich_help_panel=PROGRAMS,
         ),
     ] = False,
     split: Annotated[
@@ -92,7 +91,6 @@ def serve_sandbox(
         typer.Option(
             "--split/--no-split",
             help="Run passing programs again with their tests in another process; a request may say otherwise.",
-            rich_help_panel=PROGRAMS,
         ),
     ] = True,
     flake_reruns: Annotated[
@@ -101,7 +99,6 @@ def serve_sandbox(
             min=0,
             help="Rerun passing programs this often under other hash seeds.",
             metavar="N",
-            rich_help_panel=PROGRAMS,
         ),
     ] = 0,
 ) -> None:
