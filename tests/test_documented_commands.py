@@ -82,6 +82,7 @@ ONLY_READ = {
     r"python -m tiny\.": "trains or measures the embedded model, for minutes",
     r"serve-sandbox": "serves until it is stopped",
     r"python bench/": "measures, for minutes",
+    r"doctor --verdicts(?! --export)": "tests/judging runs the suite; the example judge exits with 1, as it must",
     r"-b bigcodebench": "needs an environment with BigCodeBench's libraries",
 }
 

@@ -79,20 +79,18 @@ def serve_sandbox(
     sandbox: Annotated[
         SandboxMode, typer.Option(help=SANDBOX_HELP, metavar="MODE", rich_help_panel=PROGRAMS)
     ] = SandboxMode.AUTO,
-    mutation_testing: Annotated[
+    no_mutation_testing: Annotated[
         bool,
         typer.Option(
-            "--mutation-testing/--no-mutation-testing",
-            help="Run the tests against mutants of each response; a request may say otherwise.",
-            rich_help_panel=PROGRAMS,
+            "--no-mutation-testing",
+            help="Do not run the tests against mutants of each response; a request may ask for it.",
         ),
-    ] = True,
+    ] = False,
     split: Annotated[
         bool,
         typer.Option(
             "--split/--no-split",
             help="Run passing programs again with their tests in another process; a request may say otherwise.",
-            rich_help_panel=PROGRAMS,
         ),
     ] = True,
     flake_reruns: Annotated[
@@ -101,7 +99,6 @@ def serve_sandbox(
             min=0,
             help="Rerun passing programs this often under other hash seeds.",
             metavar="N",
-            rich_help_panel=PROGRAMS,
         ),
     ] = 0,
 ) -> None:
@@ -135,7 +132,7 @@ def serve_sandbox(
     token, is_new = find_token(token_file)
     limits = Limits(seconds=timeout, memory_mib=memory)
     libraries = tuple(name.strip() for name in warm.split(",") if name.strip())
-    walled = Sandbox(workers, limits, sandbox.value, libraries, mutation_testing, flake_reruns, split=split)
+    walled = Sandbox(workers, limits, sandbox.value, libraries, not no_mutation_testing, flake_reruns, split=split)
     settings = ServiceSettings(token, names_of_machine(host, allow_host or ()), queue, max_request_mib)
     listening = bind(host, port)
 
