@@ -17,7 +17,7 @@ from selfcodealign.errors import RenamedWarning, UserError, did_you_mean
 from selfcodealign.progress.log import PACKAGE, SAID, open_log, report_error
 
 #: In the order of `--help`. A command's module is imported only to show or run that command.
-COMMANDS = ("run", "check", "show", "doctor", "execute", "train", "evaluate", "export")
+COMMANDS = ("run", "check", "show", "doctor", "execute", "rejudge", "train", "evaluate", "export")
 
 INTERRUPTED = 130
 BOTH_HELPS = {"help_option_names": ["--help", "-h"]}
