@@ -25,7 +25,7 @@ from selfcodealign.rows import Response
 from selfcodealign.run_folder.folder import COUNTED, REJUDGED, StageFolder, open_existing, read_json, write_json
 from selfcodealign.run_folder.lock import locked
 from selfcodealign.settings import Recipe
-from selfcodealign.stages import Last
+from selfcodealign.stages import Last, Stage
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Journey
 from selfcodealign.stages.plan import Decision, explain_changes, plan
@@ -51,19 +51,21 @@ async def rejudge_run(
     apply: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
+    stages: Sequence[Stage] = (),
 ) -> Rejudged:
     """Judge the stored answers of the run in `path` again, by its own settings and those given (`execution.key=value`).
 
     What an earlier call has judged under the same is not judged again, unless `fresh`. With `apply`, the verdicts
     become the run's: the rows move between kept and dropped, recipe.toml gets the settings, and the stages that follow
-    are made again up to the data set. Raises a `UserError` for whatever a person has to fix, before any work.
+    are made again up to the data set. `stages` are the run's stages from outside the package. Raises a `UserError` for
+    whatever a person has to fix, before any work.
     """
     folder = open_existing(path)
     folder.journey()  # a run in the form of an earlier version is refused as that
     recipe = _load(path, settings)
     execution = recipe.execution.model_copy(update={"workers": workers or recipe.execution.workers})
     here = recipe.model_copy(update={"execution": execution})
-    journey = make_journey(here) if apply else None
+    journey = make_journey(here, stages) if apply else None
     shown = progress or Progress()
     async with Context(here, journey.places if journey else {}, folder, shown) as context:
         if journey is None:

@@ -94,8 +94,8 @@ def _judge_row(row: dict[str, Any], parent: str, kind: type[Row], verdicts: Reca
     if not has_program(row):
         return Dropped(parent=parent, reason=reason, detail=detail, row=row)
     found = verdicts.outcome(row["response_id"])
-    assert found is not None, "every answer with a program has been judged"
-    (judged,) = found
+    judged = found[0] if found else None
+    assert isinstance(judged, Judged), "every answer with a program has been judged"
     row |= judged.verdict()
     if judged.status == Status.PASSED:
         return kind(**{name: row[name] for name in kind.field_names()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def read_changes(
             SELECT instruction_id, count(*) FILTER (status = 'passed') FROM read_parquet(?) GROUP BY 1
             HAVING bool_or(before_status = 'passed' AND status != 'passed')"""
         fewer = [one for one, passes in ask(query) if passes < stop_after_passes and drawn[one][0] < samples]
-        return Changes(**{**changes.__dict__, "stopped": len(fewer)})
+        return replace(changes, stopped=len(fewer))
 
 
 def _count_unread(answers: StageFolder[Any]) -> dict[str, int]:
