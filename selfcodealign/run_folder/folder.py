@@ -5,6 +5,7 @@
       run.json           the journey, versions, model, machine
       seeds/             one folder per stage: pairs of Parquet files (see `shards`) and stage.json
       ...
+      rejudged/          verdicts of `selfcodealign rejudge`, one folder per version and limits
       superseded/        stages of earlier settings, moved here and never deleted
 
 A stage.json describes its rows to readers that know no stage: the row type, the fields that hold a row's id and its
@@ -28,6 +29,7 @@ from selfcodealign import files
 from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Books, R, Row, unit_of
+from selfcodealign.run_folder.lock import take_lock
 from selfcodealign.run_folder.shards import Shards
 
 #: DuckDB sorts on disk beyond this size.
@@ -36,6 +38,8 @@ SORT_MEMORY = "512MB"
 FORM = 2
 #: The name in run.json of the last stages whose output is older than the rows that it would now be made of.
 EARLIER = "earlier"
+#: The name in stage.json of what judged these rows again, after the run that made them.
+REJUDGED = "rejudged"
 #: The name in run.json of what stages have counted about their answers, by stage.
 COUNTED = "counted"
 
@@ -79,6 +83,10 @@ class StageFolder(Generic[R]):
         state = self.state()
         if state.get("books") is not None and state.get("earlier", False) is not earlier:
             write_json(self.path / "stage.json", state | {"earlier": earlier})
+
+    def note_rejudged(self, mark: Mapping[str, Any]) -> None:
+        """Record what judged these rows again; it stays while the stage's rows do."""
+        write_json(self.path / "stage.json", self.state() | {REJUDGED: dict(mark)})
 
     @property
     def intact(self) -> bool:
@@ -141,7 +149,9 @@ class StageFolder(Generic[R]):
         return read_json(self.path / "stage.json")
 
     def _describe(self, decided_by: Mapping[str, Any], books: Mapping[str, Any] | None) -> None:
-        described = {"rows": asdict(self.description), "decided_by": dict(decided_by), "books": books}
+        described: dict[str, Any] = {"rows": asdict(self.description), "decided_by": dict(decided_by), "books": books}
+        if rejudged := self.state().get(REJUDGED):
+            described[REJUDGED] = rejudged
         write_json(self.path / "stage.json", described)
 
 
@@ -154,17 +164,14 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self._lock = take_lock(self.path)
         except OSError as error:
             raise RunFolderError(
                 f"cannot use {self.path} as a run folder: {error.strerror}; choose another --out"
             ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise RunFolderError(f"{self.path} is in use by another run; wait for it or choose another --out") from None
+        if self._lock is None:
+            raise RunFolderError(f"{self.path} is in use by another run; wait for it or choose another --out")
+        self.complete_renames()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -173,12 +180,15 @@ class RunFolder:
             self._lock = None
 
     def stage(self, name: str, description: Description, row: type[Row]) -> StageFolder[Any]:
-        """Return a stage for writing; a rename that a kill interrupted is completed first."""
-        path = self.path / name
-        fresh = path.with_name(f".{name}.new")
-        if fresh.exists() and not path.exists() and (fresh / "stage.json").exists():
-            os.rename(fresh, path)
-        return StageFolder(path, description, row)
+        """Return a stage for writing."""
+        return StageFolder(self.path / name, description, row)
+
+    def complete_renames(self) -> None:
+        """Put stages in place that a killed process had written whole beside their earlier rows."""
+        for fresh in self.path.glob(".*.new"):
+            path = fresh.with_name(fresh.name.removeprefix(".").removesuffix(".new"))
+            if not path.exists() and (fresh / "stage.json").exists():
+                os.rename(fresh, path)
 
     def open(self, name: str, row: type[Row]) -> StageFolder[Any]:
         """Return a stage that has begun, for reading its rows as `row`s."""

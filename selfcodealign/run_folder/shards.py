@@ -203,6 +203,27 @@ class Shards(Generic[R]):
         found = connection.execute(query, [kept, dropped, list(without)]).fetchall()
         return {one: (drawn, good) for one, drawn, good in found}
 
+    def outcomes(self, columns: Sequence[str]) -> Iterator[tuple[bool, dict[str, Any]]]:
+        """Yield every row with whether it was kept, as a dictionary of those `columns` that its file has.
+
+        The files may be those of an earlier version.
+        """
+        for path in self._kept_files():
+            yield from self._outcomes_of(path, columns)
+
+    def outcomes_by_pair(self, columns: Sequence[str]) -> Iterator[list[tuple[bool, dict[str, Any]]]]:
+        """The same, a list for every pair: all rows that its parents gave."""
+        for path in self._kept_files():
+            yield list(self._outcomes_of(path, columns))
+
+    def _outcomes_of(self, path: Path, columns: Sequence[str]) -> Iterator[tuple[bool, dict[str, Any]]]:
+        for file in (path, _twin(path)):
+            with _reading(file):
+                reader = pq.ParquetFile(file)
+                found = [name for name in columns if name in reader.schema_arrow.names]
+                for batch in reader.iter_batches(BATCH_ROWS, columns=found):
+                    yield from ((file is path, row) for row in batch.to_pylist())
+
     def pairs(self) -> Iterator[tuple[list[R], list[Dropped]]]:
         """Yield every pair as rows, for rewriting a stage."""
         yield from map(self.pair, self._kept_files())

@@ -173,7 +173,7 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
         return Action.RESUME, f"resumes; so far {stored.summary()}"
     if not stored.intact:
         return Action.RESUME, "resumes, because files of it are missing"
-    return _decide_finished(step, stored, settled)
+    return _decide_finished(step, stored, settled and not stored.earlier)
 
 
 def _decide_finished(step: Step, stored: StageFolder[Any], settled: bool) -> tuple[Action, str]:
@@ -229,6 +229,13 @@ def explain_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if len(names) > TOLD_CHANGES:
         told.append(f"{len(names) - TOLD_CHANGES} more changed")
     return ", ".join(told)
+
+
+def explain_other_changes(stored: StageFolder[Any], decided_by: Mapping[str, Any], section: str) -> str:
+    """What decides a stage's rows otherwise now, apart from the settings of a section; empty when nothing does."""
+    settings = {name: value for name, value in decided_by.items() if name.startswith(f"{section}.")}
+    before = {name: value for name, value in stored.decided_by.items() if not name.startswith(f"{section}.")}
+    return explain_changes(_with_derived(before | settings, decided_by), decided_by)
 
 
 def _explain_rows(before: Description, now: Description) -> str:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from math import nan
 
 from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.question import Question
+from selfcodealign.judging.stored import verdict_fields
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
+
+#: The name under which a run counts answers that passed apart from their tests.
+SPLIT_PROOF = "verified with split proof"
 
 
 class Answerer:
@@ -69,7 +72,7 @@ class Answerer:
         response = _grow(row, response_id, sample, answer.text, program, await self._sandbox.run(program), repairs)
         if response.status == "passed":
             if response.proof == "split":
-                self._count("responses", "verified with split proof")
+                self._count("responses", SPLIT_PROOF)
             return response
         return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
 
@@ -100,17 +103,8 @@ def _grow(
         completion=completion,
         response=program.response,
         tests=program.tests,
-        status=str(verdict.status),
-        error_type=verdict.error_type,
-        message=verdict.message,
-        line=verdict.line if verdict.line is not None else -1,
-        output=verdict.output,
-        seconds=verdict.seconds,
-        peak_memory_mib=verdict.peak_memory_mib,
-        mutation_score=nan if verdict.mutation_score is None else verdict.mutation_score,
-        killed_by_value=verdict.killed_by_value,
         repairs=repairs,
-        proof=verdict.proof,
+        **verdict_fields(verdict),
     )
 
 

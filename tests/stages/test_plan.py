@@ -425,3 +425,17 @@ def test_long_changes_are_told_short() -> None:
     assert told.startswith('a changed from 1 to 2, b changed from unset to "y", c changed from "xxx')
     assert told.endswith('to "z", 2 more changed')
     assert len(told) < 200
+
+
+async def test_rows_that_an_earlier_run_left_behind_are_made_again(tmp_path: Path) -> None:
+    """Answers changed with --until leave a selection of the earlier ones: the next whole run compares all again."""
+    run = tmp_path / "run"
+    recipe = small_recipe(write_sources(tmp_path / "source", 6))
+    await run_recipe(recipe, run, model=scripted_model())
+    changed = small_recipe(tmp_path / "source", "responses.samples=1")
+    await run_recipe(changed, run, until="responses", model=scripted_model(), replace_finished=True)
+    actions = {one.step.name: one.action for one in await plan_recipe(changed, run, model=scripted_model())}
+    assert (actions["responses"], actions["selection"]) == (Action.REST, Action.UPDATE)
+    await run_recipe(changed, run, model=scripted_model())
+    kept = {row["response_id"] for row in rows_of(run, "responses")}
+    assert {row["response_id"] for kind in ("kept", "dropped") for row in rows_of(run, "selection", kind)} == kept
