@@ -72,7 +72,7 @@ class Evidence:
         self._reached = mmap.mmap(-1, max(1, len(built.sites)))  # shared with processes that the program forks
         self._always_equal = ""
         self.believes: Callable[[], bool] = lambda: True  # whether an assertion that holds proves something
-        #: Told of every outcome of an assertion: site, whether it held, operands. True: the tests go on after a failure.
+        #: Told of an assertion's outcome: site, whether it held, operands. True: the tests go on after a failure.
         self.observe: Callable[[int, bool, Any, Any], bool] | None = None
         self.ended_by: BaseException | None = None
         self._make_marks()

@@ -28,9 +28,9 @@ __all__ = [
     "judge_mutant",
     "judge_split",
     "judge_untouched",
-    "touched",
     "mutants_of",
     "prepare_job",
+    "touched",
 ]
 
 RUNNER: str = "selfcodealign.sandbox.python.harness"
@@ -313,7 +313,9 @@ def touched(outcome: dict[str, Any]) -> list[list[int]] | None:
     told = _told(outcome)
     if told is None or not told["touched"]:
         return None
-    plain = all(type(one) is list and len(one) == 4 and all(_is_plain(part, int) for part in one) for one in told["seen"])
+    plain = all(
+        type(one) is list and len(one) == 4 and all(_is_plain(part, int) for part in one) for one in told["seen"]
+    )
     return told["seen"] if plain else None
 
 

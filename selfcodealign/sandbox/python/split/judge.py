@@ -29,8 +29,8 @@ from selfcodealign.sandbox.python.split import classes
 from selfcodealign.sandbox.python.split.classes import number_of
 from selfcodealign.sandbox.python.split.containers import can_change, update_in_place
 from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, shuffled
-from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder, Named, WriteOnly
 from selfcodealign.sandbox.python.split.untouched import Compared, Files, Outcomes, find_circular
+from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder, Named, WriteOnly
 from selfcodealign.sandbox.python.split.wire import Forged, Unsplittable
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset, bytearray})
