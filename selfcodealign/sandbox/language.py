@@ -90,6 +90,17 @@ class Language(Protocol):
         """
         ...
 
+    def touched(self, outcome: dict[str, Any]) -> list[list[int]] | None:
+        """Return what the second run's judge saw, if the response changed arguments or files; None if it did not.
+
+        Such a program runs in two processes once more (`seen` in its message), where they stay as the tests left them.
+        """
+        ...
+
+    def judge_untouched(self, job: Any, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
+        """Return the verdict on a program with split proof after that run."""
+        ...
+
     def judge_mutant(self, job: Any, outcome: dict[str, Any]) -> Any:
         """Return a `MutantOutcome`; None when the mutant failed before any test ran."""
         ...

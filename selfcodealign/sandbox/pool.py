@@ -111,7 +111,11 @@ class Sandbox:
         if wanted and program.kind == "tests":
             with suppress(WorkerDied):
                 (outcome,) = await self._ask(job, {**job.message(), "split": True}, split=True)
-                return self._language.judge_split(job, verdict, outcome)
+                verdict = self._language.judge_split(job, verdict, outcome)
+                if verdict.proof == "split" and (seen := self._language.touched(outcome)) is not None:
+                    (outcome,) = await self._ask(job, {**job.message(), "split": True, "seen": seen}, split=True)
+                    verdict = self._language.judge_untouched(job, verdict, outcome)
+                return verdict
         return replace(verdict, proof="shared")
 
     async def _look_for_flakes(self, job: Job, verdict: Verdict) -> Verdict:

@@ -49,6 +49,15 @@ REACHES = {
     "a process that goes on": "import os\nif os.fork():\n    os.wait()\n" + HALF,
     "a value of the tests": "def half(x):\n    return value",
     "a value of the tests by its name": "def half(x):\n    return globals().get('value', x / 2)",
+    "all names of the module": "def half(x):\n    return [v for v in globals().values() if v == x / 2][0]",
+    "a loop over all names": "def half(x):\n    return [globals()[n] for n in globals()] and x / 2",
+    "the table under a name": "TABLE = globals()\ndef half(x):\n    return TABLE['val' + 'ue']",
+    "the maker of the table under a name": "table = globals\ndef half(x):\n    return table()['val' + 'ue']",
+    "a copy of the table": "def half(x):\n    return {**globals()} and x / 2",
+    "the module itself": "import sys\ndef half(x):\n    return vars(sys.modules[__name__]).copy() and x / 2",
+    "members of the module": "import inspect, sys\ndef half(x):\n"
+    "    return inspect.getmembers(sys.modules[__name__]) and x / 2",
+    "the main module": "def half(x):\n    return vars(__import__('__main__')) and x / 2",
     "the code of a function": "import operator\nread = operator.attrgetter\n"
     "def half(x):\n    read('__co' 'de__')(half)\n    return x / 2",
     "a new code": "f = type((lambda: 0).__init__)\ndef half(x):\n    half.__code__ = max.__code__",
@@ -68,6 +77,11 @@ HONEST = {
     "decimal.getcontext().prec = 9\nsys.path.append('.')\nlogging.getLogger('a').level = 5\n" + HALF,
     "output": "import contextlib, io, sys\ndef half(x):\n    with contextlib.redirect_stdout(io.StringIO()) as s:\n"
     "        print(x)\n    old, sys.stdout = sys.stdout, io.StringIO()\n    sys.stdout = old\n    return x / 2",
+    "one name of the module": "def op_half(x):\n    return x / 2\ndef half(x):\n"
+    "    return globals().get('op_' + 'half')(x) if 'op_half' in globals() else globals()['op_half'](x)",
+    "a table of handlers": "def on_half(x):\n    return x / 2\n"
+    "TABLE = {name: value for name, value in list(globals().items()) if name.startswith('on_')}\n"
+    "def half(x):\n    return eval('TABLE', globals())['on_half'](x)",
     "a registry": "class Base:\n    def __init_subclass__(cls):\n        pass\nclass A(Base):\n    pass\n"
     "def every(c):\n    return [s for k in c.__subclasses__() for s in [k, *every(k)]]\n"
     "def half(x):\n    return x / (1 + len(every(Base)))",

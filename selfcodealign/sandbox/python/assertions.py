@@ -149,9 +149,11 @@ class _Assertions(Statements):
         site = ast.Constant(self._add(node, node.test, words), **at)
         before, test, operands = self._guard(node.test, inside, words, at)
         shown = operands if len(operands) == 2 else []
-        failure = call_mark(EXPLAIN, at, site, *shown) if node.msg is None else call_mark(FAILED, at, site, node.msg)
+        failure = call_mark(EXPLAIN, at, site, *shown)
+        if node.msg is not None:
+            failure.keywords = [ast.keyword("message", node.msg, **at)]
         held: ast.stmt = ast.Expr(call_mark(HELD, at, site, *operands), **at)
-        return [*before, ast.If(test, [held], [ast.Raise(failure, None, **at)], **at)]
+        return [*before, ast.If(test, [held], [ast.Expr(failure, **at)], **at)]
 
     def _guard(
         self, test: ast.expr, inside: list[ast.AST], words: set[str], at: dict[str, Any]
@@ -197,7 +199,7 @@ class _Assertions(Statements):
             operands = [load_name(LEFT, at), load_name(RIGHT, at)]
             call.args[:2] = operands
         text = call_mark("str", at, load_name("__error__", at))
-        failed = [] if self._expecting_failure else [ast.Expr(call_mark(FAILED, at, site, text), **at)]
+        failed = [] if self._expecting_failure else [ast.Expr(call_mark(FAILED, at, site, text, *operands), **at)]
         again = ast.Raise(None, None, **at)
         handler = ast.ExceptHandler(load_name("AssertionError", at), "__error__", [*failed, again], **at)
         held = ast.Expr(call_mark(HELD, at, site, *operands), **at)

@@ -20,6 +20,7 @@ from selfcodealign.sandbox.python.mutants import apply_mutant, list_mutants, tol
 from selfcodealign.sandbox.python.names import defined_names, is_deep, nodes_of, redefined_names, value_names
 from selfcodealign.sandbox.python.own_imports import ALWAYS_OWN, offered_names, resolve_own_imports
 from selfcodealign.sandbox.python.shadows import TrueBuiltins, find_shadowed
+from selfcodealign.sandbox.python.split.untouched import derived_sides
 from selfcodealign.sandbox.python.turns import mark_turns
 
 RESPONSE_FILE, TESTS_FILE = "<response>", "<tests>"
@@ -144,6 +145,18 @@ def names_for_judge(job: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"imports": imports, "defined": sorted(defined_names(tree)), "wanted": wanted}
     told |= {"rebound": rebound, "tests_async": _ASYNC.search(job["tests"]) is not None}
     return told | {"tests_execute": _EXECUTING.search(job["tests"]) is not None}
+
+
+def sides_for_judge(job: dict[str, Any], aliases: list[str]) -> dict[int, list[bool]]:
+    """Return which sides of the tests' assertions derive from the response, by line."""
+    tests = _parse_tests(job["tests"])[0]
+    own = defined_names(ast.parse(job["response"], RESPONSE_FILE)) - defined_names(tests)
+    for node in nodes_of(tests):
+        if isinstance(node, ast.ImportFrom) and (node.level or node.module in (*ALWAYS_OWN, *aliases)):
+            own |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            own |= {alias.asname or alias.name for alias in node.names if alias.name in (*ALWAYS_OWN, *aliases)}
+    return derived_sides(tests, own)
 
 
 def _build(

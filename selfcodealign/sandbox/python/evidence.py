@@ -72,6 +72,8 @@ class Evidence:
         self._reached = mmap.mmap(-1, max(1, len(built.sites)))  # shared with processes that the program forks
         self._always_equal = ""
         self.believes: Callable[[], bool] = lambda: True  # whether an assertion that holds proves something
+        #: Told of an assertion's outcome: site, whether it held, operands. True: the tests go on after a failure.
+        self.observe: Callable[[int, bool, Any, Any], bool] | None = None
         self.ended_by: BaseException | None = None
         self.raised: BaseException | None = None  # what left the response or the tests, an exit included
         self._make_marks()
@@ -103,24 +105,34 @@ class Evidence:
                 and (left is absent or right is not absent or not is_always_true(left))
             ):
                 self._proved.add(site)
+            if self.observe is not None:
+                self.observe(site, True, left, right)
             if right is absent or self._always_equal:
                 return
             seen = probed[site] = probed.get(site, 0) + 1
             if seen <= most:
                 self._always_equal = find_always_equal(left, right)
 
-        def failed(site: int, message: Any) -> AssertionError:
+        def failed(site: int, message: Any, left: Any = absent, right: Any = absent) -> None:
+            if self.observe is None or not self.observe(site, False, left, right):
+                count_failure(site, message)
+
+        def count_failure(site: int, message: Any) -> None:
             failure = (self.sites[site].line, describe(message))
             if get_pid() != own_pid:
                 send({"failure": failure})  # a forked process reports only this way
             self._failures.append(failure)
-            return AssertionError(message)
 
-        def explain(site: int, left: Any = absent, right: Any = absent) -> AssertionError:
-            text = self.sites[site].text
-            if left is not absent:
-                text = f"{text}: left {_brief(left)}, right {_brief(right)}"
-            return failed(site, f"assert {text}")
+        def explain(site: int, left: Any = absent, right: Any = absent, message: Any = absent) -> None:
+            if self.observe is not None and self.observe(site, False, left, right):
+                return
+            if message is absent:
+                text = self.sites[site].text
+                if left is not absent:
+                    text = f"{text}: left {_brief(left)}, right {_brief(right)}"
+                message = f"assert {text}"
+            count_failure(site, message)
+            raise AssertionError(message)
 
         def record(value: Any) -> None:
             message = {"record": value}
@@ -200,6 +212,10 @@ class Evidence:
     def has_proof(self) -> bool:
         """Whether an assertion about the response's own code has held."""
         return bool(self._proved or self._library_held)
+
+    def proves_beside(self, sites: list[int]) -> bool:
+        """Whether another assertion than these has held about the response's own code."""
+        return bool(self._proved.difference(sites) or self._library_held)
 
     def _find_unproven(self) -> str:
         """Say what the tests leave out: an assertion that could have failed and never ran, or one that is skipped."""

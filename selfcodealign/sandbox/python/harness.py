@@ -29,12 +29,14 @@ from selfcodealign.sandbox.python.build import (
     build_program,
     is_safe_to_parse,
     names_for_judge,
+    sides_for_judge,
 )
 from selfcodealign.sandbox.python.command import end_as_interpreter
 from selfcodealign.sandbox.python.evidence import describe_build_error, describe_tampering
 from selfcodealign.sandbox.python.ready import Ready
 from selfcodealign.sandbox.python.split.judge import LOST, Judge, SolutionModule
 from selfcodealign.sandbox.python.split.response import Response
+from selfcodealign.sandbox.python.split.untouched import Compared
 from selfcodealign.sandbox.python.split.values import allowed_classes
 from selfcodealign.sandbox.python.split.wire import ENDED, INTERRUPTED, Unsplittable
 from selfcodealign.sandbox.python.together import Together, build_together
@@ -212,6 +214,8 @@ class Runner:
         except BuildError as error:
             return Refused(describe_build_error(error))
         told |= names_for_judge(job)
+        if job.get("seen") is not None:
+            told["compared"] = job["seen"], sides_for_judge(job, built.aliases)
         if built.reloads or told["tests_execute"]:
             return Refused(_UNSPLIT)
         return (told, replace(built, response=_NOTHING).pack()), (
@@ -240,7 +244,9 @@ class Runner:
             built = Built.unpack(packed)
         module = SolutionModule("solution")
         ready = Ready(told, built, self._watch, self._libraries, module)
-        evidence, judge = ready.evidence, Judge(link, self._allowed, vars(module), ready.evidence)
+        evidence, compared = ready.evidence, told.get("compared")
+        compared = None if compared is None else Compared(*compared)
+        judge = Judge(link, self._allowed, vars(module), evidence, compared)
         evidence.believes = judge.believes
         evidence.connect(send, os.getpid())
         ready.enter()

@@ -1,9 +1,8 @@
 """What an instrumented program leaves: marks of its functions, and the parts that `assertions` builds marks from.
 
 Syntax trees are rewritten before anything runs. A function of the response first stores into `__ran__`. An assertion
-of the tests calls `__held__(site, left, right)` when it holds; when it fails it raises the result of
-`__failed__(site, message)` or `__explain__(site, left, right)`, so that a failure counts even where the program
-swallows the exception.
+of the tests calls `__held__(site, left, right)` when it holds; when it fails it calls `__explain__(site, left, right)`,
+which raises, or `__failed__(site, message)`, so that a failure counts even where the program swallows the exception.
 """
 
 from __future__ import annotations

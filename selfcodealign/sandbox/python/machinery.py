@@ -58,6 +58,7 @@ _COMPUTED = frozenset({"gc", "sys", "inspect", "unittest", "pytest", "_thread", 
 _NAME_TAKERS = frozenset({"getattr", "attrgetter", "methodcaller", "__getattribute__", "getattr_static", "get", "pop"})
 _NAME_TAKERS |= {"setattr", "delattr", "setdefault", "__getitem__", "__setattr__", "itemgetter"}
 _CHANGES = frozenset({"update", "setdefault", "pop", "popitem", "clear", "__setitem__", "__delitem__", "__ior__"})
+_LISTING = frozenset({"items", "values", "keys", "copy", "__iter__", "__dict__", "__or__"})
 _RUNS_TEXT = frozenset({"exec", "eval", "compile", "timeit.timeit", "timeit.repeat", "timeit.Timer", "cProfile.run"})
 _RUNS_TEXT |= {"profile.run", "builtins.exec", "builtins.eval", "builtins.compile"}
 _ALL_CLASSES = frozenset({"object", "type", "BaseException", "Exception"})
@@ -162,6 +163,9 @@ class _Look:
         self._scopes: dict[int, Scope] = scopes_of(response, known)
         self._guarded = _inside_guards(response)
         self._decorating = _decorating(nodes)
+        self._in_functions = _inside_functions(response)
+        self._called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+        self._asked, self._kept = _asked_for_a_name(nodes), _kept(nodes)
         self._texts = [text for node in nodes if isinstance(node, ast.Constant) if (text := fold_text(node))]
         self._is_text = bool(known)
 
@@ -172,7 +176,7 @@ class _Look:
         looks: dict[type, Callable[[Any], str]] = {
             ast.Attribute: self._attribute,
             ast.Name: self._name,
-            ast.Subscript: self._subscript,
+            ast.Subscript: self._subscript_or_module,
             ast.Call: self._call,
             ast.Import: self._import,
             ast.ImportFrom: self._import,
@@ -207,6 +211,8 @@ class _Look:
             return node.attr
         if node.attr == "__subclasses__":
             return "" if self._is_own_class(node.value) else "__subclasses__ of a class that is not the response's"
+        if node.attr == "__dict__" and self._is_table(node) and self._runs_later(node) and id(node) not in self._asked:
+            return "all globals, those of the tests as well"
         if node.attr == "__self__" and _plain_name(node.value) in BUILTIN_NAMES:
             return "__self__ of a builtin"
         if not isinstance(node.ctx, ast.Load):
@@ -259,9 +265,16 @@ class _Look:
     def _name(self, node: ast.Name) -> str:
         if node.id in _NAMES:
             return node.id
+        if node.id == "globals" and self._is_free(node) and id(node) not in self._called:
+            return "all globals, those of the tests as well"
         if node.id in self._tests_names:
             return f"{node.id} of the tests"
         return self._forbidden(node) if isinstance(node.ctx, ast.Load) else ""
+
+    def _subscript_or_module(self, node: ast.Subscript) -> str:
+        if self._is_table(node) and self._runs_later(node) and id(node) not in self._asked:
+            return "all globals, those of the tests as well"
+        return self._subscript(node)
 
     def _subscript(self, node: ast.Subscript) -> str:
         key, owner = fold_text(node.slice), node.value
@@ -306,6 +319,10 @@ class _Look:
             if named.startswith("assert") and _plain_name(owner) not in ("self", "cls"):
                 return f"an assignment to {named}"
             return self._change(owner, named)
+        if self._path(node) in _TESTS_MODULES:
+            return f"the module {self._path(node)}"
+        if self._is_table(node) and (self._runs_later(node) or id(node) in self._kept) and id(node) not in self._asked:
+            return "all globals, those of the tests as well"
         if isinstance(node.func, ast.Attribute) and (what := self._method(node, node.func, texts)):
             return what
         if (path or name) in _RUNS_TEXT:
@@ -327,6 +344,23 @@ class _Look:
         if namespace is not None and method.attr in _CHANGES:
             return self._change(namespace, texts[0] or "..." if texts else "...")
         return ""
+
+    def _runs_later(self, node: ast.AST) -> bool:
+        """Whether code may run when the tests have bound their names: then all globals are theirs, too."""
+        return id(node) in self._in_functions or self._is_text
+
+    def _is_table(self, node: ast.AST) -> bool:
+        """Whether an expression is the table of this module's names, or the module."""
+        if _is_globals(node):
+            return True
+        if isinstance(node, ast.Call) and _plain_name(node.func) in ("locals", "vars") and not node.args:
+            return not self._runs_later(node)
+        owner = _namespace_owner(node) or node
+        is_module = isinstance(owner, ast.Subscript) and self._path(owner.value) == "sys.modules"
+        if isinstance(owner, ast.Call) and owner.args:
+            is_module = self._path(owner.func) in ("sys.modules.get", "importlib.import_module")
+            return is_module and _plain_name(owner.args[0]) == "__name__"
+        return is_module and _plain_name(owner.slice) == "__name__"  # type: ignore[attr-defined]
 
     def _text(self, code: ast.expr | None) -> str:
         """Look at a text that the response executes; at all its texts where this one is not a constant."""
@@ -397,6 +431,36 @@ def _inside_guards(tree: ast.Module) -> set[int]:
     guards = [node for node in tree.body if isinstance(node, ast.If) and isinstance(node.test, ast.Compare)]
     guards = [guard for guard in guards if any(_plain_name(part) == "__name__" for part in nodes_of(guard.test))]
     return {id(part) for guard in guards for statement in guard.body for part in nodes_of(statement)}
+
+
+def _asked_for_a_name(nodes: list[ast.AST]) -> set[int]:
+    """The expressions that are asked for one name only, are given to an executed text, or are no table at all."""
+    asked: set[int] = set()
+    for node in nodes:
+        if isinstance(node, ast.Subscript) or (isinstance(node, ast.Attribute) and node.attr not in _LISTING):
+            asked.add(id(node.value))
+        elif isinstance(node, ast.Compare):
+            asked |= {id(part) for part in node.comparators}
+        elif isinstance(node, ast.Call):
+            asked |= {id(keyword.value) for keyword in node.keywords if keyword.arg == "globals"}
+            name = _plain_name(node.func)
+            if name in ("exec", "eval", "setattr", "getattr", "hasattr", "delattr"):
+                asked |= set(map(id, node.args))
+            elif name == "vars":
+                asked |= set(map(id, node.args))  # the call itself is looked at
+    return asked
+
+
+def _kept(nodes: list[ast.AST]) -> set[int]:
+    """The expressions that a name is bound to."""
+    bindings = ast.Assign | ast.AnnAssign | ast.NamedExpr
+    return {id(node.value) for node in nodes if isinstance(node, bindings)}
+
+
+def _inside_functions(tree: ast.Module) -> set[int]:
+    """The nodes in the bodies of functions: what runs after the response's own text has been run."""
+    outer = [node for node in nodes_of(tree) if isinstance(node, (*FUNCTIONS, ast.Lambda))]
+    return {id(part) for node in outer for part in nodes_of(node)}
 
 
 def _decorating(nodes: list[ast.AST]) -> set[int]:

@@ -28,8 +28,10 @@ __all__ = [
     "judge",
     "judge_mutant",
     "judge_split",
+    "judge_untouched",
     "mutants_of",
     "prepare_job",
+    "touched",
 ]
 
 RUNNER: str = "selfcodealign.sandbox.python.harness"
@@ -187,6 +189,10 @@ _SPLIT = {
     "unclear": str,
     "liar": str,
     "raised": bool,
+    "touched": bool,
+    "seen": list,
+    "circular": str,
+    "alone": bool,
 }
 #: Tests that ask what a function or an object is, where a stand-in may differ from it.
 _ASKS_FUNCTIONS = re.compile(r"\b(inspect|pickle|capfd|__\w+__|id|is(?! (not )?(None|True|False)\b))\b")
@@ -282,10 +288,10 @@ def judge_split(job: Job, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
     process returned or raised does.
     """
     shared = replace(verdict, proof="shared")
-    told = next((report["split"] for report in outcome["reports"] if _has(report, {"split": dict})), None)
+    told = _told(outcome)
     if outcome["ended_by"] == "output":  # a program that prints the same in both runs is ended in neither
         return replace(judge(job, outcome), mutation_score=verdict.mutation_score)
-    if outcome["ended_by"] or told is None or not _has(told, _SPLIT):
+    if outcome["ended_by"] or told is None:
         return shared
     if told["liar"]:
         return replace(verdict, status=Status.WEAK_TESTS, message=told["liar"])
@@ -308,6 +314,39 @@ def judge_split(job: Job, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
     if told["inexact"] or again.error_type == "RecursionError" or not (by_data or told["raised"]):
         return shared
     return replace(again, message=f"{again.message} (in a process apart from the tests)", output=verdict.output)
+
+
+def touched(outcome: dict[str, Any]) -> list[list[int]] | None:
+    """Return what the judge has seen of assertions, if the response changed arguments or files of the tests."""
+    told = _told(outcome)
+    if told is None or not told["touched"]:
+        return None
+    plain = all(
+        type(one) is list and len(one) == 4 and all(_is_plain(part, int) for part in one) for one in told["seen"]
+    )
+    return told["seen"] if plain else None
+
+
+def judge_untouched(job: Job, verdict: Verdict, outcome: dict[str, Any]) -> Verdict:
+    """Return the verdict on a program with split proof, after a run in which its response changed nothing of the tests.
+
+    Tests of what a response changes fail there, and rightly so. An assertion that compares the change with what the
+    response returned is no proof.
+    """
+    told = _told(outcome)
+    if told is None or outcome["ended_by"] or told["lost"]:
+        return replace(verdict, proof="shared")
+    if not told["circular"]:
+        return verdict
+    if told["alone"]:
+        return replace(verdict, status=Status.WEAK_TESTS, message=told["circular"])
+    return replace(verdict, proof="shared")
+
+
+def _told(outcome: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the judge of a run in two processes reported."""
+    told = next((report["split"] for report in outcome["reports"] if _has(report, {"split": dict})), None)
+    return told if told is not None and _has(told, _SPLIT) else None
 
 
 def mutants_of(outcome: dict[str, Any]) -> list[str]:

@@ -29,7 +29,8 @@ from selfcodealign.sandbox.python.split import classes
 from selfcodealign.sandbox.python.split.classes import number_of
 from selfcodealign.sandbox.python.split.containers import can_change, update_in_place
 from selfcodealign.sandbox.python.split.peer import RETAINED, Peer, shuffled
-from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Encoder, Named, WriteOnly
+from selfcodealign.sandbox.python.split.untouched import Compared, Files, Outcomes, find_circular
+from selfcodealign.sandbox.python.split.values import MUTABLE, STEERING, Decoder, Encoder, Named, WriteOnly
 from selfcodealign.sandbox.python.split.wire import Forged, Unsplittable
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset, bytearray})
@@ -70,14 +71,30 @@ LOST: dict[str, Any] = {
     "unclear": "",
     "liar": "",
     "raised": False,
+    "touched": False,
+    "seen": [],
+    "circular": "",
+    "alone": False,
 }
 
 
 class Judge(Peer):
     """The judge's side of the conversation."""
 
-    def __init__(self, fd: int, named: Named, namespace: dict[str, Any], evidence: Evidence) -> None:
+    def __init__(
+        self,
+        fd: int,
+        named: Named,
+        namespace: dict[str, Any],
+        evidence: Evidence,
+        compared: Compared | None = None,
+    ) -> None:
+        """`compared`: the run before, where arguments and files stay as the tests left them in this one."""
         super().__init__(fd, named)
+        self._compared = compared
+        self._files = Files()
+        self._outcomes = Outcomes(_write_data, goes_on=compared is not None)
+        evidence.observe = self._outcomes.observe
         self._namespace = namespace
         self._evidence = evidence
         self._ran = evidence.ran
@@ -119,6 +136,7 @@ class Judge(Peer):
     def connect(self, module: SolutionModule) -> None:
         """Make what tests do to libraries and to their response's module reach the response: patches and seeds."""
         module.connect(self)
+        self._files.watch()
         patcher: Any = unittest.mock._patch  # type: ignore[attr-defined]
         enter, leave = patcher.__enter__, patcher.__exit__
 
@@ -209,7 +227,23 @@ class Judge(Peer):
             "unclear": self.unclear,
             "liar": self.liar,
             "raised": "__split_text__" in vars(self._evidence.ended_by) if self._evidence.ended_by else False,
+            "touched": self._outcomes.touched,
+            "seen": self._outcomes.seen if self._compared is None else [],
+            "circular": "",
+            "alone": False,
+            **self._find_circular(),
         }
+
+    def _find_circular(self) -> dict[str, Any]:
+        """Say which assertion rests on what the response changed, and whether it stands alone."""
+        if self._compared is None:
+            return {}
+        lines = [site.line for site in self._evidence.sites]
+        circular, tested = find_circular(self._compared, self._outcomes.seen, lines)
+        if tested or not circular:
+            return {}
+        text = f"the assertion in line {lines[circular[0]]} compares with what the response itself has changed"
+        return {"circular": text, "alone": not self._evidence.proves_beside(circular)}
 
     def believes(self) -> bool:
         """Whether no object of the response has decided anything since this was last asked."""
@@ -222,6 +256,7 @@ class Judge(Peer):
         if kind == "begin":
             return super().ask(kind, *parts)
         self._ran[:] = b"\1" * len(self._ran)
+        self._files.note()
         for place, known in self._watched.items():
             if vars(place[0])[place[1]] is not known:
                 self.inexact.add("patches")
@@ -233,10 +268,17 @@ class Judge(Peer):
             if kind in ("call", "method"):  # from a function it would end a loop of the tests early
                 raise RuntimeError("the response raised StopIteration") from error
             raise
+        finally:
+            self._outcomes.touched |= self._files.changed(restore=self._compared is not None)
         self._note_origin(kind, parts, value)
         if can_change([value]) and len(self._returned) < _MOST_RETURNED:
             self._returned.append((value, _write_data(value)))
         return value
+
+    def _take_changes(self, parts: tuple[Any, ...], decoder: Decoder, changes: Any) -> None:
+        self._outcomes.touched |= changes is not None
+        if self._compared is None:
+            super()._take_changes(parts, decoder, changes)
 
     def _note_origin(self, kind: str, parts: tuple[Any, ...], value: Any) -> None:
         """Note whether the tests test the class of what was returned, or only got an object instead of data.
