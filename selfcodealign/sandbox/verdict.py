@@ -84,10 +84,10 @@ class Program:
       an exception or with exit status 0. Compare `Verdict.output`, and raise `keep_output_kib` for long outputs.
 
     For scripts only: `as_command` ends as `python FILE` would, with the interpreter's status as `Verdict.exit_code` and
-    with tracebacks on stderr, which `Verdict.stderr` has apart from `output`; the text is taken as it stands. `files` are
-    put into the scratch, the current folder, before the script starts; those named in `fetch` are read from it when all
-    its processes have ended, into `Verdict.files`. Names are relative paths. Raises `ValueError` for names that lead
-    elsewhere.
+    with tracebacks on stderr, which `Verdict.stderr` has apart from `output`; the text is taken as it stands. `files`
+    are put into the scratch, the current folder, before the script starts; those named in `fetch` are read from it when
+    all its processes have ended, into `Verdict.files`. Names are relative paths. Raises `ValueError` for names that
+    lead elsewhere.
 
     `limits`, `mutation_testing` and `split` override those of the sandbox for this program.
     """
