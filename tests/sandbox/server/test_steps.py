@@ -22,7 +22,8 @@ def test_a_version_that_waits_for_a_core_is_not_ended() -> None:
 
 def test_cpu_time_ends_a_version() -> None:
     """However long it takes by the clock."""
-    assert ended_after((0.1 * tick, 0.01 * tick, False) for tick in range(900)) == 10.1
+    slow = ((0.1 * tick, 0.01 * tick, False) for tick in range(900))
+    assert 10 < (ended_after(slow) or 0) < 10.3
 
 
 def test_sleep_ends_a_version() -> None:
