@@ -99,9 +99,8 @@ def main() -> None:
             processes |= set(processes_below(process.pid))
             time.sleep(0.05)
         sign = draw.choice(SIGNALS)
-        was_killed = process.poll() is None
+        was_killed, sent = process.poll() is None, time.monotonic()
         if was_killed:
-            sent = time.monotonic()
             process.send_signal(sign)
         out, error = process.communicate()
         if not was_killed:
