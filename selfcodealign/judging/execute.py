@@ -12,11 +12,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
-from selfcodealign import __version__
 from selfcodealign.judging.journal import Convert, Output, check_target, compress, open_output
 from selfcodealign.judging.reading import PARQUET, STANDARD, Source, check_source, open_source
 from selfcodealign.judging.rows import SCORE_FIELDS, VERDICT_FIELDS, Fields, Row, add_verdict, join_tests
@@ -65,7 +65,12 @@ async def execute_file(
     check_source(source)
     check_target(source, target, overwrite=overwrite)
     limits = limits or Limits()
-    settings = {"version": __version__, **asdict(limits), "mode": mode, "mutation_testing": mutation_testing}
+    settings = {
+        "version": version("selfcodealign"),
+        **asdict(limits),
+        "mode": mode,
+        "mutation_testing": mutation_testing,
+    }
     settings |= {"flake_reruns": flake_reruns, "split": split, **fields._asdict()}
     sandbox = Sandbox(workers, limits, mode, warm, mutation_testing, flake_reruns, split=split)
     summary = Summary(sandbox.workers)
