@@ -74,6 +74,9 @@ def main() -> None:
     parser.add_argument("--mode", default="auto")
     parser.add_argument("--full", action="store_true", help="with mutation testing and judging in two processes")
     given = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job would pass on that it is ignored
     folder = Path(tempfile.mkdtemp(prefix="bench-execute-"))
     source, target = folder / "rows.jsonl", folder / given.out
     expected = []
@@ -99,9 +102,8 @@ def main() -> None:
             processes |= set(processes_below(process.pid))
             time.sleep(0.05)
         sign = draw.choice(SIGNALS)
-        was_killed = process.poll() is None
+        was_killed, sent = process.poll() is None, time.monotonic()
         if was_killed:
-            sent = time.monotonic()
             process.send_signal(sign)
         out, error = process.communicate()
         if not was_killed:

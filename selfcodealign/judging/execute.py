@@ -18,7 +18,8 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from selfcodealign.judging.journal import Convert, Output, check_target, compress, open_output
-from selfcodealign.judging.reading import PARQUET, STANDARD, Source, check_source, open_source
+from selfcodealign.judging.opening import check_source, open_source
+from selfcodealign.judging.reading import PARQUET, STANDARD, Source
 from selfcodealign.judging.rows import SCORE_FIELDS, VERDICT_FIELDS, Fields, Row, add_verdict, join_tests
 from selfcodealign.judging.stopping import StoppedBySignal, cancelled_by_signals
 from selfcodealign.judging.summary import Summary
@@ -65,13 +66,8 @@ async def execute_file(
     check_source(source)
     check_target(source, target, overwrite=overwrite)
     limits = limits or Limits()
-    settings = {
-        "version": version("selfcodealign"),
-        **asdict(limits),
-        "mode": mode,
-        "mutation_testing": mutation_testing,
-    }
-    settings |= {"flake_reruns": flake_reruns, "split": split, **fields._asdict()}
+    settings = {"version": version("selfcodealign"), **asdict(limits), "mode": mode, "split": split}
+    settings |= {"mutation_testing": mutation_testing, "flake_reruns": flake_reruns, **fields._asdict()}
     sandbox = Sandbox(workers, limits, mode, warm, mutation_testing, flake_reruns, split=split)
     summary = Summary(sandbox.workers)
     with cancelled_by_signals() as stop:

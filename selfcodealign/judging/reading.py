@@ -192,31 +192,6 @@ class _Raw(io.RawIOBase):
         super().close()
 
 
-def check_source(path: Path) -> None:
-    """Raise `UserError` for a file whose name says that it holds something else."""
-    if str(path) != STANDARD and path.is_file() and not path.name.endswith((*LINES, PARQUET)):
-        raise UserError(f"{path}: rows are read from files that end in .jsonl, .jsonl.gz or .parquet; rename it")
-
-
-def open_source(path: Path, fields: Fields, *, for_table: bool) -> Source:
-    """Open the rows of a file, a pipe or standard input ("-"); does not wait for a writer. Raises `UserError`.
-
-    `for_table`: the rows of a table become a table again, with their types.
-    """
-    if path.name.endswith(PARQUET) and path.is_file():
-        from selfcodealign.judging.tables import ParquetRows
-
-        return ParquetRows(path, fields, for_table=for_table)
-    try:
-        if str(path) == STANDARD:
-            return JsonLines(path, fields, os.dup(0))
-        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a pipe would wait for its writer
-        os.set_blocking(number, True)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {reason_of(error)}; check the path") from None
-    return JsonLines(path, fields, number)
-
-
 class _Looked:
     """What the first rows have."""
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign.judging import columns, tables
-from selfcodealign.judging.reading import open_source
+from selfcodealign.judging.opening import open_source
 from selfcodealign.judging.rows import ADDED_FIELDS, Fields, Row, join_tests, read_row
 from selfcodealign.sandbox import Status, Verdict
 
