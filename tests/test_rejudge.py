@@ -103,7 +103,7 @@ def test_the_command_lists_what_the_limit_ended(run: Path) -> None:
     assert "passed → memory, " in done.stdout
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert {row["status"] for row in rows} == {"memory"}
-    assert {row["before_status"] for row in rows} == {"passed", "failed"}
+    assert "passed" in {row["before_status"] for row in rows}
     large = [row for row in rows_of(run, "responses") if LARGE in row["response"]]
     assert {row["response_id"] for row in rows} >= {row["response_id"] for row in large}
     shown = next(line.split()[-1] for line in done.stdout.splitlines() if line.strip().startswith("selfcodealign show"))
