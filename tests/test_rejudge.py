@@ -23,7 +23,7 @@ import pytest
 
 from selfcodealign import Sampling, ScriptedModel, rejudge, run_recipe
 from selfcodealign.engine import replace
-from selfcodealign.errors import RecipeError, RunFolderError
+from selfcodealign.errors import RecipeError, RunFolderError, UserError
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.recipe import load_recipe
 from selfcodealign.rejudge import rejudge_run
@@ -54,7 +54,7 @@ def _model(**options: Any) -> ScriptedModel:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rejudge")
-    recipe = small_recipe(write_sources(folder / "source", 12))
+    recipe = small_recipe(write_sources(folder / "source", 8))
     asyncio.run(run_recipe(recipe, folder / "run", model=_model()))
     return folder / "run"
 
@@ -92,7 +92,6 @@ def test_the_same_limits_flip_nothing_and_touch_nothing(run: Path) -> None:
     again = asyncio.run(rejudge_run(run, progress=told))
     assert again.table.path == done.table.path
     assert [one for one in told.calls if one[0] == "advance"] == []
-    assert asyncio.run(rejudge_run(run, fresh=True)).table.path.name == "2"
     assert before == (_files(run, "responses"), (run / "recipe.toml").read_bytes())
 
 
@@ -104,7 +103,7 @@ def test_the_command_lists_what_the_limit_ended(run: Path) -> None:
     assert "passed → memory, " in done.stdout
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert {row["status"] for row in rows} == {"memory"}
-    assert {row["before_status"] for row in rows} == {"passed", "failed"}
+    assert "passed" in {row["before_status"] for row in rows}
     large = [row for row in rows_of(run, "responses") if LARGE in row["response"]]
     assert {row["response_id"] for row in rows} >= {row["response_id"] for row in large}
     shown = next(line.split()[-1] for line in done.stdout.splitlines() if line.strip().startswith("selfcodealign show"))
@@ -255,30 +254,30 @@ def test_stages_behind_the_answers_see_the_new_verdicts(tmp_path: Path) -> None:
 def test_what_cannot_be_judged_is_one_line(run: Path, tmp_path: Path) -> None:
     """No folder, no run, another form, no answers, settings of other sections or of none, an unfinished run."""
 
-    def refused(*words: str) -> str:
-        done = call("rejudge", *words)
-        assert done.returncode == 2, done.stdout
-        assert done.stderr.count("\n") == 1, done.stderr
-        return done.stderr
+    def refused(path: Path, *settings: str, apply: bool = False) -> str:
+        with pytest.raises(UserError) as error:
+            asyncio.run(rejudge_run(path, settings, apply=apply))
+        assert "\n" not in str(error.value)
+        return str(error.value)
 
-    assert "there is no folder" in refused(str(tmp_path / "none"))
-    assert "no run folder" in refused(str(run / "seeds"))
-    assert "only" not in refused(str(run), "--set", "execution.secnds=3")
-    assert "is decided by execution.* alone" in refused(str(run), "--set", "responses.samples=3")
+    assert "there is no folder" in refused(tmp_path / "none")
+    assert "no run folder" in refused(run / "seeds")
+    assert 'unknown setting "execution.secnds"; did you mean "seconds"?' in refused(run, "execution.secnds=3")
+    assert "is decided by execution.* alone" in refused(run, "responses.samples=3")
     facts = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(facts | {"form": 1}))
-    assert "earlier version" in refused(str(run))
+    assert "earlier version" in refused(run)
     (run / "run.json").write_text(json.dumps(facts))
     with RunFolder(run):
-        assert "is in use by a run" in refused(str(run), "--apply")
+        assert "is in use by a run" in refused(run, apply=True)
     stage = json.loads((run / "responses" / "stage.json").read_text())
     (run / "responses" / "stage.json").write_text(json.dumps(stage | {"books": None}))
-    assert "--apply needs a finished stage responses" in refused(str(run), "--apply")
+    assert "--apply needs a finished stage responses" in refused(run, apply=True)
     told = Told()
     asyncio.run(rejudge_run(run, progress=told))
     assert told.lines[0] == "responses is not finished: the answers it holds so far are judged"
     shutil.rmtree(run / "responses")
-    assert "holds no answers yet" in refused(str(run))
+    assert "holds no answers yet" in refused(run)
 
 
 async def test_other_settings_of_the_run_are_no_matter_of_judging(run: Path) -> None:
