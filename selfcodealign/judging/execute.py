@@ -17,10 +17,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
+from selfcodealign.errors import UserError
 from selfcodealign.judging.journal import Convert, Output, check_target, compress, open_output
 from selfcodealign.judging.opening import check_source, open_source
 from selfcodealign.judging.reading import PARQUET, STANDARD, Source
-from selfcodealign.judging.rows import SCORE_FIELDS, VERDICT_FIELDS, Fields, Row, add_verdict, join_tests
+from selfcodealign.judging.rows import ADDED_FIELDS, SCORE_FIELDS, VERDICT_FIELDS, Fields, Row, add_verdict, join_tests
 from selfcodealign.judging.stopping import StoppedBySignal, cancelled_by_signals
 from selfcodealign.judging.summary import Summary
 from selfcodealign.progress import Progress
@@ -63,6 +64,9 @@ async def execute_file(
     read or has no row to judge, or the other cannot be written or exists and is not to be replaced (`overwrite`);
     `StoppedBySignal` after SIGTERM or Ctrl-C, with what is judged in `target`.
     """
+    for name in fields:
+        if name in ADDED_FIELDS:
+            raise UserError(f'the verdict goes into the field "{name}", and its text would be lost: rename the field')
     check_source(source)
     check_target(source, target, overwrite=overwrite)
     limits = limits or Limits()

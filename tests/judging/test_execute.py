@@ -167,3 +167,14 @@ def test_an_unwritable_output_is_named(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", ROWS[:1])
     with pytest.raises(UserError, match="cannot write"):
         asyncio.run(execute_file(source, tmp_path / "nowhere" / "out.jsonl", workers=1))
+
+
+def test_a_field_that_the_verdict_replaces_is_no_field_of_a_response(tmp_path: Path) -> None:
+    """Its text would be gone from the rows."""
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"output": "def f(): return 1", "tests": "assert f() == 1"}\n')
+    command = ["execute", str(source), str(tmp_path / "out.jsonl"), "--response-field", "output"]
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, UserError)
+    assert 'the verdict goes into the field "output"' in str(error)
+    assert not (tmp_path / "out.jsonl").exists()
