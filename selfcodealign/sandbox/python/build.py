@@ -188,7 +188,7 @@ def _build(
         TrueBuiltins(shadowed, TRUE_BUILTINS).visit(tests)
     slots = mark_tests(judged)
     functions = mark_functions(response, job["response"])
-    if job.get("together"):
+    if job.get("together") and not job["against"]:
         mark_turns(response)
     return Built(
         response=compile(response, RESPONSE_FILE, "exec", dont_inherit=True),
