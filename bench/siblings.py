@@ -35,8 +35,8 @@ from selfcodealign.stages.siblings import Sibling, Standing, fill_matrix, rate
 from tiny.evaluate import ask_for, read_tasks
 
 RESAMPLES = 2000
-COSTED = 30  # instructions of the embedded model whose cost is measured
-EXAMPLES = 6
+COSTED = 20  # instructions of the embedded model whose cost is measured
+EXAMPLES = 3
 #: Numbers of samples that are compared: the first of those that were drawn.
 NUMBERS = (2, 4, 10)
 
@@ -148,7 +148,9 @@ def tabulate(tasks: Sequence[Task], number: int) -> None:
         by_key[key].append(chances)
     mixed = sum(0 < chances["random"] < 1 for _, chances in found)
     wrong = sum(chances["random"] == 0 for _, chances in found)
-    print(f"\n{number} samples: {len(found)} of {len(tasks)} with a verified answer; {mixed} have right and wrong ones, ")
+    print(
+        f"\n{number} samples: {len(found)} of {len(tasks)} with a verified answer; {mixed} have right and wrong ones, "
+    )
     print(f"{wrong} only wrong ones")
     rng, keys = random.Random(0), sorted(by_key)
     drawn_keys = [rng.choices(keys, k=len(keys)) for _ in range(RESAMPLES)]
@@ -185,32 +187,35 @@ def vary(response: str, tests: str, number: int, failing: int) -> list[Program]:
     programs = []
     for place in range(number):
         spoilt = re.sub(r"return .+", "return None", response) if failing and place % failing == 0 else response
-        marked = [re.sub(r"```python\n", f"```python\n# {place}\n", text) for text in (spoilt, tests)]
-        programs.append(Program(*marked))
+        own, checked = (re.sub(r"```python\n", f"```python\n# {place}\n", text) for text in (spoilt, tests))
+        programs.append(Program(own, checked))
     return programs
 
 
-async def measure_cost(folder: Path) -> None:
+def make_cases(folder: Path, number: int) -> dict[str, list[list[Program]]]:
+    """Answers to several instructions, this many to each."""
     examples = [one for one in load_few_shot("python").examples if one.response and one.tests][:EXAMPLES]
     cases = {
-        f"worked examples, {what}": lambda number, failing=failing: [
-            vary(one.response, one.tests, number, failing) for one in examples
-        ]
+        f"worked examples, {what}": [vary(one.response, one.tests, number, failing) for one in examples]
         for what, failing in (("all pass", 0), ("half fail", 2))
     }
     path = folder / "answers-0.json"
     if path.exists():
         answers = list(json.loads(path.read_text("utf-8")).values())[:COSTED]
-        cases["embedded model"] = lambda number: [
+        cases["embedded model"] = [
             [Program(one["response"], one["tests"]) for one in found[:number] if one] for found in answers
         ]
+    return cases
+
+
+async def measure_cost(folder: Path) -> None:
     print("| answers | samples | execution s | matrix s | ratio |\n| --- | --- | --- | --- | --- |")
     async with Sandbox(workers=1, warm=()) as sandbox:
-        await time_one(sandbox, vary(examples[0].response, examples[0].tests, 4, 2))
-        for name, make in cases.items():
-            for number in (4, 10):
-                times = [await time_one(sandbox, programs) for programs in make(number)]
-                own, cross = map(sum, zip(*times, strict=True))
+        await sandbox.run(Program("def f():\n    return 1", "assert f() == 1"))
+        for number in (4, 10):
+            for name, instructions in make_cases(folder, number).items():
+                times = [await time_one(sandbox, programs) for programs in instructions]
+                own, cross = sum(one for one, _ in times), sum(two for _, two in times)
                 print(f"| {name} | {number} | {own:.2f} | {cross:.2f} | {cross / own:.2f} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The matrix of siblings of one instruction as a table: answers down, tests across, both by the number of the sample."""
+"""The matrix of siblings of one instruction as a table: answers down, tests across, by the number of the sample."""
 
 from __future__ import annotations
 

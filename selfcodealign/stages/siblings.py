@@ -96,7 +96,8 @@ def _read(sample: Sibling) -> tuple[str, str]:
     """The code of both sections; twice "" for a sample that takes no part."""
     if not sample.response or sample.status in _LEFT_OUT:
         return "", ""
-    return tuple(part.code.rstrip().lstrip("\n") for part in (read_answer(sample.response), read_tests(sample.tests)))  # type: ignore[return-value]
+    code, tests = read_answer(sample.response).code, read_tests(sample.tests).code
+    return code.rstrip().lstrip("\n"), tests.rstrip().lstrip("\n")
 
 
 def _share(words: Sequence[str]) -> float:
@@ -108,9 +109,9 @@ def _share(words: Sequence[str]) -> float:
 def _word(verdict: Verdict, code: str, tests: str, of_sibling: frozenset[str]) -> str:
     """The status, or `OTHER_NAMES` where the tests ended for want of a name that is not this answer's to define."""
     if verdict.status is Status.ERROR and verdict.error_type in _MISSING:
-        found = _QUOTED.findall(verdict.message)
-        # Only a name that is imported comes before others in its message.
-        missing = {(found[0] if verdict.error_type == "ImportError" else found[-1]).rpartition(".")[2]} if found else set()
+        # Only a name that is imported stands before others in its message.
+        found = _QUOTED.findall(verdict.message)[:: 1 if verdict.error_type == "ImportError" else -1]
+        missing = {name.rpartition(".")[2] for name in found[:1]}
         theirs = of_sibling if verdict.error_type == "AttributeError" else _words(tests)
         if missing & theirs and not missing & _words(code):
             return OTHER_NAMES

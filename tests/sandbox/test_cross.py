@@ -18,7 +18,8 @@ TESTS = {
     "raises": "assert add('a', 1) == 3",
     "no Python": "x = (",
     "pytest": "from solution import add\n\ndef test_add():\n    assert add(2, 2) == 4",
-    "unittest": "import unittest\n\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertEqual(add(1, 1), 3)",
+    "unittest": "import unittest\n\nclass T(unittest.TestCase):\n    def test(self):\n"
+    "        self.assertEqual(add(1, 1), 3)",
     "doctest": ">>> add(1, 2)\n3",
     "nothing asserted": "print(add(1, 2))",
     "asks nothing": "assert add(1, 2) is not add",

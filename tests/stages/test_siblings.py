@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import isnan, nan
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from selfcodealign import Sampling, ScriptedModel, run_recipe
 from selfcodealign.sandbox import Sandbox, Verdict
+from selfcodealign.settings import Recipe
 from selfcodealign.stages.siblings import Sibling, Standing, compare, fill_matrix, rate
 from tests.support.command_line import call
 from tests.support.journey import answer, scripted_model, small_recipe, write_sources
@@ -62,7 +63,7 @@ def matrix() -> list[list[str]]:
 
 
 def test_each_cell_says_how_an_answer_ended_against_the_tests_of_a_sibling(matrix: list[list[str]]) -> None:
-    """Passes and failures, names that are another answer's, and nothing where there is no code or there are no tests."""
+    """Passes, failures, names that are another answer's, and nothing where there is no code or there are no tests."""
     other = "other_names"
     assert matrix == [
         ["passed", "passed", other, "failed", "passed", ""],
@@ -85,7 +86,7 @@ def test_agreement_is_of_the_answers_that_pass_the_same_tests(matrix: list[list[
 
 
 def test_nothing_is_run_twice() -> None:
-    """Equal programs, and what an answer's own run has told, cost nothing; white space around makes no other program."""
+    """Equal programs, and what an answer's own run has told, cost nothing; white space around makes no other."""
     first, wrong = Sibling(RIGHT, STRONG, "passed"), Sibling(WRONG, WEAK, "passed")
     samples = [first, Sibling(f"\n{RIGHT}\n\n", f"{STRONG}\n", "passed"), wrong, wrong]
     found, programs = filled(samples)
@@ -148,23 +149,25 @@ def answers(prompt: str, sampling: Sampling, seed: int) -> str:
         return said
     if seed % 4 == 0:
         return re.sub(r"return n \+ (\d+)", r"return n + \1 + n * (n - 10)", said)
-    return re.sub(r"\((?:0|10)\) == (\d+)", lambda one: f"({int(one[0][1:-len(one[1])-5]) + 1}) == {int(one[1]) + 1}", said)
+    return re.sub(r"\((0|10)\) == (\d+)", lambda one: f"({int(one[1]) + 1}) == {int(one[2]) + 1}", said)
 
 
 @pytest.fixture
-def recipe_of(tmp_path: Path) -> Iterator[object]:
+def recipe_of(tmp_path: Path) -> Callable[..., Recipe]:
     sources = write_sources(tmp_path / "source", 5)
 
-    def make(*settings: str) -> object:
+    def make(*settings: str) -> Recipe:
         return small_recipe(sources, "responses.stop_after_passes=0", *settings)
 
-    yield make
+    return make
 
 
 CROSS = ("execution.cross=true", "selection.choose=agreement")
 
 
-async def test_a_run_keeps_the_matrix_and_is_the_same_in_any_order_and_resumed(tmp_path: Path, recipe_of) -> None:
+async def test_a_run_keeps_the_matrix_and_is_the_same_in_any_order_and_resumed(
+    tmp_path: Path, recipe_of: Callable[..., Recipe]
+) -> None:
     """Kept and dropped answers have their rows of it; ids and texts are those of a run without; `show` draws it."""
     recipe = recipe_of(*CROSS)
     await run_recipe(recipe, tmp_path / "a", model=ScriptedModel(answers, concurrency=1))

@@ -27,6 +27,7 @@ from selfcodealign.sandbox.python.build import (
     RESPONSE_FILE,
     UNBUILDABLE,
     Built,
+    ResponsePart,
     TooCostly,
     build_program,
     is_safe_to_parse,
@@ -45,7 +46,7 @@ Send = Callable[[dict[str, Any]], None]
 def build_together(job: dict[str, Any]) -> list[Any]:
     """Build all versions: the code of a response, a packed program where tests are inside, or what refused it."""
     if job["against"]:
-        return [_build_against(job, tests) for tests in job["against"]]
+        return _build_against(job)
     build = _build_whole if job["tests_inside"] else _make_builder(job)
     parts: dict[str | None, Any] = {}
     for version in job["versions"]:
@@ -63,18 +64,31 @@ def _build_whole(job: dict[str, Any], version: str | None) -> tuple[Any, ...]:
     return build_program(job, version).pack()
 
 
-def _build_against(job: dict[str, Any], tests: str) -> Any:
-    """Build the program with other tests. Raises `TooCostly` where the server builds."""
-    program = job | {"tests": tests}
-    if job["only_cheap"] and not is_safe_to_parse(program):
+def _build_against(job: dict[str, Any]) -> list[Any]:
+    """Build the response with each of the tests. Raises `TooCostly` where the server builds."""
+    cheap = job["only_cheap"]
+    if cheap and not all(is_safe_to_parse(job | {"tests": tests}) for tests in job["against"]):
         raise TooCostly
     try:
-        built = build_program(program, only_cheap=job["only_cheap"])
+        part = ResponsePart(job["response"], cheap)
     except BuildError as error:
-        if job["only_cheap"] and isinstance(error.cause, RecursionError):
-            raise TooCostly from None
-        return describe_build_error(error)
+        return [_describe_unbuilt(error, cheap)] * len(job["against"])
+    return [_build_one(job | {"tests": tests}, cheap, part) for tests in job["against"]]
+
+
+def _build_one(program: dict[str, Any], cheap: bool, part: ResponsePart) -> Any:
+    try:
+        built = build_program(program, only_cheap=cheap, part=part)
+    except BuildError as error:
+        return _describe_unbuilt(error, cheap)
     return built.pack() if built.tampering is None else describe_tampering(built.tampering)
+
+
+def _describe_unbuilt(error: BuildError, cheap: bool) -> dict[str, Any]:
+    """Describe a text that is no program; one that is too deep for the server is tried by the process. `TooCostly`."""
+    if cheap and isinstance(error.cause, RecursionError):
+        raise TooCostly from None
+    return describe_build_error(error)
 
 
 def surrounding(parts: list[Any]) -> Built:
