@@ -137,6 +137,12 @@ class Response(Instruction):
     values of the same types (None when not measured, or when nothing plain reaches the tests). `completion` is what the
     model wrote; `response` and `tests` are its sections without what `repairs` names: thinking, special tokens,
     characters that nobody sees.
+
+    With `execution.cross`: `siblings` has a word for each sample of the instruction, in order and this one included,
+    that says how this answer ended against the tests of that sample ("" where nothing was run, see `stages.siblings`);
+    `passes_siblings` is the share of the other samples' tests that it passes, `tests_pass` the share of the other
+    answers that pass its tests, both of the runs that tell something; `agreement` the number of answers that pass
+    exactly the tests that this one passes, times the number of those tests. Empty and NaN when not measured.
     """
 
     id_field: ClassVar[str] = "response_id"
@@ -156,6 +162,10 @@ class Response(Instruction):
     killed_by_value: bool | None
     repairs: str
     proof: str
+    siblings: list[str]
+    passes_siblings: float
+    tests_pass: float
+    agreement: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,6 +194,11 @@ class ExecutionSettings(Section):
         description="run passing programs again with response and tests in two processes, and note on each answer "
         "whether it passed there (proof: split) or not (shared)",
     )
+    cross: bool = later(
+        False,
+        description="run every answer against the tests of the other answers to its instruction, too, and note on each "
+        "answer which it passes",
+    )
     flake_reruns: int = Field(0, ge=0, description="rerun passing programs this often under other hash seeds")
 
 
@@ -206,6 +211,11 @@ class SelectionSettings(Section):
     )
     proof: Literal["any", "split"] = Field(
         "any", description="split: drop responses that did not also pass in a process apart from their tests"
+    )
+    choose: Literal["random", "agreement"] = Field(
+        "random",
+        description="which verified answer to an instruction is taken; agreement: one that passes the same siblings' "
+        "tests as many others (needs execution.cross)",
     )
     unfinished_words: list[str] = Field(
         default=["todo", "fixme", "your code here", "notimplemented"],

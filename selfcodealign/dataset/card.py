@@ -34,12 +34,13 @@ class CardFacts:
 @dataclass
 class Examples:
     """What the rows themselves say: how many there are, verified, apart from their tests too, with a mutation score,
-    per licence and origin."""
+    compared with siblings, per licence and origin."""
 
     count: int = 0
     verified: int = 0
     split: int = 0
     scored: int = 0
+    crossed: int = 0
     licences: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
 
@@ -48,6 +49,7 @@ class Examples:
         self.count += 1
         self.verified += row.status == Status.PASSED
         self.split += row.proof == "split"
+        self.crossed += bool(row.siblings)
         self.scored += not math.isnan(row.mutation_score)
         self.licences[row.licence] += 1
         self.origins[row.origin] += 1
@@ -140,7 +142,18 @@ def _claim(examples: Examples) -> str:
     return (
         f"Every response passed tests written with it, in a sandbox{score if examples.scored else ''}. "
         f"{examples.split} of them also passed in a process apart from their tests (`proof` is `split`), where a "
-        "response cannot reach what judges it. That is evidence of correctness, not proof."
+        f"response cannot reach what judges it. That is evidence of correctness, not proof.{_siblings(examples)}"
+    )
+
+
+def _siblings(examples: Examples) -> str:
+    if not examples.crossed:
+        return ""
+    return (
+        f"\n\n{examples.crossed} responses were also run against the tests of the other answers to their instruction: "
+        "`passes_siblings` is the share of those tests that the response passes, `tests_pass` the share of the other "
+        "answers that pass the response's tests, `agreement` the number of answers that pass exactly the same tests, "
+        "times the number of these tests."
     )
 
 

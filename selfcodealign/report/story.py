@@ -14,6 +14,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from selfcodealign.errors import RunFolderError
+from selfcodealign.report.matrix import tabulate_siblings
 from selfcodealign.rows import Example
 from selfcodealign.run_folder.folder import RunFolder, open_existing
 
@@ -31,6 +32,9 @@ def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
     yield from _tell_seed(first)
     for instruction_id, answers in _by(rows, "instruction_id").items():
         yield from _tell_instruction(instruction_id, answers)
+        if instruction_id and any(row.get("siblings") for row in answers):
+            matrix = tabulate_siblings(find_rows(path, instruction_id))
+            yield from [] if matrix is None else [matrix]
 
 
 def find_rows(path: Path, row_id: str) -> list[dict[str, Any]]:

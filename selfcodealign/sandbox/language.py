@@ -37,11 +37,15 @@ class Job(Protocol):
     @property
     def limits(self) -> Limits: ...
 
+    @property
+    def tests(self) -> str: ...
+
     def message(
         self,
         versions: Sequence[str | None] = (None,),
         mutants_wanted: bool = False,
         together: dict[str, float] | None = None,
+        against: Sequence[str] = (),
     ) -> dict[str, Any]:
         """The message to the server and the runner: JSON values, with `limits`, `stdin` and `keep_output_kib`.
 
@@ -49,7 +53,8 @@ class Job(Protocol):
         put into the scratch before, and the outcome's `files` are those of the names in `fetch` that were there after.
 
         `mutants_wanted`: report the possible mutants. `together`: run `versions` (names of mutants, None for the
-        original program) one after the other in one process, each bounded as `server.steps` says.
+        original program) one after the other in one process, each bounded as `server.steps` says. `against`: code of
+        tests, each of which takes the place of the program's own in one of the `versions`.
         """
         ...
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from selfcodealign.sandbox.language import Job, Language
 from selfcodealign.sandbox.verdict import MutantOutcome, Status, Verdict
+from selfcodealign.sandbox.versions import read_versions
 from selfcodealign.sandbox.worker import WorkerDied
 
 _MOST_MUTANTS = 8
@@ -114,32 +115,14 @@ class MutationTest:
             (outcome,) = await self._ask(self._job, self._job.message(versions, together=together))
         except WorkerDied:
             return [_Result(None)]
-        results = self._read(outcome["reports"], len(versions))
+        results = [
+            _Result(self._language.judge_mutant(self._job, one.outcome), one.changed, one.turns)
+            for one in read_versions(outcome["reports"], len(versions))
+        ]
         # What the versions before used up or left behind may have ended this one: then it runs again, as the first.
         inherited = outcome["ended_by"] not in ("", "timeout") or (not outcome["ended_by"] and outcome["exit_code"] < 0)
         if len(results) < len(versions) and not (results and inherited):
             results.append(_Result(MutantOutcome.KILLED))
-        return results
-
-    def _read(self, reports: list[Any], most: int) -> list[_Result]:
-        """Judge each version by its report and those before it, up to one that the harness did not write."""
-        results: list[_Result] = []
-        own: list[Any] = []
-        for report in reports:
-            if type(report) is not dict:
-                break
-            if "version" not in report:
-                own.append(report)
-                continue
-            number, summary, changed, turns = map(report.get, ("version", "summary", "changed", "turns"))
-            if number != len(results) or len(results) == most or type(summary) is not dict:
-                break
-            if type(changed) is not int or type(turns) is not int or turns < 0:
-                break
-            outcome = {"reports": [*own, summary], "ended_by": "", "exit_code": 0}
-            outcome |= {"output": "", "seconds": 0.0, "peak_memory_mib": 0.0}
-            results.append(_Result(self._language.judge_mutant(self._job, outcome), changed, turns))
-            own = []
         return results
 
 

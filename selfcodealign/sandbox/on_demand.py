@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -44,7 +45,14 @@ class OnDemandSandbox:
     async def run(self, program: Program) -> Verdict:
         if not self._opened:
             await self.open()
-        verdict = await self._sandbox.run(program)
+        return self._count(await self._sandbox.run(program))
+
+    async def run_against(self, response: str, tests: Sequence[str]) -> list[Verdict]:
+        if not self._opened:
+            await self.open()
+        return [self._count(verdict) for verdict in await self._sandbox.run_against(response, tests)]
+
+    def _count(self, verdict: Verdict) -> Verdict:
         self._unjudged = self._unjudged + 1 if verdict.status is Status.NOT_JUDGED else 0
         if self._unjudged >= MOST_UNJUDGED:
             raise SandboxError(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from selfcodealign.errors import SandboxError
+from selfcodealign.sandbox.cross import CrossRun
 from selfcodealign.sandbox.language import Job, Language
 from selfcodealign.sandbox.mutation import MutationTest
 from selfcodealign.sandbox.python import program as python
@@ -96,6 +97,28 @@ class Sandbox:
                 verdict = await self._look_for_flakes(job, verdict)
         return verdict if verdict.passed else replace(verdict, proof="")
 
+    async def run_against(self, response: str, tests: Sequence[str]) -> list[Verdict]:
+        """Run one response against each of several tests, in one plain run each: no second process, no mutants, no
+        reruns. The verdicts are in the order of the tests, without output; waits and can be cancelled as `run`."""
+        found: dict[int, Verdict] = {}
+        groups: dict[tuple[str, ...], dict[int, Job]] = defaultdict(dict)
+        for number, text in enumerate(tests):
+            program = Program(response, text, mutation_testing=False, split=False)
+            job = self._language.prepare_job(program, self.limits) if text.strip() else Verdict(Status.NO_TESTS)
+            if isinstance(job, Verdict):
+                found[number] = job
+            else:
+                groups[self._choose_warm(job)][number] = job
+        async with self._slots:
+            for jobs in groups.values():
+                try:
+                    verdicts = await CrossRun(self._language, list(jobs.values()), self._ask).run()
+                except WorkerDied as death:
+                    why = f"the worker died twice on this program: {death}"
+                    verdicts = [Verdict(Status.NOT_JUDGED, message=why)] * len(jobs)
+                found |= zip(jobs, verdicts, strict=True)
+        return [found[number] for number in range(len(tests))]
+
     @property
     def has_control_groups(self) -> bool:
         """Whether every worker has its own control group (cgroup v2, where it is delegated)."""
@@ -137,8 +160,7 @@ class Sandbox:
         self, job: Job, message: dict[str, Any], hash_seed: int = 0, split: bool = False
     ) -> list[dict[str, Any]]:
         """Run the message on a worker; replace a worker that dies, and retry once. Raises `WorkerDied`."""
-        warm = self._warm if self._language.imported_modules(job) & {name.split(".")[0] for name in self._warm} else ()
-        settings = self._settings(warm, hash_seed, split or (self.split and not hash_seed))
+        settings = self._settings(self._choose_warm(job), hash_seed, split or (self.split and not hash_seed))
         died = WorkerDied()
         for _ in range(2):
             worker = await self._take(settings)
@@ -155,6 +177,10 @@ class Sandbox:
             self._idle[settings].append(worker)
             return outcomes
         raise died
+
+    def _choose_warm(self, job: Job) -> tuple[str, ...]:
+        wanted = self._language.imported_modules(job) & {name.split(".")[0] for name in self._warm}
+        return self._warm if wanted else ()
 
     def _settings(self, warm: tuple[str, ...], hash_seed: int = 0, split: bool = False) -> ServerSettings:
         return ServerSettings(

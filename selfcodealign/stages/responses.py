@@ -2,13 +2,16 @@
 
 Sampling and execution flow together: while the sandbox runs one answer the model writes others, and nothing waits
 for a batch. A uniformly random verified answer among n has the same distribution as the first verified one, so by
-default an instruction is sampled no further than that.
+default an instruction is sampled no further than that. With `execution.cross`, all that were drawn are then compared
+(`siblings`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from math import nan
 
 from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
@@ -20,6 +23,7 @@ from selfcodealign.sandbox import Program, Verdict
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
+from selfcodealign.stages.siblings import Sibling, compare
 
 #: The name under which a run counts answers that passed apart from their tests.
 SPLIT_PROOF = "verified with split proof"
@@ -35,13 +39,14 @@ class Answerer:
         self._settings = settings = context.recipe.responses
         self._question = ask_for_responses(context)
         execution = context.recipe.execution
+        self._wants_cross = execution.cross
         self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
 
     async def __call__(self, row: Instruction) -> Sequence[Response | Dropped]:
         prompt = self._question.lay_out(row.id, {"instruction": row.instruction})
         if self._settings.stop_after_passes == 0:
             samples = range(self._settings.samples)
-            return await asyncio.gather(*(self._sample(row, prompt, sample) for sample in samples))
+            return await self._cross(await asyncio.gather(*(self._sample(row, prompt, sample) for sample in samples)))
         outcome: list[Response | Dropped] = []
         verified = 0
         for sample in range(self._settings.samples):
@@ -52,7 +57,19 @@ class Answerer:
                 break
             if isinstance(one, Dropped) and one.reason == "prompt_too_long":
                 break  # the other samples have the same prompt
-        return outcome
+        return await self._cross(outcome)
+
+    async def _cross(self, outcome: Sequence[Response | Dropped]) -> Sequence[Response | Dropped]:
+        """Add to each answer where it stands among all that were drawn, where that is wanted."""
+        if not self._wants_cross:
+            return outcome
+        written = [one.fields() if isinstance(one, Response) else one.row for one in outcome]
+        samples = [Sibling(*(row.get(name) or "" for name in ("response", "tests", "status"))) for row in written]
+        standings = map(asdict, await compare(samples, self._sandbox.run_against))
+        return [
+            replace(one, **own) if isinstance(one, Response) else replace(one, row=one.row | own)
+            for one, own in zip(outcome, standings, strict=True)
+        ]
 
     async def _sample(self, row: Instruction, prompt: str, sample: int) -> Response | Dropped:
         answer = await self._question.ask(prompt, row.id, sample)
@@ -105,6 +122,10 @@ def _grow(
         tests=program.tests,
         repairs=repairs,
         **verdict_fields(verdict),
+        siblings=[],
+        passes_siblings=nan,
+        tests_pass=nan,
+        agreement=nan,
     )
 
 

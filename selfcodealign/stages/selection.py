@@ -16,7 +16,8 @@ In this order, a row being dropped by the first filter that wants it:
     contaminated           holds the text of a benchmark task
 
 Rows come in the order of their ids, which are hashes: "the first one stays" is a uniform draw, the same one in every
-run. The paper draws one response per instruction last; drawing it before rows are compared keeps two answers to one
+run. With `selection.choose = "agreement"` it is the answer that agrees most with its siblings (`stages.siblings`). The
+paper draws one response per instruction last; drawing it before rows are compared keeps two answers to one
 instruction from being taken for copies of each other.
 """
 
@@ -55,11 +56,12 @@ def select_examples(
     Every filter is a pass over the rows that are left, so no more than hashes and signatures is held in memory.
     """
     gone: dict[str, tuple[str, str]] = {}
+    faults = _Faults(settings, echo)
 
     def left() -> Iterator[Response]:
         return (row for row in rows() if row.id not in gone)
 
-    one_by_one = _Comparison(settings, echo)
+    one_by_one = _Comparison(settings, faults, {} if settings.choose == "random" else _strongest(rows, faults))
     gone.update({row.id: why for row in left() if (why := one_by_one.drop(row))})
     for part in settings.near_dedup:
         texts = ((row.id, TEXTS[part](row)) for row in left())
@@ -89,16 +91,14 @@ TEXTS: dict[str, Callable[[Response], str]] = {
 
 
 @dataclass
-class _Comparison:
-    """The filters that need no more than the row and what was kept before it."""
+class _Faults:
+    """The filters that need no more than the row."""
 
     settings: SelectionSettings
     echo: Echo | None = None
-    instructions_answered: set[str] = field(default_factory=set)
-    first: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def drop(self, row: Response) -> tuple[str, str] | None:
-        """Reason and detail, or None for a row that stays (so far)."""
+    def find(self, row: Response) -> tuple[str, str] | None:
+        """Reason and detail, or None for a row without a fault."""
         text = f"{row.response}\n{row.tests}".lower()
         for word in self.settings.unfinished_words:
             if word.lower() in text:
@@ -116,7 +116,27 @@ class _Comparison:
             return "no_split_proof", row.proof
         if not math.isnan(row.mutation_score) and row.mutation_score < self.settings.min_mutation_score:
             return "weak_tests", f"{row.mutation_score:.2f} of the mutants killed"
-        if row.instruction_id in self.instructions_answered:
+        return None
+
+
+@dataclass
+class _Comparison:
+    """The filters that need no more than the row and what was kept before it.
+
+    `chosen`: the one answer to an instruction that may stay, where agreement chooses it.
+    """
+
+    settings: SelectionSettings
+    faults: _Faults
+    chosen: Mapping[str, str]
+    instructions_answered: set[str] = field(default_factory=set)
+    first: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def drop(self, row: Response) -> tuple[str, str] | None:
+        """Reason and detail, or None for a row that stays (so far)."""
+        if fault := self.faults.find(row):
+            return fault
+        if row.instruction_id in self.instructions_answered or self.chosen.get(row.instruction_id, row.id) != row.id:
             return "one_per_instruction", row.instruction_id
         comparisons = {"same_instruction": _squeeze(row.instruction), "same_response": _squeeze(row.response)}
         names = defined_names(extract_python(row.response)) if self.settings.same_names else []
@@ -131,6 +151,18 @@ class _Comparison:
         return None
 
 
+def _strongest(rows: Callable[[], Iterable[Response]], faults: _Faults) -> dict[str, str]:
+    """Return for each instruction the answer without a fault that agrees most; the first of several."""
+    found: dict[str, tuple[float, str]] = {}
+    for row in rows():
+        # A row of a stage that measured nothing comes last.
+        agreement = -1.0 if math.isnan(row.agreement) else row.agreement
+        best = found.get(row.instruction_id)
+        if (best is None or agreement > best[0]) and not faults.find(row):
+            found[row.instruction_id] = agreement, row.id
+    return {instruction: row_id for instruction, (_, row_id) in found.items()}
+
+
 def defined_names(code: str) -> list[str]:
     """The functions and classes that code defines at its top level, sorted; none for code that does not parse."""
     try:
@@ -143,6 +175,31 @@ def defined_names(code: str) -> list[str]:
 
 def _squeeze(text: str) -> str:
     return "".join(text.split())
+
+
+def _check(context: Context) -> Iterator[str]:
+    """Settings that ask for what the earlier settings leave out: found here, and not by rows that are all dropped."""
+    recipe = context.recipe
+    wanted, execution = recipe.selection, recipe.execution
+    if wanted.proof == "split" and not execution.split:
+        yield (
+            'selection.proof = "split" would drop every answer, because execution.split = false gives none that proof: '
+            'set execution.split = true, or selection.proof = "any"'
+        )
+    if wanted.choose != "agreement":
+        return
+    if not execution.cross:
+        yield (
+            'selection.choose = "agreement" needs the matrix of siblings: set execution.cross = true, or '
+            'selection.choose = "random"'
+        )
+    if recipe.responses.stop_after_passes == 1 or recipe.responses.samples == 1:
+        setting = "stop_after_passes" if recipe.responses.stop_after_passes == 1 else "samples"
+        yield (
+            'selection.choose = "agreement" has one verified answer at most to choose from, because '
+            f"responses.{setting} = 1: set responses.stop_after_passes = 0 and several samples, or "
+            'selection.choose = "random"'
+        )
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
@@ -164,6 +221,7 @@ SELECTION = Whole(
     takes=Response,
     gives=Example,
     settings=SelectionSettings,
+    check=_check,
     decided_by=_decided_by,
     decide=_decide,
 )

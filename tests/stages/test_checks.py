@@ -231,3 +231,24 @@ def test_a_run_until_a_stage_needs_only_what_the_stages_before_it_need(tmp_path:
     assert (tmp_path / "run" / "near_dedup" / "stage.json").exists()
     with pytest.raises(ModelError, match="there is no folder"):
         asyncio.run(run_recipe(recipe, tmp_path / "run", until="concepts"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("selection.choose=agreement", "responses.stop_after_passes=0"), "set execution.cross = true"),
+        (("selection.choose=agreement", "execution.cross=true"), "set responses.stop_after_passes = 0"),
+        (
+            ("selection.choose=agreement", "execution.cross=true", "responses.samples=1"),
+            "set responses.stop_after_passes = 0",
+        ),
+        (("selection.proof=split", "execution.split=false"), "set execution.split = true"),
+    ],
+)
+def test_a_selection_by_what_is_not_measured_is_refused(
+    refused: Callable[..., str], settings: tuple[str, ...], said: str
+) -> None:
+    """Else every answer would be dropped, or the setting would do nothing, after all the work."""
+    told = refused(*settings, model=scripted_model())
+    assert said in told
+    assert "\n" not in told

@@ -372,3 +372,32 @@ def test_a_drop_names_an_earlier_row(rows: list[Response]) -> None:
     for row_id, outcome in select(*rows, **STRICT).items():
         if isinstance(outcome, Dropped) and outcome.reason.startswith(("same_", "near_")):
             assert outcome.detail.partition(" ")[0] < row_id
+
+
+def choice(*agreements: float, **settings: Any) -> list[int]:
+    """Which of several answers to one instruction stay, by their places."""
+    rows = [
+        make_response(number, instruction_id="0a", instruction="Add.", agreement=one)
+        for number, one in enumerate(agreements)
+    ]
+    outcomes = select(*rows, choose="agreement", **settings)
+    return [place for place, row in enumerate(rows) if isinstance(outcomes[row.id], Example)]
+
+
+def test_agreement_chooses_among_the_answers_to_an_instruction() -> None:
+    """The strongest, the first of equals; one that was not compared comes last, and chance looks at none of it."""
+    assert choice(2.0, 6.0, 6.0, 1.0) == [1]
+    assert choice(math.nan, 0.0) == [1]
+    assert choice(math.nan, math.nan) == [0]
+    rows = [make_response(number, instruction_id="0a", agreement=float(number)) for number in range(2)]
+    assert isinstance(select(*rows)[rows[0].id], Example)
+
+
+def test_agreement_chooses_among_answers_without_a_fault() -> None:
+    """The strongest is unfinished, and the next one is taken."""
+    rows = [
+        make_response(number, instruction_id="0a", instruction="Add.", agreement=float(number), tests=tests)
+        for number, tests in enumerate(("", "", "# TODO"))
+    ]
+    reasons = [getattr(one, "reason", "kept") for one in select(*rows, choose="agreement").values()]
+    assert reasons == ["one_per_instruction", "kept", "unfinished"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,5 +78,9 @@ def _make(kind: type[Kind], number: int, changes: dict[str, Any]) -> Kind:
         "killed_by_value": True,
         "repairs": "",
         "proof": "shared",
+        "siblings": [],
+        "passes_siblings": math.nan,
+        "tests_pass": math.nan,
+        "agreement": math.nan,
     }
     return kind(**{name: (fields | changes)[name] for name in kind.field_names()})

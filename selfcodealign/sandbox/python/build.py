@@ -103,17 +103,43 @@ class TooCostly(Exception):
     """A text whose building may take long: only for the program's own process, under its limits."""
 
 
-def build_program(job: dict[str, Any], mutant: str | None = None, only_cheap: bool = False) -> Built:
-    """Parse, apply `mutant` if given, mark and compile. Raises `BuildError`, and with `only_cheap` `TooCostly`."""
+class ResponsePart:
+    """What programs with one response and separate tests share: its tree, read only, and its marked code.
+
+    Raises `BuildError`, and with `only_cheap` `TooCostly`.
+    """
+
+    def __init__(self, text: str, only_cheap: bool) -> None:
+        try:
+            self.tree = ast.parse(text, RESPONSE_FILE)
+            if only_cheap and is_deep(self.tree, _DEEPEST_SAFE_TREE):
+                raise TooCostly
+            self.nodes = nodes_of(self.tree)
+            self.words = _words(self.nodes)
+            marked = ast.parse(text, RESPONSE_FILE)
+            self.functions = mark_functions(marked, text)
+            self.code = compile(marked, RESPONSE_FILE, "exec", dont_inherit=True)
+        except UNBUILDABLE as error:
+            raise BuildError("parse response", error) from None
+
+
+def build_program(
+    job: dict[str, Any], mutant: str | None = None, only_cheap: bool = False, part: ResponsePart | None = None
+) -> Built:
+    """Parse, apply `mutant` if given, mark and compile. Raises `BuildError`, and with `only_cheap` `TooCostly`.
+
+    `part`: of the response, where it is the same as that of other programs.
+    """
     phase = "parse response"
     try:
-        response = ast.parse(job["response"], RESPONSE_FILE)
+        response = part.tree if part else ast.parse(job["response"], RESPONSE_FILE)
         phase = "parse tests"
         tests, doctests = _parse_tests(job["tests"])
         phase = "build"
-        if only_cheap and (is_deep(response, _DEEPEST_SAFE_TREE) or is_deep(tests, _DEEPEST_SAFE_TREE)):
+        deep = is_deep(tests, _DEEPEST_SAFE_TREE) or (part is None and is_deep(response, _DEEPEST_SAFE_TREE))
+        if only_cheap and deep:
             raise TooCostly
-        return _build(job, response, tests, doctests, mutant)
+        return _build(job, response, tests, doctests, mutant, part)
     except UNBUILDABLE as error:
         raise BuildError(phase, error) from None
 
@@ -160,10 +186,15 @@ def sides_for_judge(job: dict[str, Any], aliases: list[str]) -> dict[int, list[b
 
 
 def _build(
-    job: dict[str, Any], response: ast.Module, tests: ast.Module, doctests: str, mutant: str | None = None
+    job: dict[str, Any],
+    response: ast.Module,
+    tests: ast.Module,
+    doctests: str,
+    mutant: str | None = None,
+    part: ResponsePart | None = None,
 ) -> Built:
     own_names, own_values = defined_names(response), value_names(response)
-    response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
+    response_nodes, tests_nodes = part.nodes if part else nodes_of(response), nodes_of(tests)
     apart = not job["tests_inside"]
     aliases, rewritten = resolve_own_imports(
         tests if apart else response,
@@ -173,9 +204,9 @@ def _build(
         apart,
     )
     if rewritten:
-        response_nodes, tests_nodes = nodes_of(response), nodes_of(tests)
+        response_nodes, tests_nodes = part.nodes if part else nodes_of(response), nodes_of(tests)
     nodes = response_nodes + tests_nodes
-    response_words, tests_words = _words(response_nodes), _words(tests_nodes)
+    response_words, tests_words = part.words if part else _words(response_nodes), _words(tests_nodes)
     words = response_words | tests_words
     tampering, shadowed = None, set()
     if mutant is None and job["kind"] == "tests":
@@ -200,11 +231,11 @@ def _build(
     if shadowed:
         TrueBuiltins(shadowed, TRUE_BUILTINS).visit(tests)
     slots = mark_tests(judged)
-    functions = mark_functions(response, job["response"])
-    if job.get("together"):
+    functions = part.functions if part else mark_functions(response, job["response"])
+    if job.get("together") and part is None:
         mark_turns(response)
     return Built(
-        response=compile(response, RESPONSE_FILE, "exec", dont_inherit=True),
+        response=part.code if part else compile(response, RESPONSE_FILE, "exec", dont_inherit=True),
         tests=compile(tests, TESTS_FILE, "exec", dont_inherit=True),
         functions=functions,
         sites=sites,

@@ -39,7 +39,7 @@ from selfcodealign.sandbox.python.split.response import Response
 from selfcodealign.sandbox.python.split.untouched import Compared
 from selfcodealign.sandbox.python.split.values import allowed_classes
 from selfcodealign.sandbox.python.split.wire import ENDED, INTERRUPTED, Unsplittable
-from selfcodealign.sandbox.python.together import Together, build_together
+from selfcodealign.sandbox.python.together import Together, build_together, surrounding
 from selfcodealign.sandbox.server.reports import MOST_REPORT_BYTES
 
 # The folder of the whole sandbox package: the frames of the forker and the kernel module are trusted as well.
@@ -51,6 +51,8 @@ _EVERYDAY = (
     *("re", "statistics", "string", "tempfile", "threading", "time", "typing", "unittest", "unittest.mock"),
 )
 
+#: What a program's process is told of its job.
+_TOLD = ("kind", "entry_point", "tests_inside", "together", "versions", "against", "as_command")
 _UNTIL_ADAPTED = 20  # specialised bytecode is then written before the fork, not after each one
 _DEEPEST_BUILD = 6000  # frames; the compiler's stack then needs less than the usual 8 MiB
 _REHEARSAL: dict[str, Any] = {
@@ -63,6 +65,7 @@ _REHEARSAL: dict[str, Any] = {
     "versions": [None],
     "together": False,
     "mutants_wanted": False,
+    "against": [],
 }
 _TOGETHER: dict[str, Any] = {"versions": [None, "all:none", "value:all"], "together": {"seconds": 1.0}}
 
@@ -130,9 +133,9 @@ class Runner:
 
     def build(self, job: dict[str, Any]) -> Any:
         """In the server: build an ordinary program; other programs are built in their own process."""
-        told = {
-            name: job[name] for name in ("kind", "entry_point", "tests_inside", "together", "versions", "as_command")
-        }
+        told = {name: job[name] for name in _TOLD}
+        if job["against"]:
+            return _build_against(told, job)
         try:
             whole = self._build_whole(job)
             if whole.tampering is not None:
@@ -174,13 +177,18 @@ class Runner:
 
     def _run_together(self, work: tuple[dict[str, Any], Any, Any], send: Send, folder: str) -> None:
         job, packed, parts = work
-        built = _deeply(build_program, job) if packed is None else Built.unpack(packed)
-        parts = _deeply(build_together, job) if parts is None else parts
+        if job["against"]:
+            parts = _deeply(build_together, job) if parts is None else parts
+            built = surrounding(parts)
+        else:
+            built = _deeply(build_program, job) if packed is None else Built.unpack(packed)
+            parts = _deeply(build_together, job) if parts is None else parts
 
         def make_ready(version: Built) -> Ready:
             return Ready(job, version, self._watch, self._libraries)
 
-        Together(make_ready, built, parts, folder).run(job["together"].get("turns"), send)
+        together = Together(make_ready, built, parts, folder, are_mutants=not job["against"])
+        together.run(job["together"].get("turns"), send)
 
     def _execute(self, work: tuple[dict[str, Any], Any, Any], send: Send) -> dict[str, Any]:
         job, packed, _ = work
@@ -273,6 +281,15 @@ class Runner:
             os._exit(ENDED)
         finally:
             os._exit(INTERRUPTED)  # while it waited: an alarm that was meant for the tests
+
+
+def _build_against(told: dict[str, Any], job: dict[str, Any]) -> tuple[dict[str, Any], None, list[Any] | None]:
+    """Build a response with each of several tests, as `Runner.build` does with its own."""
+    texts = {name: job[name] for name in ("response", "mutants_wanted")}
+    try:
+        return told, None, build_together(told | texts | {"only_cheap": True})
+    except TooCostly:
+        return told | texts | {"only_cheap": False}, None, None
 
 
 def _deeply(build: Callable[[Any], Any], text: Any) -> Any:

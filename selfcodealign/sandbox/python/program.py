@@ -87,6 +87,7 @@ class Job:
         versions: Sequence[str | None] = (None,),
         mutants_wanted: bool = False,
         together: dict[str, float] | None = None,
+        against: Sequence[str] = (),
     ) -> dict[str, Any]:
         """The message to the server and the harness."""
         return {
@@ -104,6 +105,7 @@ class Job:
             "versions": list(versions),
             "mutants_wanted": mutants_wanted,
             "together": together,
+            "against": list(against),
         }
 
 
