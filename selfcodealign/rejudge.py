@@ -129,7 +129,7 @@ async def _judge_and_apply(context: Context, journey: Journey, recipe: Recipe, *
     else:
         done = await _judge(context, fresh=fresh)
         if _differs(answers, decisions[place], done.changes):
-            replace_verdicts(context, answers, decisions[place:], done.table, _mark(context, answers, done))
+            await replace_verdicts(context, answers, decisions[place:], done.table, _mark(context, answers, done))
     _record(context, recipe, answers.name, done.table)
     await _redo(context, journey, answers.name)
     return done

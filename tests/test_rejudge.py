@@ -144,7 +144,7 @@ def test_applied_verdicts_are_the_runs(run: Path) -> None:
     assert (dead.calls, _verdicts(run)) == (0, now)
     back = load_recipe(run / "recipe.toml", ["execution.memory_mib=4096"])
     asyncio.run(run_recipe(back, run, model=dead, replace_finished=True))
-    assert (dead.calls, rows_of(run, "responses")) == (0, old)
+    assert (dead.calls, repr(rows_of(run, "responses"))) == (0, repr(old))  # a NaN equals no other
 
 
 class Killed(BaseException):
@@ -175,7 +175,7 @@ def test_killed_while_it_applies_one_stage_is_whole(run: Path, place: str, monke
         assert json.loads((found / "stage.json").read_text())["books"]
     asyncio.run(rejudge_run(run, [SMALL], apply=True))
     for stage in ("responses", "selection"):
-        assert rows_of(run, stage) == rows_of(whole, stage)
+        assert repr(rows_of(run, stage)) == repr(rows_of(whole, stage))
     assert _plan(run) == _plan(whole)
     assert (run / "recipe.toml").read_bytes() == (whole / "recipe.toml").read_bytes()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from selfcodealign.stages import Each, Last, Whole
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
 from selfcodealign.stages.plan import Action, Decision, describe_rows, explain_other_changes
+from selfcodealign.stages.siblings import measure, unmeasured
+
+#: The name under which progress of the matrix of siblings is told.
+SIBLINGS = "siblings"
 
 
 def check_replaceable(run: Path, stored: StageFolder[Any], step: Step, decisions: Sequence[Decision]) -> None:
@@ -40,7 +45,7 @@ def check_replaceable(run: Path, stored: StageFolder[Any], step: Step, decisions
             f"--apply cannot help: a run would ask the model for {step.name} again, because {other}; leave --apply out "
             "to judge alone"
         )
-    lacking = set(describe_rows(step).fields) - set(stored.description.fields) - set(STORED_VERDICT)
+    lacking = set(describe_rows(step).fields) - set(stored.description.fields) - {*STORED_VERDICT, *unmeasured()}
     if lacking:
         raise RunFolderError(
             f"--apply cannot fill the fields {', '.join(sorted(lacking))}, which rows of that version lack; leave "
@@ -54,7 +59,7 @@ def check_replaceable(run: Path, stored: StageFolder[Any], step: Step, decisions
             )
 
 
-def replace_verdicts(
+async def replace_verdicts(
     context: Context,
     stored: StageFolder[Any],
     decisions: Sequence[Decision],
@@ -75,11 +80,18 @@ def replace_verdicts(
     path.mkdir()
     fresh: StageFolder[Any] = StageFolder(path, describe_rows(step), kind)
     verdicts: Recall[Judged] = Recall([table], Judged)
+    if context.recipe.execution.cross:
+        context.progress.start(SIBLINGS, stored.books().entered, "instructions")
     for pair in stored.shards.outcomes_by_pair([*fresh.description.fields, "parent", "reason", "detail"]):
-        rows = [_judge_row(row, row[step.parent] if kept else row["parent"], kind, verdicts) for kept, row in pair]
+        told = [row | {"parent": row[step.parent] if kept else row["parent"]} for kept, row in pair]
+        judged = [_judge_row(row, verdicts) for row in told]
+        await _measure_siblings(context, judged)
+        rows = [_row_of(row, kind) for row in judged]
         fresh.shards.write(
             [row for row in rows if not isinstance(row, Dropped)], [row for row in rows if isinstance(row, Dropped)]
         )
+    if context.recipe.execution.cross:
+        context.progress.finish(SIBLINGS, "every answer is run against the tests of its siblings")
     books = Books(stored.books().entered, *fresh.shards.counts())
     fresh.finish(decision.decided_by, books)
     fresh.note_rejudged(mark)
@@ -87,19 +99,36 @@ def replace_verdicts(
     os.rename(path, stored.path)
 
 
-def _judge_row(row: dict[str, Any], parent: str, kind: type[Row], verdicts: Recall[Judged]) -> Row | Dropped:
-    """The row with its new verdict, kept or dropped by it; a row that has no program as it was."""
-    reason, detail = row.pop("reason", ""), row.pop("detail", "")
-    row.pop("parent", None)
+def _judge_row(row: dict[str, Any], verdicts: Recall[Judged]) -> dict[str, Any]:
+    """The row with its new verdict, and with the `reason` of its drop, if it has a program."""
     if not has_program(row):
-        return Dropped(parent=parent, reason=reason, detail=detail, row=row)
+        return {name: value for name, value in row.items() if name not in unmeasured()}
     found = verdicts.outcome(row["response_id"])
     judged = found[0] if found else None
     assert isinstance(judged, Judged), "every answer with a program has been judged"
-    row |= judged.verdict()
-    if judged.status == Status.PASSED:
-        return kind(**{name: row[name] for name in kind.field_names()})
-    return Dropped(parent=parent, reason=judged.status, detail=judged.message, row=row)
+    reason = "" if judged.status == Status.PASSED else str(judged.status)
+    return row | unmeasured() | judged.verdict() | {"reason": reason, "detail": judged.message}
+
+
+async def _measure_siblings(context: Context, rows: list[dict[str, Any]]) -> None:
+    """Fill in the matrix of siblings, where the settings want it; all answers to an instruction are in one pair."""
+    if not context.recipe.execution.cross:
+        return
+    families: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        families[row["parent"]].append(row)
+    for family in families.values():
+        family.sort(key=lambda row: row["sample"])
+        for row, own in zip(family, await measure(family, context.sandbox.run_against), strict=True):
+            row |= own
+        context.progress.advance(SIBLINGS)
+
+
+def _row_of(row: dict[str, Any], kind: type[Row]) -> Row | Dropped:
+    parent, reason, detail = (row.pop(name, "") for name in ("parent", "reason", "detail"))
+    if reason:
+        return Dropped(parent=parent, reason=reason, detail=detail, row=row)
+    return kind(**{name: row[name] for name in kind.field_names()})
 
 
 def _leave_behind(context: Context, following: Sequence[Decision]) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from math import nan
+from dataclasses import replace
 
 from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
@@ -23,7 +22,7 @@ from selfcodealign.sandbox import Program, Verdict
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.siblings import Sibling, compare
+from selfcodealign.stages.siblings import measure, unmeasured
 
 #: The name under which a run counts answers that passed apart from their tests.
 SPLIT_PROOF = "verified with split proof"
@@ -64,11 +63,9 @@ class Answerer:
         if not self._wants_cross:
             return outcome
         written = [one.fields() if isinstance(one, Response) else one.row for one in outcome]
-        samples = [Sibling(*(row.get(name) or "" for name in ("response", "tests", "status"))) for row in written]
-        standings = map(asdict, await compare(samples, self._sandbox.run_against))
         return [
             replace(one, **own) if isinstance(one, Response) else replace(one, row=one.row | own)
-            for one, own in zip(outcome, standings, strict=True)
+            for one, own in zip(outcome, await measure(written, self._sandbox.run_against), strict=True)
         ]
 
     async def _sample(self, row: Instruction, prompt: str, sample: int) -> Response | Dropped:
@@ -122,10 +119,7 @@ def _grow(
         tests=program.tests,
         repairs=repairs,
         **verdict_fields(verdict),
-        siblings=[],
-        passes_siblings=nan,
-        tests_pass=nan,
-        agreement=nan,
+        **unmeasured(),
     )
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import nan
+from typing import Any
 
 from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.sandbox import Status, Verdict
@@ -49,10 +50,21 @@ class Standing:
     "" where nothing was run. The others are as the fields of `rows.Response`.
     """
 
-    siblings: list[str]
+    siblings: list[str] = field(default_factory=list)
     passes_siblings: float = nan
     tests_pass: float = nan
     agreement: float = nan
+
+
+def unmeasured() -> dict[str, Any]:
+    """What a row holds where nothing was run against its siblings' tests."""
+    return asdict(Standing())
+
+
+async def measure(rows: Sequence[Mapping[str, Any]], run: RunAgainst) -> list[dict[str, Any]]:
+    """Return what each row holds of its standing; `rows` are all samples of one instruction, in order."""
+    samples = [Sibling(*(row.get(name) or "" for name in ("response", "tests", "status"))) for row in rows]
+    return list(map(asdict, await compare(samples, run)))
 
 
 async def compare(samples: Sequence[Sibling], run: RunAgainst) -> list[Standing]:

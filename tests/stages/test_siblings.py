@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfcodealign import Sampling, ScriptedModel, run_recipe
+from selfcodealign.rejudge import rejudge_run
 from selfcodealign.sandbox import Sandbox, Verdict
 from selfcodealign.settings import Recipe
 from selfcodealign.stages.siblings import Sibling, Standing, compare, fill_matrix, rate
@@ -199,6 +200,25 @@ async def test_a_run_keeps_the_matrix_and_is_the_same_in_any_order_and_resumed(
     card = (tmp_path / "a" / "dataset" / "README.md").read_text("utf-8")
     assert "`passes_siblings` is the share" in card
     assert "passes_siblings` is" not in (tmp_path / "without" / "dataset" / "README.md").read_text("utf-8")
+
+
+async def test_a_finished_run_gets_its_matrix_without_its_model(
+    tmp_path: Path, recipe_of: Callable[..., Recipe]
+) -> None:
+    """The rows are those of a run that measured it as it sampled; switched off again, they hold nothing of it."""
+    new = ("siblings", "passes_siblings", "tests_pass", "agreement")
+
+    def standings(run: str) -> set[tuple[str, ...]]:
+        rows = rows_of(tmp_path / run, "responses") + rows_of(tmp_path / run, "responses", "dropped")
+        return {tuple(str(row[name] or None) for name in ("response_id", "status", *new)) for row in rows}
+
+    await run_recipe(recipe_of(*CROSS), tmp_path / "with", until="responses", model=ScriptedModel(answers))
+    await run_recipe(recipe_of(), tmp_path / "run", until="selection", model=ScriptedModel(answers))
+    plain = standings("run")
+    await rejudge_run(tmp_path / "run", ["execution.cross=true"], apply=True)
+    assert standings("run") == standings("with") != plain
+    await rejudge_run(tmp_path / "run", ["execution.cross=false"], apply=True)
+    assert standings("run") == plain
 
 
 async def test_with_an_early_stop_the_matrix_is_of_what_was_drawn(tmp_path: Path) -> None:
