@@ -102,6 +102,7 @@ def test_the_command_lists_what_the_limit_ended(run: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "passed → memory, " in done.stdout
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert "NaN" not in out.read_text("utf-8")
     assert {row["status"] for row in rows} == {"memory"}
     assert "passed" in {row["before_status"] for row in rows}
     large = [row for row in rows_of(run, "responses") if LARGE in row["response"]]

@@ -177,7 +177,8 @@ async def _execute_row(row: Row, sandbox: Sandbox | OnDemandSandbox, prepared: a
     async with prepared:
         response, tests = row.response, join_tests(row.tests)
         if not isinstance(response, str) or not isinstance(tests, str):
-            return Verdict(Status.NO_CODE, message='the row has no text in "response" (and "tests")')
+            what = "response is no text" if not isinstance(response, str) else "tests are no text or list of texts"
+            return Verdict(Status.NO_CODE, message=f"the row's {what}")
         return await sandbox.run(Program(response, tests))
 
 

@@ -58,7 +58,7 @@ def print_answers(programs: Sequence[ConformanceProgram], answers: Answers, cons
         table.add_row(kind, *map(str, numbers))
     console.print(table)
     for program, fault in wrong:
-        _say(console, program, fault)
+        _say(console, program, fault, known=answers.verdict(program.id) is not None)
     if answers.stray_lines:
         shown = "; ".join(map(repr, answers.strays))
         text = f"{answers.stray_lines} lines of the judge are no verdict on a row: {shown}"
@@ -79,8 +79,11 @@ def _fault(program: ConformanceProgram, answers: Answers) -> str:
     return "must not pass, and passed" if passed else "must pass, and was refused"
 
 
-def _say(console: Console, program: ConformanceProgram, fault: str) -> None:
-    text = f"{program.id}: {fault}. {program.why} So {MATTERS[program.kind]}."
+def _say(console: Console, program: ConformanceProgram, fault: str, *, known: bool = True) -> None:
+    """`known`: the judge has decided, so what follows from it can be said."""
+    text = f"{program.id}: {fault}. {program.why}"
+    if known:
+        text += f" So {MATTERS[program.kind]}."
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
