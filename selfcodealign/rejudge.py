@@ -130,6 +130,7 @@ async def _judge_and_apply(context: Context, journey: Journey, recipe: Recipe, *
         done = await _judge(context, fresh=fresh)
         if _differs(answers, decisions[place], done.changes):
             await replace_verdicts(context, answers, decisions[place:], done.table, _mark(context, answers, done))
+            context.progress.say(f"{answers.name} has the new verdicts; its earlier rows are in superseded/")
     _record(context, recipe, answers.name, done.table)
     await _redo(context, journey, answers.name)
     return done

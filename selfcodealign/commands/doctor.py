@@ -112,7 +112,7 @@ def doctor(
     with its id and passed (true or false), or status, of which only "passed" is a pass. It runs with your rights,
     outside of the sandbox.
 
-    Example:
+    Examples:
 
         selfcodealign doctor --verdicts
         selfcodealign doctor --verdicts --judge "python my_judge.py"

@@ -75,6 +75,8 @@ def rejudge(
     for line in tell_changes(done.changes, run):
         print(line)
     print(f"verdicts: {done.table.path}")
+    if apply:
+        print(f"applied; go on with: selfcodealign run --out {run}")
     if out is not None:
         write_changes(done.table, out)
         print(f"changed answers: {out}")

@@ -69,7 +69,7 @@ async def execute_file(
             raise UserError(f'the verdict goes into the field "{name}", and its text would be lost: rename the field')
     check_source(source)
     check_target(source, target, overwrite=overwrite)
-    limits = limits or Limits()
+    limits, progress = limits or Limits(), progress or Progress()
     settings = {"version": version("selfcodealign"), **asdict(limits), "mode": mode, "split": split}
     settings |= {"mutation_testing": mutation_testing, "flake_reruns": flake_reruns, **fields._asdict()}
     sandbox = Sandbox(workers, limits, mode, warm, mutation_testing, flake_reruns, split=split)
@@ -77,9 +77,10 @@ async def execute_file(
     with cancelled_by_signals() as stop:
         try:
             with closing(open_source(source, fields, for_table=target.name.endswith(PARQUET))) as rows:
-                await _in_thread(rows.stop, rows.look)
+                if warning := await _in_thread(rows.stop, rows.look):
+                    progress.say(f"warning: {warning}")
                 with open_output(target, settings, _conversion(rows, target), overwrite=overwrite) as output:
-                    await _execute(rows, output, sandbox, summary, progress or Progress())
+                    await _execute(rows, output, sandbox, summary, progress)
         except asyncio.CancelledError:
             if not stop.number:
                 raise
@@ -177,7 +178,8 @@ async def _execute_row(row: Row, sandbox: Sandbox | OnDemandSandbox, prepared: a
     async with prepared:
         response, tests = row.response, join_tests(row.tests)
         if not isinstance(response, str) or not isinstance(tests, str):
-            return Verdict(Status.NO_CODE, message='the row has no text in "response" (and "tests")')
+            what = "response is no text" if not isinstance(response, str) else "tests are no text or list of texts"
+            return Verdict(Status.NO_CODE, message=f"the row's {what}")
         return await sandbox.run(Program(response, tests))
 
 

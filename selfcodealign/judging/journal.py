@@ -236,6 +236,8 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not path.parent.is_dir():
+            raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it first") from None
         reason = f"{reason_of(error)}; make room or choose another place"
         raise UserError(f"cannot write {path}: {reason}, then {_RESUME}") from None
 

@@ -13,7 +13,8 @@ from selfcodealign.judging.rows import Fields
 def check_source(path: Path) -> None:
     """Raise `UserError` for a file whose name says that it holds something else."""
     if str(path) != STANDARD and path.is_file() and not path.name.endswith((*LINES, PARQUET)):
-        raise UserError(f"{path}: rows are read from files that end in .jsonl, .jsonl.gz or .parquet; rename it")
+        wanted = "rows are read from files that end in .jsonl, .jsonl.gz or .parquet"
+        raise UserError(f"{path}: {wanted}; convert it, or rename it if it is one of them")
 
 
 def open_source(path: Path, fields: Fields, *, for_table: bool) -> Source:

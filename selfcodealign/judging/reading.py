@@ -69,11 +69,16 @@ class Source:
         self._ended = len(found) < most
         return found
 
-    def look(self) -> None:
-        """Raise `UserError` if the first rows show that no row has the fields; the rows are still to be taken."""
+    def look(self) -> str:
+        """Raise `UserError` if the first rows show that no row has the fields; the rows are still to be taken.
+
+        Return a warning if the tests may be in a field of another name.
+        """
         looked = _Looked(self.fields)
         size = 0
         while len(self._seen) < ROWS_LOOKED_AT and size < _MIB_LOOKED_AT << 20 and not looked.found:
+            if self.is_live and looked.may_do:
+                break
             row = self._next()
             if row is None:
                 looked.ended = True
@@ -83,6 +88,8 @@ class Source:
             looked.note(row)
         if complaint := looked.complaint():
             raise UserError(f"{self.name}: {complaint}")
+        warning = looked.warning()
+        return f"{self.name}: {warning}" if warning else ""
 
     def expected(self) -> int | None:
         """Estimate how many rows there are; None if nothing tells."""
@@ -205,7 +212,12 @@ class _Looked:
 
     @property
     def found(self) -> bool:
-        return self._has_text and (self._fields.tests == Fields().tests or self._fields.tests in self._names)
+        return self._has_text and self._fields.tests in self._names
+
+    @property
+    def may_do(self) -> bool:
+        """Whether the rows can be judged: a response may hold its own tests."""
+        return self._has_text and (self._fields.tests == Fields().tests or self.found)
 
     def note(self, row: Row) -> None:
         self._count += 1
@@ -218,7 +230,7 @@ class _Looked:
         """Tell why no row can be judged; empty if rows can be, or may still come."""
         response, tests = self._fields
         rows = "no row" if self.ended else f"none of the first {self._count} rows"
-        if self.found or not self._count:
+        if self.may_do or not self._count:
             return ""
         if not self._names:
             return f"{rows} has a field" + (f" ({self._broken})" if self._broken else "")
@@ -230,6 +242,16 @@ class _Looked:
         if tests != Fields().tests and tests not in self._names:
             return f'{rows} has the field "{tests}" ({self._shown()}){self._hint(tests, "--tests-field")}'
         return ""
+
+    def warning(self) -> str:
+        """Tell that the tests may be in a field of another name; empty if they are in theirs, or there is none."""
+        others = [name for name in self._names if "test" in name.lower() or "assert" in name.lower()]
+        if self.found or not others:
+            return ""
+        return (
+            f'no row so far has the field "{self._fields.tests}" ({self._shown()}), so that only tests inside of a '
+            f"response count; if they are in {' or '.join(others)}, name it with --tests-field"
+        )
 
     def _shown(self) -> str:
         more = ", …" if len(self._names) > _FIELDS_SHOWN else ""

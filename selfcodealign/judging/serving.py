@@ -89,7 +89,8 @@ async def _drain(service: Service, stop: _Stop, grace: float, say: Callable[[str
     service.places.draining = True
     if service.active:
         left = service.places.taken
-        say(f"stopping when {left} programs are judged, in {grace:g} s at most; a second signal stops at once")
+        programs = "1 program is" if left == 1 else f"{left} programs are"
+        say(f"stopping when {programs} judged, in {grace:g} s at most; a second signal stops at once")
     until = asyncio.get_running_loop().time() + grace
     while service.active and not stop.at_once and asyncio.get_running_loop().time() < until:
         await asyncio.sleep(_LOOK_SECONDS)

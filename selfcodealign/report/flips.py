@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -79,7 +80,9 @@ def read_changes(
             return [Change(was, now, number, ids, why) for was, now, why, number, ids in ask(query, what)]
 
         text = "CASE {} WHEN true THEN 'yes' WHEN false THEN 'no' ELSE 'not measured' END"
-        direction = "CASE WHEN isnan(mutation_score) OR isnan(before_mutation_score) THEN 'measured or not' "
+        direction = "CASE WHEN isnan(mutation_score) OR isnan(before_mutation_score) "
+        direction += "THEN CASE WHEN isnan(before_mutation_score) THEN 'not measured → measured' "
+        direction += "ELSE 'measured → not measured' END "
         direction += "WHEN mutation_score > before_mutation_score THEN 'higher' ELSE 'lower' END"
         changes = Changes(
             before=count("before_status"),
@@ -144,6 +147,14 @@ def _tell(counts: Mapping[str, int]) -> str:
 
 
 def write_changes(table: StageFolder[Judged], target: Path) -> None:
-    """Write every changed answer with both verdicts as a line of JSON. Raises `UserError` if it cannot be written."""
-    rows = (row.fields() for row in table.shards.rows() if row.changes)
+    """Write every changed answer with both verdicts as a line of JSON, null where nothing was measured.
+
+    Raises `UserError` if it cannot be written.
+    """
+
+    def known(value: Any) -> Any:
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    changed = (row.fields() for row in table.shards.rows() if row.changes)
+    rows = ({name: known(value) for name, value in row.items()} for row in changed)
     write_json_lines(target, rows)

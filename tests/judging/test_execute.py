@@ -178,3 +178,15 @@ def test_a_field_that_the_verdict_replaces_is_no_field_of_a_response(tmp_path: P
     assert isinstance(error, UserError)
     assert 'the verdict goes into the field "output"' in str(error)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_tests_in_a_field_of_another_name_are_hinted_at(tmp_path: Path) -> None:
+    """Before the rows are judged; responses that hold their own tests need no such field."""
+    source = tmp_path / "in.jsonl"
+    row = {"response": "def f(): return 1", "test_cases": ["assert f() == 1"]}
+    source.write_text(json.dumps(row) + "\n")
+    done = CliRunner().invoke(app, ["execute", str(source), str(tmp_path / "out.jsonl")])
+    assert "if they are in test_cases, name it with --tests-field" in done.stderr
+    source.write_text(json.dumps({"response": "def f(): return 1\nassert f() == 1"}) + "\n")
+    done = CliRunner().invoke(app, ["execute", str(source), str(tmp_path / "other.jsonl")])
+    assert "--tests-field" not in done.stderr

@@ -57,8 +57,12 @@ def print_answers(programs: Sequence[ConformanceProgram], answers: Answers, cons
         numbers = (len(of_kind), counts[True], counts[False], len(faults) - counts[None], counts[None])
         table.add_row(kind, *map(str, numbers))
     console.print(table)
+    silent = Counter(fault for program, fault in wrong if answers.verdict(program.id) is None)
+    for fault, count in silent.items():
+        console.print(f"{count} programs: {fault}", markup=False, highlight=False, soft_wrap=True)
     for program, fault in wrong:
-        _say(console, program, fault)
+        if fault not in silent:
+            _say(console, program, fault)
     if answers.stray_lines:
         shown = "; ".join(map(repr, answers.strays))
         text = f"{answers.stray_lines} lines of the judge are no verdict on a row: {shown}"
