@@ -1,7 +1,7 @@
 """The matrix of siblings: what it costs, and whether agreement chooses right answers more often than chance.
 
     python bench/siblings.py cost                                  # a few minutes on two cores
-    python bench/siblings.py choose --seeds 5 --tasks 120          # draws answers first; they are kept in --out
+    python bench/siblings.py choose --seeds 5 --tasks 60           # draws answers first; they are kept in --out
 
 `cost` runs the matrix after the usual execution of the same answers (second process and mutants, as by default) and
 prints the ratio of both times: for answers of the embedded model where `choose` has drawn them, and for the worked
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("what", choices=("cost", "choose"))
     parser.add_argument("--out", type=Path, default=Path("runs/siblings"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--tasks", type=int, default=120)
+    parser.add_argument("--tasks", type=int, default=60)
     parser.add_argument("--split", choices=("eval", "dev"), default="dev")
     options = parser.parse_args()
     if options.what == "cost":
