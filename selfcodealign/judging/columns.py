@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from selfcodealign.judging.reading import Source
 from selfcodealign.judging.rows import ADDED_FIELDS, DEEP, members
-from selfcodealign.judging.tables import VERDICT_SCHEMA, TableWriter, verdict_columns
+from selfcodealign.judging.tables import VERDICT_SCHEMA, TableWriter, storable, verdict_columns
 
 #: Rows that become one batch, unless they are longer than so many bytes.
 _BATCH_ROWS, _BATCH_BYTES = 1000, 8 << 20
@@ -76,17 +76,18 @@ def write_table(source: Source, journal: Path, target: Path) -> list[str]:
             if name not in ADDED_FIELDS:
                 kinds[name] = _merge(kinds.get(name, _NOTHING), _kind(value))
     as_text = [name for name, kind in kinds.items() if _has_json(kind)]
-    fields = [pa.field(name, pa.string() if name in as_text else _arrow(kind)) for name, kind in kinds.items()]
-    schema = pa.schema([*fields, *VERDICT_SCHEMA])
+    types = {name: pa.string() if name in as_text else _arrow(kind) for name, kind in kinds.items()}
+    schema = pa.schema([*((storable(name), kind) for name, kind in types.items()), *VERDICT_SCHEMA])
     with TableWriter(target, schema) as writer:
         for rows in _batches(_rows(source, journal)):
-            columns = [_column(rows, field, field.name in as_text) for field in fields]
+            columns = [_column(rows, name, kind, name in as_text) for name, kind in types.items()]
             verdicts = verdict_columns([{name: row[name][0] for name in ADDED_FIELDS} for row in rows])
             writer.write(pa.RecordBatch.from_arrays([*columns, *verdicts], schema=schema))
     if not as_text:
         return []
     more = f" and {len(as_text) - _COLUMNS_TOLD} more" if len(as_text) > _COLUMNS_TOLD else ""
-    return [f"stored as JSON text, which no column type holds exactly: {', '.join(as_text[:_COLUMNS_TOLD])}{more}"]
+    told = ", ".join(map(storable, as_text[:_COLUMNS_TOLD]))
+    return [f"stored as JSON text, which no column type holds exactly: {told}{more}"]
 
 
 def _rows(source: Source, journal: Path) -> Iterator[dict[str, tuple[Any, str]]]:
@@ -111,10 +112,10 @@ def _batches(rows: Iterator[dict[str, tuple[Any, str]]]) -> Iterator[list[dict[s
         yield batch
 
 
-def _column(rows: list[dict[str, tuple[Any, str]]], field: pa.Field, as_text: bool) -> pa.Array:
+def _column(rows: list[dict[str, tuple[Any, str]]], name: str, kind: pa.DataType, as_text: bool) -> pa.Array:
     missing = (None, None)
-    found = (row.get(field.name, missing) for row in rows)
-    return pa.array([text if as_text else value for value, text in found], field.type)
+    found = (row.get(name, missing) for row in rows)
+    return pa.array([text if as_text else value for value, text in found], kind)
 
 
 def _kind(value: Any, depth: int = 0) -> Kind:

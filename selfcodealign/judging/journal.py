@@ -40,6 +40,8 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     for unfinished in (_sidecar(target), _journal(target)):
         if unfinished.is_symlink() or (unfinished.exists() and not unfinished.is_file()):
             raise UserError(f"{unfinished} is in the way: remove it, or name another OUT")
+        if unfinished.exists() and source.exists() and unfinished.samefile(source):
+            raise UserError(f"{source} would be lost, which OUT needs for its unfinished rows: name another OUT")
     if not target.exists():
         return
     if source.exists() and target.samefile(source):

@@ -34,12 +34,16 @@ class Places:
         """Programs that wait for a worker: never more than `queue`."""
         return self.taken - self.running
 
+    def check(self, programs: int) -> None:
+        """Raise `NeverFits` for more programs than there are places."""
+        if programs > self.workers + self.queue:
+            raise NeverFits(f"{programs} programs in a request; {self.workers + self.queue} is the most that fits here")
+
     def take(self, programs: int) -> None:
         """Take a place for each program, or raise `NoPlace` or `NeverFits` and take none."""
         if self.draining:
             raise Draining("the service is stopping")
-        if programs > self.workers + self.queue:
-            raise NeverFits(f"{programs} programs in a request; {self.workers + self.queue} is the most that fits here")
+        self.check(programs)
         if self.taken + programs > self.workers + self.queue:
             raise NoPlace(f"{self.waiting} programs wait, and {programs} more do not fit; send the request again")
         self.taken += programs

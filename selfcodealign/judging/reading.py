@@ -25,6 +25,8 @@ PARQUET = ".parquet"
 #: A wrong name of a field is looked for in so many rows.
 ROWS_LOOKED_AT = 1000
 _MIB_LOOKED_AT = 64
+#: Rows that are taken at once have about so many MiB.
+_MIB_TAKEN = 4
 #: Fewer do not tell how many rows a file has.
 _BYTES_OF_AN_ESTIMATE = 1 << 20
 _FIELDS_SHOWN = 10
@@ -56,17 +58,24 @@ class Source:
         return "standard input" if str(self.path) == STANDARD else str(self.path)
 
     def take(self, most: int = 1) -> list[Row]:
-        """Return the next rows, none at the end. Raises `UserError` when they cannot be read, and `Stopped`."""
+        """Return the next rows, fewer where they are large, none at the end.
+
+        Raises `UserError` when they cannot be read, and `Stopped`.
+        """
         found: list[Row] = []
+        size = 0
         try:
-            while len(found) < most and (row := self._seen.popleft() if self._seen else self._next()) is not None:
+            while len(found) < most and size < _MIB_TAKEN << 20:
+                row = self._seen.popleft() if self._seen else self._next()
+                if row is None:
+                    self._ended = True
+                    break
                 found.append(row)
+                size += row.size
         except UserError:
             if not found:
                 raise  # else at the next call
-            most = len(found)
         self.count += len(found)
-        self._ended = len(found) < most
         return found
 
     def look(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import socket
@@ -64,6 +65,9 @@ class RemoteSandbox:
             health = await self._ask("GET", "/health", None)
             self._check(health)
             await self._ask("POST", "/judge", {"programs": []})  # a wrong token shows now
+        except _TooLarge as error:
+            await self._client.aclose()
+            raise self._foreign(f"413 {error}") from None
         except BaseException:
             await self._client.aclose()
             raise
@@ -125,20 +129,25 @@ class RemoteSandbox:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), verdict in zip(batch, verdicts, strict=True):
-            if not future.done():
-                future.set_result(verdict)
+        for (_, future), found in zip(batch, verdicts, strict=True):
+            if future.done():
+                continue
+            if isinstance(found, SandboxError):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
 
-    async def _judge(self, programs: list[Program]) -> list[Verdict]:
+    async def _judge(self, programs: list[Program]) -> list[Verdict | SandboxError]:
+        """Return what each program gets; a program that no request can hold costs no other its verdict."""
         try:
             answer = await self._ask("POST", "/judge", {"programs": list(map(write_program, programs))})
         except _TooLarge as error:
             if len(programs) == 1:
-                raise SandboxError(f"{self._url}: {error}") from None
+                return [SandboxError(f"{self._url}: {error}")]
             half = len(programs) // 2
             return [*await self._judge(programs[:half]), *await self._judge(programs[half:])]
         try:
-            verdicts = list(map(read_verdict, answer["verdicts"]))
+            verdicts: list[Verdict | SandboxError] = list(map(read_verdict, answer["verdicts"]))
         except Exception as error:
             raise self._foreign(f"{type(error).__name__} in its verdicts") from None
         if len(verdicts) != len(programs):
@@ -148,11 +157,13 @@ class RemoteSandbox:
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         """Send a request until it is answered. Raises `UserError` for what waiting does not mend."""
         clock = asyncio.get_running_loop().time
+        content = None if body is None else json.dumps(body).encode()  # ASCII: a text may hold half a surrogate pair
+        headers = {} if body is None else {"Content-Type": "application/json"}
         silent_since, wait, breaks = clock(), _FIRST_WAIT, 0
         while True:
             started = clock()
             try:
-                response = await self._client.request(method, self._url + path, json=body)
+                response = await self._client.request(method, self._url + path, content=content, headers=headers)
                 if response.status_code not in (502, 503, 504) or "api" in _object(response):
                     return self._read(response)
                 said, after = f"{response.status_code} {_line(response)}", response.headers.get("Retry-After", "")
@@ -161,6 +172,8 @@ class RemoteSandbox:
                 if isinstance(error, httpx.UnsupportedProtocol | httpx.ProxyError):
                     raise UserError(f"{self._url}: {reason_of(error)}") from None
                 said, after, busy = reason_of(error), "", False
+            except httpx.DecodingError as error:
+                raise self._foreign(reason_of(error)) from None
             if busy:  # it answers: only its queue is full
                 silent_since, wait = clock(), min(wait, float(after) if after.isdecimal() else _FIRST_WAIT)
             elif clock() - started > _LONGEST_WAIT:  # it was at work until the connection broke
@@ -180,7 +193,7 @@ class RemoteSandbox:
             raise UserError(f"{self._url}: {_line(response)}")
         try:
             answer = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._foreign(f"status {status}, no JSON") from None
         if status not in (200, 503) or not isinstance(answer, dict):
             raise self._foreign(f"status {status}")
@@ -192,6 +205,9 @@ class RemoteSandbox:
         if health["api"] != API:
             what = f"the service is selfcodealign {health['version']} (requests of version {health['api']})"
             raise UserError(f"{self._url}: {what}, this client has version {API}; install the same version on both")
+        workers, queue = health["workers"], health["queue"]
+        if not (isinstance(workers, int) and isinstance(queue, int) and workers > 0 and queue >= 0):
+            raise self._foreign("its /health has no workers")
 
     def _foreign(self, what: str) -> UserError:
         return UserError(f"{self._url} is no selfcodealign serve-sandbox ({what}); give the address that it printed")
@@ -206,6 +222,6 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     """The JSON object of an answer, empty where there is none."""
     try:
         found = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -105,12 +105,14 @@ def read_row(line: bytes, number: int, fields: Fields) -> Row | None:
     if not text.strip():
         return None
     try:
-        # A carriage return can only stand between values, and would be an end of a line for some readers.
-        return row_of(text.strip(" \t\r\n").replace("\r", " "), fields)
+        row = row_of(text.strip(" \t\r\n"), fields)
     except JSONDecodeError as found:
         return _broken(number, text.rstrip("\r\n"), f"not JSON ({found.msg}); {_ONE_OBJECT}")
     except TypeError as found:
         return _broken(number, text.rstrip("\r\n"), f"{found}; {_ONE_OBJECT}")
+    # A carriage return can only stand between values here, and would be an end of a line for some readers.
+    row.head = row.head.replace("\r", " ")
+    return row
 
 
 def row_of(text: str, fields: Fields) -> Row:

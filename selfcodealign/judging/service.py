@@ -65,7 +65,7 @@ class Service:
         self._settings = settings
         self.places = Places(sandbox.workers, settings.queue)
         self.metrics = Metrics(self.places)
-        #: The requests at work; each ends when its answer has been sent.
+        #: The requests that have been read; each ends when its answer has been sent.
         self.active: set[asyncio.Task[Any]] = set()
 
     def make_app(self) -> web.Application:
@@ -145,10 +145,10 @@ class Service:
         async def handle(request: web.Request) -> web.StreamResponse:
             task = asyncio.current_task()
             assert task is not None
-            self.active.add(task)
             started = time.monotonic()
             try:
                 body = await self._read(request)
+                self.active.add(task)  # not before: a body that never ends would hold up a stopping service
                 try:
                     found = await answer(body)
                 except RequestError as error:
@@ -168,16 +168,25 @@ class Service:
 
     async def _read(self, request: web.Request) -> dict[str, Any]:
         text = f"a request of more than {self._settings.max_request_mib} MiB (--max-request-mib)"
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refusal(415, "bad_request", "a compressed request: send the JSON itself, without Content-Encoding")
         if (request.content_length or 0) > self._most_bytes:
             raise Refusal(413, "too_large", text)
         try:
             return parse_request(await request.read())
         except web.HTTPRequestEntityTooLarge:
             raise Refusal(413, "too_large", text) from None
+        except web.RequestPayloadError:
+            raise Refusal(400, "bad_request", "the body breaks the rules of HTTP") from None
         except RequestError as error:
             raise Refusal(400, "bad_request", error) from None
 
     async def _judge(self, body: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(listed := body.get("programs"), list):
+            try:  # before they are read: millions of them would hold up all others
+                self.places.check(len(listed))
+            except NeverFits as error:
+                raise Refusal(413, "too_large", error) from None
         ids, programs, limits = read_batch(body, self._sandbox.limits)
         verdicts = await self.run_all(programs)
         return {

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from selfcodealign.errors import UserError, reason_of
 from selfcodealign.judging.service import Service, ServiceSettings
 from selfcodealign.sandbox import Sandbox
 
+LOG = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _BACKLOG = 1024
 _LOOK_SECONDS = 0.05
@@ -35,6 +37,16 @@ def bind(host: str, port: int) -> socket.socket:
         what = f"--host {host} --port {port}"
         raise UserError(f"{what}: {reason_of(error)}; choose another port (0 takes a free one) or address") from None
     return bound
+
+
+class _WithoutText(logging.Filter):
+    """Tells a request that is no HTTP without its text, which may hold the token, and in one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
+        if isinstance(error, http_exceptions.HttpProcessingError):
+            record.msg, record.exc_info = f"{record.msg}: {type(error).__name__}", None
+        return True
 
 
 class _Stop:
@@ -66,10 +78,16 @@ async def serve(
     `ready` is called when requests are taken. Returns whether every request that was taken has been answered.
     """
     stop = _Stop()
+    LOG.addFilter(_WithoutText())
     async with sandbox:
         service = Service(sandbox, settings)
         runner = web.AppRunner(
-            service.make_app(), access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_SECONDS
+            service.make_app(),
+            access_log=None,
+            logger=LOG,
+            auto_decompress=False,  # a compressed body can be a thousand times larger than it looks
+            handler_cancellation=True,
+            shutdown_timeout=_CLOSE_SECONDS,
         )
         await runner.setup()
         try:

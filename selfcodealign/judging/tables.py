@@ -16,8 +16,8 @@ from selfcodealign.errors import UserError, reason_of
 from selfcodealign.judging.reading import Source
 from selfcodealign.judging.rows import ADDED_FIELDS, Fields, Row
 
-#: Rows that are read at once: they may hold long texts.
-_BATCH_ROWS = 64
+#: Rows that are read at once, unless they have more MiB: they may hold long texts.
+_BATCH_ROWS, _BATCH_MIB = 64, 16
 #: A group of rows in the output has so many rows or MiB.
 GROUP_ROWS, GROUP_MIB = 10_000, 32
 _NO_TEXT = "a text of the row is not UTF-8"
@@ -51,6 +51,11 @@ class ParquetRows(Source):
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"cannot read {path}: {reason_of(error)}; check the path") from None
         self.schema = self._file.schema_arrow
+        names = self.schema.names
+        if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+            raise UserError(f'{path} has two columns "{twice[0]}": rename one')
+        groups = [self._file.metadata.row_group(number) for number in range(self._file.num_row_groups)]
+        self._row_bytes = max((one.total_byte_size // max(one.num_rows, 1) for one in groups), default=0)
 
     def expected(self) -> int | None:
         return self._file.metadata.num_rows
@@ -58,6 +63,7 @@ class ParquetRows(Source):
     def batches(self, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows. Raises `UserError` when they cannot be read, and `Stopped`."""
         try:
+            rows = min(rows, max(1, (_BATCH_MIB << 20) // max(self._row_bytes, 1)))
             for batch in self._file.iter_batches(rows, use_threads=False):
                 self.check()
                 yield batch
@@ -102,7 +108,7 @@ def add_columns(source: Source, journal: Path, target: Path) -> list[str]:
 
 def verdict_columns(rows: list[dict[str, Any]]) -> list[pa.Array]:
     """Return the columns of `VERDICT_SCHEMA`. Half a surrogate pair, which no UTF-8 holds, is written as in JSON."""
-    return [pa.array([_storable(row[field.name]) for row in rows], field.type) for field in VERDICT_SCHEMA]
+    return [pa.array([storable(row[field.name]) for row in rows], field.type) for field in VERDICT_SCHEMA]
 
 
 class TableWriter:
@@ -133,7 +139,8 @@ class TableWriter:
             self._waiting = []
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """Return a text with half a surrogate pair, which no UTF-8 holds, written as in JSON; another value unchanged."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
@@ -143,18 +150,30 @@ def _plain(column: pa.Array) -> list[Any]:
         try:
             column = column.cast(pa.string())
         except pa.ArrowException:  # durations and intervals
-            return [None if one is None else str(one) for one in column]
+            return [_told(one) for one in column]
     try:
         return column.to_pylist()
-    except (ValueError, pa.ArrowException):  # among them texts that are no UTF-8, and nanoseconds in lists
+    except (ValueError, OverflowError, pa.ArrowException):  # texts that are no UTF-8, nanoseconds in lists, late years
         return [_plain_value(one) for one in column]
 
 
 def _plain_value(value: pa.Scalar) -> Any:
     try:
         return value.as_py()
-    except (ValueError, pa.ArrowException):
-        return value.as_buffer().to_pybytes() if hasattr(value, "as_buffer") else str(value)
+    except (ValueError, OverflowError, pa.ArrowException):
+        if hasattr(value, "as_buffer"):
+            return value.as_buffer().to_pybytes()
+        return _told(value)
+
+
+def _told(value: pa.Scalar) -> str | None:
+    """Return the text of a value; Arrow's own for what Python has no value for, such as the time of an unknown zone."""
+    if not value.is_valid:
+        return None
+    try:
+        return str(value)
+    except (ValueError, OverflowError, pa.ArrowException):
+        return pa.array([value], value.type).to_string(indent=0, window=1 << 30, skip_new_lines=True)[1:-1]
 
 
 def _json_value(value: Any) -> str:

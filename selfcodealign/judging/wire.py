@@ -7,6 +7,7 @@ have caused (an unknown field, a limit that is no number) is a `RequestError`.
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
@@ -40,6 +41,8 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "files": (dict,),
     "fetch": (list,),
 }
+#: An integer in the place of minus infinity.
+_LEAST = -(2**63)
 _WORDS = {
     str: "a text",
     int: "a whole number",
@@ -157,7 +160,7 @@ def bound_limits(wanted: Mapping[str, Any], own: Limits) -> Limits:
         most = getattr(own, name)
         if most is None:  # no limit on CPU time here: the clock's is its bound
             most = own.seconds
-        changed[name] = min(value, most) if "seconds" in name else int(min(value, most))
+        changed[name] = min(value, most) if "seconds" in name else int(max(min(value, most), _LEAST))
     try:
         return replace(own, **changed)
     except ValueError as error:
@@ -173,7 +176,9 @@ def write_program(program: Program) -> dict[str, Any]:
             written[one.name] = value
     written["files"] = write_files(program.files)
     if program.limits is not None:
-        written["limits"] = {name: getattr(program.limits, name) for name in Limits.__slots__}
+        wanted = {name: getattr(program.limits, name) for name in Limits.__slots__}
+        # JSON has no infinity; without a limit, the service's own holds.
+        written["limits"] = {name: None if value == math.inf else value for name, value in wanted.items()}
     return written
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from selfcodealign import Limits, Program, RemoteSandbox, Sandbox, Status, UserError, Verdict
+from selfcodealign.errors import SandboxError
 from selfcodealign.judging.wire import ANSWER_FIELDS
 from tests.support.documentation import blocks
 from tests.support.places import ROOT
@@ -149,6 +152,10 @@ async def test_a_busy_service_and_a_broken_connection_are_asked_again() -> None:
         ([(200, {"hello": 1})], "no selfcodealign serve-sandbox"),
         ([(403, {"error": "not known under that Host"})], "not known under that Host"),
         ([(0, "")], "no answer for 0 s"),
+        ([(200, "[" * 200_000)], "no selfcodealign serve-sandbox"),
+        ([(200, HEALTH | {"workers": 0, "queue": 0})], "no selfcodealign serve-sandbox"),
+        ([(200, HEALTH | {"workers": "2"})], "no selfcodealign serve-sandbox"),
+        ([(200, HEALTH), (413, {"error": "too large"})], "no selfcodealign serve-sandbox"),
     ],
 )
 async def test_a_wrong_address_is_told(answers: list[tuple[int, object]], said: str) -> None:
@@ -175,3 +182,27 @@ async def test_a_batch_that_is_too_large_is_divided() -> None:
         async with RemoteSandbox(url, "x") as sandbox:
             verdicts = await asyncio.gather(*(sandbox.run(Program("x = 1", "assert x")) for _ in range(2)))
     assert [verdict.message for verdict in verdicts] == ["", "second"]
+
+
+async def test_a_program_that_is_too_large_costs_no_other_its_verdict() -> None:
+    """Of a request that is refused as a whole, only the program that fits in none raises."""
+    answers = [(200, HEALTH), (200, {"verdicts": []}), (413, {"error": "too large"})]
+    answers += [(413, {"error": "too large"}), (200, {"verdicts": [PASSED]})]
+    with scripted(*answers) as (url, _):
+        async with RemoteSandbox(url, "x") as sandbox:
+            jobs = [sandbox.run(Program("x = 1", "assert x")) for _ in range(2)]
+            large, small = await asyncio.gather(*jobs, return_exceptions=True)
+    assert isinstance(large, SandboxError)
+    assert isinstance(small, Verdict)
+    assert small.passed
+
+
+async def test_what_json_lacks_reaches_the_service(service: Service) -> None:
+    """Half a surrogate pair and an infinite limit are programs as others, and harm none of the same request."""
+    odd = replace(number_program(1), response="# \ud800\ndef f():\n    return 1\n")
+    endless = replace(number_program(2), limits=Limits(seconds=math.inf))
+    async with RemoteSandbox(service.base, TOKEN) as sandbox:
+        verdicts = await asyncio.gather(*map(sandbox.run, (number_program(0), odd, endless)))
+    async with Sandbox(1, warm=()) as here:
+        assert verdicts[1].status is (await here.run(odd)).status
+    assert [verdicts[0].status, verdicts[2].status] == [Status.PASSED, Status.PASSED]

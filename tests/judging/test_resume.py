@@ -128,6 +128,15 @@ def test_a_finished_output_without_its_sidecar_is_nobodys_to_resume(tmp_path: Pa
     assert len(read(target)) == 2
 
 
+def test_rows_in_the_place_of_unfinished_ones_are_not_lost(tmp_path: Path) -> None:
+    """IN has the name of the journal of OUT: refused, also when OUT may be replaced."""
+    source = write(tmp_path / "out.parquet.unfinished.jsonl", 1)
+    with pytest.raises(UserError, match="would be lost"):
+        judge(source, tmp_path / "out.parquet", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+    assert len(read(source)) == 1
+
+
 def test_a_wrong_name_is_found_before_an_old_output_is_replaced(tmp_path: Path) -> None:
     """With --overwrite, too."""
     source, target = write(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from selfcodealign.errors import UserError
 from selfcodealign.judging import columns, tables
 from selfcodealign.judging.opening import open_source
 from selfcodealign.judging.rows import ADDED_FIELDS, Fields, Row, join_tests, read_row
+from selfcodealign.judging.tables import ParquetRows
 from selfcodealign.sandbox import Status, Verdict
 
 PASSED = Verdict(Status.PASSED, message="half \ud800", seconds=0.5)
@@ -170,3 +173,58 @@ def test_a_table_keeps_its_types(tmp_path: Path) -> None:
     first = json.loads(rows[0].with_verdict(PASSED))
     assert (first["when"], first["price"], first["bytes"]) == ("1970-01-01 00:00:00.000000001", "1.00", "/w==")
     assert rows[0].tests == ["assert f() == 1"]
+
+
+def test_a_name_that_no_column_can_have(tmp_path: Path) -> None:
+    """Half a surrogate pair in it is written as in JSON."""
+    (tmp_path / "in.jsonl").write_text('{"response": "x", "\\ud800": 1}\n')
+    table, _ = _Journaled(tmp_path).convert(tmp_path / "in.jsonl", columns.write_table)
+    assert table.column("\\ud800").to_pylist() == [1]
+
+
+def test_two_columns_of_one_name_are_refused_before_anything_is_judged(tmp_path: Path) -> None:
+    """A row could hold only one of them."""
+    texts = [pa.array(["x"])] * 3
+    pq.write_table(pa.Table.from_arrays(texts, ["response", "extra", "extra"]), tmp_path / "in.parquet")
+    with pytest.raises(UserError, match='two columns "extra"'):
+        open_source(tmp_path / "in.parquet", Fields(), for_table=True)
+
+
+def test_times_that_python_lacks_are_texts(tmp_path: Path) -> None:
+    """Years after 9999 in lists, unknown time zones; all rows are read, and what is missing stays missing."""
+    late = pa.array([[2**62 // 1000], [0], None], pa.list_(pa.timestamp("ms")))
+    zoned = pa.array([0, None, 1], pa.timestamp("ns", "Mars/Base"))
+    lasting = pa.array([1, None, 2], pa.duration("s"))
+    columns = {"response": ["x"] * 3, "late": late, "zoned": zoned, "lasting": lasting}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    rows = open_source(tmp_path / "in.parquet", Fields(), for_table=False).take(3)
+    first, second, third = (json.loads(row.with_verdict(PASSED)) for row in rows)
+    assert "4611686018427387" in first["late"]
+    assert (second["late"], third["late"]) == (["1970-01-01T00:00:00"], None)
+    assert "1970-01-01" in first["zoned"]
+    assert (second["zoned"], second["lasting"], third["lasting"]) == (None, None, "2")
+
+
+def test_large_rows_are_taken_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for, of lines and of a table, so that the memory is bounded."""
+    monkeypatch.setattr("selfcodealign.judging.reading._MIB_TAKEN", 1)
+    monkeypatch.setattr("selfcodealign.judging.tables._BATCH_MIB", 1)
+    rows = [{"response": "x", "more": os.urandom(1 << 20).hex()} for _ in range(3)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    for name in ("in.jsonl", "in.parquet"):
+        source = open_source(tmp_path / name, Fields(), for_table=False)
+        assert [len(source.take(32)) for _ in range(4)] == [1, 1, 1, 0]
+    table = ParquetRows(tmp_path / "in.parquet", Fields(), for_table=True)
+    assert [len(batch) for batch in table.batches()] == [1] * 3
+
+
+def test_a_carriage_return_in_a_text_is_no_json() -> None:
+    """It is told, and not changed into a space; between values it becomes one."""
+    broken = read_row(b'{"response": "a\rb"}\n', 2, Fields())
+    assert broken is not None
+    assert "not JSON (Invalid control character" in broken.fault
+    assert json.loads(broken.with_verdict(PASSED))["text"] == '{"response": "a\rb"}'
+    between = read_row(b'{"response":\r"a"}\r\n', 2, Fields())
+    assert between is not None
+    assert (between.head, between.fault) == ('{"response": "a"', "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 from base64 import b64decode, b64encode
@@ -80,6 +81,8 @@ def test_limits_are_at_most_those_of_the_service(service: Service) -> None:
         (b'{"programs": [], "limits": {"seconds": -1e400}}', 422, "seconds must be above 0"),
         (b'{"programs": [{"response": ""' + b" " * 2**20 + b"}]}", 413, "more than 1 MiB"),
         (json.dumps({"programs": [RIGHT] * 6}).encode(), 413, "5 is the most that fits here"),
+        (json.dumps({"programs": [{"respons": ""}] * 6}).encode(), 413, "5 is the most that fits here"),
+        (b'{"programs": [], "limits": {"memory_mib": -1e400}}', 422, "memory_mib must be at least 16"),
     ],
 )
 def test_a_bad_request_is_told_in_one_line(service: Service, body: bytes, status: int, said: str) -> None:
@@ -89,6 +92,13 @@ def test_a_bad_request_is_told_in_one_line(service: Service, body: bytes, status
     assert said in answer.json()["error"]
     assert "\n" not in answer.json()["error"]
     assert service.http.get("/health").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("body", [gzip.compress(bytes(2**24)), b"no gzip"])
+def test_a_compressed_body_is_refused(service: Service, body: bytes) -> None:
+    """Unread, whatever it would become: a small one may hold gigabytes."""
+    answer = service.http.post("/judge", content=body, headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, "without Content-Encoding" in answer.json()["error"]) == (415, True)
 
 
 def test_odd_texts_are_judged_as_others(service: Service) -> None:
@@ -268,6 +278,15 @@ def test_sigterm_finishes_what_was_taken_and_takes_nothing_new(tmp_path: Path) -
         assert not [pid for pid in below if Path(f"/proc/{pid}/cwd").exists()]
 
 
+def test_a_body_that_never_ends_holds_up_no_stop() -> None:
+    """Nothing of it was taken, so the command does not wait for it, and ends with 0."""
+    with Service("--workers", "1", "--sandbox", "auto", "--grace", "600") as service:
+        head = f"POST /judge HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nExpect: 100-continue\r\n"
+        with service.send_raw(f"{head}Content-Length: 100\r\n\r\n{{".encode()) as connection:
+            assert b"100 Continue" in connection.recv(100)  # it is being read
+            assert service.stop()[0] == 0
+
+
 @pytest.mark.parametrize("mode", ["namespaces", "landlock"])
 def test_a_second_signal_stops_at_once(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs is killed: no process and no scratch is left, in both modes."""
@@ -290,15 +309,25 @@ def test_a_second_signal_stops_at_once(mode: str, tmp_path: Path, monkeypatch: p
 
 
 def test_a_token_of_its_own_is_shown_once_and_logged_nowhere(tmp_path: Path) -> None:
-    """Without one, the full address is printed; the log file has neither it nor that of a request."""
+    """Without one, the full address is printed; the log file has neither it nor that of a request, nor of one that is
+    no HTTP."""
     log = tmp_path / "log"
     with Service("--log-file", str(log), "-v", token=None) as service:
         token = service.printed.partition("/?token=")[2]
         assert len(token) >= 24
         assert service.http.get("/metrics", headers={"Authorization": ""}, params={"token": token}).status_code == 200
         assert service.http.get("/metrics", headers={"Authorization": f"Bearer {token[1:]}"}).status_code == 401
+        for request in (
+            f"GET /metrics?token={token} HTTP/9.9\r\nHost: localhost\r\n\r\n",
+            f"GET /metrics?token={token}&{'a' * 9000} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            f"GET http://[/metrics?token={token} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\0\r\n\r\n",
+        ):
+            with service.send_raw(request.encode()) as connection:
+                assert b" 400 " in connection.recv(100)
         _, errors = service.stop()
     assert token not in errors + log.read_text()
+    assert "Traceback" not in errors + log.read_text()
 
 
 def test_a_token_from_a_file(tmp_path: Path) -> None:
