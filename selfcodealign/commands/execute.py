@@ -101,7 +101,7 @@ def execute(
     Examples:
 
         selfcodealign execute answers.jsonl judged.jsonl --timeout 5 --memory 1024
-        zcat answers.jsonl.gz | selfcodealign execute - - --response-field answer | jq .status
+        selfcodealign execute - - --response-field answer < answers.jsonl | jq .status
     """
     import asyncio
 

@@ -167,7 +167,7 @@ def test_few_requests_at_first_and_more_while_they_are_taken_up():
 
     with FaultyServer(always=write("abcd", 0.02, threading.Semaphore(4))) as slow:
         asyncio.run(run(slow))
-    assert slow.most_at_once < 24  # a handler ends later than its answer, much later on a busy machine
+    assert slow.most_at_once < 40  # a handler ends later than its answer, much later on a busy machine
     with FaultyServer(always=write("abcd", 0.15)) as fast:
         asyncio.run(run(fast))
     assert 24 <= fast.most_at_once <= 49
