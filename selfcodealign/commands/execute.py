@@ -101,7 +101,7 @@ def execute(
     Examples:
 
         selfcodealign execute answers.jsonl judged.jsonl --timeout 5 --memory 1024
-        selfcodealign execute - - --response-field answer < answers.jsonl | jq .status
+        selfcodealign execute - - --response-field answer < a.jsonl | jq .status
     """
     import asyncio
 

@@ -25,6 +25,9 @@ from selfcodealign.judging.summary import Summary
 #: Makes OUT of a journal: (source, journal, temporary name of OUT) -> what is to be said about it.
 Convert = Callable[[Source, Path, Path], list[str]]
 _RESUME = "run the same command again to resume"
+_FINISHED = "exists and is finished: give --overwrite to replace it, or name another file"
+#: Stands in the sidecar of an output that has all its rows.
+_COMPLETE = "complete"
 _OTHERWISE = "give --overwrite to judge all rows again, or name another OUT"
 
 
@@ -47,7 +50,7 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     if source.exists() and target.samefile(source):
         raise UserError(f"{target} holds the rows to judge: write the verdicts to another file")
     if not overwrite and not _sidecar(target).exists():
-        raise UserError(f"{target} exists and is finished: give --overwrite to replace it, or name another file")
+        raise UserError(f"{target} {_FINISHED}")
 
 
 class Output:
@@ -132,6 +135,9 @@ class _FileOutput(Output):
             for path in {self._rows, self._target}:
                 if path.exists():
                     raise UserError(f"{path} exists, and nothing tells what it was judged with: {_OTHERWISE}")
+        elif found.get(_COMPLETE):  # the run was killed while it removed what stands beside its output
+            self._clear()
+            raise UserError(f"{self._target} {_FINISHED}")
         elif changed := [name for name in settings if found.get(name) != settings[name]]:
             told = ", ".join(f"{name} {_show(found.get(name))} → {_show(settings[name])}" for name in changed)
             raise UserError(
@@ -144,7 +150,7 @@ class _FileOutput(Output):
                 # In this order, so that what a killed run leaves belongs to its sidecar.
                 os.ftruncate(self._number, 0)
                 self._rows.unlink(missing_ok=True)
-                os.pwrite(self._number, (json.dumps(self._settings, indent=1) + "\n").encode(), 0)
+                _write_settings(self._number, self._settings)
             self._file = os.open(self._rows, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._take_judged(source, summary)
 
@@ -180,10 +186,16 @@ class _FileOutput(Output):
             if self._convert is not None:
                 with replace_file(self._target) as unfinished:
                     notes = self._convert(source, self._rows, unfinished)
-            _sidecar(self._target).unlink()
-            if self._convert is not None:
-                self._rows.unlink()
+            # Longer than what is there, so that one write replaces it.
+            _write_settings(self._number, self._settings | {_COMPLETE: True})
+            self._clear()
         return notes
+
+    def _clear(self) -> None:
+        """Remove what stands beside a finished output."""
+        if self._convert is not None:
+            self._rows.unlink(missing_ok=True)
+        _sidecar(self._target).unlink()
 
     def close(self) -> None:
         if self._file >= 0:
@@ -231,6 +243,10 @@ def _read_settings(number: int) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def _write_settings(number: int, settings: dict[str, Any]) -> None:
+    os.pwrite(number, (json.dumps(settings, indent=1) + "\n").encode(), 0)
 
 
 @contextmanager

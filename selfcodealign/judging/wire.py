@@ -43,6 +43,8 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 }
 #: An integer in the place of minus infinity.
 _LEAST = -(2**63)
+#: A program with less has no time to begin.
+_LEAST_SECONDS = 0.01
 _WORDS = {
     str: "a text",
     int: "a whole number",
@@ -160,7 +162,10 @@ def bound_limits(wanted: Mapping[str, Any], own: Limits) -> Limits:
         most = getattr(own, name)
         if most is None:  # no limit on CPU time here: the clock's is its bound
             most = own.seconds
-        changed[name] = min(value, most) if "seconds" in name else int(max(min(value, most), _LEAST))
+        if "seconds" in name:
+            changed[name] = _LEAST_SECONDS if 0 < value < _LEAST_SECONDS else min(value, most)
+        else:
+            changed[name] = int(max(min(value, most), _LEAST))
     try:
         return replace(own, **changed)
     except ValueError as error:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfcodealign.errors import UserError
+from selfcodealign.judging import journal
 from selfcodealign.judging.execute import execute_file
 from selfcodealign.judging.rows import Fields
 from selfcodealign.judging.summary import Summary
@@ -126,6 +127,28 @@ def test_a_finished_output_without_its_sidecar_is_nobodys_to_resume(tmp_path: Pa
     with pytest.raises(UserError, match="nothing tells what it was judged with"):
         judge(source, target)
     assert len(read(target)) == 2
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_a_kill_at_the_very_end_leaves_nothing_for_good(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows are in OUT, and what stood beside it is not removed: the next call does, and judges nothing."""
+    source, target = write(tmp_path / "in.jsonl", 2), tmp_path / name
+    with monkeypatch.context() as patch:
+        patch.setattr(journal._FileOutput, "_clear", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            judge(source, target)
+    assert len(list(tmp_path.iterdir())) > 2
+    before = target.read_bytes()
+    with pytest.raises(UserError, match="exists and is finished"):
+        judge(source, target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", name]
+    assert target.read_bytes() == before
+
+
+def _interrupt(_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_rows_in_the_place_of_unfinished_ones_are_not_lost(tmp_path: Path) -> None:

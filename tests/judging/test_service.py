@@ -60,6 +60,8 @@ def test_limits_are_at_most_those_of_the_service(service: Service) -> None:
     assert [one["status"] for one in answer.json()["verdicts"]] == ["timeout", "timeout"]
     assert [one["message"] for one in answer.json()["verdicts"]] == ["ran longer than 0.5 s", "ran longer than 0.2 s"]
     assert answer.json()["limits"] == {"seconds": 0.5, "memory_mib": 4096}
+    (hurried,) = service.judge(ENDLESS, limits={"seconds": 1e-300}).json()["verdicts"]
+    assert (hurried["status"], hurried["message"]) == ("timeout", "ran longer than 0.01 s")
 
 
 @pytest.mark.parametrize(
