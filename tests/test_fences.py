@@ -346,7 +346,10 @@ def test_time_grows_with_the_length_of_the_text(unit: str) -> None:
     taken = []
     for length in (20_000, 80_000):
         text = unit * (length // len(unit))
-        started = time.process_time()
-        read_answer(text, "f")
-        taken.append(time.process_time() - started)
+        rounds = []
+        for _ in range(3):  # the fastest of them: others are slowed by what else runs
+            started = time.process_time()
+            read_answer(text, "f")
+            rounds.append(time.process_time() - started)
+        taken.append(min(rounds))
     assert taken[1] < 10 * taken[0] + 0.5

@@ -48,7 +48,7 @@ def guard(control_fd: int) -> None:
     if scratch:
         _end_server_with(parent, server_pid)
     _outlive(server_pid)
-    if scratch and os.getppid() != parent:
+    if scratch:  # a parent that still lives does the same; whether it does cannot be told while it is being killed
         remove_scratch(scratch)
 
 
