@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfcodealign.commands.execute import SandboxMode
+from selfcodealign.commands.options import SandboxMode
 from selfcodealign.errors import UserError
 from selfcodealign.installation import install_extra
 

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from selfcodealign.commands.options import SANDBOX_HELP
-
-#: A group of options in the help.
-PROGRAMS = "Programs"
-
-
-class SandboxMode(enum.StrEnum):
-    """The choices of `--sandbox`."""
-
-    AUTO = "auto"
-    NAMESPACES = "namespaces"
-    LANDLOCK = "landlock"
-    UNSAFE = "unsafe"
+from selfcodealign.commands.options import PROGRAMS, SandboxMode, Walls, Warm, Workers, read_names
 
 
 def execute(
@@ -43,32 +30,15 @@ def execute(
         str, typer.Option(help="Name of the field that holds the response.", metavar="NAME")
     ] = "response",
     tests_field: Annotated[str, typer.Option(help="Name of the field that holds the tests.", metavar="NAME")] = "tests",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Programs run in parallel; default: one per core.", metavar="N", rich_help_panel=PROGRAMS
-        ),
-    ] = None,
+    workers: Workers = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Wall-clock limit of a program.", metavar="SECONDS", rich_help_panel=PROGRAMS)
     ] = 10.0,
     memory: Annotated[
         int, typer.Option(min=16, help="Memory limit of a program.", metavar="MIB", rich_help_panel=PROGRAMS)
     ] = 4096,
-    warm: Annotated[
-        str,
-        typer.Option(
-            help="Libraries to import once and share, separated by commas.", metavar="NAMES", rich_help_panel=PROGRAMS
-        ),
-    ] = "numpy,pandas",
-    sandbox: Annotated[
-        SandboxMode,
-        typer.Option(
-            help=SANDBOX_HELP,
-            metavar="MODE",
-            rich_help_panel=PROGRAMS,
-        ),
-    ] = SandboxMode.AUTO,
+    warm: Warm = "numpy,pandas",
+    sandbox: Walls = SandboxMode.AUTO,
     no_mutation_testing: Annotated[
         bool, typer.Option("--no-mutation-testing", help="Do not run the tests against mutants of each response.")
     ] = False,
@@ -111,7 +81,6 @@ def execute(
     from selfcodealign.sandbox import Limits
 
     limits = Limits(seconds=timeout, memory_mib=memory)
-    libraries = tuple(name.strip() for name in warm.split(",") if name.strip())
     with open_progress() as progress:
         summary = asyncio.run(
             execute_file(
@@ -120,7 +89,7 @@ def execute(
                 fields=Fields(response_field, tests_field),
                 workers=workers,
                 limits=limits,
-                warm=libraries,
+                warm=read_names(warm),
                 mode=sandbox.value,
                 mutation_testing=mutation_testing or (not no_mutation_testing and strength is not False),
                 flake_reruns=flake_reruns,

@@ -1,6 +1,42 @@
-"""What options that several commands have say in their help."""
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
 
 SANDBOX_HELP = (
     "How programs are walled off: auto takes the strongest way that this machine allows, namespaces or landlock one of "
     "them, unsafe none."
 )
+#: A group of options in the help.
+PROGRAMS = "Programs"
+
+
+class SandboxMode(enum.StrEnum):
+    """The choices of `--sandbox`."""
+
+    AUTO = "auto"
+    NAMESPACES = "namespaces"
+    LANDLOCK = "landlock"
+    UNSAFE = "unsafe"
+
+
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Programs run in parallel; default: one per core.", metavar="N", rich_help_panel=PROGRAMS),
+]
+Warm = Annotated[
+    str,
+    typer.Option(
+        help="Libraries to import once and share, separated by commas.", metavar="NAMES", rich_help_panel=PROGRAMS
+    ),
+]
+Walls = Annotated[SandboxMode, typer.Option("--sandbox", help=SANDBOX_HELP, metavar="MODE", rich_help_panel=PROGRAMS)]
+
+
+def read_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text that separates them by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

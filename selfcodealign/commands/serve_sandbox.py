@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from selfcodealign.commands.execute import PROGRAMS, SandboxMode
-from selfcodealign.commands.options import SANDBOX_HELP
+from selfcodealign.commands.options import PROGRAMS, SandboxMode, Walls, Warm, Workers, read_names
 
 #: A group of options in the help.
 SERVICE = "Service"
@@ -46,12 +45,7 @@ def serve_sandbox(
         float,
         typer.Option(min=0, help="Time to finish programs when stopped.", metavar="SECONDS", rich_help_panel=SERVICE),
     ] = 30.0,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Programs run in parallel; default: one per core.", metavar="N", rich_help_panel=PROGRAMS
-        ),
-    ] = None,
+    workers: Workers = None,
     timeout: Annotated[
         float,
         typer.Option(
@@ -70,15 +64,8 @@ def serve_sandbox(
             rich_help_panel=PROGRAMS,
         ),
     ] = 4096,
-    warm: Annotated[
-        str,
-        typer.Option(
-            help="Libraries to import once and share, separated by commas.", metavar="NAMES", rich_help_panel=PROGRAMS
-        ),
-    ] = "numpy,pandas",
-    sandbox: Annotated[
-        SandboxMode, typer.Option(help=SANDBOX_HELP, metavar="MODE", rich_help_panel=PROGRAMS)
-    ] = SandboxMode.AUTO,
+    warm: Warm = "numpy,pandas",
+    sandbox: Walls = SandboxMode.AUTO,
     no_mutation_testing: Annotated[
         bool,
         typer.Option(
@@ -131,8 +118,9 @@ def serve_sandbox(
 
     token, is_new = find_token(token_file)
     limits = Limits(seconds=timeout, memory_mib=memory)
-    libraries = tuple(name.strip() for name in warm.split(",") if name.strip())
-    walled = Sandbox(workers, limits, sandbox.value, libraries, not no_mutation_testing, flake_reruns, split=split)
+    walled = Sandbox(
+        workers, limits, sandbox.value, read_names(warm), not no_mutation_testing, flake_reruns, split=split
+    )
     settings = ServiceSettings(token, names_of_machine(host, allow_host or ()), queue, max_request_mib)
     listening = bind(host, port)
 

@@ -14,7 +14,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from selfcodealign.errors import did_you_mean
-from selfcodealign.judging.execute import VERDICT_FIELDS, join_tests
+from selfcodealign.judging.rows import VERDICT_FIELDS, join_tests
 from selfcodealign.sandbox import Limits, Program, Status, Verdict
 from selfcodealign.sandbox.isolation.scratch_files import MOST_BYTES
 
