@@ -16,10 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
 
+from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.rows import Dropped, Seed, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
-from selfcodealign.stages.seeds import extract_seeds
 
 FILES_AT_ONCE = 2_000  # map() reads its whole input ahead; batches keep memory flat
 

@@ -13,6 +13,7 @@ import asyncio
 from pathlib import Path
 
 from selfcodealign import Program, Sampling, Sandbox
+from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.generation.few_shot_file import draw_examples, lay_out_properties, load_few_shot
 from selfcodealign.generation.prompts import lay_out, stop_strings
 from selfcodealign.generation.reading import read_sections
@@ -20,7 +21,6 @@ from selfcodealign.models import Model
 from selfcodealign.models.opening import open_model
 from selfcodealign.rows import Seed, SourceFile
 from selfcodealign.settings import ModelSettings, SeedSettings
-from selfcodealign.stages.seeds import extract_seeds
 
 SOURCE = '''
 import string

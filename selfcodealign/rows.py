@@ -56,6 +56,7 @@ class SourceFile:
     origin: str
     commit: str = ""
     licence: str = ""
+    repository: str = ""
     own: bool = False
 
 
@@ -86,11 +87,14 @@ def _field_names(kind: type[Row]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seed(Row):
-    """A documented function that stands alone.
+    """A piece of code that begins a journey: by default a documented function that stands alone.
 
-    `seed` is its code with the imports it needs in front; `source_path` is relative to where it was found, `origin`
-    names that place (package==version, repository, data set), `licence` is an SPDX expression or "unknown",
+    `seed` is its code with what it needs in front: import lines, then definitions of its own file, whose names are
+    `carried` and which are the `carried_lines` lines of `seed` from line `carried_start` (from 1; 0: none).
+    `source_path` is relative to where it was found, `origin` names that place (package==version, repository, data
+    set), `repository` the repository that a data set's row states, `licence` is an SPDX expression or "unknown",
     `source_id` the `SourceFile` it was read from. `seed_id` comes from the code alone: exact copies share it.
+    `kind` is the value of `seeds.kind`; a commit has the code before it in `old_code`, and its `commit_message`.
     """
 
     id_field: ClassVar[str] = "seed_id"
@@ -103,6 +107,13 @@ class Seed(Row):
     source_line: int
     commit: str
     licence: str
+    repository: str = ""
+    kind: str = "functions"
+    carried: list[str] = field(default_factory=list)
+    carried_start: int = 0
+    carried_lines: int = 0
+    old_code: str = ""
+    commit_message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,7 @@ class SeedSettings(Section):
     code_column: str = Field("content", description="JSONL, Parquet and hub sources: the column that holds the code")
     path_column: str | None = Field(None, description="the column that holds the file's path, if any")
     licence_column: str | None = Field(None, description="the column that holds the file's licence, if any")
+    repository_column: str | None = Field(None, description="the column that names the file's repository, if any")
     split: str = Field("train", description="hub sources: the split to read")
     licence: str | None = Field(None, description="SPDX expression for files that state no licence")
     licences: list[str] = Field(
@@ -81,6 +82,15 @@ class SeedSettings(Section):
         description='SPDX licences whose code is taken; ["any"]: all code, unknown licences too',
     )
     own_code: list[str] = Field(default=[], description="sources whose code is yours: taken whatever their licence is")
+    kind: Literal["functions", "lines", "commits"] = Field(
+        "functions",
+        description="functions: documented functions that stand alone; lines: random windows of files; commits: "
+        "changes of one file with their messages",
+    )
+    closure: bool = Field(True, description="carry the definitions of its own file that a function needs")
+    closure_lines: int = Field(100, ge=1, description="most lines that a function carries")
+    closure_depth: int = Field(3, ge=1, description="most steps from a function to a definition that it carries")
+    methods: bool = Field(False, description="methods, too, each with its class header and the attributes it uses")
     max_lines: int = Field(150, ge=2, description="most lines of a function")
     min_arguments: int = Field(1, ge=0, description="fewest arguments of a function")
     max_file_kib: int = Field(1024, ge=1, description="drop larger files without reading them")

@@ -35,7 +35,7 @@ from selfcodealign.run_folder.shards import Shards
 #: DuckDB sorts on disk beyond this size.
 SORT_MEMORY = "512MB"
 #: Format version of run.json and stage.json; other versions are refused.
-FORM = 2
+FORM = 3
 #: The name in run.json of the last stages whose output is older than the rows that it would now be made of.
 EARLIER = "earlier"
 #: The name in stage.json of what judged these rows again, after the run that made them.

@@ -1,201 +1,24 @@
-"""Source file → seeds: the documented functions in it that stand alone.
-
-The rules are those of the paper's seed gathering (SelfCodeAlign, section 2.1 and appendix): a top-level function with
-a docstring, a `return` with a value, at least one argument and at most 150 lines. Where the paper guesses imports
-from names, the imports here are the file's own.
-"""
+"""Source → seed: read source files, and take the seeds of `seeds.kind` out of each."""
 
 from __future__ import annotations
 
-import ast
-import io
 import os
-import re
-import tokenize
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 from typing import Any
 
-from selfcodealign.curation.python_imports import ModuleNames
-from selfcodealign.curation.python_names import Function
+from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.errors import UserError
-from selfcodealign.generation.prompts import find_markup
-from selfcodealign.rows import Dropped, Seed, SourceFile, digest
+from selfcodealign.rows import Dropped, Seed, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import Files, find_own, iterate_source_files, open_sources
 from selfcodealign.sources.licences import UNKNOWN, is_permitted
 from selfcodealign.stages import Source
 from selfcodealign.stages.context import Context
 
-# A file is taken for minified or for data when its lines are this long on average; hand-written code has about 35.
-_MINIFIED_MEAN = 200
-_MINIFIED_BYTES = 2048
-_LONGEST_LINE = 1000  # the limit of The Stack's own filter
 _TELLING_FILES = 100  # without a permitted licence among so many, a person is told
-_TRIVIAL_WORDS = 3
-_TRIVIAL_CHARACTERS = 20  # languages written without blanks have no words to count
-_FUNCTION = re.compile(r"^\f*(async[ \t\\]+)?def\b", re.MULTILINE)
-_PLACEHOLDER = re.compile(r"(todo|fixme|xxx|tbd|docstring|_*summary_*)\b", re.IGNORECASE)
-
-
-def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropped]:
-    """Every top-level function of a file, as a seed or as a drop with its reason; at least one outcome per file.
-
-    The file as a whole is dropped as `not_utf8`, `minified`, `syntax_error`, `too_nested` or `no_functions`; a
-    function as `too_long`, `prompt_markup` (a line of it would end its section of a prompt), `long_line`,
-    `no_docstring`, `trivial_docstring`, `too_few_arguments`, `no_return_value`, `self_argument` (a method without its
-    class), `pytest_fixture`, `conftest`, `test_function`, `needs_module_names` (it uses what its file defines),
-    `relative_import`, `star_import`, `undefined_names`, `does_not_compile` or `licence` (none of `seeds.licences`;
-    such a drop holds the whole seed), the first that holds. The result depends on the arguments alone.
-    """
-    try:
-        text = _decode(file.text)
-    except (UnicodeError, SyntaxError) as error:
-        return [_drop_file(file, "not_utf8", str(error))]
-    lines = text.split("\n")
-    if len(text) > _MINIFIED_BYTES and len(text) / len(lines) > _MINIFIED_MEAN:
-        return [_drop_file(file, "minified", f"{len(text):,} characters in {len(lines):,} lines")]
-    if not _FUNCTION.search(text):  # parsing is most of the work, and half of all files have classes only
-        return [_drop_file(file, "no_functions", "no function at the top level")]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old code's invalid escapes are no concern of this program's user
-            tree = ast.parse(text)
-            functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-            module = cache(lambda: ModuleNames(tree))
-            outcomes = [_judge(function, lines, module, file, settings) for function in functions]
-    except (RecursionError, MemoryError):
-        return [_drop_file(file, "too_nested", "expressions nested deeper than Python can parse")]
-    except (SyntaxError, ValueError) as error:  # ValueError: NUL in the text
-        return [_drop_file(file, "syntax_error", str(error))]
-    return outcomes or [_drop_file(file, "no_functions", "no function at the top level")]
-
-
-def _judge(
-    function: Function, lines: list[str], module: Callable[[], ModuleNames], file: SourceFile, settings: SeedSettings
-) -> Seed | Dropped:
-    """One function of a file as a seed, or why it is none."""
-    first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
-    body = lines[first - 1 : function.end_lineno]
-    code = "\n".join(line.rstrip("\f") for line in body).strip("\f\n")
-    facts = {
-        "seed_id": digest("seed", code),
-        "source_id": file.id,
-        "seed": code,
-        "function": function.name,
-        "origin": file.origin,
-        "source_path": file.path,
-        "source_line": first,
-        "commit": file.commit,
-        "licence": file.licence,
-    }
-
-    def drop(reason: str, detail: str = "") -> Dropped:
-        # what is too long to be a seed is too long to be stored as one
-        row = {**facts, "seed": ""} if reason in ("too_long", "long_line") else facts
-        return Dropped(parent=file.id, reason=reason, detail=detail, row=row)
-
-    if problem := _find_problem(function, body, settings) or _find_role(function, file.path):
-        return drop(*problem)
-    try:
-        needs = module().find_needs(function, code)
-        if needs.reason:
-            return drop(needs.reason, needs.detail)
-        seed = "\n".join(needs.imports) + "\n\n\n" + code if needs.imports else code
-        compile(seed, file.path.replace("\0", "?"), "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return drop("does_not_compile", str(error))
-    made = Seed(**{**facts, "seed_id": digest("seed", seed), "seed": seed})
-    if not file.own and not is_permitted(file.licence, settings.licences):
-        return Dropped(parent=file.id, reason="licence", detail=file.licence or UNKNOWN, row=made.fields())
-    return made
-
-
-def _find_problem(function: Function, body: list[str], settings: SeedSettings) -> tuple[str, str] | None:
-    """The first rule that the function itself breaks, as (reason, detail)."""
-    if len(body) > settings.max_lines:
-        return "too_long", f"{len(body)} lines"
-    if marks := find_markup(body):
-        return "prompt_markup", marks
-    longest = max(map(len, body))
-    if longest > _LONGEST_LINE:
-        return "long_line", f"{longest:,} characters"
-    docstring = ast.get_docstring(function)
-    if not docstring:
-        return "no_docstring", ""
-    if _is_trivial(docstring):
-        return "trivial_docstring", docstring
-    arguments = _count_arguments(function.args)
-    if arguments < settings.min_arguments:
-        return "too_few_arguments", str(arguments)
-    if not any(_returned_values(function)):
-        return "no_return_value", ""
-    return None
-
-
-def _find_role(function: Function, path: str) -> tuple[str, str] | None:
-    """What the function is for, as (reason, detail), if that means nothing outside of its class or its tests."""
-    positional = [*function.args.posonlyargs, *function.args.args]
-    if positional and positional[0].arg == "self":
-        return "self_argument", ""
-    for decorator in function.decorator_list:
-        name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
-        if name.rpartition(".")[2] in ("fixture", "yield_fixture"):
-            return "pytest_fixture", name
-    *folders, file = path.replace("\\", "/").split("/")
-    if file == "conftest.py":
-        return "conftest", path
-    # Elsewhere the name is that of a predicate, such as `test_gif` in imghdr.
-    of_tests = file.startswith("test_") or file.endswith("_test.py") or not {"test", "tests"}.isdisjoint(folders)
-    return ("test_function", function.name) if of_tests and function.name.startswith("test_") else None
-
-
-def _is_trivial(docstring: str) -> bool:
-    short = len(docstring.split()) < _TRIVIAL_WORDS and len(docstring) < _TRIVIAL_CHARACTERS
-    return short or _PLACEHOLDER.match(docstring) is not None
-
-
-def _count_arguments(arguments: ast.arguments) -> int:
-    starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
-    return len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs) + len(starred)
-
-
-def _returned_values(function: Function) -> Iterator[bool]:
-    """True for each `return` of the function itself that gives a value other than a bare None."""
-    stack: list[ast.AST] = list(function.body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            continue
-        if isinstance(node, ast.Return):
-            yield node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None)
-        stack.extend(ast.iter_child_nodes(node))
-
-
-def _decode(content: bytes | str) -> str:
-    """A source file's text with plain line ends; bytes are read by their own coding line (PEP 263), else as UTF-8.
-
-    Raises `UnicodeError` or `SyntaxError` (unknown coding) when that cannot be done.
-    """
-    if isinstance(content, bytes):
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        content = content.decode(encoding)
-    content.encode("utf-8")  # a lone surrogate cannot be stored
-    return content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _drop_file(file: SourceFile, reason: str, detail: str) -> Dropped:
-    row = {
-        "source_id": file.id,
-        "origin": file.origin,
-        "source_path": file.path,
-        "commit": file.commit,
-        "licence": file.licence,
-    }
-    return Dropped(parent=file.id, reason=reason, detail=detail, row=row)
 
 
 def take_seeds(file: SourceFile | Dropped, settings: SeedSettings) -> list[Seed | Dropped]:

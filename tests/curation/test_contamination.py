@@ -15,11 +15,11 @@ import pytest
 
 from selfcodealign.benchmarks.texts import MIN_WORDS, count_words, load_benchmark_texts
 from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.errors import BenchmarkError, SourceError, UserError
 from selfcodealign.rows import Seed, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
-from selfcodealign.stages.seeds import extract_seeds
 from tests.support.places import DATA
 
 REAL = {

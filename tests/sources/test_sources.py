@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.errors import MissingExtra, SourceError
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
-from selfcodealign.stages.seeds import extract_seeds
 
 CODE = "def f(x):\n    'Return x itself.'\n    return x\n"
 MIT = "Permission is hereby granted, free of charge, to any person [...] this permission notice shall be included"

@@ -83,4 +83,5 @@ def _make(kind: type[Kind], number: int, changes: dict[str, Any]) -> Kind:
         "tests_pass": math.nan,
         "agreement": math.nan,
     }
-    return kind(**{name: (fields | changes)[name] for name in kind.field_names()})
+    known = fields | changes
+    return kind(**{name: known[name] for name in kind.field_names() if name in known})

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.rows import Dropped, Seed, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
-from selfcodealign.stages.seeds import extract_seeds
 
 GOOD = '''def double(number):
     """Return twice the number."""
