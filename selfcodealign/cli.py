@@ -17,7 +17,19 @@ from selfcodealign.errors import RenamedWarning, UserError, did_you_mean
 from selfcodealign.progress.log import PACKAGE, SAID, open_log, report_error
 
 #: In the order of `--help`. A command's module is imported only to show or run that command.
-COMMANDS = ("run", "check", "show", "doctor", "execute", "serve-sandbox", "rejudge", "train", "evaluate", "export")
+COMMANDS = (
+    "run",
+    "seeds",
+    "check",
+    "show",
+    "doctor",
+    "execute",
+    "serve-sandbox",
+    "rejudge",
+    "train",
+    "evaluate",
+    "export",
+)
 
 #: Exit codes above are for signals that stopped the command.
 SIGNALLED = 128

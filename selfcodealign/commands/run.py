@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from selfcodealign.errors import EmptyDataset, RecipeError, RunFolderError
+from selfcodealign.commands.running import load, run_and_report, show_plan
+from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.progress.log import is_verbose
-
-if TYPE_CHECKING:
-    from selfcodealign.settings import Recipe
 
 #: Groups of options in the help.
 MODEL, JOURNEY = "Model and sources", "Journey"
@@ -128,11 +126,11 @@ def run(
     chosen = [
         f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value not in (None, [])
     ]
-    loaded = _load(name, [*(settings or []), *chosen], added or [], removed or [])
+    loaded = load(name, [*(settings or []), *chosen], added or [], removed or [])
     if dry_run:
-        _show_plan(loaded, folder, until, None if all_settings or is_verbose() else _load(name, [], [], []))
+        show_plan(loaded, folder, until, None if all_settings or is_verbose() else load(name, [], [], []))
     else:
-        _run(loaded, folder, until, yes)
+        run_and_report(loaded, folder, until, yes)
 
 
 def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:
@@ -147,86 +145,3 @@ def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:
         open_existing(out).journey()  # a run in the form of an earlier version is refused as that
         return str(out / "recipe.toml"), out
     return recipe, out or Path("runs") / Path(recipe).stem
-
-
-def _load(name: str, settings: list[str], added: list[str], removed: list[str]) -> Recipe:
-    from selfcodealign.pipeline import CATALOGUE
-    from selfcodealign.recipe import load_recipe
-    from selfcodealign.stages.journey import edit_journey, find_stages
-
-    loaded = load_recipe(name, settings)
-    if added or removed:
-        journey = edit_journey(loaded.journey, added, removed, CATALOGUE)
-        left = {stage.name for stage in find_stages(journey, CATALOGUE)}
-        own = {stage: section for stage, section in loaded.own.items() if stage in left or not removed}
-        loaded = loaded.model_copy(update={"journey": journey, "own": own})
-    for setting in settings:
-        stage = setting.partition(".")[0]
-        # `concepts` also says how much of a seed a prompt shows, with the stage or without it.
-        if stage in CATALOGUE and stage not in (*loaded.journey, "concepts"):
-            raise RecipeError(f"--set {setting}: this journey has no stage {stage}; add it with --with {stage}")
-    return loaded
-
-
-def _run(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
-    import asyncio
-
-    from rich.console import Console
-    from rich.text import Text
-
-    from selfcodealign.pipeline import run_recipe
-    from selfcodealign.progress.log import log_drawn
-    from selfcodealign.progress.terminal import open_progress
-    from selfcodealign.report.funnel import draw_funnel, print_funnel, read_funnel
-
-    with open_progress() as progress:
-        try:
-            asyncio.run(run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes))
-        except EmptyDataset:
-            progress.show(draw_funnel(read_funnel(folder)))
-            raise
-        except KeyboardInterrupt:
-            progress.say("stopped; all finished rows are on disk, and the same command resumes")
-            raise
-
-    def draw(console: Console) -> None:
-        print_funnel(folder, console)
-        if until is not None and until != recipe.journey[-1]:
-            console.print(Text(f"stopped after {until}, as --until says; without it, the same command goes on"))
-
-    log_drawn(draw)
-    draw(Console())
-
-
-def _show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | None) -> None:
-    """Print what a run would do in each stage, and the settings: all, or those that differ from the recipe `base`."""
-    import asyncio
-
-    from rich.console import Console
-    from rich.text import Text
-
-    from selfcodealign.pipeline import forecast_recipe, plan_recipe
-    from selfcodealign.recipe import changed_settings, recipe_toml
-    from selfcodealign.stages.forecast import tell
-    from selfcodealign.stages.plan import list_lost
-
-    decisions = asyncio.run(plan_recipe(recipe, folder, until=until))
-    console = Console()
-    console.print(Text(f"What a run would do in {folder}", style="bold"))
-    for decision in decisions:
-        console.print(Text(f"  {decision.sentence}"), soft_wrap=True)
-    if lost := list_lost(decisions):
-        told = f"The run needs --yes, because finished work of a model would move to superseded/: {lost}"
-        console.print(Text(told), soft_wrap=True)
-    for number, line in enumerate(tell(forecast_recipe(recipe, folder, decisions))):
-        console.print(Text(line if number else f"\n{line}", style="" if number else "bold"), soft_wrap=True)
-    if base is None:
-        console.print(Text("\nSettings", style="bold"))
-        console.print(Text(recipe_toml(recipe).strip()), soft_wrap=True)
-        return
-    changed = changed_settings(base, recipe)
-    if changed:
-        console.print(Text("\nSettings that differ from the recipe's", style="bold"))
-        for line in changed:
-            console.print(Text(f"  {line}"), soft_wrap=True)
-    console.print(Text("All settings in force: --settings", style="dim"))
