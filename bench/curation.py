@@ -104,7 +104,7 @@ def our_seeds(folder: Path, run: Path, settings: Sequence[str]) -> list[str]:
     subprocess.run([*command, "--set", 'seeds.licences=["any"]', *given], check=True, stdout=sys.stderr)
     last = json.loads((run / "run.json").read_text())["journey"][-1]
     query = f"SELECT seed FROM read_parquet('{run / last}/kept-*.parquet')"
-    return [row[0] for row in duckdb.sql(query).fetchall()]
+    return [row[0] for row in duckdb.connect().execute(query).fetchall()]
 
 
 def published_chain(folder: Path, tools: Path) -> Iterator[str]:
