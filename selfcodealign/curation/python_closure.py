@@ -24,6 +24,7 @@ from selfcodealign.curation.python_definitions import (
 )
 from selfcodealign.curation.python_imports import BUILTINS, ModuleImports
 from selfcodealign.curation.python_names import (
+    bind_names,
     dotted_name,
     iterate_annotations,
     iterate_at_import,
@@ -40,6 +41,7 @@ _REASONS = (
     "import_effects",
 )
 _NAMES_SHOWN = 8
+_MADE_BY = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__", "__call__", "__enter__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class _Search:
         if name not in self._definitions:
             if name not in BUILTINS:
                 self._reasons["star_import" if self._imports.has_star else "undefined_names"].add(name)
-        elif self._imports.binds(name):
+        elif self._imports.binds(name) and not (self._settings.closure and self._imports.depends_on_code(name)):
             self._imported.add(name)
         elif not self._settings.closure:
             self._reasons["needs_module_names"].add(name)
@@ -152,7 +154,7 @@ class _Search:
         if not binders:
             if name not in BUILTINS:
                 self._reasons["needs_module_names"].add(f"{name} (bound later)")
-        elif isinstance(binders[-1].node, ast.Delete):
+        elif _deletes(binders[-1].node, name):
             self._reasons["needs_module_names"].add(f"{name} (deleted)")
         elif sum(map(_is_plain_definition, binders)) > 1:
             self._reasons["needs_module_names"].add(f"{name} (defined more than once)")
@@ -161,6 +163,8 @@ class _Search:
         else:
             for definition in found:
                 self._take(definition, name, depth)
+                if self._reasons["closure_too_large"]:
+                    break
 
     def _from_last_binding(self, name: str, found: list[Definition]) -> list[Definition]:
         """Without what came before the last statement that binds the name whatever it was."""
@@ -185,8 +189,13 @@ class _Search:
             return
         if has_relative_import(definition.node):
             self._reasons["relative_import"].add(name)
+        for guard in definition.guards:
+            for used in sorted(load_names(guard.test)):
+                self._waiting.append((used, definition.position, depth + 1))
         if isinstance(definition.node, ast.Import | ast.ImportFrom):
             return
+        if has_star_import(definition.node):
+            self._reasons["star_import"].add(name)
         uses = self._definitions.uses(definition)
         if self._root.name in uses.names:
             self._uses_root = True
@@ -196,9 +205,6 @@ class _Search:
         for bound in sorted((definition.binds & uses.now) - _loop_targets(definition.node)):
             if any(each.position < definition.position for each in self._definitions.touching(bound)):
                 self._waiting.append((bound, definition.position, depth + 1))
-        for guard in definition.guards:
-            for used in sorted(load_names(guard.test)):
-                self._waiting.append((used, definition.position, depth + 1))
 
     def _take_overloads(self) -> None:
         """The overloads of the function say what its types are."""
@@ -223,23 +229,12 @@ class _Search:
 
     def _check_effects(self) -> None:
         """What is carried runs when the seed is imported, and so do the functions that it calls then."""
-        future = self._definitions.has_annotations_future
-        at_import = [node for each in self._taken for node in iterate_at_import(each.node, annotations=not future)]
-        functions = {name: each for each, names in self._taken.items() for name in names if _has_body(each.node)}
-        called = [name for node in at_import if isinstance(node, ast.Call) for name in load_names(node)]
-        called += [
-            name for node in at_import for part in getattr(node, "decorator_list", ()) for name in load_names(part)
-        ]
-        executed: set[str] = set()
-        while called:
-            name = called.pop()
-            if name == self._root.name and self._taken:
-                self._reasons["needs_module_names"].add(f"{name} (called when what it needs is defined)")
-            if name in functions and name not in executed:
-                executed.add(name)
-                called.extend(self._definitions.uses(functions[name]).names)
-        bodies = [node for name in sorted(executed) for node in ast.walk(functions[name].node)]
-        if effect := find_effect([*at_import, *bodies]):
+        functions = {name: each.node for each, names in self._taken.items() for name in names if _has_body(each.node)}
+        running = _find_running([each.node for each in self._taken], functions, self._definitions.has_annotations_future)
+        called = {name.id for node in running for name in _called_names(node)}
+        if self._root.name in called:
+            self._reasons["needs_module_names"].add(f"{self._root.name} (called when what it needs is defined)")
+        if effect := find_effect(running):
             self._reasons["import_effects"].add(effect)
 
     def _choose_imports(self) -> list[str]:
@@ -329,9 +324,60 @@ class _Search:
         return "\n".join([*comments, self._definitions.text(definition)])
 
 
+def _find_running(statements: list[ast.stmt], functions: dict[str, ast.stmt], future: bool) -> list[ast.AST]:
+    """The nodes that run when the statements do, those of the functions and methods that they call included."""
+    found = [node for each in statements for node in iterate_at_import(each, annotations=not future)]
+    entered: set[ast.AST] = set()
+    methods = set(_MADE_BY)
+    index = 0
+    classes: list[ast.ClassDef] = []
+    while index < len(found):
+        node = found[index]
+        index += 1
+        if isinstance(node, ast.Attribute) and node.attr not in methods:
+            methods.add(node.attr)
+            entering = [method for class_ in classes for method in _methods(class_) if method.name == node.attr]
+        else:
+            entering = [functions[name.id] for name in _called_names(node) if name.id in functions]
+        for each in entering:
+            if each in entered:
+                continue
+            entered.add(each)
+            if isinstance(each, ast.ClassDef):
+                classes.append(each)
+                made = [method for method in _methods(each) if method.name in methods and method not in entered]
+                entered.update(made)
+                found.extend(part for method in made for statement in method.body for part in ast.walk(statement))
+            else:
+                found.extend(ast.walk(each))
+    return found
+
+
+def _methods(class_: ast.ClassDef) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in class_.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _called_names(node: ast.AST) -> Iterator[ast.Name]:
+    """The names in a call, which it may call, and in decorators."""
+    parts = [node] if isinstance(node, ast.Call) else getattr(node, "decorator_list", ())
+    for part in parts:
+        for name in ast.walk(part):
+            if isinstance(name, ast.Name):
+                yield name
+
+
 def has_relative_import(tree: ast.AST) -> bool:
     """Whether an import below `tree` works inside of its package only."""
     return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
+def has_star_import(tree: ast.AST) -> bool:
+    """Whether an import below `tree` binds names that are not written there."""
+    return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree))
+
+
+def _deletes(tree: ast.stmt, name: str) -> bool:
+    return any(isinstance(node, ast.Delete) and name in bind_names(node) for node in iterate_at_import(tree))
 
 
 def _list(names: Iterable[str]) -> str:

@@ -49,6 +49,12 @@ class ModuleImports:
             return False
         return not (isinstance(last, ast.If) and _defines(last, name))  # an import in one branch, code in another
 
+    def depends_on_code(self, name: str) -> bool:
+        """Whether the `if` around the import of `name` tests what the module defines."""
+        tests = [test for alias in _aliases(self._body[self._binders[name][-1]]) for test in alias.tests]
+        used = {found for test in tests for found in load_names(test)}
+        return any(each in self._binders and not self.binds(each) for each in used)
+
     def choose(self, wanted: Iterable[str], chains: Chains) -> tuple[list[str], dict[str, set[str]]]:
         """The lines that import the wanted names, used with these attribute chains, and why some cannot be had."""
         open_names = sorted(wanted)

@@ -29,7 +29,7 @@ def find_global_names(statement: ast.AST, code: str) -> tuple[set[str], Chains]:
     for quoted in find_quoted_annotations(statement):
         found |= load_names(quoted) - local
         _add_chains(quoted, chains, inner)
-    return found, chains
+    return found - {"__class__"}, chains  # which the compiler adds wherever `super` is named
 
 
 def _compiled_names(code: str) -> tuple[set[str], set[str]]:
