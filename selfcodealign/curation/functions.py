@@ -45,7 +45,9 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
     `self_argument` (a method without its class), `pytest_fixture`, `conftest`, `test_function`, `needs_module_names`
     (it uses what its file defines, in a way that cannot be carried), `relative_import`, `star_import`,
     `undefined_names`, `closure_too_large`, `import_effects`, `does_not_compile`, `too_nested` or `licence` (none of
-    `seeds.licences`; such a drop holds the whole seed), the first that holds. The result depends on the arguments alone.
+    `seeds.licences`; such a drop holds the whole seed), the first that holds.
+
+    The result depends on the arguments alone.
     """
     try:
         text = _decode(file.text)

@@ -9,11 +9,65 @@ from selfcodealign.curation.python_names import dotted_name
 
 # The last part of what is called, whatever it was imported from: a wrong guess costs a seed.
 _EFFECTS = frozenset(
-    "open fdopen CDLL PyDLL WinDLL OleDLL LoadLibrary dlopen Popen check_output check_call system popen urlopen "
-    "urlretrieve socket create_connection connect Thread Process ProcessPoolExecutor ThreadPoolExecutor start print "
-    "input exit _exit exec eval read_text read_bytes write_text write_bytes write readlines unlink mkdir makedirs rmdir "
-    "rmtree rename chdir import_module __import__ basicConfig setlocale globals locals vars mkstemp mkdtemp "
-    "NamedTemporaryFile TemporaryDirectory sleep setrecursionlimit simplefilter filterwarnings".split()
+    {
+        "open",
+        "fdopen",
+        "CDLL",
+        "PyDLL",
+        "WinDLL",
+        "OleDLL",
+        "LoadLibrary",
+        "dlopen",
+        "Popen",
+        "check_output",
+        "check_call",
+        "system",
+        "popen",
+        "urlopen",
+        "urlretrieve",
+        "socket",
+        "create_connection",
+        "connect",
+        "Thread",
+        "Process",
+        "ProcessPoolExecutor",
+        "ThreadPoolExecutor",
+        "start",
+        "print",
+        "input",
+        "exit",
+        "_exit",
+        "exec",
+        "eval",
+        "read_text",
+        "read_bytes",
+        "write_text",
+        "write_bytes",
+        "write",
+        "readlines",
+        "unlink",
+        "mkdir",
+        "makedirs",
+        "rmdir",
+        "rmtree",
+        "rename",
+        "chdir",
+        "import_module",
+        "__import__",
+        "basicConfig",
+        "setlocale",
+        "globals",
+        "locals",
+        "vars",
+        "mkstemp",
+        "mkdtemp",
+        "NamedTemporaryFile",
+        "TemporaryDirectory",
+        "sleep",
+        "setrecursionlimit",
+        "simplefilter",
+        "filterwarnings",
+    }
 )
 _EFFECTS_OF_MODULES = frozenset(
     {"atexit.register", "signal.signal", "subprocess.run", "subprocess.call", "requests.get", "multiprocessing.Pool"}

@@ -57,7 +57,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """What is to stand alone: a top-level function or class, its source text, and the statement of the file it is of."""
+    """What is to stand alone: a function or class, its text, and the statement of its file that it is taken from."""
 
     name: str
     node: ast.stmt
@@ -170,9 +170,13 @@ class _Search:
         """Without what came before the last statement that binds the name whatever it was."""
         for index in range(len(found) - 1, -1, -1):
             definition = found[index]
-            if name in definition.binds and not definition.guards and _binds_afresh(definition.node, name):
-                if name not in self._definitions.uses(definition).now:
-                    return found[index:]
+            if (
+                name in definition.binds
+                and not definition.guards
+                and _binds_afresh(definition.node, name)
+                and name not in self._definitions.uses(definition).now
+            ):
+                return found[index:]
         return found
 
     def _take(self, definition: Definition, name: str, depth: int) -> None:
@@ -230,7 +234,9 @@ class _Search:
     def _check_effects(self) -> None:
         """What is carried runs when the seed is imported, and so do the functions that it calls then."""
         functions = {name: each.node for each, names in self._taken.items() for name in names if _has_body(each.node)}
-        running = _find_running([each.node for each in self._taken], functions, self._definitions.has_annotations_future)
+        running = _find_running(
+            [each.node for each in self._taken], functions, self._definitions.has_annotations_future
+        )
         called = {name.id for node in running for name in _called_names(node)}
         if self._root.name in called:
             self._reasons["needs_module_names"].add(f"{self._root.name} (called when what it needs is defined)")

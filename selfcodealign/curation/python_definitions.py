@@ -23,7 +23,23 @@ _MOST_STEPS = 200_000
 _INDENT = 4
 _MOST_COMMENTS = 8
 _CHANGES = frozenset(
-    "add append appendleft clear discard extend insert pop popitem register remove reverse setdefault sort update".split()
+    {
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "discard",
+        "extend",
+        "insert",
+        "pop",
+        "popitem",
+        "register",
+        "remove",
+        "reverse",
+        "setdefault",
+        "sort",
+        "update",
+    }
 )
 
 

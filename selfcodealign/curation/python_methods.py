@@ -32,7 +32,25 @@ _OPERATORS = {
     ast.Gt: "gt",
     ast.GtE: "ge",
 }
-_FUNCTIONS = frozenset("len iter next repr str bool hash int float bytes reversed abs round format dir".split())
+_FUNCTIONS = frozenset(
+    {
+        "len",
+        "iter",
+        "next",
+        "repr",
+        "str",
+        "bool",
+        "hash",
+        "int",
+        "float",
+        "bytes",
+        "reversed",
+        "abs",
+        "round",
+        "format",
+        "dir",
+    }
+)
 
 
 def find_methods(class_: ast.ClassDef, lines: list[str]) -> list[Function]:
@@ -48,7 +66,7 @@ def is_static(method: Function) -> bool:
 
 
 def cut_class(class_: ast.ClassDef, method: Function, lines: list[str], most_lines: int) -> tuple[str, int]:
-    """The text of a class with one method and what that uses, in the order of the class; and its lines without the method.
+    """The text of a class with one method and what that uses, in their order; and its lines without the method.
 
     Used are members named after the first argument, the class or `super()`; for an attribute that no statement of the
     body binds, the method that does (`__init__` before others); for a class that is made by its bases or a decorator
@@ -83,6 +101,9 @@ class _Members:
         for statement in class_.body:
             for name in set(bind_names(statement)):
                 self._by_name[name].append(statement)
+        functions = [node for node in class_.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        self._set_by = {function: _attributes_set(function) for function in functions}
+        self._known = self._by_name.keys() | {name for names in self._set_by.values() for name in names}
 
     def find_used(self, method: Function) -> set[ast.stmt]:
         """The statements of the class body to keep."""
@@ -94,14 +115,16 @@ class _Members:
                 continue
             kept.add(statement)
             for name in sorted(self._used_names(statement)):
-                waiting.extend(self._by_name.get(name) or self._setters(name))
+                if name.startswith("__") and name not in self._known:
+                    continue
+                waiting.extend(self._by_name.get(name) or self._setters(name) or self._by_name.get("__getattr__", ()))
         return kept
 
     def _overloads(self, method: Function) -> Iterator[ast.stmt]:
         for statement in self._by_name[method.name]:
-            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement is not method:
-                if any(dotted_name(decorator).endswith("overload") for decorator in statement.decorator_list):
-                    yield statement
+            decorators = getattr(statement, "decorator_list", ())
+            if statement is not method and any(dotted_name(each).endswith("overload") for each in decorators):
+                yield statement
 
     def _always(self) -> Iterator[ast.stmt]:
         first = self._class.body[0]
@@ -116,11 +139,7 @@ class _Members:
 
     def _setters(self, name: str) -> list[ast.stmt]:
         """The method that sets an attribute which the body of the class does not bind."""
-        found = [
-            statement
-            for statement in self._class.body
-            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and name in _attributes_set(statement)
-        ]
+        found: list[ast.stmt] = [function for function, names in self._set_by.items() if name in names]
         first = [statement for statement in found if getattr(statement, "name", "") in ("__init__", "__new__")]
         return (first or found)[:1]
 
@@ -134,6 +153,8 @@ class _Members:
         selves = {self._class.name, "super", "cls"} | _first_argument(statement)
         for node in ast.walk(statement):
             found |= _implied(node, selves)
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_"):  # of another object of the class
+                found |= {node.attr} & self._known
         return found
 
 
@@ -147,8 +168,12 @@ def _implied(node: ast.AST, selves: set[str]) -> set[str]:
         return isinstance(part, ast.Name) and part.id in selves
 
     match node:
+        case ast.Attribute(value=value, attr="__class__") if own(value):
+            return {"__init__", "__new__"}
         case ast.Attribute(value=value, attr=name) if own(value):
             return {name}
+        case ast.Call(func=ast.Name(id="type"), args=[first]) if own(first):
+            return {"__init__", "__new__"}
         case ast.Subscript(value=value) if own(value):
             return {"__getitem__", "__setitem__", "__delitem__"}
         case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in _FUNCTIONS and own(first):
@@ -159,8 +184,10 @@ def _implied(node: ast.AST, selves: set[str]) -> set[str]:
             return {name} if own(first) else set()
         case ast.Call(func=func) if own(func):
             return {"__call__", "__init__", "__new__"}
+        case ast.Call(args=arguments) if any(map(own, arguments)):
+            return {"__iter__", "__next__"}
         case ast.For(iter=value) | ast.comprehension(iter=value) if own(value):
-            return {"__iter__", "__getitem__", "__len__"}
+            return {"__iter__", "__next__", "__getitem__", "__len__"}
         case ast.withitem(context_expr=value) if own(value):
             return {"__enter__", "__exit__"}
         case ast.Compare(left=left, ops=operators, comparators=others):
