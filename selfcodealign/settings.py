@@ -141,6 +141,10 @@ class ConceptSettings(Section):
     max_concepts: int = Field(12, ge=1, description="keep at most this many concepts, the first ones")
     snippet_lines: int | None = Field(None, ge=2, description="show at most this many lines of the seed")
     snippet_characters: int | None = Field(None, ge=40, description="show at most this many characters of the seed")
+    snippet_carried: bool = Field(
+        True,
+        description="show what a function carries, where snippet_lines and snippet_characters leave room for all of it",
+    )
     snippet_docstrings: bool = Field(True, description="false: show the seed's code without its docstrings")
 
 

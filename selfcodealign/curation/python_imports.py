@@ -1,8 +1,8 @@
 """Find the import lines of a module that a function needs to stand alone.
 
-A function stands alone if every global name it uses is a builtin or is imported in its file. Imports count at the top
-level and below `if`, `try` and `with` there. They are copied as exactly as possible: only the used names; below their
-`if` (`TYPE_CHECKING`, platforms); with the whole try/except if each branch binds the same name, else the import alone.
+Imports count at the top level and below `if`, `try` and `with` there. They are copied as exactly as possible: only the
+used names; below their `if` (`TYPE_CHECKING`, platforms); with the whole try/except if each branch binds the same name,
+else the import alone.
 """
 
 from __future__ import annotations
@@ -10,76 +10,75 @@ from __future__ import annotations
 import ast
 import builtins
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from selfcodealign.curation.python_names import Function, bind_names, find_global_names, iterate_annotations, load_names
+from selfcodealign.curation.python_definitions import is_main_guard
+from selfcodealign.curation.python_names import Chains, bind_names, load_names
 
 # `__file__`, `__path__` and `__spec__` are excluded on purpose: they tie a function to its file.
-_BUILTINS = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__debug__"}
+BUILTINS = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__debug__"}
 _IMPORT_FAILURES = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """The import lines that a function needs, or the `reason` why it cannot stand alone ("" if it can)."""
-
-    imports: list[str]
-    reason: str = ""
-    detail: str = ""
-
-
-class ModuleNames:
-    """The names that a module's top-level statements bind, and its import lines."""
+class ModuleImports:
+    """The import lines of a module, and the other statements that bind the same names."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._body = tree.body
+        self._body = [
+            statement for statement in tree.body if not (isinstance(statement, ast.If) and is_main_guard(statement))
+        ]
         self._binders: dict[str, list[int]] = defaultdict(list)
-        self._has_star = False
-        self._has_annotations_future = False
-        for index, statement in enumerate(tree.body):
+        self.has_star = False
+        for index, statement in enumerate(self._body):
             if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
-                self._has_annotations_future |= any(alias.name == "annotations" for alias in statement.names)
                 continue
             for name in bind_names(statement):
                 if name == "*":
-                    self._has_star = True
+                    self.has_star = True
                 elif self._binders[name][-1:] != [index]:
                     self._binders[name].append(index)
 
-    def find_needs(self, function: Function, code: str) -> Needs:
-        """Find what `function`, with source text `code`, needs from this module.
+    def binds(self, name: str) -> bool:
+        """Whether the last statement that binds `name` imports it."""
+        binders = self._binders.get(name)
+        if not binders:
+            return False
+        last = self._body[binders[-1]]
+        if not any(alias.bound == name for alias in _aliases(last)):
+            return False
+        return not (isinstance(last, ast.If) and _defines(last, name))  # an import in one branch, code in another
 
-        Raises `SyntaxError` for code that parses but does not compile.
-        """
-        found, chains = find_global_names(function, code)
-        open_names = sorted(found - {function.name})
+    def depends_on_code(self, name: str) -> bool:
+        """Whether the `if` around the import of `name` tests what the module defines."""
+        tests = [test for alias in _aliases(self._body[self._binders[name][-1]]) for test in alias.tests]
+        used = {found for test in tests for found in load_names(test)}
+        return any(each in self._binders and not self.binds(each) for each in used)
+
+    def choose(self, wanted: Iterable[str], chains: Chains) -> tuple[list[str], dict[str, set[str]]]:
+        """The lines that import the wanted names, used with these attribute chains, and why some cannot be had."""
+        open_names = sorted(wanted)
         chosen: set[ast.alias] = set()
-        carried: set[str] = set()
-        reasons: dict[str, list[str]] = defaultdict(list)
+        imported: set[str] = set()
+        reasons: dict[str, set[str]] = defaultdict(set)
         while open_names:
             name = open_names.pop()
-            if name in carried:
+            if name in imported:
                 continue
             if name not in self._binders:
-                if name not in _BUILTINS:
-                    reasons["star_import" if self._has_star else "undefined_names"].append(name)
+                if name not in BUILTINS:
+                    reasons["star_import" if self.has_star else "undefined_names"].add(name)
                 continue
-            aliases, conditions = self._choose(name, chains.get(name, {(name,)}))
-            carried.add(name)
-            if not aliases:
-                reasons["needs_module_names"].append(name)
-            elif any(alias.level for alias in aliases):
-                reasons["relative_import"].append(name)
+            imported.add(name)
+            if not self.binds(name):  # import lines stand above all else
+                reasons["needs_module_names"].add(name)
+                continue
+            aliases, conditions = self._choose(name, chains.get(name) or {(name,)})
+            if any(alias.level for alias in aliases):
+                reasons["relative_import"].add(name)
             chosen.update(alias.node for alias in aliases)
             open_names.extend(conditions)
-        for reason in ("needs_module_names", "relative_import", "star_import", "undefined_names"):
-            if reasons[reason]:
-                return Needs([], reason, ", ".join(sorted(reasons[reason])))
-        lines = [ast.unparse(line) for statement in self._body for line in _trim(statement, chosen, carried)]
-        if self._has_annotations_future and any(True for _ in iterate_annotations(function)):
-            lines.insert(0, "from __future__ import annotations")
-        return Needs(lines)
+        return [ast.unparse(line) for statement in self._body for line in _trim(statement, chosen, imported)], reasons
 
     def _choose(self, name: str, chains: set[tuple[str, ...]]) -> tuple[list[_Alias], set[str]]:
         """Return the import aliases that bind `name` last, and the names in their conditions."""
@@ -128,6 +127,23 @@ def _aliases(statement: ast.stmt, tests: tuple[ast.expr, ...] = ()) -> Iterator[
         case ast.With():
             for child in statement.body:
                 yield from _aliases(child, tests)
+
+
+def _defines(statement: ast.If, name: str) -> bool:
+    """Whether code below an `if`, other than imports and stand-ins (`name = None`), binds a name."""
+    stack: list[ast.stmt] = [statement]
+    while stack:
+        match stack.pop():
+            case ast.If(body=body, orelse=orelse):
+                stack.extend([*body, *orelse])
+            case ast.Import() | ast.ImportFrom() | ast.Try() | ast.With():
+                continue
+            case ast.Assign(targets=[ast.Name()], value=ast.Constant()):
+                continue
+            case other:
+                if name in bind_names(other):
+                    return True
+    return False
 
 
 def _choose_dotted(aliases: list[_Alias], chains: set[tuple[str, ...]]) -> list[_Alias]:

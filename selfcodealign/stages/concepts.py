@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
+from typing import Any
 
+from selfcodealign.curation.carried import hide_carried
 from selfcodealign.generation.concept_list import read_concepts
 from selfcodealign.generation.question import Question, shorten
 from selfcodealign.markdown import split_lines
@@ -31,7 +34,7 @@ class ConceptWriter:
 
     async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:
         concepts_id = digest(seed.id, self._digest)
-        snippet = cut_snippet(seed.seed, self._settings)
+        snippet = cut_snippet(seed.fields(), self._settings)
         answer = await self._question.ask(self._question.lay_out(seed.id, {"snippet": snippet}), seed.id)
         if answer.problem:
             return [Dropped(parent=seed.id, reason=answer.problem, detail=answer.detail, row=seed.fields())]
@@ -55,9 +58,23 @@ def ask_for_concepts(context: Context) -> Question:
     )
 
 
-def cut_snippet(code: str, settings: ConceptSettings) -> str:
-    """The part of a seed that the prompt shows: whole lines, as many as the settings allow."""
-    shown = (code if settings.snippet_docstrings else drop_docstrings(code)).removesuffix("\n")
+def cut_snippet(row: Mapping[str, Any], settings: ConceptSettings) -> str:
+    """The part of a seed, given by its fields, that the prompt shows: whole lines, as many as the settings allow.
+
+    Where there is no room for all of it, what the seed carries is left out first: the function is what it is about.
+    """
+    if settings.snippet_carried:
+        shown = _lay_out(row["seed"], settings)
+        if not row.get("carried_start") or _cut(shown, settings) == shown:
+            return _cut(shown, settings)
+    return _cut(_lay_out(hide_carried(row), settings), settings)
+
+
+def _lay_out(code: str, settings: ConceptSettings) -> str:
+    return (code if settings.snippet_docstrings else drop_docstrings(code)).removesuffix("\n")
+
+
+def _cut(shown: str, settings: ConceptSettings) -> str:
     lines = split_lines(shown)
     if settings.snippet_lines is not None:
         lines = lines[: settings.snippet_lines]
@@ -80,9 +97,13 @@ def drop_docstrings(code: str) -> str:
     def f(x):
         return 2 * x
     """
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:  # a window of a file has no syntax
+        return code
     lines = split_lines(code.removesuffix("\n"))
     dropped: set[int] = set()
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(tree):
         if (
             isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             and ast.get_docstring(node) is not None

@@ -41,7 +41,7 @@ class InstructionPrompts:
         if self.question.stage == "instructions":
             shown = {"properties": lay_out_properties(category, LANGUAGE, difficulty, concepts)}
         else:
-            shown = {"snippet": cut_snippet(row.seed, self._concepts)}
+            shown = {"snippet": cut_snippet(row.fields(), self._concepts)}
         return self.question.lay_out(instruction_id, shown)
 
     def draw_properties(self, instruction_id: str, concepts: list[str]) -> tuple[str, str, list[str]]:

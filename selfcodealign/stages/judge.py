@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from selfcodealign.curation.carried import hide_carried
 from selfcodealign.generation.question import Question, shorten
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Seed
@@ -13,13 +14,16 @@ from selfcodealign.stages.context import Context
 
 
 class Judge:
-    """Keeps a seed when the model's first word is yes; no, and anything else, is a drop."""
+    """Keeps a seed when the model's first word is yes; no, and anything else, is a drop.
+
+    The model sees the function without what it carries: other docstrings are not in question.
+    """
 
     def __init__(self, context: Context) -> None:
         self._question = ask_the_judge(context)
 
     async def __call__(self, seed: Seed) -> list[Seed | Dropped]:
-        prompt = self._question.lay_out(seed.id, {"snippet": seed.seed})
+        prompt = self._question.lay_out(seed.id, {"snippet": hide_carried(seed.fields())})
         answer = await self._question.ask(prompt, seed.id)
         line, ended, _ = answer.text.strip().partition("\n")
         word = re.match(r"\w*", line.lower()).group()  # type: ignore[union-attr]

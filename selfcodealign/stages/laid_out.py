@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from selfcodealign.curation.carried import hide_carried
 from selfcodealign.rows import Concepts, Row
 from selfcodealign.stages.concepts import ask_for_concepts, cut_snippet
 from selfcodealign.stages.context import Context
@@ -44,11 +45,11 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
         match stage:
             case "judge" if row.get("seed"):
                 question = ask_the_judge(context)
-                prompt = question.lay_out(row["seed_id"], {"snippet": row["seed"]})
+                prompt = question.lay_out(row["seed_id"], {"snippet": hide_carried(row)})
                 answer = detail if dropped_here else "yes"
             case "concepts" if row.get("seed"):
                 question = ask_for_concepts(context)
-                snippet = cut_snippet(row["seed"], context.recipe.concepts)
+                snippet = cut_snippet(row, context.recipe.concepts)
                 prompt = question.lay_out(row["seed_id"], {"snippet": snippet})
                 answer = detail if dropped_here else ", ".join(row["concepts"] or [])
             case "instructions" if row.get("instruction_id"):

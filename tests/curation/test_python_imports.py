@@ -7,7 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from selfcodealign.curation.python_imports import ModuleNames, Needs
+from selfcodealign.curation.python_closure import Module, Needs, Root
+from selfcodealign.settings import SeedSettings
 
 
 def needs(imports: str, function: str) -> Needs:
@@ -16,7 +17,9 @@ def needs(imports: str, function: str) -> Needs:
     node = tree.body[-1]
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    return ModuleNames(tree).find_needs(node, "\n".join(text.split("\n")[first - 1 :]))
+    lines = text.split("\n")
+    root = Root(node.name, node, "\n".join(lines[first - 1 :]), node)
+    return Module(tree, lines).find_needs(root, SeedSettings(closure=False))
 
 
 def carried(imports: str, function: str) -> str:

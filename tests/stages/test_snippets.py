@@ -23,9 +23,21 @@ def tidy(text, mark="#"):
 
 def test_docstrings_are_left_out_when_asked() -> None:
     """Without docstrings only the docstrings are missing; by default they are shown."""
-    shown = cut_snippet(SEED, ConceptSettings(snippet_docstrings=False, snippet_lines=6))
+    shown = cut_snippet({"seed": SEED}, ConceptSettings(snippet_docstrings=False, snippet_lines=6))
     assert shown == ('import re\n\n\ndef tidy(text, mark="#"):\n    def inner(part):\n        return part.strip()')
-    assert cut_snippet(SEED, ConceptSettings(snippet_lines=5)).endswith('"""Tidy a text.')
+    assert cut_snippet({"seed": SEED}, ConceptSettings(snippet_lines=5)).endswith('"""Tidy a text.')
+
+
+def test_what_a_seed_carries_is_left_out_first() -> None:
+    """It is shown where there is room for all of it; else the function, with the imports that it uses itself, has it."""
+    code = "import os\nimport re\n\n\nDOT = re.compile('.')\n\n\ndef f(x):\n    return DOT, os.sep, x"
+    row = {"seed": code, "carried_start": 5, "carried_lines": 1}
+    alone = "import os\n\n\ndef f(x):\n    return DOT, os.sep, x"
+    assert cut_snippet(row, ConceptSettings()) == code
+    assert cut_snippet(row, ConceptSettings(snippet_carried=False)) == alone
+    assert cut_snippet(row, ConceptSettings(snippet_lines=9)) == code
+    assert cut_snippet(row, ConceptSettings(snippet_lines=8)) == alone
+    assert cut_snippet(row, ConceptSettings(snippet_lines=2, snippet_characters=60)) == "import os\n"
 
 
 def test_a_docstring_that_cannot_be_cut_out_stays() -> None:
