@@ -82,6 +82,7 @@ def _judge(
         "source_line": first,
         "commit": file.commit,
         "licence": file.licence,
+        "repository": file.repository,
     }
 
     def drop(reason: str, detail: str = "") -> Dropped:
