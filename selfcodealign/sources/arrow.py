@@ -34,11 +34,19 @@ def parquet_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
     with _reading(path, "Parquet"):
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(path, memory_map=False, pre_buffer=False, read_dictionary=columns) as file:
-            for group in range(file.num_row_groups):
-                _refuse_bomb(path, file.metadata.row_group(group))
+        facts = pq.read_metadata(path)
+        for group in range(facts.num_row_groups):
+            _refuse_bomb(path, facts.row_group(group))
+        # one text that many rows repeat stays one text in memory
+        texts = [column.path for column in map(facts.schema.column, range(facts.num_columns)) if _repeats(column)]
+        texts = [name for name in texts if name in columns]
+        with pq.ParquetFile(path, memory_map=False, pre_buffer=False, read_dictionary=texts) as file:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
                 yield from _rows(batch)
+
+
+def _repeats(column: Any) -> bool:
+    return column.physical_type == "BYTE_ARRAY" and column.max_repetition_level == 0
 
 
 def _refuse_bomb(path: Path, group: Any) -> None:
@@ -134,7 +142,7 @@ def _plain(column: Any) -> Any:
 
 def _rows(batch: Any) -> Iterator[dict[str, Any]]:
     columns = {name: _plain(batch.column(name)) for name in batch.schema.names}
-    texts = {name for name in columns if columns[name] is not batch.column(name) or _is_text(columns[name])}
+    texts = {name for name, column in columns.items() if _is_text(column)}
     for index in range(batch.num_rows):
         yield {name: _cell(column, index, name in texts) for name, column in columns.items()}
 
