@@ -13,7 +13,8 @@ from selfcodealign.sources.regular import read_regular
 
 Columns = list[str]
 
-_BATCH_ROWS = 128
+_BATCH_ROWS = 128  # fewer where rows are long
+_BATCH_BYTES = 64 << 20
 _MOST_STATE = 64 << 20
 #: A row group that unpacks to so many bytes, and to so many times its size, is a bomb.
 _BOMB_BYTES = 1 << 30
@@ -29,20 +30,23 @@ def parquet_columns(path: Path) -> Columns:
             return list(file.schema_arrow.names) if file.metadata.num_rows else []
 
 
-def parquet_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
-    """Stream these columns of a Parquet file. Raises `SourceError` when the file breaks off."""
+def parquet_rows(path: Path, columns: Columns, most: int) -> Iterator[dict[str, Any]]:
+    """Stream these columns of a Parquet file, of longer texts the first `most` bytes. Raises `SourceError` when the file breaks off."""
     with _reading(path, "Parquet"):
         import pyarrow.parquet as pq
 
         facts = pq.read_metadata(path)
-        for group in range(facts.num_row_groups):
-            _refuse_bomb(path, facts.row_group(group))
+        groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
+        for group in groups:
+            _refuse_bomb(path, group)
+        longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+        at_once = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(longest, 1)))
         # one text that many rows repeat stays one text in memory
         texts = [column.path for column in map(facts.schema.column, range(facts.num_columns)) if _repeats(column)]
         texts = [name for name in texts if name in columns]
         with pq.ParquetFile(path, memory_map=False, pre_buffer=False, read_dictionary=texts) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-                yield from _rows(batch)
+            for batch in file.iter_batches(batch_size=at_once, columns=columns):
+                yield from _rows(batch, most)
 
 
 def _repeats(column: Any) -> bool:
@@ -119,7 +123,7 @@ def saved_columns(path: Path) -> Columns:
         return list(stream.schema.names) if first is not None else []
 
 
-def saved_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
+def saved_rows(path: Path, columns: Columns, most: int) -> Iterator[dict[str, Any]]:
     """Stream these columns of an .arrow file, which stays on the disk: only pages that are looked at are read."""
     import pyarrow as pa
 
@@ -128,7 +132,7 @@ def saved_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
             chosen = batch.select([name for name in columns if name in batch.schema.names])
             for column in chosen.columns:  # offsets that lead out of the file would end this process
                 _plain(column).validate(full=True)
-            yield from _rows(chosen)
+            yield from _rows(chosen, most)
 
 
 def _plain(column: Any) -> Any:
@@ -140,11 +144,11 @@ def _plain(column: Any) -> Any:
     return column.view(pa.large_binary()) if pa.types.is_large_string(column.type) else column
 
 
-def _rows(batch: Any) -> Iterator[dict[str, Any]]:
+def _rows(batch: Any, most: int) -> Iterator[dict[str, Any]]:
     columns = {name: _plain(batch.column(name)) for name in batch.schema.names}
     texts = {name for name, column in columns.items() if _is_text(column)}
     for index in range(batch.num_rows):
-        yield {name: _cell(column, index, name in texts) for name, column in columns.items()}
+        yield {name: _cell(column, index, most if name in texts else 0) for name, column in columns.items()}
 
 
 def _is_text(column: Any) -> bool:
@@ -157,19 +161,22 @@ def _is_text(column: Any) -> bool:
     )
 
 
-def _cell(column: Any, index: int, text: bool) -> Any:
-    """A value of a column as Python has it; text that is not UTF-8 as bytes; None for what Python cannot hold."""
+def _cell(column: Any, index: int, most: int) -> Any:
+    """A value of a column as Python has it; None for what Python cannot hold.
+
+    Of a text (`most` is not 0) the first `most` bytes, which stay bytes where they are not UTF-8.
+    """
     import pyarrow as pa
 
     with suppress(ValueError, OverflowError, pa.ArrowException, NotImplementedError):
-        if not text:
+        if not most:
             return column[index].as_py()
         cell = column[index]
         if isinstance(cell, pa.DictionaryScalar):
             cell = cell.value
         if not cell.is_valid:
             return None
-        value = cell.as_buffer().to_pybytes()
+        value = cell.as_buffer().slice(0, most).to_pybytes()
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:  # left as bytes, which are dropped as not_utf8

@@ -35,6 +35,11 @@ class Place:
         """Larger files are dropped without being read."""
         return self.settings.max_file_kib * 1024
 
+    @property
+    def most_read(self) -> int:
+        """The bytes that tell of any file whether it is too large."""
+        return self.max_bytes * _NOTEBOOK + 1
+
     def limit_of(self, path: str) -> int:
         """The bytes from which the file is dropped without being read."""
         return self.max_bytes * _NOTEBOOK if path.endswith(".ipynb") else self.max_bytes

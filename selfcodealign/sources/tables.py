@@ -43,7 +43,9 @@ def open_table(path: Path, settings: SeedSettings, origin: str | None = None) ->
     place = Place(settings, origin or path.name)
     if path.name.endswith(".parquet"):
         layout = _find_columns(parquet_columns(path), settings, str(path))
-        return _read_each(place, path.name, layout, enumerate(parquet_rows(path, layout.columns()), start=1))
+        return _read_each(
+            place, path.name, layout, enumerate(parquet_rows(path, layout.columns(), place.most_read), start=1)
+        )
     return _read_checked(place, path.name, _jsonl_rows(path, place), str(path))
 
 
@@ -52,9 +54,10 @@ def open_saved(folder: Path, settings: SeedSettings) -> Iterator[SourceFile | Dr
     files = saved_files(folder, settings.split)
     layout = _find_columns(next(filter(None, map(saved_columns, files)), []), settings, str(folder))
     columns = layout.columns()
-    rows = chain.from_iterable(saved_rows(file, columns) for file in files)
     name = folder.resolve().name
-    return _read_each(Place(settings, name), name, layout, enumerate(rows, start=1))
+    place = Place(settings, name)
+    rows = chain.from_iterable(saved_rows(file, columns, place.most_read) for file in files)
+    return _read_each(place, name, layout, enumerate(rows, start=1))
 
 
 def open_hub(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:

@@ -63,9 +63,9 @@ def test_forged_offsets_end_no_process(tmp_path: Path) -> None:
     """Offsets that lead out of the file are found before a cell is read."""
     folder = save(tmp_path / "code", [{"content": CODE}])
     data = folder / "data-00000-of-00001.arrow"
-    end = len(CODE).to_bytes(4, "little")
-    assert data.read_bytes().count(b"\0\0\0\0" + end) == 1
-    data.write_bytes(data.read_bytes().replace(b"\0\0\0\0" + end, b"\0\0\0\0" + b"\0\0\0\x40"))
+    content = data.read_bytes()
+    end = content.rindex(b"\0\0\0\0" + len(CODE).to_bytes(4, "little")) + 4
+    data.write_bytes(content[:end] + (1 << 30).to_bytes(4, "little") + content[end + 4 :])
     with pytest.raises(SourceError, match="as Arrow"):
         read(folder)
 
