@@ -31,7 +31,10 @@ def parquet_columns(path: Path) -> Columns:
 
 
 def parquet_rows(path: Path, columns: Columns, most: int) -> Iterator[dict[str, Any]]:
-    """Stream these columns of a Parquet file, of longer texts the first `most` bytes. Raises `SourceError` when the file breaks off."""
+    """Stream these columns of a Parquet file, of longer texts the first `most` bytes.
+
+    Raises `SourceError` when the file breaks off.
+    """
     with _reading(path, "Parquet"):
         import pyarrow.parquet as pq
 
@@ -145,10 +148,10 @@ def _plain(column: Any) -> Any:
 
 
 def _rows(batch: Any, most: int) -> Iterator[dict[str, Any]]:
-    columns = {name: _plain(batch.column(name)) for name in batch.schema.names}
-    texts = {name for name, column in columns.items() if _is_text(column)}
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    readers = {name: _Texts(column, most) if _is_text(column) else column for name, column in columns.items()}
     for index in range(batch.num_rows):
-        yield {name: _cell(column, index, most if name in texts else 0) for name, column in columns.items()}
+        yield {name: _cell(reader, index) for name, reader in readers.items()}
 
 
 def _is_text(column: Any) -> bool:
@@ -161,24 +164,40 @@ def _is_text(column: Any) -> bool:
     )
 
 
-def _cell(column: Any, index: int, most: int) -> Any:
-    """A value of a column as Python has it; None for what Python cannot hold.
+class _Texts:
+    """A column of texts, of which only the first `most` bytes are copied; what is not UTF-8 stays bytes."""
 
-    Of a text (`most` is not 0) the first `most` bytes, which stay bytes where they are not UTF-8.
-    """
-    import pyarrow as pa
+    def __init__(self, column: Any, most: int) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-    with suppress(ValueError, OverflowError, pa.ArrowException, NotImplementedError):
-        if not most:
-            return column[index].as_py()
-        cell = column[index]
-        if isinstance(cell, pa.DictionaryScalar):
-            cell = cell.value
-        if not cell.is_valid:
+        coded = pa.types.is_dictionary(column.type)
+        self._indices = column.indices if coded else None
+        self._values = _plain(column.dictionary if coded else column)
+        self._lengths = pc.call_function("binary_length", [self._values])
+        self._most = most
+
+    def __getitem__(self, index: int) -> Any:
+        import pyarrow.compute as pc
+
+        place = index if self._indices is None else self._indices[index].as_py()
+        length = None if place is None else self._lengths[place].as_py()
+        if length is None:
             return None
-        value = cell.as_buffer().slice(0, most).to_pybytes()
+        values = self._values.slice(place, 1)
+        if length > self._most:
+            values = pc.call_function("binary_slice", [values], pc.SliceOptions(0, self._most))
+        value = values[0].as_py()
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:  # left as bytes, which are dropped as not_utf8
             return value
+
+
+def _cell(column: Any, index: int) -> Any:
+    """A value of a column as Python has it; None for what Python cannot hold."""
+    import pyarrow as pa
+
+    with suppress(ValueError, OverflowError, pa.ArrowException, NotImplementedError):
+        return column[index] if isinstance(column, _Texts) else column[index].as_py()
     return None

@@ -43,9 +43,8 @@ def open_table(path: Path, settings: SeedSettings, origin: str | None = None) ->
     place = Place(settings, origin or path.name)
     if path.name.endswith(".parquet"):
         layout = _find_columns(parquet_columns(path), settings, str(path))
-        return _read_each(
-            place, path.name, layout, enumerate(parquet_rows(path, layout.columns(), place.most_read), start=1)
-        )
+        rows = parquet_rows(path, layout.columns(), place.most_read)
+        return _read_each(place, path.name, layout, enumerate(rows, start=1))
     return _read_checked(place, path.name, _jsonl_rows(path, place), str(path))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import UserError
+from selfcodealign.rows import Dropped
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.seeds import take_seeds
@@ -37,7 +38,8 @@ def main() -> None:
         for file in iterate_source_files(settings):
             for row in take_seeds(file, settings):
                 found[getattr(row, "reason", "seed")] += 1
-                json.dumps(row.fields() if hasattr(row, "fields") else row.row, ensure_ascii=False).encode("utf-8")
+                fields = row.row if isinstance(row, Dropped) else row.fields()
+                json.dumps(fields, ensure_ascii=False).encode("utf-8")  # what a table can store
     except UserError as caught:
         error = str(caught)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

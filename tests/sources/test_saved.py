@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -14,14 +15,14 @@ from tests.sources.reading import CODE, drops, kept, read
 from tests.sources.test_layouts import STACK
 
 
-def save(folder: Path, rows: list[dict[str, object]], **options: int) -> Path:
-    datasets.Dataset.from_list(rows).save_to_disk(folder, **options)
+def save(folder: Path, rows: list[dict[str, Any]], shards: int = 1) -> Path:
+    datasets.Dataset.from_list(rows).save_to_disk(folder, num_shards=shards)
     return folder
 
 
 def test_shards_in_order(tmp_path: Path) -> None:
     """The shards of a data set follow one another; rows are numbered over all of them."""
-    folder = save(tmp_path / "code", [{"content": f"x = {n}"} for n in range(5)], num_shards=2)
+    folder = save(tmp_path / "code", [{"content": f"x = {n}"} for n in range(5)], shards=2)
     assert [(file.origin, file.path, file.text) for file in kept(folder)] == [
         ("code", f"code:{n + 1}", f"x = {n}") for n in range(5)
     ]
@@ -35,7 +36,7 @@ def test_the_layout_is_recognised(tmp_path: Path) -> None:
 
 def test_splits(tmp_path: Path) -> None:
     """`seeds.split` chooses among the splits; a wrong one is named with those that exist."""
-    parts = {name: datasets.Dataset.from_list([{"content": name}]) for name in ("train", "test")}
+    parts: Any = {name: datasets.Dataset.from_list([{"content": name}]) for name in ("train", "test")}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "code")
     assert [file.text for file in kept(tmp_path / "code")] == ["train"]
     assert [file.text for file in kept(tmp_path / "code", split="test")] == ["test"]
