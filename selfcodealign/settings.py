@@ -69,13 +69,32 @@ class SeedSettings(Section):
     sources: list[str] = Field(
         default=["stdlib"],
         min_length=1,
-        description='"stdlib", "package:NAME", "git:PATH", "hub:NAME", or a path: .py, folder, .jsonl(.gz), .parquet',
+        description='"stdlib", "package:NAME", "git:PATH" or "git:PATH@REVISION", "hub:NAME", or a path: .py, .ipynb, '
+        "folder, archive (.tar.gz, .zip, .whl and others), .jsonl (also .gz, .zst), .parquet, or a folder that "
+        "`datasets` saved",
     )
-    code_column: str = Field("content", description="JSONL, Parquet and hub sources: the column that holds the code")
-    path_column: str | None = Field(None, description="the column that holds the file's path, if any")
-    licence_column: str | None = Field(None, description="the column that holds the file's licence, if any")
-    repository_column: str | None = Field(None, description="the column that names the file's repository, if any")
-    split: str = Field("train", description="hub sources: the split to read")
+    code_column: str | None = derived(
+        "content",
+        description="data sets: the column that holds the code; default: that of the published data sets, else content",
+    )
+    path_column: str | None = Field(
+        None, description="the column that holds the file's path; default: that of the published data sets"
+    )
+    licence_column: str | None = Field(
+        None, description="the column that holds the file's licence or a list; default: that of the published data sets"
+    )
+    repository_column: str | None = Field(
+        None, description="the column that names the file's repository; default: that of the published data sets"
+    )
+    split: str = Field("train", description="data sets of the hub or saved by `datasets`: the split to read")
+    blob_url: str | None = free(
+        None,
+        description="where the texts of The Stack v2 are fetched, for example "
+        "https://softwareheritage.s3.amazonaws.com/content/{blob_id}; its terms ask for an agreement first",
+    )
+    skip: list[Literal["generated", "vendored", "tests"]] = Field(
+        default=["generated", "vendored", "tests"], description="kinds of files that are dropped and counted"
+    )
     licence: str | None = Field(None, description="SPDX expression for files that state no licence")
     licences: list[str] = Field(
         default=list(PERMISSIVE),

@@ -8,6 +8,7 @@ from names, the imports here are the file's own, and the definitions that a func
 from __future__ import annotations
 
 import ast
+import codecs
 import io
 import re
 import tokenize
@@ -31,6 +32,7 @@ _MINIFIED_BYTES = 2048
 _LONGEST_LINE = 1000  # the limit of The Stack's own filter
 _TRIVIAL_WORDS = 3
 _TRIVIAL_CHARACTERS = 20  # languages written without blanks have no words to count
+_SLOW_CODECS = ("punycode", "idna")  # of host names; their time grows with the square of a text
 _FUNCTION = re.compile(r"^\f*(async[ \t\\]+)?def\b", re.MULTILINE)
 _METHOD = re.compile(r"^[ \t\f]*(async[ \t\\]+)?def\b", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"(todo|fixme|xxx|tbd|docstring|_*summary_*)\b", re.IGNORECASE)
@@ -238,7 +240,12 @@ def _decode(content: bytes | str) -> str:
     """
     if isinstance(content, bytes):
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        content = content.decode(encoding)
+        if codecs.lookup(encoding).name in _SLOW_CODECS:
+            raise UnicodeError(f"no file is written in {encoding}")
+        try:
+            content = content.decode(encoding)
+        except LookupError as error:  # a codec that makes no text: zlib, hex, rot13
+            raise UnicodeError(str(error)) from None
     content.encode("utf-8")  # a lone surrogate cannot be stored
     return content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 

@@ -1,86 +1,158 @@
-"""Source files of a git checkout, read at HEAD so that a seed's commit identifies its exact text."""
+"""Source files of a git repository, read at one commit so that a seed's commit identifies its exact text."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple, cast
 
 from selfcodealign.addresses import hide_secrets
 from selfcodealign.errors import SourceError
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import is_licence_file, name_licence_texts
-from selfcodealign.sources.place import Place
+from selfcodealign.sources.place import CODE_ENDINGS, Place
+
+# Of files; a tree that holds the same tree many times over has more than any project.
+_MOST_ENTRIES = 5_000_000
+_MOST_LICENCE = 1 << 20  # bytes of a licence file
+
+# A repository's configuration must not make these commands run a program or fetch, and its replacement objects must not
+# stand for others. Variables that name another repository come from a hook that started this program.
+_SAFE = {
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+}
+_ELSEWHERE = frozenset(
+    (
+        *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+        *("GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE"),
+        *("GIT_CONFIG", "GIT_CONFIG_PARAMETERS"),
+    )
+)
 
 
-def open_checkout(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """Read the tracked .py files of a checkout, or of one of its folders, as committed at HEAD.
+class _Entry(NamedTuple):
+    path: str
+    mode: bytes
+    blob: str
+    size: int
+
+
+def split_revision(text: str) -> tuple[str, str]:
+    """`PATH` or `PATH@REVISION` as path and revision; a path that exists keeps its @."""
+    path, at, revision = text.rpartition("@")
+    if not at or os.path.exists(Path(text).expanduser()):
+        return text, "HEAD"
+    return path, revision
+
+
+def open_checkout(path: Path, settings: SeedSettings, revision: str = "HEAD") -> Iterator[SourceFile | Dropped]:
+    """Read the tracked .py files and notebooks of a checkout, or of one of its folders, as committed at a revision.
 
     Only objects are read, never the index or the working tree, so that a repository's configuration cannot make these
     git commands run a program.
     """
+    commit = _find_commit(path, revision)
+    with closing(_list(path, commit)) as entries:
+        if not any(entry.path.endswith(CODE_ENDINGS) for entry in entries):
+            raise SourceError(f"{path} has no tracked .py files at {revision}: commit them, or give it as a folder")
+    place = Place(settings, _name(path), _licence(path, commit) or "", commit)
+    return _read_each(path, place, commit)
+
+
+def _find_commit(path: Path, revision: str) -> str:
     try:
-        commit = _git(path, "rev-parse", "--verify", "HEAD").decode().strip()
+        found = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     except SourceError:
         _git(path, "rev-parse", "--git-dir")
-        raise SourceError(f"{path} has no commit yet: commit its files, or give it as a folder") from None
-    entries = [entry for entry in _list(path, commit) if entry[0].endswith(".py")]
-    if not entries:
-        raise SourceError(f"{path} has no tracked .py files at HEAD: commit them, or give it as a folder")
-    place = Place(settings, _name(path), _licence(path, commit) or "", commit)
-    return _read_each(path, place, entries)
+        if revision == "HEAD":
+            raise SourceError(f"{path} has no commit yet: commit its files, or give it as a folder") from None
+        raise SourceError(f'{path} has no revision "{revision}": name a tag, a branch or a commit of it') from None
+    return found.decode().strip()
 
 
-def _list(path: Path, commit: str, *options: str) -> list[tuple[str, str, int]]:
-    """List (path in the repository, blob, size) of regular files, without links and submodules."""
-    listing = _git(path, "ls-tree", "-r", "-l", "-z", "--full-name", *options, commit)
-    entries = []
-    for line in filter(None, listing.split(b"\0")):
-        facts, _, name = line.partition(b"\t")
-        mode, kind, blob, size = facts.split()
-        if kind == b"blob" and mode != b"120000":
-            entries.append((os.fsdecode(name), blob.decode(), int(size)))
-    return sorted(entries)
+def _list(path: Path, commit: str) -> Generator[_Entry, None, None]:
+    """Stream the entries of a commit in the order of their paths: files, links (120000) and submodules (160000)."""
+    command = _command(path, "ls-tree", "-r", "-l", "-z", "--full-name", commit)
+    with _start(command) as process:
+        assert process.stdout is not None
+        output = cast(io.BufferedReader, process.stdout)
+        rest = b""
+        while block := output.read1(1 << 16):
+            *lines, rest = (rest + block).split(b"\0")
+            for line in lines:
+                facts, _, name = line.partition(b"\t")
+                mode, _kind, blob, size = facts.split()
+                yield _Entry(os.fsdecode(name), mode, blob.decode(), int(size) if size.isdigit() else 0)
+        if process.wait() != 0:
+            raise SourceError(f"git cannot list the files of {path} at {commit}: run git fsck there")
 
 
-def _read_each(path: Path, place: Place, entries: list[tuple[str, str, int]]) -> Iterator[SourceFile | Dropped]:
-    with _open_reader(path) as reader:
-        for name, blob, size in entries:
-            if size > place.max_bytes:
-                yield place.refuse(name, "too_large", place.describe_size(size))
-            else:
-                yield place.admit(name, _read(reader, blob, path))
+def _read_each(path: Path, place: Place, commit: str) -> Iterator[SourceFile | Dropped]:
+    reader = _Objects(path)
+    with closing(reader), closing(_list(path, commit)) as entries:
+        for count, entry in enumerate(entries):
+            if count == _MOST_ENTRIES:
+                yield place.refuse(entry.path, "too_many_files", f"more than {_MOST_ENTRIES:,} files in one commit")
+                return
+            if entry.mode == b"160000":
+                yield place.refuse(entry.path, "link", "a submodule: give its own checkout as a source")
+            elif entry.path.endswith(CODE_ENDINGS):
+                yield _read_entry(place, reader, entry)
 
 
-@contextmanager
-def _open_reader(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = _command(path, "cat-file", "--batch")
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
-    ) as reader:
+def _read_entry(place: Place, reader: _Objects, entry: _Entry) -> SourceFile | Dropped:
+    if entry.mode == b"120000":
+        return place.refuse(entry.path, "link", "a link, which is not followed")
+    if dropped := place.pass_over(entry.path, entry.size):
+        return dropped
+    content = reader.read(entry.blob, place.limit_of(entry.path))
+    if content is None:
+        return place.refuse(entry.path, "unreadable", f"git cannot read object {entry.blob}: run git fsck")
+    return place.admit(entry.path, content)
+
+
+class _Objects:
+    """Objects through one `git cat-file --batch`, started again where a torn object ends it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def read(self, blob: str, most: int) -> bytes | None:
+        """The bytes of an object; None if it is missing, torn or larger than `most`."""
+        if self._process is None:
+            self._process = _popen(_command(self._path, "cat-file", "--batch"), stdin=subprocess.PIPE)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
-            yield reader
-        finally:
-            reader.kill()
+            self._process.stdin.write(blob.encode() + b"\n")
+            self._process.stdin.flush()
+            header = self._process.stdout.readline().split()  # "<id> blob <size>", its bytes, a newline
+            if len(header) == 2:
+                return None  # "<id> missing"
+            if len(header) == 3 and int(header[2]) <= most:
+                content = self._process.stdout.read(int(header[2]) + 1)
+                if len(content) == int(header[2]) + 1:
+                    return content[:-1]
+        except BrokenPipeError:
+            pass
+        self.close()
+        return None
 
-
-def _read(reader: subprocess.Popen[bytes], blob: str, path: Path) -> bytes:
-    """Read one object through `git cat-file --batch`: "<id> blob <size>", its bytes, a newline."""
-    assert reader.stdin is not None
-    assert reader.stdout is not None
-    try:
-        reader.stdin.write(blob.encode() + b"\n")
-        reader.stdin.flush()
-        header = reader.stdout.readline().split()
-    except BrokenPipeError:
-        header = []
-    if len(header) != 3:
-        raise SourceError(f"git cannot read object {blob} of {path}: run git fsck there")
-    content = reader.stdout.read(int(header[2]) + 1)
-    return content[:-1]
+    def close(self) -> None:
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
 
 
 def _name(path: Path) -> str:
@@ -93,17 +165,19 @@ def _name(path: Path) -> str:
 
 
 def _licence(path: Path, commit: str) -> str | None:
-    names = _git(path, "ls-tree", "-z", "--name-only", "--full-tree", commit).split(b"\0")
-    texts = [
-        _git(path, "cat-file", "blob", f"{commit}:{os.fsdecode(name)}").decode("utf-8", "replace")
-        for name in names
-        if is_licence_file(os.fsdecode(name)) and _is_blob(path, commit, os.fsdecode(name))
-    ]
+    """The licence of the files at the root; only the first blocks of a large folder are looked at."""
+    with _start(_command(path, "ls-tree", "-z", "-l", "--full-tree", commit)) as process:
+        assert process.stdout is not None
+        lines = process.stdout.read(1 << 20).split(b"\0")
+    texts = []
+    for line in lines:
+        facts, _, name = line.partition(b"\t")
+        if not is_licence_file(os.fsdecode(name)) or len(texts) == 20:
+            continue
+        mode, kind, blob, size = facts.split()
+        if kind == b"blob" and mode != b"120000" and int(size) <= _MOST_LICENCE:
+            texts.append(_git(path, "cat-file", "blob", blob.decode()).decode("utf-8", "replace"))
     return name_licence_texts(texts)
-
-
-def _is_blob(path: Path, commit: str, name: str) -> bool:
-    return _git(path, "cat-file", "-t", f"{commit}:{name}").strip() == b"blob"
 
 
 def _command(path: Path, *arguments: str) -> list[str]:
@@ -111,8 +185,26 @@ def _command(path: Path, *arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # A partial clone must not fetch objects, and git must not ask for a password.
-    return {**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    return {**{name: value for name, value in os.environ.items() if name not in _ELSEWHERE}, **_SAFE}
+
+
+def _popen(command: list[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    with process:  # closes the pipes and waits
+        pass
+
+
+@contextmanager
+def _start(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = _popen(command)
+    try:
+        yield process
+    finally:
+        _end(process)
 
 
 def _git(path: Path, *arguments: str) -> bytes:

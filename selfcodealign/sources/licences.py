@@ -205,7 +205,7 @@ def name_licence(words: object) -> str | None:
     A list (a repository with several licences) is joined by AND; an unknown name is kept unchanged.
     """
     if isinstance(words, list | tuple):
-        parts = sorted({name for word in words if (name := name_licence(word))})
+        parts = sorted({name for word in words if isinstance(word, str) and (name := name_licence(word))})
         return " AND ".join(parts) or None
     text = str(words).strip() if words is not None else ""
     known = {**_SHORT_NAMES, **_IDENTIFIERS}

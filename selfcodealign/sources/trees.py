@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
@@ -15,23 +15,22 @@ from selfcodealign.installation import install_packages
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources.licences import is_licence_file, name_licence_texts, name_package_licence
-from selfcodealign.sources.place import Place
+from selfcodealign.sources.place import CODE_ENDINGS, Place
+from selfcodealign.sources.regular import Found, Reader, leads_inside, read_regular, walk
 
-# Tests are not seeds; idlelib and lib2to3 are programs inside the library; *-packages hold third-party code.
-_NOT_LIBRARY = {"test", "tests", "idle_test", "idlelib", "lib2to3", "site-packages", "dist-packages", "_bundled"}
-_NOT_SOURCE = {"__pycache__", "node_modules"}
+_OTHER_DISTRIBUTIONS = frozenset(("site-packages", "dist-packages"))
 
 
 def open_stdlib(settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """Read the Python files of the interpreter's standard library, without tests and bundled programs."""
+    """Read the Python files of the interpreter's standard library, without the packages installed beside it."""
     root = Path(sysconfig.get_path("stdlib"))
     place = Place(settings, f"{platform.python_implementation()} {platform.python_version()}", "PSF-2.0")
-    paths = _walk(root, lambda name: name.endswith(".py"), _NOT_LIBRARY)
-    return _read_each(place, root, _need_one(paths, f"the standard library at {root} holds no Python source"))
+    found = walk(root, lambda name: name.endswith(".py"), _OTHER_DISTRIBUTIONS)
+    return _read_each(place, root, _need_one(found, f"the standard library at {root} holds no Python source"))
 
 
 def open_package(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """Read the Python files of an installed distribution, without its tests."""
+    """Read the Python files of an installed distribution."""
     try:
         package = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):
@@ -41,11 +40,7 @@ def open_package(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dro
             f'package "{name}" is not installed here: {install_packages(name)}, or give its folder{close}'
         ) from None
     records = [file for file in package.files or [] if file.suffix == ".py" or is_licence_file(file.name)]
-    paths = sorted(
-        str(file)
-        for file in records
-        if file.suffix == ".py" and ".." not in file.parts and not _NOT_LIBRARY.intersection(file.parts)
-    )
+    paths = sorted(str(file) for file in records if file.suffix == ".py" and ".." not in file.parts)
     root = Path(str(package.locate_file("")))
     if not any((root / path).is_file() for path in paths):
         raise SourceError(
@@ -54,27 +49,28 @@ def open_package(name: str, settings: SeedSettings) -> Iterator[SourceFile | Dro
     texts = [_read_text(root / str(file)) for file in records if is_licence_file(file.name) and file.suffix != ".py"]
     licence = name_package_licence(package.metadata, texts)  # type: ignore[arg-type]
     place = Place(settings, f"{package.metadata['Name']}=={package.version}", licence or "")
-    return _read_each(place, root, (root / path for path in paths))
+    return _read_each(place, root, (Found(root / path) for path in paths))
 
 
 def open_python_file(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """Read one Python file."""
-    return _read_each(Place(settings, path.name), path.parent, iter([path]))
+    """Read one Python file or notebook."""
+    return _read_each(Place(settings, path.name), path.parent, iter([Found(path)]))
 
 
 def open_folder(path: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
-    """Read all Python files below a folder, sorted, without hidden folders and virtual environments."""
+    """Read all Python files and notebooks below a folder, sorted, without hidden folders and virtual environments."""
     found = _need_one(
-        find_files(path, (".py",)), f"{path} holds no Python files: give a folder with .py files in it, or a data file"
+        walk(path, lambda name: name.endswith(CODE_ENDINGS)),
+        f"{path} holds no Python files: give a folder with .py files in it, an archive, or a data file",
     )
     texts = [_read_text(path / name) for name in list_names(path) if is_licence_file(name)]
     licence = name_licence_texts(texts)
-    return _read_each(Place(settings, path.resolve().name, licence or ""), path, found)
+    return _read_each(Place(settings, path.resolve().name, licence or ""), path, found, own_tree=True)
 
 
 def find_files(root: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     """Find the files below `root` with one of these endings, sorted folder by folder."""
-    return _walk(root, lambda name: name.endswith(endings), _NOT_SOURCE)
+    return (found.path for found in walk(root, lambda name: name.endswith(endings)) if not found.problem)
 
 
 def list_names(folder: Path) -> list[str]:
@@ -85,47 +81,43 @@ def list_names(folder: Path) -> list[str]:
         return []
 
 
-def _walk(root: Path, wanted: Callable[[str], bool], excluded: set[str]) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(root):
-        if folder != str(root) and "pyvenv.cfg" in names:
-            subfolders.clear()
+def _need_one(found: Iterator[Found], otherwise: str) -> Iterator[Found]:
+    """Check that there is a file and return all: an empty source is an error before any work."""
+    head: list[Found] = []
+    for entry in found:
+        head.append(entry)
+        if not entry.problem:
+            return chain(head, found)
+    raise SourceError(otherwise)
+
+
+def _read_each(
+    place: Place, root: Path, found: Iterator[Found], *, own_tree: bool = False
+) -> Iterator[SourceFile | Dropped]:
+    """Read what was found; in a tree, a link to a file of the tree is passed over, because the file is read as well."""
+    reader = Reader()
+    for entry in found:
+        name = entry.path.relative_to(root).as_posix()
+        if entry.problem:
+            yield place.refuse(name, entry.problem, entry.detail)
             continue
-        subfolders[:] = sorted(
-            name for name in subfolders if name not in excluded and not name.startswith(".") and name != "__pycache__"
-        )
-        for name in sorted(filter(wanted, names)):
-            yield Path(folder, name)
-
-
-def _need_one(paths: Iterator[Path], otherwise: str) -> Iterator[Path]:
-    """Check that there is a path and return all: an empty source is an error before any work."""
-    first = next(paths, None)
-    if first is None:
-        raise SourceError(otherwise)
-    return chain([first], paths)
-
-
-def _read_each(place: Place, root: Path, paths: Iterator[Path]) -> Iterator[SourceFile | Dropped]:
-    for path in paths:
-        name = path.relative_to(root).as_posix()
         try:
-            if not path.is_file():  # a FIFO would block for ever; a dangling link cannot be read
-                yield place.refuse(name, "unreadable", "not a regular file")
-                continue
-            size = path.stat().st_size
-            if size > place.max_bytes:
-                yield place.refuse(name, "too_large", place.describe_size(size))
-                continue
-            content = path.read_bytes()
+            size, problem, detail = reader.look(entry.path)
+            if not problem and own_tree and leads_inside(entry.path, root):
+                problem, detail = "link", "another name of a file that is read"
+            if problem:
+                yield place.refuse(name, problem, detail)
+            elif dropped := place.pass_over(name, size):
+                yield dropped
+            else:
+                yield place.admit(name, read_regular(entry.path, place.limit_of(name) + 1))
         except OSError as error:
             yield place.refuse(name, "unreadable", error.strerror or str(error))
-            continue
-        yield place.admit(name, content)
 
 
 def _read_text(path: Path) -> str:
     """Read a licence file; "" if it cannot be read."""
     try:
-        return path.read_text("utf-8", "replace") if path.is_file() else ""
+        return read_regular(path, 1 << 20).decode("utf-8", "replace") if path.is_file() else ""
     except OSError:
         return ""

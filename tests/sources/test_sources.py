@@ -56,23 +56,26 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "lib" / "a.py").write_text(CODE)
     (folder / "LICENSE").write_text(MIT)
     (folder / "untracked.py").write_text(CODE)
-    (folder / "link.py").symlink_to("lib/a.py")
     git(folder, "init", "-q")
-    git(folder, "add", "lib", "LICENSE", "link.py")
+    git(folder, "add", "lib", "LICENSE")
     git(folder, "commit", "-q", "-m", "first")
     return folder
 
 
 def test_standard_library():
-    """The interpreter's library, without its tests and without third-party packages."""
-    found = files("stdlib")
+    """The interpreter's library, with its tests counted and without the packages installed beside it."""
+    rows = read("stdlib")
+    found = [file for file in rows if isinstance(file, SourceFile)]
+    dropped = {row.row["source_path"]: row.reason for row in rows if isinstance(row, Dropped)}
+    assert dropped["test/test_textwrap.py"] == "test_code"
+    assert dropped["idlelib/pyshell.py"] == "vendored"
     paths = [file.path for file in found]
     assert {"textwrap.py", "json/decoder.py"} <= set(paths)
     assert not [path for path in paths if path.startswith(("test/", "idlelib/", "lib2to3/", "site-packages/"))]
     assert {file.origin for file in found} == {f"{platform.python_implementation()} {platform.python_version()}"}
     assert {file.licence for file in found if b"SPDX" not in file.text} == {"PSF-2.0"}  # type: ignore[operator]
     assert len({file.id for file in found}) == len(found)
-    assert paths == [file.path for file in files("stdlib")]
+    assert paths == [file.path for file in read("stdlib") if isinstance(file, SourceFile)]
 
 
 def test_installed_package():
@@ -85,7 +88,7 @@ def test_installed_package():
 
 
 def test_checkout(checkout: Path):
-    """Tracked files as committed, with the commit and the licence; links and untracked files are left out."""
+    """Tracked files as committed, with the commit and the licence; untracked files are left out."""
     (checkout / "lib" / "a.py").write_text("changed since the commit")
     (file,) = files(f"git:{checkout}")
     assert (file.path, file.text) == ("lib/a.py", CODE.encode())
@@ -118,15 +121,17 @@ def test_large_file_of_a_checkout_is_not_read(checkout: Path):
 
 
 def test_folder(tmp_path: Path):
-    """All .py files in sorted order with paths from the folder; hidden folders and environments are skipped."""
+    """All .py files in sorted order with paths from the folder; hidden folders are skipped, environments counted."""
     for name in ("b.py", "a/z.py", "a/a.py", ".hidden/x.py", "venv/lib/y.py", "__pycache__/c.py", "notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(CODE)
     (tmp_path / "venv" / "pyvenv.cfg").touch()
     (tmp_path / "COPYING").write_text(MIT)
-    found = files(tmp_path)
-    assert [file.path for file in found] == ["b.py", "a/a.py", "a/z.py"]
-    assert {(file.origin, file.licence) for file in found} == {(tmp_path.name, "MIT")}
+    *found, environment = read(tmp_path)
+    assert isinstance(environment, Dropped)
+    assert (environment.reason, environment.row["source_path"]) == ("vendored", "venv")
+    assert [file.path for file in found if isinstance(file, SourceFile)] == ["b.py", "a/a.py", "a/z.py"]
+    assert {(file.origin, file.licence) for file in found if isinstance(file, SourceFile)} == {(tmp_path.name, "MIT")}
 
 
 def test_single_file_and_its_own_licence_header(tmp_path: Path):
