@@ -111,8 +111,10 @@ def _command(path: Path, *arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # A partial clone must not fetch objects, and git must not ask for a password.
-    return {**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    # A partial clone must not fetch objects (git before 2.44 knows no other way than to allow no protocol: the
+    # configuration names programs that fetch), and git must not ask for a password.
+    never = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
+    return {**os.environ, **never, "LC_ALL": "C"}
 
 
 def _git(path: Path, *arguments: str) -> bytes:

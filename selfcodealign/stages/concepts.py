@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 
 from selfcodealign.generation.concept_list import read_concepts
 from selfcodealign.generation.question import Question, shorten
@@ -76,13 +77,21 @@ def cut_snippet(code: str, settings: ConceptSettings) -> str:
 def drop_docstrings(code: str) -> str:
     """The code without the docstrings of its functions and classes; one that is a whole body stays.
 
+    Text that Python cannot parse, such as a window of lines, stays as it was.
+
     >>> print(drop_docstrings('def f(x):\\n    "Double."\\n    return 2 * x'))
     def f(x):
         return 2 * x
     """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return code
     lines = split_lines(code.removesuffix("\n"))
     dropped: set[int] = set()
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(tree):
         if (
             isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             and ast.get_docstring(node) is not None
