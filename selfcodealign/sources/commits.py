@@ -106,9 +106,19 @@ def open_history(path: Path, settings: SeedSettings) -> Commits:
     except SourceError:
         _git(path, "rev-parse", "--git-dir")
         raise SourceError(f"{path} has no commit yet, and seeds.kind is commits: commit its files") from None
+    if _is_partial(path):
+        raise SourceError(f"{path} is a partial clone, which lacks the code of its commits: clone it without --filter")
     prefix = os.fsdecode(_git(path, "rev-parse", "--show-prefix").removesuffix(b"\n"))
     place = Place(settings, _name(path), _licence(path, head) or "", head)
     return _read_history(path, head, prefix, _list_boundary(path), place)
+
+
+def _is_partial(path: Path) -> bool:
+    """Whether the repository asks a remote for what it lacks, which it must not do here."""
+    try:
+        return bool(_git(path, "config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"))
+    except SourceError:  # no such setting
+        return False
 
 
 def _list_boundary(path: Path) -> frozenset[str]:
@@ -140,13 +150,13 @@ def _read_commit(
         return drop("shallow", "its parents are not in this clone")
     if count > 1:
         return drop("several_files", f"{count:,} files")
+    if entries and not path.endswith(tuple(place.settings.commits_endings)):
+        return drop("other_language", path)
     text = objects.read(commit)
     if text is None:
         return drop("unreadable", f"the repository lacks the commit {commit}")
     if not entries:
         return drop("merge" if text.partition(b"\n\n")[0].count(b"\nparent ") > 1 else "no_change")
-    if not path.endswith(tuple(place.settings.commits_endings)):
-        return drop("other_language", path)
     (entry,) = entries
     if any(mode not in (*_REGULAR, _ABSENT) for mode in entry.modes):
         return drop("no_regular_file", path)
@@ -164,7 +174,7 @@ def _read_commit(
             return drop("too_large", place.describe_size(size))
         content = objects.read(blob) if size is not None else None
         if content is None:
-            return drop("unreadable", f"the repository lacks the blob {blob}: clone it in full, without --filter")
+            return drop("unreadable", f"the repository lacks the blob {blob}")
         texts.append(content)
     return _admit(place, digest("commit", place.origin, commit), path, texts[0], texts[1], subject)
 
