@@ -23,6 +23,7 @@ from selfcodealign.sources.commits import Commit
 from selfcodealign.sources.licences import UNKNOWN, is_permitted
 
 _LONGEST_LINE = 1000
+_SHOWN = 1000  # characters of a dropped commit's subject
 _MOST_BEFORE = 50_000  # characters
 _CHARACTERS_PER_TOKEN = 3.5
 _BETWEEN = "<|endoftext|>"  # the published filter counts the tokens of both texts with this between them
@@ -167,13 +168,13 @@ def extract_commit(commit: Commit, settings: SeedSettings) -> list[Seed | Droppe
     try:
         before, after = decode_source(commit.before), decode_source(commit.text)
     except (UnicodeError, SyntaxError) as error:
-        return [drop_file(commit, "not_utf8", str(error), commit_message=commit.subject)]
+        return [drop_file(commit, "not_utf8", str(error), commit_message=commit.subject[:_SHOWN])]
     subject = clean_subject(commit.subject)
     raw = _Change(commit, before, after, commit.subject, commit.subject.lower(), settings)
     clean = _Change(commit, before, after, subject, subject.lower(), settings)
     problem = _find_useless(before, after) or _apply(_RAW, raw) or _apply(_CLEAN, clean) or _find_unshowable(after)
     if problem:  # most commits are dropped, and their code would fill the disk
-        return [drop_file(commit, *problem, commit_message=commit.subject)]
+        return [drop_file(commit, problem[0], problem[1][:_SHOWN], commit_message=commit.subject[:_SHOWN])]
     seed = Seed(
         seed_id=digest("seed", "commit", before, after, subject),
         source_id=commit.id,

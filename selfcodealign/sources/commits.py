@@ -26,6 +26,7 @@ from selfcodealign.sources.trees import find_files
 
 _NEEDED = ("old_contents", "new_contents", "new_file", "subject")
 _BATCH_ROWS = 128
+_SHOWN = 1000  # characters of a dropped commit's subject
 _ABSENT = b"000000"
 _REGULAR = (b"100644", b"100755", b"100664")
 
@@ -152,7 +153,9 @@ def _read_commit(
         return drop("several_files", f"{count:,} files")
     if entries and not path.endswith(tuple(place.settings.commits_endings)):
         return drop("other_language", path)
-    text = objects.read(commit)
+    text = objects.read(commit, place.max_bytes)
+    if text == b"":
+        return drop("too_large", "the commit's message")
     if text is None:
         return drop("unreadable", f"the repository lacks the commit {commit}")
     if not entries:
@@ -172,7 +175,7 @@ def _read_commit(
         size = objects.measure(blob)
         if size is not None and size > place.max_bytes:
             return drop("too_large", place.describe_size(size))
-        content = objects.read(blob) if size is not None else None
+        content = objects.read(blob, place.max_bytes) if size is not None else None
         if content is None:
             return drop("unreadable", f"the repository lacks the blob {blob}")
         texts.append(content)
@@ -199,7 +202,11 @@ def _admit(
 
 def _drop(place: Place, identity: str, path: str, reason: str, detail: str, subject: str = "") -> Dropped:
     """A drop that is known by the commit: one path has many."""
-    row = {**place.refuse(path, reason, detail).row, "source_id": identity, "commit_message": make_printable(subject)}
+    row = {
+        **place.refuse(path, reason, detail).row,
+        "source_id": identity,
+        "commit_message": make_printable(subject[:_SHOWN]),
+    }
     return Dropped(parent=identity, reason=reason, detail=make_printable(detail), row=row)
 
 
@@ -296,12 +303,17 @@ class _Objects:
         """The size of an object; None if the repository lacks it."""
         return self._ask(self._sizes, name)
 
-    def read(self, name: str) -> bytes | None:
-        """The content of an object; None if the repository lacks it."""
+    def read(self, name: str, most: int) -> bytes | None:
+        """The content of an object; None if the repository lacks it, nothing if it has more than `most` bytes."""
         size = self._ask(self._texts, name)
         if size is None:
             return None
         assert self._texts.stdout is not None
+        if size > most:
+            left = size + 1
+            while left and (piece := self._texts.stdout.read(min(left, 1 << 20))):
+                left -= len(piece)
+            return b""
         content = self._texts.stdout.read(size + 1)
         if len(content) != size + 1:
             raise self._broken(name)
@@ -365,7 +377,7 @@ def _read_rows(place: Place, name: str, rows: Numbered) -> Commits:
 
 
 def _read_row(place: Place, name: str, number: int, row: dict[str, Any]) -> Commit | Dropped:
-    commit = str(row.get("commit") or "")
+    commit = make_printable(str(row.get("commit") or ""))
     place = replace(place, commit=commit or place.commit)
     path = str(row.get("new_file") or f"{name}:{number}")
     identity = digest("commit", place.origin, name, number, commit)
@@ -383,9 +395,9 @@ def _read_row(place: Place, name: str, number: int, row: dict[str, Any]) -> Comm
     if size > place.max_bytes:
         return _drop(place, identity, path, "too_large", place.describe_size(size), subject)
     licences, repositories = (row.get(column) for column in _name_columns(place.settings))
-    licence = name_licence(licences)
-    repository = str(repositories or "").partition(",")[0].strip()  # CommitPack lists all forks
-    subject = subject.strip().partition("\n")[0].strip()
+    licence = make_printable(name_licence(licences) or "")
+    repository = make_printable(str(repositories or "").partition(",")[0].strip())  # CommitPack lists all forks
+    subject = make_printable(subject.strip().partition("\n")[0].strip())
     return _admit(place, identity, path, before, after, subject, licence, repository)  # type: ignore[arg-type]
 
 

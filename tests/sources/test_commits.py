@@ -188,6 +188,14 @@ def test_a_message_of_nothing(repository: Path) -> None:
     assert row.subject == ""
 
 
+def test_a_message_of_megabytes(repository: Path) -> None:
+    """It is not kept, and what follows is read."""
+    first = commit(repository, "Begin", a__py="x\n")
+    long = commit(repository, "word " * 1_000_000, a__py="y\n")
+    last = commit(repository, "Go on", a__py="z\n")
+    assert reasons(by_commit(repository), first, long, last) == ["", "too_large", ""]
+
+
 def test_a_change_and_its_reverts_are_different_commits(repository: Path) -> None:
     """The same texts at the same path, twice: two rows with their own ids (`by_commit` compares them)."""
     for number in range(6):
@@ -354,6 +362,15 @@ def test_rows_with_the_columns_of_commitpack(tmp_path: Path, name: str) -> None:
     assert (first.before, first.text, first.subject, first.origin) == ("x = 1\n", "x = 2\n", "Set x to two", name)
     assert new.before == ""
     assert len({row.id for row in found}) == 5
+
+
+def test_rows_with_characters_that_no_table_stores(tmp_path: Path) -> None:
+    """JSON can hold half of a pair of surrogates; each field but the code has a question mark there."""
+    odd = {name: f"{value}\ud800" for name, value in ROW.items()}
+    (row,) = read(write(tmp_path, "a.jsonl", [odd | {"new_file": "\ud800.py"}]))
+    assert isinstance(row, Commit)
+    assert (row.subject, row.path, row.commit) == ("Set x to two?", "?.py", "c0ffee?")
+    "".join((row.subject, row.path, row.commit, row.licence, row.repository)).encode()
 
 
 def test_a_parquet_text_that_is_not_utf8_is_one_row(tmp_path: Path) -> None:
