@@ -33,8 +33,8 @@ def seeds(text: str, name: str = "a.py", **settings: object) -> list[Seed]:
     return [row for row in draw(text, name, **settings) if isinstance(row, Seed)]
 
 
-def reason(text: str | bytes, **settings: object) -> str:
-    (row,) = draw(text, **settings)
+def reason(text: str | bytes, settings: dict[str, object]) -> str:
+    (row,) = draw(text, "a.py", **settings)
     return row.reason if isinstance(row, Dropped) else ""
 
 
@@ -143,7 +143,7 @@ MANY = "x = 1\n" * 20
 )
 def test_what_is_no_seed_has_its_reason(text: str | bytes, settings: dict[str, object], expected: str) -> None:
     """Of documents and of windows; without tidying, only what no prompt can show is dropped."""
-    assert reason(text, **settings) == expected
+    assert reason(text, settings) == expected
 
 
 def test_a_dropped_window_shows_itself() -> None:
