@@ -244,19 +244,22 @@ def holds(given: type[Row], wanted: type[Row]) -> bool:
 Outcome = Sequence[R | Dropped]
 
 
-#: What rows are called in reports, by the field of their id, and what is looked at to make them.
+#: What rows are called in reports, by the field of their id, and what is looked at to make them, by `seeds.kind`.
 _UNITS = {"source_id": "files", "concepts_id": "concept lists"}
-_CANDIDATES = {"seed_id": "functions"}
+_CANDIDATES = {"functions": "functions", "lines": "windows", "commits": "commits"}
 
 
-def unit_of(id_field: str, *, candidates: bool = False) -> str:
+def unit_of(id_field: str, *, candidates: bool = False, kind: str = "functions") -> str:
     """What rows with this id are called, or the `candidates` for such rows, kept and dropped ones together.
 
-    >>> unit_of("response_id"), unit_of("seed_id", candidates=True)
-    ('responses', 'functions')
+    `kind` is that of the seeds, which are taken out of files or out of commits.
+
+    >>> unit_of("response_id"), unit_of("seed_id", candidates=True), unit_of("source_id", kind="commits")
+    ('responses', 'functions', 'commits')
     """
-    found = _CANDIDATES.get(id_field) if candidates else None
-    return found or _UNITS.get(id_field) or f"{id_field.removesuffix('_id')}s"
+    if (candidates and id_field == "seed_id") or (kind == "commits" and id_field == "source_id"):
+        return _CANDIDATES.get(kind, "functions")
+    return _UNITS.get(id_field) or f"{id_field.removesuffix('_id')}s"
 
 
 @dataclass(frozen=True, slots=True)

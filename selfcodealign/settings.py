@@ -16,6 +16,34 @@ _LISTED: str = """
     UPL-1.0 WTFPL X11 Zlib ZPL-2.1
 """
 PERMISSIVE: list[str] = _LISTED.split()
+#: Filters of commits that `seeds.commits_skip` may name, in the order in which they are applied.
+CommitFilter = Literal[
+    "long_before",
+    "issue_reference",
+    "names_file",
+    "short_subject",
+    "long_subject",
+    "not_capitalised",
+    "too_few_tokens",
+    "too_many_tokens",
+    "not_imperative",
+    "trivial_subject",
+    "automatic_message",
+    "version_number",
+    "hash",
+    "cherry_picked",
+    "version_bump",
+    "first_person",
+    "thanks",
+    "code_review",
+    "joke",
+    "tracker",
+    "unfinished",
+    "link",
+    "exercise",
+]
+#: Fewest and most lines of a window where a recipe sets no number, by `seeds.lines_per`.
+LINE_BOUNDS = {"document": (1, 15), "chunk": (5, 30)}
 #: Most tokens of an answer where a recipe sets no number.
 MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536}
 
@@ -113,7 +141,53 @@ class SeedSettings(Section):
     max_lines: int = Field(150, ge=2, description="most lines of a function")
     min_arguments: int = Field(1, ge=0, description="fewest arguments of a function")
     max_file_kib: int = Field(1024, ge=1, description="drop larger files without reading them")
+    lines_per: Literal["document", "chunk"] = Field(
+        "document", description="lines: one window of each document, or of each chunk of 100 lines"
+    )
+    lines_min: int | None = Field(
+        None, ge=1, description="lines: fewest lines of a window; default: 1 per document, 5 per chunk"
+    )
+    lines_max: int | None = Field(
+        None, ge=1, description="lines: most lines of a window; default: 15 per document, 30 per chunk"
+    )
+    lines_tidy: bool | None = Field(
+        None,
+        description="lines: only documents of 10 to 5,000 lines of at most 80 characters on average; windows without "
+        "common indentation, tabs and runs of empty lines, none of symbols alone; default: only per chunk",
+    )
+    lines_standard_library: bool = Field(
+        False, description="lines: only documents that import nothing but the standard library"
+    )
+    commits_endings: list[str] = Field(
+        default=[".py"], min_length=1, description="commits: how the names of the changed files end"
+    )
+    commits_skip: list[CommitFilter] = Field(default=[], description="commits: filters that are not applied")
+    commits_min_tokens: int = Field(50, ge=0, description="commits: fewest tokens of the code before and after")
+    commits_max_tokens: int = Field(768, ge=1, description="commits: most tokens of the code before and after")
+    commits_tokenizer: str | None = Field(
+        None, description="commits: a tokenizer.json, or a folder with one; default: a token is 3.5 characters"
+    )
     limit: int | None = Field(None, ge=1, description="most seeds, drawn uniformly by id")
+
+    @property
+    def line_bounds(self) -> tuple[int, int]:
+        """The fewest and the most lines of a window."""
+        fewest, most = LINE_BOUNDS[self.lines_per]
+        return self.lines_min or fewest, self.lines_max or most
+
+    @property
+    def tidy_lines(self) -> bool:
+        """Whether documents and windows of lines are tidied."""
+        return self.lines_per == "chunk" if self.lines_tidy is None else self.lines_tidy
+
+    @model_validator(mode="after")
+    def _order_bounds(self) -> SeedSettings:
+        fewest, most = self.line_bounds
+        if fewest > most:
+            raise ValueError(f"seeds.lines_min is {fewest} and seeds.lines_max is {most}: set both")
+        if self.commits_min_tokens > self.commits_max_tokens:
+            raise ValueError("seeds.commits_min_tokens is more than seeds.commits_max_tokens: set both")
+        return self
 
 
 class NearDedupSettings(Section):

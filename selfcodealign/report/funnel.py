@@ -77,7 +77,8 @@ def account_for(folder: RunFolder) -> list[StageAccount]:
 
 def _account(stage: StageFolder[Any], stages: Mapping[str, StageFolder[Any]]) -> StageAccount:
     about, books = stage.description, stage.books()
-    came, made, stayed = unit_of(about.parent), unit_of(about.row_id, candidates=True), unit_of(about.row_id)
+    came, stayed = unit_of(about.parent, kind=stage.seed_kind), unit_of(about.row_id)
+    made = unit_of(about.row_id, candidates=True, kind=stage.seed_kind)
     if about.parent == about.row_id:
         return StageAccount(stage.name, books, stage.finished, came, came, stayed, books.dropped, stage.earlier)
     before = stages.get(about.after or "")

@@ -105,7 +105,9 @@ def tell_sample(sample: Sample, *, full: bool) -> Iterator[RenderableType]:
         name = f"{unit_of(field).removesuffix('s')} {own_id}" if field else f"file {row.get('source_id') or ''}"
         place = f"  {row['origin']} {row['source_path']}" if row.get("source_path") else ""
         yield Text(f"\n{name}{place}", style="cyan")
-        yield from tell_row(row if full else {name: _cut(value) for name, value in row.items()})
+        # Of a commit what changed is shown, which cut texts do not tell; the filters have bounded both.
+        whole = ("seed", "old_code") if row.get("kind") == "commits" else ()
+        yield from tell_row(row if full else {name: v if name in whole else _cut(v) for name, v in row.items()})
 
 
 def _cut(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,21 @@ def _tell_seed(row: dict[str, Any]) -> Iterator[RenderableType]:
     if row.get("seed"):
         place = f"{row['origin']} {row['source_path']}:{row['source_line']}, licence {row['licence']}"
         yield _panel(f"seed {row['seed_id']}", place, Syntax(row["seed"], "python", word_wrap=True))
+    if row.get("commit_message"):
+        yield _panel(f"commit {row['commit']}", "", Group(Text(row["commit_message"]), *_tell_change(row)))
     if row.get("concepts"):
         yield _panel(f"concepts {row['concepts_id']}", "", Text(", ".join(row["concepts"])))
     yield from _tell_own_fields(row)
     if not row.get("instruction_id"):
         yield Text(_fate(row))
+
+
+def _tell_change(row: dict[str, Any]) -> Iterator[RenderableType]:
+    """Show what a commit changes; the commits that are dropped have no code."""
+    if row.get("seed"):
+        before, after = ((row.get(name) or "").splitlines() for name in ("old_code", "seed"))
+        lines = list(unified_diff(before, after, lineterm=""))[2:]  # without the names of the files
+        yield Syntax("\n".join(lines), "diff", word_wrap=True)
 
 
 def _tell_own_fields(row: dict[str, Any]) -> Iterator[RenderableType]:

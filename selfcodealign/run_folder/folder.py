@@ -101,6 +101,11 @@ class StageFolder(Generic[R]):
         """The settings and facts that decided these rows."""
         return self.state().get("decided_by", {})
 
+    @property
+    def seed_kind(self) -> str:
+        """The kind of the seeds that this stage read (that of other stages does not matter: they are given seeds)."""
+        return self.decided_by.get("seeds.kind", "functions")
+
     def books(self) -> Books:
         """Return the books so far; `entered` counts the rows that have entered until now."""
         state = self.state().get("books")
@@ -111,7 +116,8 @@ class StageFolder(Generic[R]):
 
     def summary(self, books: Books | None = None) -> str:
         """The books (those so far, unless given) in one line, with units where they differ."""
-        came, stayed = (unit_of(name) for name in (self.description.parent, self.description.row_id))
+        names = self.description.parent, self.description.row_id
+        came, stayed = (unit_of(name, kind=self.seed_kind) for name in names)
         return (books or self.books()).summary(*((came, stayed) if came != stayed else ()))
 
     def begin(self, decided_by: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from typing import Any
+import warnings
 
 from selfcodealign.curation.carried import hide_carried
 from selfcodealign.generation.concept_list import read_concepts
@@ -93,13 +94,17 @@ def _cut(shown: str, settings: ConceptSettings) -> str:
 def drop_docstrings(code: str) -> str:
     """The code without the docstrings of its functions and classes; one that is a whole body stays.
 
+    Text that Python cannot parse, such as a window of lines, stays as it was.
+
     >>> print(drop_docstrings('def f(x):\\n    "Double."\\n    return 2 * x'))
     def f(x):
         return 2 * x
     """
     try:
-        tree = ast.parse(code)
-    except SyntaxError:  # a window of a file has no syntax
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return code
     lines = split_lines(code.removesuffix("\n"))
     dropped: set[int] = set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from selfcodealign.curation.carried import hide_carried
+from selfcodealign.errors import UserError
 from selfcodealign.generation.question import Question, shorten
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Seed
@@ -41,13 +43,20 @@ def ask_the_judge(context: Context) -> Question:
     return context.question("judge", ("judgement",), settings.examples, sampling)
 
 
+def _check(context: Context) -> Iterable[str | UserError]:
+    kind = context.recipe.seeds.kind
+    if kind != "functions":
+        yield f'the judge reads docstrings, which seeds.kind="{kind}" does not ask for: leave it out (--without judge)'
+    yield from context.check_examples("judge", context.recipe.judge.examples)
+
+
 JUDGE = Each(
     name="judge",
     takes=Seed,
     gives=Seed,
     settings=JudgeSettings,
     needs=("model",),
-    check=lambda context: context.check_examples("judge", context.recipe.judge.examples),
+    check=_check,
     decided_by=lambda context: {**context.deciding("judge"), **context.asking("judge")},
     build=Judge,
 )

@@ -9,11 +9,14 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from selfcodealign.curation.commits import extract_commit, load_tokenizer
 from selfcodealign.curation.functions import extract_seeds
+from selfcodealign.curation.lines import extract_windows
 from selfcodealign.errors import UserError
 from selfcodealign.rows import Dropped, Seed, SourceFile
 from selfcodealign.settings import SeedSettings
-from selfcodealign.sources import Files, find_own, iterate_source_files, open_sources
+from selfcodealign.sources import Files, find_own, open_sources
+from selfcodealign.sources.commits import Commit, open_commits
 from selfcodealign.sources.licences import UNKNOWN, is_permitted
 from selfcodealign.stages import Source
 from selfcodealign.stages.context import Context
@@ -23,7 +26,16 @@ _TELLING_FILES = 100  # without a permitted licence among so many, a person is t
 
 def take_seeds(file: SourceFile | Dropped, settings: SeedSettings) -> list[Seed | Dropped]:
     """The outcome of one file of a source, which may be unreadable."""
-    return [file] if isinstance(file, Dropped) else extract_seeds(file, settings)
+    if isinstance(file, Dropped):
+        return [file]
+    if isinstance(file, Commit):
+        return extract_commit(file, settings)
+    return extract_windows(file, settings) if settings.kind == "lines" else extract_seeds(file, settings)
+
+
+def _open(settings: SeedSettings) -> Iterable[tuple[str, Files]]:
+    """All sources, each with its name: their files, or their commits."""
+    return open_commits(settings) if settings.kind == "commits" else open_sources(settings)
 
 
 def _settings(context: Context) -> SeedSettings:
@@ -39,7 +51,12 @@ def _check(context: Context) -> Iterable[UserError]:
         yield error
     for source in settings.sources:
         try:
-            iterate_source_files(settings.model_copy(update={"sources": [source], "own_code": []}))  # reads nothing
+            _open(settings.model_copy(update={"sources": [source], "own_code": []}))  # reads nothing
+        except UserError as error:
+            yield error
+    if settings.kind == "commits" and settings.commits_tokenizer is not None:
+        try:
+            load_tokenizer(settings.commits_tokenizer)
         except UserError as error:
             yield error
 
@@ -49,7 +66,7 @@ def _read(context: Context) -> Files:
     own = find_own(settings)
     return chain.from_iterable(
         _watch_own(source, files, context) if source in own else _watch(source, files, settings, context.progress.say)
-        for source, files in open_sources(settings)
+        for source, files in _open(settings)
     )
 
 
@@ -84,7 +101,7 @@ def _watch_own(source: str, files: Files, context: Context) -> Files:
 def _tell_licences(source: str, found: Counter[str]) -> str:
     licences = ", ".join(f"{name} {count}" for name, count in found.most_common(5))
     return (
-        f"{source}: no file has a licence among seeds.licences (files by licence: {licences}), so their functions are "
+        f"{source}: no file has a licence among seeds.licences (files by licence: {licences}), so all seeds are "
         f'dropped; if the code is yours, set seeds.own_code=["{source}"]; if you know its licence, set seeds.licence'
     )
 

@@ -1,0 +1,33 @@
+"""What every kind of seed asks of a source file: its text, and a drop of the whole file."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+
+from selfcodealign.rows import Dropped, SourceFile
+
+
+def decode_source(content: bytes | str) -> str:
+    """Return a source file's text with plain line ends; bytes are read by their coding line (PEP 263), else as UTF-8.
+
+    Raises `UnicodeError` or `SyntaxError` (unknown coding) when that cannot be done.
+    """
+    if isinstance(content, bytes):
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        content = content.decode(encoding)
+    content.encode("utf-8")  # a lone surrogate cannot be stored
+    return content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def drop_file(file: SourceFile, reason: str, detail: str, **known: object) -> Dropped:
+    """Drop a whole file, with the fields that its seeds would have; `known` are further ones."""
+    row = {
+        "source_id": file.id,
+        "origin": file.origin,
+        "source_path": file.path,
+        "commit": file.commit,
+        "licence": file.licence,
+        "repository": file.repository,
+    }
+    return Dropped(parent=file.id, reason=reason, detail=detail, row=row | known)
