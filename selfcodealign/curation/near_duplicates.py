@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from selfcodealign.curation.disk_arrays import DiskArray
-from selfcodealign.curation.ngrams import NgramSets
+from selfcodealign.curation.ngrams import make_sets
 
 _SEED = 20241031  # of the hash functions, so that signatures are the same in every run
 _RECALL = 0.95  # of pairs exactly at the threshold; recall rises with similarity
@@ -74,13 +74,12 @@ def near_duplicates(
     bands, rows = choose_bands(jaccard, permutations)
     with ExitStack() as files:
         stored = _Stored(bands, rows, folder, files)
-        sets = NgramSets(ngram)
         for batch in _batches(earlier):
-            stored.add(batch, sets)
+            stored.add(batch, ngram)
             pulse("reading earlier rows", len(stored), None)
         first = len(stored)
         for batch in _batches(texts):
-            stored.add(batch, sets)
+            stored.add(batch, ngram)
             pulse("reading", len(stored) - first, None)
         buckets = _Buckets(_group(stored, pulse), folder, files)
         yield from _compare(stored, buckets, jaccard, first, pulse)
@@ -131,10 +130,10 @@ class _Stored:
     def __len__(self) -> int:
         return self._ends.length
 
-    def add(self, batch: list[tuple[str, str]], sets: NgramSets) -> None:
+    def add(self, batch: list[tuple[str, str]], ngram: int) -> None:
         from rensa import RMinHash  # type: ignore[missing-module-attribute]  # it ships no types
 
-        grams, sizes = sets.make([text for _, text in batch])
+        grams, sizes = make_sets([text for _, text in batch], ngram)
         ids = [row_id.encode("utf-8", "surrogatepass") for (row_id, _), size in zip(batch, sizes, strict=True) if size]
         sizes = sizes[sizes > 0]
         if not ids:

@@ -6,14 +6,13 @@ their hash with a probability of 3 %, so sets of hashes intersect as the sets of
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
 _WORD = re.compile(r"\w+")
-_MOST_WORDS = 1_000_000  # whose hashes are remembered, about 150 bytes each
 _LONG = 1 << 20  # characters of a text whose words are not all in memory at once
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, so that the order of the words counts
 
@@ -26,53 +25,37 @@ def iterate_ngrams(text: str, ngram: int) -> Iterator[str]:
     return map(" ".join, zip(*(words[start:] for start in range(ngram)), strict=False))
 
 
-class NgramSets:
-    """Makes the sets of n-grams of many texts at once."""
+def make_sets(texts: Sequence[str], ngram: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the n-gram sets of all texts in one array, each sorted, and the size of each.
 
-    def __init__(self, ngram: int) -> None:
-        self.ngram = ngram
-        self._hashes = _WordHashes()
+    A text without words has an empty set.
+    """
+    words = _hash_words(texts, ngram)
+    counts = np.fromiter(map(len, words), np.int64, len(words))
+    hashes = np.concatenate([np.empty(0, np.uint64), *words])
+    if not len(hashes):
+        return hashes, counts
+    grams = np.zeros(len(hashes) - ngram + 1, np.uint64)
+    for start in range(ngram):
+        grams = grams * _STEP + hashes[start : start + len(grams)]
+    ends = np.cumsum(counts)
+    spans = zip((ends - counts).tolist(), ends.tolist(), strict=True)
+    sets = [np.unique(grams[start : max(start, end - ngram + 1)]) for start, end in spans]
+    return np.concatenate(sets), np.fromiter(map(len, sets), np.int64, len(sets))
 
-    def make(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return all sets in one array, each sorted, and the size of each; a text without words has an empty set."""
-        words = [self._hash_words(text) for text in texts]
-        counts = np.fromiter(map(len, words), np.int64, len(words))
-        hashes = np.concatenate([np.empty(0, np.uint64), *words])
-        if not len(hashes):
-            return hashes, counts
-        grams = np.zeros(len(hashes) - self.ngram + 1, np.uint64)
-        for start in range(self.ngram):
-            grams = grams * _STEP + hashes[start : start + len(grams)]
-        owners = np.repeat(np.arange(len(texts)), counts)
-        ends = np.cumsum(counts)[owners]
-        whole = np.flatnonzero(np.arange(len(hashes)) + self.ngram <= ends)  # those that end in the text they begin in
-        grams, owners = grams[whole], owners[whole]
-        order = np.lexsort((grams, owners))
-        grams, owners = grams[order], owners[order]
-        new = np.ones(len(grams), bool)
-        new[1:] = (grams[1:] != grams[:-1]) | (owners[1:] != owners[:-1])
-        return grams[new], np.bincount(owners[new], minlength=len(texts))
 
-    def _hash_words(self, text: str) -> np.ndarray:
-        """The hashes of a text's words; if there are fewer than an n-gram has, followed by zeros."""
-        lookup = self._hashes.__getitem__
+def _hash_words(texts: Sequence[str], ngram: int) -> list[np.ndarray]:
+    """The hashes of each text's words, the same in every process; fewer than `ngram` are filled up with empty ones."""
+    from rensa import RMinHash  # type: ignore[missing-module-attribute]  # it ships no types
+
+    words = [_WORD.findall(text) if len(text) <= _LONG else [] for text in texts]
+    short = [found + [""] * (ngram - len(found)) if 0 < len(found) < ngram else found for found in words]
+    hashes = [np.array(found, np.uint64) for found in RMinHash.hash_token_sets(short)]
+    for number, text in enumerate(texts):
         if len(text) > _LONG:
-            hashes = np.fromiter((lookup(found.group()) for found in _WORD.finditer(text)), np.uint64)
-        else:
-            words = _WORD.findall(text)
-            hashes = np.fromiter(map(lookup, words), np.uint64, len(words))
-        if 0 < len(hashes) < self.ngram:
-            hashes = np.pad(hashes, (0, self.ngram - len(hashes)))
-        return hashes
-
-
-class _WordHashes(dict[str, int]):
-    """The hash of each word, the same in every process; those of the first words are remembered."""
-
-    def __missing__(self, word: str) -> int:
-        number = int.from_bytes(
-            hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-        )
-        if len(self) < _MOST_WORDS:
-            self[word] = number
-        return number
+            found = (word.group() for word in _WORD.finditer(text))
+            parts = iter(lambda: list(islice(found, _LONG)), [])  # noqa: B023  # used up in this turn
+            pieces = [np.array(RMinHash.hash_token_sets([part])[0], np.uint64) for part in parts]
+            filled = np.concatenate([np.empty(0, np.uint64), *pieces])
+            hashes[number] = np.pad(filled, (0, max(0, ngram - len(filled)) if len(filled) else 0))
+    return hashes
