@@ -28,10 +28,11 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from itertools import chain, islice
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,8 @@ from selfcodealign.run_folder.shards import Shards
 from selfcodealign.settings import NearDedupSettings, SeedSettings
 from selfcodealign.sources import iterate_source_files
 from selfcodealign.stages.near_dedup import drop_near_copies
+
+rensa: Any = import_module("rensa")  # it ships no types
 
 JACCARD, PERMUTATIONS, NGRAM = 0.5, 250, 5
 ORIGINALS = 40_000  # functions of installed packages from which others are generated
@@ -316,12 +319,10 @@ def dedup_with_datasketch(texts: list[str]) -> set[int]:
 
 def dedup_with_rensa(texts: list[str], bands: int = 16) -> set[int]:
     """Rensa's deduplicator row by row with the settings of its documentation, on our n-grams and threshold."""
-    from rensa import RMinHash, RMinHashDeduplicator
-
-    keeper = RMinHashDeduplicator(threshold=JACCARD, num_perm=128, use_lsh=True, num_bands=bands)
+    keeper = rensa.RMinHashDeduplicator(threshold=JACCARD, num_perm=128, use_lsh=True, num_bands=bands)
     dropped = set()
     for number, text in enumerate(texts):
-        signature = RMinHash(num_perm=128, seed=42)
+        signature = rensa.RMinHash(num_perm=128, seed=42)
         signature.update(list(iterate_ngrams(text, NGRAM)))
         if not keeper.add(str(number), signature):
             dropped.add(number)
@@ -330,12 +331,10 @@ def dedup_with_rensa(texts: list[str], bands: int = 16) -> set[int]:
 
 def dedup_with_rensa_words(texts: list[str]) -> set[int]:
     """Rensa's first example: words split at white space, and texts with one and the same signature."""
-    from rensa import RMinHash
-
     known = set()
     dropped = set()
     for number, text in enumerate(texts):
-        signature = RMinHash(num_perm=128, seed=42)
+        signature = rensa.RMinHash(num_perm=128, seed=42)
         signature.update(text.split())
         told = tuple(signature.digest())
         if told in known:
@@ -346,12 +345,10 @@ def dedup_with_rensa_words(texts: list[str]) -> set[int]:
 
 def dedup_with_rensa_in_one_shot(texts: list[str]) -> set[int]:
     """Rensa's batch form: flags of all texts that share a band with any other, nothing verified."""
-    from rensa import RMinHash, RMinHashLSH
-
     bands, rows = choose_bands(JACCARD, PERMUTATIONS)
     sets = [list(iterate_ngrams(text, NGRAM)) for text in texts]
-    matrix = RMinHash.digest_matrix_from_token_sets(sets, bands * rows, 42)
-    flags = RMinHashLSH(JACCARD, bands * rows, bands).query_duplicate_flags_matrix_one_shot(matrix)
+    matrix = rensa.RMinHash.digest_matrix_from_token_sets(sets, bands * rows, 42)
+    flags = rensa.RMinHashLSH(JACCARD, bands * rows, bands).query_duplicate_flags_matrix_one_shot(matrix)
     return {number for number, flag in enumerate(flags) if flag}
 
 

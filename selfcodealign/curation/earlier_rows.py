@@ -22,7 +22,6 @@ from selfcodealign.errors import SourceError, did_you_mean, reason_of
 from selfcodealign.files import READ_ERRORS, read_json_lines
 from selfcodealign.rows import Seed, digest
 from selfcodealign.run_folder.folder import RunFolder, StageFolder
-from selfcodealign.run_folder.shards import Shards
 
 _ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 _FIX = "near_dedup.against takes folders of finished runs, and files ending in " + ", ".join(_ENDINGS)
@@ -36,11 +35,11 @@ class EarlierSource:
     name: str
     column: str
 
-    @property
+    @cached_property
     def path(self) -> Path:
         return Path(self.name).expanduser()
 
-    @property
+    @cached_property
     def is_run(self) -> bool:
         return (self.path / "run.json").is_file()
 
@@ -70,12 +69,19 @@ class EarlierSource:
     def rows(self) -> Iterator[tuple[int, str]]:
         """Yield the number and the text of each row; cells without text are passed over."""
         if self.is_run:
-            seeds: Shards[Seed] = Shards(self._seeds.path, Seed, self._seeds.description.parent)
-            yield from ((int(seed.id, 16), seed.seed) for seed in seeds.rows())
+            outcomes = self._seeds.shards.outcomes(["seed_id", "seed"])
+            yield from ((int(row["seed_id"], 16), row["seed"]) for kept, row in outcomes if kept)
         else:
-            yield from (
-                (number, value) for number, value in enumerate(self._values(), 1) if isinstance(value, str) and value
-            )
+            found = False
+            for number, value in enumerate(self._values(), 1):
+                if isinstance(value, str) and value:
+                    found = True
+                    yield number, value
+            if not found:
+                raise SourceError(
+                    f'near_dedup.against: no row of {self.name} has text in the column "{self.column}": set '
+                    "near_dedup.against_column"
+                )
 
     def row_name(self, number: int) -> str:
         """How a drop names a row: the source, and the id of a seed or the line of a file."""
@@ -138,8 +144,11 @@ class EarlierRows:
     def find(self, text: str) -> str | None:
         """The name of the first row with exactly this text, once all are read."""
         order, hashes = self._order
-        place = int(np.searchsorted(hashes, np.uint64(int(digest(text), 16))))
-        if place == len(hashes) or int(hashes[place]) != int(digest(text), 16):
+        if not len(hashes):
+            return None
+        wanted = np.uint64(int(digest(text), 16))
+        place = int(np.searchsorted(hashes, wanted))
+        if place == len(hashes) or hashes[place] != wanted:
             return None
         row = int(order[place])
         return self._sources[self._owners[row]].row_name(self._numbers[row])

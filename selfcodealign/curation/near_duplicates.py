@@ -26,7 +26,7 @@ from selfcodealign.curation.ngrams import make_sets
 
 _SEED = 20241031  # of the hash functions, so that signatures are the same in every run
 _RECALL = 0.95  # of pairs exactly at the threshold; recall rises with similarity
-_BATCH = 4096  # texts that are read, grouped and compared at once ...
+_BATCH = 2048  # texts that are read, grouped and compared at once ...
 _BATCH_CHARACTERS = 1 << 23  # ... or as many as hold so many characters
 _ERRORS = 3  # standard errors by which an estimate may be below the threshold: of 1,000 pairs at it, one is lost
 _ALONE = np.uint32(0xFFFFFFFF)  # instead of a bucket: no other text agrees in this band
