@@ -65,10 +65,12 @@ def main() -> None:
     scale.add_argument("--folder", type=Path, default=None, help="where to keep the generated rows")
     for name, most in (("quality", 20_000), ("libraries", 5_000)):
         parts.add_parser(name).add_argument("--functions", type=int, default=most)
-    parts.add_parser("stage").add_argument("folder", type=Path)
+    stage = parts.add_parser("stage")
+    stage.add_argument("folder", type=Path)
+    stage.add_argument("--plain", action="store_true", help="without near-dedup")
     options = parser.parse_args()
     if options.part == "stage":
-        print(json.dumps(run_stage(options.folder)))
+        print(json.dumps(run_stage(options.folder, NearDedupSettings(enabled=not options.plain))))
         return
     if options.part in (None, "scale"):
         measure_scale(options.rows if options.part else [10_000, 100_000], options.folder if options.part else None)
@@ -91,18 +93,22 @@ def measure_scale(sizes: list[int], folder: Path | None) -> None:
             where = (folder or Path(scratch)) / f"rows-{size}"
             if not (where / "seeds").exists():
                 store_generated(where, originals, size)
-            command = [sys.executable, "-m", "bench.near_dedup", "stage", str(where)]
-            told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            told, plain = (time_stage(where, *options) for options in ((), ("--plain",)))
             print(
                 f"{size:>10,} {told['wall']:>7.0f}s {told['cpu']:>7.0f}s {told['cpu'] / size * 1e6:>10.0f} us "
-                f"{told['peak']:>10,.0f} MiB {told['kept']:>9,}   {told['plain']:.0f}s",
+                f"{told['peak']:>10,.0f} MiB {told['kept']:>9,}   {plain['cpu']:.0f}s",
                 flush=True,
             )
             print(f"           {told['dropped']}", flush=True)
 
 
-def run_stage(folder: Path) -> dict[str, object]:
-    """Take stored seeds through the stage; with near-dedup, and without it for what the rest costs."""
+def time_stage(folder: Path, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.near_dedup", "stage", str(folder), *options]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def run_stage(folder: Path, settings: NearDedupSettings) -> dict[str, Any]:
+    """Take stored seeds through the stage."""
     with RunFolder(folder) as run, run.connect() as connection:
         stage = run.stage("near_dedup", DESCRIBED, Seed)
         seeds: Shards[Seed] = Shards(folder / "seeds", Seed, "source_id")
@@ -111,30 +117,23 @@ def run_stage(folder: Path) -> dict[str, object]:
         def rows() -> Iterator[Seed]:
             return seeds.sorted_rows(connection.cursor(), "seed_id", "source_id")
 
-        def take(settings: NearDedupSettings) -> tuple[float, float]:
-            start, used = time.perf_counter(), time.process_time()
-            work = compare(
-                stage,
-                lambda: drop_near_copies(rows, settings, None, None, folder=folder),
-                entered,
-                decided_by={},
-                progress=Progress(),
-            )
-            asyncio.run(work)
-            return time.perf_counter() - start, time.process_time() - used
-
-        wall, cpu = take(NearDedupSettings())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        start, used = time.perf_counter(), time.process_time()
+        work = compare(
+            stage,
+            lambda: drop_near_copies(rows, settings, None, None, folder=folder),
+            entered,
+            decided_by={},
+            progress=Progress(),
+        )
+        asyncio.run(work)
         books = stage.books()
-        _, plain = take(NearDedupSettings(enabled=False))
-    return {
-        "wall": wall,
-        "cpu": cpu,
-        "peak": peak,
-        "kept": books.kept,
-        "dropped": books.dropped,
-        "plain": plain,
-    }
+        return {
+            "wall": time.perf_counter() - start,
+            "cpu": time.process_time() - used,
+            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "kept": books.kept,
+            "dropped": books.dropped,
+        }
 
 
 def store_generated(folder: Path, originals: list[str], size: int) -> None:
@@ -232,13 +231,13 @@ def measure_quality(count: int) -> None:
         f"  dropped                          {len(found):>8,}, with J >= {JACCARD} to the row that is named "
         f"{right:,}: precision {right / max(1, len(found)):.4f}"
     )
-    made = list(make_close_pairs(texts, 20_000))
+    made = list(make_close_pairs(texts, 10_000))
     found = dedup([text for pair in made for text in pair[:2]])
     print("pairs made of them, by exact Jaccard: share dropped")
-    for low in np.arange(0.40, 0.66, 0.02):
-        here = [number for number, pair in enumerate(made) if low <= pair[2] < low + 0.02]
+    for low in range(40, 66, 2):
+        here = [number for number, pair in enumerate(made) if low / 100 <= pair[2] < (low + 2) / 100]
         dropped = sum(found.get(2 * number + 1) == 2 * number for number in here)
-        print(f"  {low:.2f} to {low + 0.02:.2f}  {dropped / max(1, len(here)):>7.4f} of {len(here):,}")
+        print(f"  {low / 100:.2f} to {(low + 2) / 100:.2f}  {dropped / max(1, len(here)):>7.4f} of {len(here):,}")
 
 
 def dedup(texts: list[str]) -> dict[int, int]:

@@ -30,6 +30,7 @@ _BATCH = 2048  # texts that are read, grouped and compared at once ...
 _BATCH_CHARACTERS = 1 << 23  # ... or as many as hold so many characters
 _ERRORS = 3  # standard errors by which an estimate may be below the threshold: of 1,000 pairs at it, one is lost
 _ALONE = np.uint32(0xFFFFFFFF)  # instead of a bucket: no other text agrees in this band
+_MOST = 64  # candidates whose n-grams are compared, those with the highest estimates
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +302,10 @@ class _Judge:
         sizes = views.sizes(candidates)
         fits = np.minimum(sizes, len(own)) >= self._jaccard * np.maximum(sizes, len(own))
         candidates, sizes = candidates[fits], sizes[fits]
-        fits = np.count_nonzero(views.sketches[candidates] == views.sketches[number], axis=1) >= self._least
+        alike = np.count_nonzero(views.sketches[candidates] == views.sketches[number], axis=1)
+        fits = np.flatnonzero(alike >= self._least)
+        if len(fits) > _MOST:
+            fits = np.sort(fits[np.argsort(-alike[fits], kind="stable")[:_MOST]])
         candidates, sizes = candidates[fits], sizes[fits]
         if not len(candidates):
             return None
