@@ -35,8 +35,10 @@ _MOST = 64  # candidates whose n-grams are compared, those with the highest esti
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicate:
-    """A text to drop, the most similar kept text before it, the Jaccard similarity of the two, and whether the kept
-    one is of the earlier texts."""
+    """A text to drop, the most similar of the kept texts that were found, and the Jaccard similarity of the two.
+
+    `earlier`: whether the kept one is of the earlier texts.
+    """
 
     row_id: str
     kept_id: str
@@ -69,7 +71,7 @@ def near_duplicates(
     So every dropped text has a kept text that is at least so similar, and the result depends only on the texts and
     their order. A text shorter than `ngram` words counts as one n-gram; a text without words is never dropped.
 
-    `folder` holds about 8 bytes per n-gram and 600 per text meanwhile, for 250 permutations; memory holds about 40
+    `folder` holds about 8 bytes per n-gram and 900 per text meanwhile, for 250 permutations; memory holds about 50
     bytes per text. `pulse` is called several times a second, and may raise to stop.
     """
     bands, rows = choose_bands(jaccard, permutations)
@@ -145,16 +147,12 @@ class _Stored:
         )
         signatures = np.array(matrix.to_rows(), np.uint32)
         self.batches.append((len(self), len(ids)))
+        self._id_ends.append(self._ids.length + np.cumsum([len(row_id) for row_id in ids]))
         self._ids.append(np.frombuffer(b"".join(ids), np.uint8))
-        self._id_ends.append(self._last(self._ids.length, ids))
         self._ends.append(self._grams.length + ends[1:])
         self._grams.append(grams)
         self._sketches.append(signatures.astype(np.uint8))
         self._keys.append(_key_bands(signatures, self.bands, self.rows).T)
-
-    def _last(self, end: int, ids: list[bytes]) -> np.ndarray:
-        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        return end - lengths.sum() + np.cumsum(lengths)
 
     def views(self) -> _Views:
         """The same for reading, once all texts are stored."""
@@ -183,6 +181,8 @@ def _key_bands(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Views:
+    """`_Stored` for reading: flat arrays, and where each text's part of them ends."""
+
     ids: np.ndarray
     id_ends: np.ndarray
     grams: np.ndarray
