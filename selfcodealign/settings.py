@@ -196,9 +196,15 @@ class NearDedupSettings(Section):
     enabled: bool = Field(
         True, description="false: keep near-duplicates; copies and contaminated seeds are still dropped"
     )
-    jaccard: float = Field(0.5, gt=0.0, le=1.0, description="estimated similarity from which a seed is dropped")
-    permutations: int = Field(250, ge=16, description="MinHash permutations; more estimate more exactly")
+    jaccard: float = Field(0.5, gt=0.0, le=1.0, description="Jaccard similarity from which a seed is dropped")
+    permutations: int = Field(250, ge=16, description="MinHash permutations by which similar pairs are found")
     ngram: int = Field(5, ge=1, description="words per n-gram")
+    against: list[str] = later(
+        [],
+        description="earlier runs (folders) and data sets (.jsonl, .jsonl.gz, .parquet): drop copies and near copies "
+        "of their rows, too",
+    )
+    against_column: str = later("seed", description="the column of those files that holds the code")
 
 
 class JudgeSettings(Section):
@@ -329,8 +335,8 @@ class SelectionSettings(Section):
         description="drop responses that contain one of these, in any case",
     )
     same_names: bool = Field(True, description="keep one response per set of defined names")
-    jaccard: float = Field(0.7, gt=0.0, le=1.0, description="estimated similarity from which a row is dropped")
-    permutations: int = Field(250, ge=16, description="MinHash permutations; more estimate more exactly")
+    jaccard: float = Field(0.7, gt=0.0, le=1.0, description="Jaccard similarity from which a row is dropped")
+    permutations: int = Field(250, ge=16, description="MinHash permutations by which similar pairs are found")
     ngram: int = Field(5, ge=1, description="words per n-gram")
     near_dedup: list[Literal["instruction", "response", "code"]] = Field(
         default=["instruction", "response", "code"], description="texts compared for near-duplicates; []: none"

@@ -10,12 +10,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from selfcodealign.errors import BooksDoNotBalance
 from selfcodealign.progress import Progress
 from selfcodealign.rows import Books, Dropped
 from selfcodealign.run_folder.folder import StageFolder
+
+Result = TypeVar("Result")
 
 #: Rows written together.
 BATCH = 4096
@@ -28,11 +30,13 @@ async def compare(
     *,
     decided_by: Mapping[str, Any],
     progress: Progress,
+    stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Make a stage again: `decide` yields every row, kept or dropped.
 
     The rows are written beside the stage and put in place at the end, so a reader sees the old or the new stage.
-    Raises `BooksDoNotBalance` unless `entered` rows came out.
+    `decide` runs in a thread, so that Ctrl-C is noticed at once: `stop` makes it end soon, with any exception. Raises
+    `BooksDoNotBalance` unless `entered` rows came out.
     """
     progress.start(stage.name, entered)
     fresh_path = stage.path.with_name(f".{stage.name}.new")
@@ -40,14 +44,13 @@ async def compare(
     fresh_path.mkdir(parents=True)
     fresh: StageFolder[Any] = StageFolder(fresh_path, stage.description, stage.shards.row)
     left = 0
-    rows = iter(decide())
-    while batch := list(islice(rows, BATCH)):
+    rows = iter(await _in_thread(decide, stop))
+    while batch := await _in_thread(lambda: list(islice(rows, BATCH)), stop):
         left += len(batch)
         drops = [row for row in batch if isinstance(row, Dropped)]
         fresh.shards.write([row for row in batch if not isinstance(row, Dropped)], drops)
         reasons = [drop.reason for drop in drops]
         progress.advance(stage.name, len(batch), kept=len(batch) - len(drops), dropped=reasons)
-        await asyncio.sleep(0)  # lets Ctrl-C in
     if not left:
         fresh.shards.write([], [])
     if left != entered:
@@ -57,3 +60,16 @@ async def compare(
     shutil.rmtree(stage.path, ignore_errors=True)
     os.rename(fresh_path, stage.path)
     progress.finish(stage.name, stage.summary(books))
+
+
+async def _in_thread(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
+    """Work that takes long: this coroutine can be cancelled meanwhile, and ends when the work has."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # it says that the work was stopped, as was asked for
+        raise

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.engine.compare import compare
 from selfcodealign.engine.flow import RowWork, flow
@@ -61,12 +63,21 @@ async def whole(context: Context, decision: Decision) -> None:
     assert place.after is not None
     assert place.given is not None
     before = context.folder.open(place.after, place.given)
+    cursors: list[duckdb.DuckDBPyConnection] = []
     with context.folder.connect() as connection:
 
         def rows() -> Iterator[Any]:
             order = (before.description.row_id, before.description.parent)
             # A second pass may begin before the first has ended, so each has a cursor.
-            return before.shards.sorted_rows(connection.cursor(), *order)
+            cursors.append(connection.cursor())
+            for row in before.shards.sorted_rows(cursors[-1], *order):
+                context.go_on()
+                yield row
+
+        def stop() -> None:
+            context.stopping.set()
+            for cursor in cursors:
+                cursor.interrupt()
 
         await compare(
             _open(context, decision),
@@ -74,6 +85,7 @@ async def whole(context: Context, decision: Decision) -> None:
             before.books().kept,
             decided_by=decision.decided_by,
             progress=context.progress,
+            stop=stop,
         )
 
 

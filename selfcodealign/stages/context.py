@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,10 @@ def smaller_prompts(recipe: Recipe) -> str:
     return f'{smaller}fewer worked examples (the stage\'s setting "examples") or another model'
 
 
+class Stopped(Exception):
+    """The run is to stop; raised where work goes on in a thread."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A stage's place in a journey: whose rows it is given (None: it begins the journey) and of which type they are,
@@ -53,7 +58,7 @@ class Context:
     """One run, as its stages see it.
 
     `places` has every stage of the journey by name, in order; `given_model` replaces the model that the recipe names;
-    `counted` is what stages have counted and not yet recorded.
+    `counted` is what stages have counted and not yet recorded; `stopping` is set when work in threads is to end.
     """
 
     recipe: Recipe
@@ -62,6 +67,12 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     given_model: Model | None = None
     counted: dict[str, Counter[str]] = field(default_factory=dict)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def go_on(self) -> None:
+        """Work in a thread calls this often, so that Ctrl-C ends it: raises `Stopped` once the run is to stop."""
+        if self.stopping.is_set():
+            raise Stopped
 
     async def __aenter__(self) -> Self:
         return self

@@ -27,10 +27,11 @@ import ast
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from selfcodealign.curation.contamination import Decontaminator
-from selfcodealign.curation.near_duplicates import near_duplicates
+from selfcodealign.curation.near_duplicates import Pulse, near_duplicates, no_pulse
 from selfcodealign.fences import extract_python
 from selfcodealign.generation.echo import Echo
 from selfcodealign.generation.tasks import find_fault
@@ -39,6 +40,7 @@ from selfcodealign.rows import Dropped, Example, Instruction, Response, digest, 
 from selfcodealign.settings import SelectionSettings
 from selfcodealign.stages import Rows, Whole
 from selfcodealign.stages.context import Context
+from selfcodealign.stages.watch import Watch
 
 #: Of one instruction: answers drawn, answers verified.
 Tally = Mapping[str, tuple[int, int]]
@@ -50,8 +52,12 @@ def select_examples(
     settings: SelectionSettings,
     decontaminator: Decontaminator | None,
     echo: Echo | None = None,
+    *,
+    folder: Path | None = None,
+    pulse: Pulse = no_pulse,
 ) -> Iterator[Example | Dropped]:
     """Yield every row as an example or with the reason why not. `rows` gives all of them, in the same order each time.
+    `folder` and `pulse` are those of `near_duplicates`.
 
     Every filter is a pass over the rows that are left, so no more than hashes and signatures is held in memory.
     """
@@ -66,9 +72,14 @@ def select_examples(
     for part in settings.near_dedup:
         texts = ((row.id, TEXTS[part](row)) for row in left())
         near = near_duplicates(
-            texts, jaccard=settings.jaccard, permutations=settings.permutations, ngram=settings.ngram
+            texts,
+            jaccard=settings.jaccard,
+            permutations=settings.permutations,
+            ngram=settings.ngram,
+            folder=folder,
+            pulse=pulse,
         )
-        gone.update({row_id: (f"near_{part}", f"{kept} ({score:.2f})") for row_id, (kept, score) in near.items()})
+        gone.update({one.row_id: (f"near_{part}", f"{one.kept_id} ({one.similarity:.2f})") for one in near})
     if decontaminator is not None:
         for row in left():
             found = decontaminator.find(f"{row.instruction}\n{row.response}\n{row.tests}")
@@ -213,7 +224,17 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
         # A request that failed gave no answer that could pass.
         tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS)
     echo = Echo(f"{one.instruction}\n{one.response}" for one in context.few_shot.examples)
-    return select_examples(rows, tally, context.recipe.selection, context.decontaminator, echo)
+    watch = Watch(context, "selection")
+    yield from select_examples(
+        rows,
+        tally,
+        context.recipe.selection,
+        context.decontaminator,
+        echo,
+        folder=context.folder.path,
+        pulse=watch,
+    )
+    watch.end()
 
 
 SELECTION = Whole(
