@@ -36,6 +36,7 @@ class Batches(Generic[T, R]):
 
     async def _run(self) -> None:
         """Work on the items that have waited longest, the caller's among them: the lock is given in their order."""
+        await asyncio.sleep(0)  # calls made together begin together
         batch = dict(islice(self._waiting.items(), self._most))
         results = await self._work(list(batch.values()))
         for waiting, result in zip(batch, results, strict=True):

@@ -1,7 +1,7 @@
 """A seed's code → the first of the rules that it breaks; each rule is a setting of `[quality]`.
 
-Rules on text (secrets, personal data, words) hold for every seed; the others look at a function, and pass over what
-is none. The result depends on the arguments alone.
+Rules on text (secrets, personal data, words) hold for every kind of seed, the others for functions. The result depends
+on the arguments alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def judge_quality(seed: Seed, settings: QualitySettings) -> list[Seed | Dropped]
     """The seed, or its drop by the first rule that it breaks, with the line that decided."""
     code = Code(seed.seed, seed.function)
     try:
-        problem = next((found for rule in _rules(settings) if (found := rule(code)) is not None), None)
+        problem = next((found for rule in _rules(settings, seed.kind) if (found := rule(code)) is not None), None)
     except (RecursionError, MemoryError):
         problem = Problem("too_nested", 1, "nested deeper than can be looked at")
     if problem is None:
@@ -47,8 +47,19 @@ def describe_detectors(settings: QualitySettings) -> list[str]:
     return [f"{package} {version(package)}" for package in needed]
 
 
-def _rules(settings: QualitySettings) -> Iterator[Rule]:
-    """The rules that are on: cheap ones first, since the first problem decides."""
+def _rules(settings: QualitySettings, kind: str) -> Iterator[Rule]:
+    """The rules that are on for this kind of seed: cheap ones first, since the first problem decides."""
+    if kind == "functions":
+        yield from _rules_for_functions(settings)
+    if settings.bad_words:
+        yield lambda code: find_bad_word(code, settings.bad_words)
+    if settings.personal_data:
+        yield find_address
+    if settings.secrets:
+        yield find_secret
+
+
+def _rules_for_functions(settings: QualitySettings) -> Iterator[Rule]:
     if settings.placeholders:
         yield find_placeholder
     if settings.wrappers:
@@ -60,13 +71,7 @@ def _rules(settings: QualitySettings) -> Iterator[Rule]:
     if settings.bad_imports:
         banned = {tuple(name.split(".")) for name in settings.bad_imports}
         yield lambda code: find_bad_import(code, banned)
-    if settings.bad_words:
-        yield lambda code: find_bad_word(code, settings.bad_words)
     if settings.max_data < 1:
         yield lambda code: find_data(code, settings.max_data)
-    if settings.personal_data:
-        yield find_address
-    if settings.secrets:
-        yield find_secret
     if settings.docstring_languages:
         yield lambda code: find_foreign_docstring(code, settings.docstring_languages)

@@ -10,8 +10,9 @@ from typing import Any
 
 from selfcodealign.curation.rules.code import Code, Problem
 
-#: Fewer words of prose say nothing certain about their language, and so does a lower probability.
-_LEAST_WORDS, _LEAST_CHARACTERS, _LEAST_PROBABILITY = 6, 15, 0.9
+#: Fewer words of prose say nothing certain about their language, and so does a lower probability of the likeliest
+#: one (related ones, as the Chinese ones are, share it).
+_LEAST_WORDS, _LEAST_CHARACTERS, _LEAST_PROBABILITY = 6, 15, 0.7
 #: Languages that are written without blanks have no words to count.
 _WITHOUT_BLANKS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 #: What is no prose: doctests, fields, roles, names with underscores, dots, digits or brackets.
@@ -20,6 +21,7 @@ _NO_PROSE = re.compile(
 )
 #: English, and no other language, has so many of these; the detector, which takes longer, is asked about the rest.
 _ENGLISH, _SURELY_ENGLISH = re.compile(r"\b(?:the|and|with|from|that|this|which|should)\b"), 3
+_LETTERS, _PART = re.compile(r"[^\W\d_]+"), re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 #: What an editor writes into a new docstring.
 _TEMPLATE = re.compile(r"(?i)(?<![\w.])_(?:summary|description)_(?!\w)|\[(?:summary|description)\]")
@@ -49,10 +51,12 @@ def find_stub_docstring(code: Code, *, stubs: bool = True, repeating: bool = Fal
     for node in ast.walk(function.args):
         if isinstance(node, ast.arg):
             known.update(_split_name(node.arg))
-    said = {word for found in re.findall(r"[^\W\d_]+", text) for word in _split_name(found)} - known
-    if stubs and not said:
+    said = (word for found in _LETTERS.finditer(text) for word in _split_name(found[0]) if word not in known)
+    first = next(said, None)
+    if stubs and first is None:
         return Problem("stub_docstring", docstring.lineno, "no word but headings, types and names of arguments")
-    if repeating and {_stem(word) for word in said} <= {_stem(word) for word in _split_name(function.name)}:
+    own = {_stem(word) for word in _split_name(function.name)}
+    if repeating and first is not None and all(_stem(word) in own for word in (first, *said)):
         return Problem("repeating_docstring", docstring.lineno, f"no word but those of {function.name}")
     return None
 
@@ -84,7 +88,7 @@ def _identifier() -> Any:
 
 def _split_name(name: str) -> list[str]:
     """The words of a name, in lower case: `parseHTTPHeader` → parse, http, header."""
-    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+", name)]
+    return [word.lower() for word in _PART.findall(name)]
 
 
 def _stem(word: str) -> str:
