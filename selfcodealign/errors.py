@@ -31,6 +31,10 @@ class SourceError(UserError):
     """A source of seeds cannot be found or read."""
 
 
+class CheckerError(UserError):
+    """A tool that checks seeds is not installed, or does not work here."""
+
+
 class FewShotError(UserError):
     """A few-shot file is broken; the message names file and line."""
 

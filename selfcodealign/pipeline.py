@@ -45,14 +45,18 @@ from selfcodealign.stages.journey import Journey, find_stages
 from selfcodealign.stages.judge import JUDGE
 from selfcodealign.stages.near_dedup import NEAR_DEDUP
 from selfcodealign.stages.plan import Action, Decision, list_lost, parts, plan
+from selfcodealign.stages.quality import QUALITY
 from selfcodealign.stages.responses import RESPONSES
 from selfcodealign.stages.seeds import SEEDS
 from selfcodealign.stages.selection import SELECTION
 from selfcodealign.stages.train import TRAIN
+from selfcodealign.stages.types import TYPES
 
 _IN_ORDER = (
     # source code → seed
     SEEDS,  # documented functions that stand alone, out of files, packages, repositories, data sets
+    QUALITY,  # secrets, personal data, placeholders, and what shows nothing go
+    TYPES,  # undefined names and type errors go
     NEAR_DEDUP,  # copies, near copies and benchmark texts go; then as many stay as the recipe wants
     JUDGE,  # the base model says whether the docstring is any good
     # seed → concepts → instruction

@@ -44,6 +44,23 @@ CommitFilter = Literal[
 ]
 #: Fewest and most lines of a window where a recipe sets no number, by `seeds.lines_per`.
 LINE_BOUNDS = {"document": (1, 15), "chunk": (5, 30)}
+#: What a program that is checked offline, alone and without a screen cannot use or should not learn. An entry stands
+#: for everything below it: `os.system` for this function only, `http` for all of the package.
+_MODULES: str = """
+    subprocess pty os.system os.popen os.startfile os.fork os.forkpty os.kill os.killpg os.abort os._exit
+    os.execl os.execle os.execlp os.execlpe os.execv os.execve os.execvp os.execvpe
+    os.spawnl os.spawnle os.spawnlp os.spawnlpe os.spawnv os.spawnve os.spawnvp os.spawnvpe
+    os.setuid os.setgid os.chroot os.mount
+    ctypes winreg _winreg msvcrt _winapi win32api win32con win32gui pythoncom win32com pywintypes
+    socket ssl socketserver http ftplib smtplib smtpd poplib imaplib nntplib telnetlib xmlrpc urllib.request
+    urllib2 httplib xmlrpclib SocketServer
+    requests httpx aiohttp urllib3 paramiko boto boto3 botocore websocket websockets selenium scrapy telnetlib3
+    tkinter Tkinter turtle curses matplotlib pylab seaborn plotly bokeh pygame PyQt4 PyQt5 PyQt6 PySide PySide2 PySide6
+    wx gtk gi kivy
+    argparse optparse getopt sys.argv sys.exit
+    setuptools distutils pip pkg_resources
+"""
+BAD_IMPORTS: list[str] = _MODULES.split()
 #: Most tokens of an answer where a recipe sets no number.
 MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536}
 
@@ -205,6 +222,45 @@ class NearDedupSettings(Section):
         "of their rows, too",
     )
     against_column: str = later("seed", description="the column of those files that holds the code")
+
+
+class QualitySettings(Section):
+    """Drop seeds by rules on their code and docstring."""
+
+    secrets: bool = Field(True, description="drop seeds that hold credentials (detect-secrets)")
+    personal_data: bool = Field(True, description="drop seeds with e-mail or public IP addresses")
+    bad_imports: list[str] = Field(
+        default=list(BAD_IMPORTS),
+        description="modules, or attributes of them, that no seed may use; an entry stands for all below it; []: none",
+    )
+    bad_words: list[str] = Field(
+        default=["todo", "fixme", "xxx"],
+        description="words that no comment or docstring may hold, in any case; []: none",
+    )
+    placeholders: bool = Field(True, description="drop functions that do nothing or return a constant")
+    wrappers: bool = Field(False, description="drop functions that only pass their arguments on")
+    stub_docstrings: bool = Field(
+        True, description="drop docstrings with no word but headings, types and arguments, or that an editor wrote"
+    )
+    repeating_docstrings: bool = Field(False, description="drop docstrings with no word but those of the name")
+    docstring_languages: list[str] = Field(
+        default=["en"], description="languages of docstrings (ISO 639); those too short to tell are kept; []: any"
+    )
+    max_data: float = Field(
+        0.8, ge=0.0, le=1.0, description="largest share of tables of literals in the code without docstrings; 1: any"
+    )
+
+
+class TypeSettings(Section):
+    """Drop seeds with undefined names or type errors, found without running anything."""
+
+    checker: Literal["pyrefly", "pyright", "none"] = Field(
+        "pyrefly", description="type checker; pyright: as published, slower, a program to install; none: no types"
+    )
+    undefined_names: bool = Field(True, description="drop seeds with undefined names (ruff)")
+    possibly_unbound: bool = Field(
+        False, description="drop seeds with a variable that some path leaves unset, which is seldom an error"
+    )
 
 
 class JudgeSettings(Section):
@@ -448,6 +504,8 @@ class Recipe(Section):
     model: ModelSettings = ModelSettings()
     seeds: SeedSettings = SeedSettings()
     near_dedup: NearDedupSettings = NearDedupSettings()
+    quality: QualitySettings = QualitySettings()
+    types: TypeSettings = TypeSettings()
     judge: JudgeSettings = JudgeSettings()
     few_shot: FewShotSettings = FewShotSettings()
     concepts: ConceptSettings = ConceptSettings()
