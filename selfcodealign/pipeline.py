@@ -37,6 +37,7 @@ from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.dataset import DATASET
+from selfcodealign.stages.decontamination import DECONTAMINATION
 from selfcodealign.stages.distinct import DISTINCT
 from selfcodealign.stages.evaluate import EVALUATE
 from selfcodealign.stages.forecast import Forecast, forecast
@@ -53,7 +54,8 @@ from selfcodealign.stages.train import TRAIN
 _IN_ORDER = (
     # source code → seed
     SEEDS,  # documented functions that stand alone, out of files, packages, repositories, data sets
-    NEAR_DEDUP,  # copies, near copies and benchmark texts go; then as many stay as the recipe wants
+    DECONTAMINATION,  # what holds a task of a benchmark goes
+    NEAR_DEDUP,  # copies and near copies go; then as many stay as the recipe wants
     JUDGE,  # the base model says whether the docstring is any good
     # seed → concepts → instruction
     CONCEPTS,  # the base model names the programming concepts it sees

@@ -101,11 +101,21 @@ class NearDedupSettings(Section):
     """Drop seeds that are near-duplicates of others (MinHash over word n-grams)."""
 
     enabled: bool = Field(
-        True, description="false: keep near-duplicates; copies and contaminated seeds are still dropped"
+        True, description="false: keep near-duplicates; copies are still dropped"
     )
     jaccard: float = Field(0.5, gt=0.0, le=1.0, description="estimated similarity from which a seed is dropped")
     permutations: int = Field(250, ge=16, description="MinHash permutations; more estimate more exactly")
     ngram: int = Field(5, ge=1, description="words per n-gram")
+
+
+class DecontaminationSettings(Section):
+    """Drop seeds, and later rows, that hold a task of a benchmark."""
+
+    benchmarks: list[str] = Field(
+        default=["available"],
+        description='benchmarks: names, files (.jsonl, .jsonl.gz, .json, .parquet), hub:NAME; "available": every known '
+        "one that can be read, from evaluate.problems, caches or the net; []: none",
+    )
 
 
 class JudgeSettings(Section):
@@ -238,10 +248,16 @@ class SelectionSettings(Section):
     near_dedup: list[Literal["instruction", "response", "code"]] = Field(
         default=["instruction", "response", "code"], description="texts compared for near-duplicates; []: none"
     )
-    decontaminate: list[str] = Field(
-        default=[],
-        description="benchmarks (.jsonl, .jsonl.gz, .json, .parquet, hub:NAME): drop seeds and rows with their texts",
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_new_place(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "decontaminate" in values:
+            raise ValueError(
+                "selection.decontaminate is now decontamination.benchmarks, which by default has every benchmark that "
+                "can be read: move the list there"
+            )
+        return values
 
 
 class DatasetSettings(Section):
@@ -330,7 +346,16 @@ class EvaluateSettings(Section):
 
 
 #: From source code to a data set.
-DATA_JOURNEY = ("seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset")
+DATA_JOURNEY = (
+    "seeds",
+    "decontamination",
+    "near_dedup",
+    "concepts",
+    "instructions",
+    "responses",
+    "selection",
+    "dataset",
+)
 
 
 class Recipe(Section):
@@ -345,6 +370,7 @@ class Recipe(Section):
     model: ModelSettings = ModelSettings()
     seeds: SeedSettings = SeedSettings()
     near_dedup: NearDedupSettings = NearDedupSettings()
+    decontamination: DecontaminationSettings = DecontaminationSettings()
     judge: JudgeSettings = JudgeSettings()
     few_shot: FewShotSettings = FewShotSettings()
     concepts: ConceptSettings = ConceptSettings()

@@ -1,11 +1,10 @@
-"""Seed → seed: copies, near copies and benchmark texts go, then as many seeds stay as the recipe asks for."""
+"""Seed → seed: copies and near copies go, then as many seeds stay as the recipe asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import near_duplicates
 from selfcodealign.rows import Dropped, Seed
 from selfcodealign.settings import NearDedupSettings
@@ -14,10 +13,7 @@ from selfcodealign.stages.context import Context
 
 
 def drop_near_copies(
-    rows: Callable[[], Iterable[Seed]],
-    settings: NearDedupSettings,
-    limit: int | None,
-    decontaminator: Decontaminator | None,
+    rows: Callable[[], Iterable[Seed]], settings: NearDedupSettings, limit: int | None
 ) -> Iterator[Seed | Dropped]:
     """Yield every seed, kept or dropped. `rows` gives them in the order of their ids.
 
@@ -39,8 +35,6 @@ def drop_near_copies(
         elif seed.id in near:
             original, score = near[seed.id]
             reason, detail = "near_copy", f"{original} ({score:.2f})"
-        elif decontaminator is not None and (found := decontaminator.find(seed.seed)):
-            reason, detail = "contaminated", " ".join(found)
         elif limit is not None and kept >= limit:
             reason, detail = "over_limit", f"limit {limit}"
         previous = seed.id
@@ -60,11 +54,11 @@ def _first_of_each(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
-    return {**context.deciding("near_dedup"), "seeds.limit": context.recipe.seeds.limit, **context.benchmarks()}
+    return {**context.deciding("near_dedup"), "seeds.limit": context.recipe.seeds.limit}
 
 
 def _decide(context: Context, rows: Rows) -> Iterator[Seed | Dropped]:
-    return drop_near_copies(rows, context.recipe.near_dedup, context.recipe.seeds.limit, context.decontaminator)
+    return drop_near_copies(rows, context.recipe.near_dedup, context.recipe.seeds.limit)
 
 
 NEAR_DEDUP = Whole(
