@@ -6,6 +6,7 @@ import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from selfcodealign.benchmarks.texts import BenchmarkTexts, TaskTexts, load_benchmark_texts, parse_code
 from selfcodealign.curation.contamination.phrases import CODE_NGRAM, TEXT_NGRAM, Phrases
@@ -92,7 +93,7 @@ class Decontaminator:
             return self._hit(f"near code {near[1]:.0%}", near[0].place, text)
         return None
 
-    def describe(self) -> list[dict[str, str | int]]:
+    def describe(self) -> list[dict[str, Any]]:
         """Describe the benchmarks: name, version (SHA-256 of the file, or hub revision), tasks, and of how many
         no text, and no function, is evidence."""
         return [

@@ -69,7 +69,8 @@ class Phrases:
         number = len(self._needles)
         grams = np.empty(0, np.uint64)
         if sum(told) >= PART_BITS:
-            grams = np.setdiff1d(self.grams(words), common)
+            every = self.grams(words)
+            grams = every[~_held(every, common)]
         sampled = grams[grams % SAMPLED == 0].tolist()
         if len(grams) < 2 * self._ngram or not sampled:
             grams, sampled = grams[:0], []
@@ -92,7 +93,7 @@ class Phrases:
         for start in range(size):
             hashes = hashes * np.uint64(_FACTOR) + each[start : start + count]
             numbers += digits[start : start + count]
-        return np.unique(hashes[numbers < size])
+        return _distinct(hashes[numbers < size])
 
     def find_whole(self, words: Sequence[str]) -> Needle | None:
         """The first needle that stands in the words in one piece."""
@@ -113,7 +114,7 @@ class Phrases:
         for number, count in held.items():
             needle = self._needles[number]
             if count >= SAMPLED_SHARE * needle.sampled:
-                share = float(np.isin(needle.grams, mine, assume_unique=True).mean())
+                share = float(_held(needle.grams, mine).mean())
                 if share >= most:
                     best, most = needle, share
         return (best, most) if best else None
@@ -121,9 +122,24 @@ class Phrases:
     def find_common(self, tasks: Iterable[Iterable[Sequence[str]]]) -> np.ndarray:
         """The n-grams that more than `MOST_SHARED` tasks of a benchmark share."""
         none = [np.empty(0, np.uint64)]
-        each = [np.unique(np.concatenate([*none, *(self.grams(words) for words in texts)])) for texts in tasks]
-        grams, counts = np.unique(np.concatenate([*none, *each]), return_counts=True)
-        return grams[counts > MOST_SHARED]
+        each = [_distinct(np.concatenate([*none, *(self.grams(words) for words in texts)])) for texts in tasks]
+        grams = np.sort(np.concatenate([*none, *each]))
+        return _distinct(grams[MOST_SHARED:][grams[MOST_SHARED:] == grams[: len(grams) - MOST_SHARED]])
+
+
+def _distinct(hashes: np.ndarray) -> np.ndarray:
+    """The distinct hashes, sorted: an order of magnitude faster than `np.unique` for as few as a row has."""
+    hashes = np.sort(hashes)
+    first = np.ones(len(hashes), bool)
+    first[1:] = hashes[1:] != hashes[:-1]
+    return hashes[first]
+
+
+def _held(some: np.ndarray, every: np.ndarray) -> np.ndarray:
+    """Which of some hashes are among all of them, which are sorted."""
+    if not len(every):
+        return np.zeros(len(some), bool)
+    return every[np.minimum(np.searchsorted(every, some), len(every) - 1)] == some
 
 
 @lru_cache(1 << 17)

@@ -11,11 +11,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from selfcodealign.benchmarks.texts import BenchmarkTexts, TaskTexts, parse_code
 from selfcodealign.curation.contamination.decontaminator import Decontaminator
 from selfcodealign.curation.contamination.syntax import find_functions
 
+#: Tasks of a benchmark that are planted for the card of a data set.
+MOST_PLANTED = 200
 FORMS = ("verbatim", "reformatted", "other comments", "renamed", "chat")
 _BUILTINS = frozenset(dir(builtins))
 
@@ -29,19 +32,25 @@ class Recall:
     missed: dict[str, list[str]] = field(default_factory=dict)
     generic: dict[str, list[str]] = field(default_factory=dict)
 
-    def share(self, form: str) -> float | None:
-        """The share found of those planted; None where the benchmark has nothing of this form."""
-        return self.found[form] / self.planted[form] if self.planted[form] else None
+
+def measure_all(decontaminator: Decontaminator, most: int | None = MOST_PLANTED) -> list[dict[str, Any]]:
+    """Describe the benchmarks of a decontaminator, with what was found of `most` tasks in each form ("12 of 12")."""
+    described = decontaminator.describe()
+    for one, benchmark in zip(described, decontaminator.benchmarks, strict=True):
+        recall = measure_recall(decontaminator, benchmark, most)
+        one |= {
+            form: f"{recall.found[form]} of {recall.planted[form]}" if recall.planted[form] else "-" for form in FORMS
+        }
+    return described
 
 
-def measure_recall(decontaminator: Decontaminator, benchmark: BenchmarkTexts, forms: tuple[str, ...] = FORMS) -> Recall:
-    """Plant every task of a benchmark in every form."""
+def measure_recall(decontaminator: Decontaminator, benchmark: BenchmarkTexts, most: int | None = None) -> Recall:
+    """Plant the tasks of a benchmark in every form, `most` of them at even distances."""
     recall = Recall()
     generic = decontaminator.generic[benchmark.name]
-    for task in benchmark.tasks:
+    step = max(1, -(-len(benchmark.tasks) // most)) if most else 1
+    for task in benchmark.tasks[::step]:
         for form, text in plant(task):
-            if form not in forms:
-                continue
             if task.task in generic["text" if form == "chat" else "tree"]:
                 recall.generic.setdefault(form, []).append(task.task)
                 continue
