@@ -100,9 +100,7 @@ class SeedSettings(Section):
 class NearDedupSettings(Section):
     """Drop seeds that are near-duplicates of others (MinHash over word n-grams)."""
 
-    enabled: bool = Field(
-        True, description="false: keep near-duplicates; copies are still dropped"
-    )
+    enabled: bool = Field(True, description="false: keep near-duplicates; copies are still dropped")
     jaccard: float = Field(0.5, gt=0.0, le=1.0, description="estimated similarity from which a seed is dropped")
     permutations: int = Field(250, ge=16, description="MinHash permutations; more estimate more exactly")
     ngram: int = Field(5, ge=1, description="words per n-gram")

@@ -60,7 +60,9 @@ class KnownTexts:
             ]
             return cls(loaded, found["missing"])
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise BenchmarkError(f"cannot read {path}: {reason_of(error)}; delete it to read the benchmarks again") from None
+            raise BenchmarkError(
+                f"cannot read {path}: {reason_of(error)}; delete it to read the benchmarks again"
+            ) from None
 
 
 def load_known_texts(
@@ -193,4 +195,3 @@ def _probe(address: str) -> str:
     except (httpx.HTTPError, OSError) as error:
         return reason_of(error)
     return ""
-

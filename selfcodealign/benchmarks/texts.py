@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfcodealign.benchmarks.calls import find_calls
 from selfcodealign.benchmarks.problem_files import Row, Source, load_rows
 from selfcodealign.errors import BenchmarkError, did_you_mean
 from selfcodealign.sources.hub import stream_hub
@@ -61,13 +62,14 @@ _EXAMPLES = re.compile(r">>>|(\bfor\s+)?\bexamples?\s*\d*\s*:|^\s*assert\b|^\s*:
 @dataclass(frozen=True, slots=True)
 class TaskTexts:
     """The descriptions of a task, the most telling form of each first; its solutions and stubs; `entry_point` is the
-    function that is asked for, if the row names it."""
+    function that is asked for, if the row names it; `calls` are (arguments, result) of its tests, as source text."""
 
     task: str
     prose: Sequence[Sequence[str]] = ()
     code: Sequence[str] = ()
     stubs: Sequence[str] = ()
     entry_point: str = ""
+    calls: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def collect_texts(name: str, version: str, rows: Sequence[Row]) -> BenchmarkText
             tuple(dict.fromkeys([*known_as.code, *solutions, *_strings(row, _GIVEN_FIELDS)])),
             tuple(dict.fromkeys([*known_as.stubs, *stubs])),
             known_as.entry_point or str(row.get("entry_point") or ""),
+            known_as.calls or find_calls(row),
         )
     return BenchmarkTexts(name, version, list(tasks.values()))
 

@@ -106,7 +106,7 @@ def run(
 ) -> None:
     """Run a recipe: take rows through the stages of its journey.
 
-    Stages: seeds, near_dedup, judge, concepts, instructions, distinct, responses, selection, dataset, train,
+    Stages: seeds, decontamination, near_dedup, judge, concepts, instructions, distinct, responses, selection, dataset, train,
     evaluate. The recipe, the model, the sandbox, extras and benchmarks are checked before any work.
 
     A stopped run (Ctrl-C, kill, power) loses only the rows in progress: the same command resumes it. A changed

@@ -145,7 +145,9 @@ def test_a_short_text_counts_where_its_words_are_rare(tmp_path: Path):
 
 def test_generic_code_does_not_count(tmp_path: Path):
     """The solution `return x + y` is no evidence, and is named; the docstring with its examples is evidence."""
-    prompt = 'def add(x: int, y: int):\n    """Add x and y\n    >>> add(2, 3)\n    5\n    >>> add(20, 30)\n    50\n    """\n'
+    prompt = (
+        'def add(x: int, y: int):\n    """Add x and y\n    >>> add(2, 3)\n    5\n    >>> add(20, 30)\n    50\n    """\n'
+    )
     known = decontaminate(tmp_path, {"task_id": "a", "prompt": prompt, "canonical_solution": "    return x + y\n"})
     assert known.find("def plus(x, y):\n    return x + y\n") is None
     assert known.find("Add x and y") is None
