@@ -170,19 +170,19 @@ def _decontamination(facts: CardFacts) -> list[str]:
     missing = [f"- **not** compared with {name}: {why}" for name, why in facts.missing.items()]
     if not facts.benchmarks:
         return [
-            "These rows were **not** compared with any benchmark: `decontamination.benchmarks` was empty, or none could "
-            "be read. Do not report HumanEval, MBPP or any other benchmark for a model trained on them without doing so "
-            "first.",
+            "These rows were **not** compared with any benchmark: `decontamination.benchmarks` was empty, or none "
+            "could be read. Do not report HumanEval, MBPP or any other benchmark for a model trained on them without "
+            "doing so first.",
             *missing,
         ]
     columns = list(facts.benchmarks[0])
     return [
         f"Rows that hold a task of these benchmarks were removed (by the stages {', '.join(facts.compared)}): its "
         "description or code word for word, most of its n-grams, a function with the same syntax tree under any names, "
-        "or a function of the same distinctive name and arguments. The last columns say how many tasks of the benchmark "
-        "were found when they were planted: the code alone as it is, laid out otherwise, with other comments and with "
-        "other names, and the description alone in a chat. Tasks whose text or syntax tree is too generic to be evidence "
-        "are counted apart.",
+        "or a function of the same distinctive name and arguments. The last columns say how many tasks of the "
+        "benchmark were found when they were planted: the code alone as it is, laid out otherwise, with other comments "
+        "and with other names, and the description alone in a chat. Tasks whose text or syntax tree is too generic to "
+        "be evidence are counted apart.",
         "",
         *_table(columns, [[one.get(column, "") for column in columns] for one in facts.benchmarks]),
         "",

@@ -1,7 +1,7 @@
-"""What a function does: one that returns a task's results for the task's own arguments is that task, whatever its words.
+"""What a function does: one that returns a task's results for the task's own arguments is that task.
 
-The calls are those that a benchmark's assertions write out. A function runs in the sandbox, in one program for all tasks
-of its number of arguments: each is given up at the first result that differs, so that nearly all cost one call.
+The calls are those that a benchmark's assertions write out. A function runs in the sandbox, in one program for all
+tasks of its number of arguments: each is given up at the first result that differs, so that nearly all cost one call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ _SIMPLE: Sequence[Callable[..., Any]] = (
     lambda x, y: x, lambda x, y: y, lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x / y,
     lambda x, y: x // y, lambda x, y: x % y, lambda x, y: x**y, lambda x, y: x == y, lambda x, y: x < y,
     lambda x, y: x > y, lambda x, y: x in y, lambda x, y: y in x, max, min, lambda x, y: x[y], lambda x, y: x.count(y),
-    lambda x, y: x[:y], lambda x, y: x[y:],
+    lambda x, y: x[:y], lambda x, y: x[y:], lambda x, y: x << y, lambda x, y: x >> y, lambda x, y: x | y,
+    lambda x, y: x & y, lambda x, y: x ^ y, lambda x, y: x.index(y), lambda x, y: x + list(y),
+    lambda x, y: x + tuple(y),
+    lambda x, y: list(set(x) & set(y)), lambda x, y: x.split(y), lambda x, y: y.join(x), lambda x, y: x.startswith(y),
+    lambda x: sum(x.values()), lambda x: list(x.keys()), lambda x: list(x.values()), lambda x: list(dict.fromkeys(x)),
+    "".join, " ".join, lambda x: x.replace(" ", ""), lambda x: x.replace(" ", "%20"), lambda x: x.replace(" ", "_"),
+    lambda x: x.title(), lambda x: x.swapcase(), lambda x: x.isdigit(), lambda x: x.isalpha(), bin, hex, oct, ord, chr,
 )  # fmt: skip
 
 _HARNESS = f"""
@@ -106,7 +112,7 @@ class Behaviours:
         return found
 
     def program(self, code: str, functions: dict[str, int]) -> Program | None:
-        """The program that tries functions (name and number of arguments) of some code; None without a task for them."""
+        """The program that tries functions (name, number of arguments) of some code; None without a task for them."""
         arity = next(iter(functions.values()))
         tasks = [(number, list(one.calls)) for number, one in enumerate(self.by_arity.get(arity, ()))]
         names = [name for name, count in functions.items() if count == arity]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from selfcodealign.curation.contamination.words import bits, split_name
 
-#: Fewest parts of a tree that is evidence. Of 194,000 functions of libraries, 1,700 are equal to a function of a benchmark
-#: that has fewer parts (`return x + y` has 14), 35 to one that has as many or more.
+#: Fewest parts of a tree that is evidence. Of 194,000 functions of libraries, 1,700 are equal to a function of a
+#: benchmark that has fewer parts (`return x + y` has 14), 35 to one that has as many or more.
 LEAST_PARTS = 18
 #: Fewest bits of a signature that is evidence, of the function's name, and fewest words of the name.
 SIGNATURE_BITS, NAME_BITS, NAME_WORDS = 44, 20, 2
@@ -28,7 +28,7 @@ _SKIPPED = (ast.Pass, ast.Import, ast.ImportFrom)
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 #: Fields that name nothing of the program's behaviour.
 _UNREAD = frozenset({"ctx", "annotation", "returns", "type_comment", "kind", "type_params", "simple"})
-_NAMES = {
+_NAMES: dict[type[ast.AST], tuple[str, ...]] = {
     ast.FunctionDef: ("name",),
     ast.AsyncFunctionDef: ("name",),
     ast.ClassDef: ("name",),
