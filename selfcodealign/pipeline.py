@@ -33,10 +33,12 @@ from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
+from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.dataset import DATASET
+from selfcodealign.stages.decontamination import DECONTAMINATION
 from selfcodealign.stages.distinct import DISTINCT
 from selfcodealign.stages.evaluate import EVALUATE
 from selfcodealign.stages.forecast import Forecast, forecast
@@ -57,7 +59,9 @@ _IN_ORDER = (
     SEEDS,  # documented functions that stand alone, out of files, packages, repositories, data sets
     QUALITY,  # secrets, personal data, placeholders, and what shows nothing go
     TYPES,  # undefined names and type errors go
-    NEAR_DEDUP,  # copies, near copies and benchmark texts go; then as many stay as the recipe wants
+    DECONTAMINATION,  # what holds a task of a benchmark goes
+    NEAR_DEDUP,  # copies and near copies go; then as many stay as the recipe wants
+    BEHAVIOUR,  # what does a benchmark's task goes, in whatever words (--with behaviour)
     JUDGE,  # the base model says whether the docstring is any good
     # seed → concepts → instruction
     CONCEPTS,  # the base model names the programming concepts it sees

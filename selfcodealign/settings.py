@@ -210,9 +210,7 @@ class SeedSettings(Section):
 class NearDedupSettings(Section):
     """Drop seeds that are near-duplicates of others (MinHash over word n-grams)."""
 
-    enabled: bool = Field(
-        True, description="false: keep near-duplicates; copies and contaminated seeds are still dropped"
-    )
+    enabled: bool = Field(True, description="false: keep near-duplicates; copies are still dropped")
     jaccard: float = Field(0.5, gt=0.0, le=1.0, description="Jaccard similarity from which a seed is dropped")
     permutations: int = Field(250, ge=16, description="MinHash permutations by which similar pairs are found")
     ngram: int = Field(5, ge=1, description="words per n-gram")
@@ -260,6 +258,16 @@ class TypeSettings(Section):
     undefined_names: bool = Field(True, description="drop seeds with undefined names (ruff)")
     possibly_unbound: bool = Field(
         False, description="drop seeds with a variable that some path leaves unset, which is seldom an error"
+    )
+
+
+class DecontaminationSettings(Section):
+    """Drop seeds, and later rows, that hold a task of a benchmark."""
+
+    benchmarks: list[str] = Field(
+        default=["available"],
+        description='benchmarks: names, files (.jsonl, .jsonl.gz, .json, .parquet), hub:NAME; "available": every known '
+        "one that can be read, from evaluate.problems, caches or the net; []: none",
     )
 
 
@@ -397,10 +405,16 @@ class SelectionSettings(Section):
     near_dedup: list[Literal["instruction", "response", "code"]] = Field(
         default=["instruction", "response", "code"], description="texts compared for near-duplicates; []: none"
     )
-    decontaminate: list[str] = Field(
-        default=[],
-        description="benchmarks (.jsonl, .jsonl.gz, .json, .parquet, hub:NAME): drop seeds and rows with their texts",
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_new_place(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "decontaminate" in values:
+            raise ValueError(
+                "selection.decontaminate is now decontamination.benchmarks, which by default has every benchmark that "
+                "can be read: move the list there"
+            )
+        return values
 
 
 class DatasetSettings(Section):
@@ -489,7 +503,16 @@ class EvaluateSettings(Section):
 
 
 #: From source code to a data set.
-DATA_JOURNEY = ("seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset")
+DATA_JOURNEY = (
+    "seeds",
+    "decontamination",
+    "near_dedup",
+    "concepts",
+    "instructions",
+    "responses",
+    "selection",
+    "dataset",
+)
 
 
 class Recipe(Section):
@@ -506,6 +529,7 @@ class Recipe(Section):
     near_dedup: NearDedupSettings = NearDedupSettings()
     quality: QualitySettings = QualitySettings()
     types: TypeSettings = TypeSettings()
+    decontamination: DecontaminationSettings = DecontaminationSettings()
     judge: JudgeSettings = JudgeSettings()
     few_shot: FewShotSettings = FewShotSettings()
     concepts: ConceptSettings = ConceptSettings()

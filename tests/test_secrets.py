@@ -139,7 +139,7 @@ def test_a_stray_argument_does_not_show_its_secret(words: tuple[str, ...], tmp_p
         f'seeds.sources=["git:{ADDRESS}"]',
         f'seeds.sources=["package:{ADDRESS}"]',
         f'few_shot.file="{ADDRESS}"',
-        f'selection.decontaminate=["{ADDRESS}"]',
+        f'decontamination.benchmarks=["{ADDRESS}"]',
         f'journey=["{ADDRESS}"]',
         f'journey=["seeds", "{ADDRESS}.py:X"]',
         f'model.urls="{ADDRESS}"',

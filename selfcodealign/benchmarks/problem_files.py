@@ -100,10 +100,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfcodealign" / "benchmarks"
 
 
+def cached_download(url: str) -> Path:
+    """Return where a release file is kept once it has been fetched."""
+    _, release, file = url.rsplit("/", 2)
+    return cache_folder() / f"{release}-{file}"
+
+
 def _download(name: str, url: str) -> Path:
     """Fetch a release file once; its name comes from its address, so a new release is a new file."""
-    parts = url.rsplit("/", 2)
-    path = cache_folder() / f"{parts[1]}-{parts[2]}"
+    path = cached_download(url)
     if path.exists():
         return path
     import httpx

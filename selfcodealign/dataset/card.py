@@ -29,6 +29,8 @@ class CardFacts:
     funnel: Sequence[tuple[str, Books]]
     benchmarks: Sequence[Mapping[str, Any]]
     license: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    compared: Sequence[str] = ()
 
 
 @dataclass
@@ -101,7 +103,7 @@ def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
         "",
         "## Decontamination",
         "",
-        *(_decontamination(facts.benchmarks) if examples.count else ["There are no rows to compare."]),
+        *(_decontamination(facts) if examples.count else ["There are no rows to compare."]),
         "",
         "## Settings",
         "",
@@ -163,22 +165,30 @@ def _provenance(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _decontamination(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the rows were compared with, and plainly, what they were not."""
-    if not benchmarks:
+def _decontamination(facts: CardFacts) -> list[str]:
+    """What the rows were compared with, how well that finds planted tasks, and plainly, what they were not."""
+    missing = [f"- **not** compared with {name}: {why}" for name, why in facts.missing.items()]
+    if not facts.benchmarks:
         return [
-            "These rows were **not** compared with any benchmark: the setting `selection.decontaminate` was empty. Do "
-            "not report HumanEval, MBPP or any other benchmark for a model trained on them without doing so first."
+            "These rows were **not** compared with any benchmark: `decontamination.benchmarks` was empty, or none "
+            "could be read. Do not report HumanEval, MBPP or any other benchmark for a model trained on them without "
+            "doing so first.",
+            *missing,
         ]
-    columns = list(benchmarks[0])
-    table = _table(columns, [[one.get(column, "") for column in columns] for one in benchmarks])
+    columns = list(facts.benchmarks[0])
     return [
-        "Rows that hold the text of a task of these benchmarks were removed (substring match, white space and case "
-        "aside):",
+        f"Rows that hold a task of these benchmarks were removed (by the stages {', '.join(facts.compared)}): its "
+        "description or code word for word, most of its n-grams, a function with the same syntax tree under any names, "
+        "or a function of the same distinctive name and arguments. The last columns say how many tasks of the "
+        "benchmark were found when they were planted: the code alone as it is, laid out otherwise, with other comments "
+        "and with other names, and the description alone in a chat. Tasks whose text or syntax tree is too generic to "
+        "be evidence are counted apart.",
         "",
-        *table,
+        *_table(columns, [[one.get(column, "") for column in columns] for one in facts.benchmarks]),
         "",
-        "They were **not** compared with any other benchmark, and rewordings are not found this way.",
+        "They were **not** compared with any other benchmark, and a description or solution in entirely other words is "
+        "not found.",
+        *missing,
     ]
 
 

@@ -12,7 +12,7 @@ from selfcodealign.stages.journey import Step
 from selfcodealign.stages.plan import Action, Decision, plan
 
 #: Sections of a recipe that are no stage's.
-SHARED = ("own", "model", "few_shot", "execution")
+SHARED = ("own", "model", "few_shot", "execution", "decontamination")
 
 
 async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Self
 
+from selfcodealign.benchmarks.published import KnownTexts, load_known_texts
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.errors import FewShotError
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, load_few_shot
@@ -113,10 +115,40 @@ class Context:
         return load_few_shot(self.recipe.few_shot.file)
 
     @cached_property
+    def benchmark_texts(self) -> KnownTexts:
+        """The texts of the benchmarks that rows are compared with. Raises a `UserError`.
+
+        A run keeps what it began with in its folder: published sets are not looked for again.
+        """
+        kept = KnownTexts.read(self.benchmark_file) if self.benchmark_file.exists() else None
+        evaluated = self.recipe.evaluate.benchmarks if "evaluate" in self.places else ()
+        wanted, problems = self.recipe.decontamination.benchmarks, self.recipe.evaluate.problems
+        with self.progress.waiting("reading the benchmarks that rows are compared with"):
+            return load_known_texts(wanted, evaluated, problems, kept)
+
+    @property
+    def benchmark_file(self) -> Path:
+        """Where a run keeps the texts of the benchmarks."""
+        return self.folder.path / "benchmarks.json.gz"
+
+    @cached_property
+    def kept_benchmarks(self) -> Path:
+        """The file with the benchmarks' texts, written once; their versions are recorded, and missing ones told."""
+        known = self.benchmark_texts
+        known.write(self.benchmark_file)
+        versions = [{"name": one.name, "version": one.version, "tasks": len(one.tasks)} for one in known.loaded]
+        self.folder.record({"benchmarks": versions, "missing_benchmarks": dict(known.missing)})
+        if known.missing:
+            self.progress.say(
+                f"NOT compared with {', '.join(known.missing)}: {'; '.join(sorted(set(known.missing.values())))}. Give "
+                f"files with evaluate.problems, or delete {self.benchmark_file} to look for them again"
+            )
+        return self.benchmark_file
+
+    @cached_property
     def decontaminator(self) -> Decontaminator | None:
-        """Knows the benchmarks' texts; None when the recipe names none. Raises `BenchmarkError`."""
-        sources = self.recipe.selection.decontaminate
-        return Decontaminator.load(sources) if sources else None
+        """Knows the benchmarks' texts; None where there are none. Raises a `UserError`."""
+        return Decontaminator(self.benchmark_texts.loaded) if self.benchmark_texts.loaded else None
 
     @property
     def cores(self) -> int:
@@ -224,10 +256,9 @@ class Context:
 
     def benchmarks(self) -> Mapping[str, Any]:
         """Which benchmarks rows are compared with, by version."""
-        known = self.decontaminator.describe() if self.decontaminator else []
         return {
-            "selection.decontaminate": self.recipe.selection.decontaminate,
-            BENCHMARK_VERSIONS: [f"{one['name']} {one['version']}" for one in known],
+            "decontamination.benchmarks": self.recipe.decontamination.benchmarks,
+            BENCHMARK_VERSIONS: [f"{one.name} {one.version}" for one in self.benchmark_texts.loaded],
         }
 
     def check_examples(self, stage: str, count: int) -> Sequence[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from selfcodealign.curation.contamination.planting import measure_all
 from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.write import write_dataset
 from selfcodealign.errors import EmptyDataset
@@ -28,14 +30,17 @@ async def publish(context: Context) -> str:
     examples = context.folder.open(place.after, kind)
     stages = context.folder.stages()
     # A claim of what was done, not of what was asked for: the stage that chose the examples must have compared them.
-    compared = any(one.decided_by.get(BENCHMARK_VERSIONS) for one in stages if one.description.kind == Example.__name__)
+    compared = [one for one in stages if one.decided_by.get(BENCHMARK_VERSIONS)]
+    chosen = any(one.description.kind == Example.__name__ for one in compared)
     funnel = account_for(context.folder)
     facts = CardFacts(
         recipe_toml=recipe_toml(context.recipe, published=True),
         run=context.folder.facts(),
         # The units stand beside the name: what a stage is given and what it makes may differ.
         funnel=[(f"{one.name} ({one.units()})", one.books) for one in funnel],
-        benchmarks=context.decontaminator.describe() if compared and context.decontaminator else [],
+        benchmarks=_measure(context) if chosen else [],
+        missing=context.benchmark_texts.missing,
+        compared=[one.name for one in compared],
         license=context.recipe.dataset.license,
     )
     with context.folder.connect() as connection:
@@ -44,6 +49,18 @@ async def publish(context: Context) -> str:
     if not examples.books().kept:
         raise EmptyDataset(explain_empty(funnel, context.folder.path, context.recipe))
     return f"{examples.books().kept} examples"
+
+
+def _measure(context: Context) -> list[dict[str, Any]]:
+    """What is known of each benchmark, with the recall on its own tasks: measured once for the same versions."""
+    versions = context.benchmarks()[BENCHMARK_VERSIONS]
+    measured = context.folder.facts().get("decontamination", {})
+    if measured.get("versions") != versions and context.decontaminator:
+        with context.progress.waiting("planting tasks of the benchmarks, to measure how many are found"):
+            found = measure_all(context.decontaminator)
+        measured = {"versions": versions, "benchmarks": found}
+        context.folder.record({"decontamination": measured})
+    return measured.get("benchmarks", [])
 
 
 def explain_empty(funnel: Sequence[StageAccount], run: Path, recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""Seed → seed: copies, near copies and benchmark texts go, then as many seeds stay as the recipe asks for."""
+"""Seed → seed: copies and near copies go, then as many seeds stay as the recipe asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.earlier_rows import EarlierRows, EarlierSource
 from selfcodealign.curation.near_duplicates import NearDuplicate, Pulse, near_duplicates, no_pulse
 from selfcodealign.errors import UserError
@@ -25,7 +24,6 @@ def drop_near_copies(
     rows: Callable[[], Iterable[Seed]],
     settings: NearDedupSettings,
     limit: int | None,
-    decontaminator: Decontaminator | None,
     *,
     folder: Path | None = None,
     pulse: Pulse = no_pulse,
@@ -54,8 +52,6 @@ def drop_near_copies(
         elif similar is not None:
             reason = "near_copy_of_earlier" if similar.earlier else "near_copy"
             detail = f"{similar.kept_id} ({similar.similarity:.2f})"
-        elif not reason and decontaminator is not None and (found := decontaminator.find(seed.seed)):
-            reason, detail = "contaminated", " ".join(found)
         elif not reason and limit is not None and kept >= limit:
             reason, detail = "over_limit", f"limit {limit}"
         previous = seed.id
@@ -110,7 +106,7 @@ def _check(context: Context) -> Iterator[UserError]:
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
-    facts = {**context.deciding("near_dedup"), "seeds.limit": context.recipe.seeds.limit, **context.benchmarks()}
+    facts = {**context.deciding("near_dedup"), "seeds.limit": context.recipe.seeds.limit}
     if sources := _sources(context):
         for source in sources:
             source.check(context.folder.path)
@@ -126,7 +122,6 @@ def _decide(context: Context, rows: Rows) -> Iterator[Seed | Dropped]:
         rows,
         context.recipe.near_dedup,
         context.recipe.seeds.limit,
-        context.decontaminator,
         folder=context.folder.path,
         pulse=watch,
     )

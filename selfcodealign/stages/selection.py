@@ -13,7 +13,7 @@ In this order, a row being dropped by the first filter that wants it:
     same_response          another row's response, white space aside
     same_names             another row's answer defines exactly these names
     near_instruction, near_response, near_code    MinHash near-duplicates
-    contaminated           holds the text of a benchmark task
+    contaminated           instruction, response or tests hold a benchmark task
 
 Rows come in the order of their ids, which are hashes: "the first one stays" is a uniform draw, the same one in every
 run. With `selection.choose = "agreement"` it is the answer that agrees most with its siblings (`stages.siblings`). The
@@ -84,7 +84,7 @@ def select_examples(
         for row in left():
             found = decontaminator.find(f"{row.instruction}\n{row.response}\n{row.tests}")
             if found:
-                gone[row.id] = ("contaminated", " ".join(found))
+                gone[row.id] = ("contaminated", str(found))
     for row in rows():
         if row.id in gone:
             reason, detail = gone[row.id]
@@ -223,6 +223,8 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
     with context.folder.connect() as connection:
         # A request that failed gave no answer that could pass.
         tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS)
+    if "decontamination" not in context.places:
+        _ = context.kept_benchmarks
     echo = Echo(f"{one.instruction}\n{one.response}" for one in context.few_shot.examples)
     watch = Watch(context, "selection")
     yield from select_examples(

@@ -7,14 +7,16 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selfcodealign.benchmarks.texts import MIN_WORDS, count_words, load_benchmark_texts
-from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.benchmarks.texts import load_benchmark_texts
+from selfcodealign.curation.contamination import Decontaminator, Hit
+from selfcodealign.curation.contamination.planting import FORMS, measure_recall
 from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.errors import BenchmarkError, SourceError, UserError
 from selfcodealign.rows import Seed, SourceFile
@@ -37,18 +39,23 @@ REAL = {
 }
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real benchmarks lie in ../shared/data")
 
-PROMPT = '''def count_valleys(path: str) -> int:
+PROMPT = '''def count_valleys(hiking_path: str) -> int:
     """Count the valleys that a hiker walks through on a path of ups and downs.
     >>> count_valleys("DU")
     1
     """
 '''
 SOLUTION = """    level, valleys = 0, 0
-    for step in path:
+    for step in hiking_path:
         level += 1 if step == "U" else -1
         valleys += step == "U" and level == 0
     return valleys
 """
+LONG_ROW = {
+    "task_id": "Own/0",
+    "text": "Count the valleys that a hiker walks through on a path of ups and downs. A valley begins below the level "
+    "of the sea, wherever the hiker descends from it, and ends as soon as the hiker has climbed back.",
+}
 ROW = {"task_id": "Own/0", "prompt": PROMPT, "canonical_solution": SOLUTION}
 
 
@@ -58,18 +65,43 @@ def decontaminate(folder: Path, *rows: dict[str, Any]) -> Decontaminator:
     return Decontaminator.load([str(path)])
 
 
+def rule(hit: Hit | None) -> str:
+    """The rule of a hit without its share; "" for none."""
+    return hit.rule.rstrip("0123456789% ") if hit else ""
+
+
+FUNCTION = PROMPT + SOLUTION
+RENAMED = """def f(a):
+    # Another comment.
+    b, c = (0, 0)
+    for d in a:
+        b += (1 if d == 'U'
+              else -1)
+        c += d == "U" and b == 0
+    return c
+"""
+
+
 @pytest.mark.parametrize(
-    "row",
+    ("row", "found_by"),
     [
-        "Count the valleys that a hiker walks through on a path of ups and downs.",
-        "Please write this:\n\n# count THE valleys that a hiker\twalks through on a path\n of ups and downs. Thanks!",
-        f"```python\ndef solve(path):\n{SOLUTION}```",
-        SOLUTION.replace(" = ", "=").replace("    ", "\t"),
+        ("Count the valleys that a hiker walks through on a path of ups and downs.", "text"),
+        ("Write this:\n\n# count THE valleys, that a hiker\twalks through on a path\n of ups and downs.", "text"),
+        (f"```python\ndef solve(hiking_path):\n{SOLUTION}```", "syntax tree"),
+        (RENAMED, "syntax tree"),
+        (f"class Hike:\n{indent(RENAMED, '    ')}", "syntax tree"),
+        (f"def outer(x):\n{indent(RENAMED, '    ')}\n    return f(x)\n", "syntax tree"),
+        (f"Explain this to me:\n```\n{RENAMED}```\nThanks!", "syntax tree"),
+        (FUNCTION.split('"""')[0] + "return len(hiking_path)\n", "signature"),
+        (LONG_ROW["text"].replace("begins", "starts").replace("path of", "trail of"), "near text"),
     ],
 )
-def test_a_copy_is_found_whatever_its_layout(tmp_path: Path, row: str):
-    """Docstring without examples, or solution; white space and case aside."""
-    assert decontaminate(tmp_path, ROW).find(row) == ("own", "Own/0")
+def test_a_task_is_found_by_the_rule_for_its_form(tmp_path: Path, row: str, found_by: str):
+    """A description in any layout, the solution under other names, nested or fenced, a stub, a few other words."""
+    hit = decontaminate(tmp_path, LONG_ROW if found_by == "near text" else ROW).find(row)
+    assert rule(hit) == found_by
+    assert hit is not None
+    assert (hit.benchmark, hit.task) == ("own", "Own/0")
 
 
 @pytest.mark.parametrize(
@@ -77,23 +109,50 @@ def test_a_copy_is_found_whatever_its_layout(tmp_path: Path, row: str):
     [
         "",
         "Count the valleys",
-        "Count the valleys that a hiker walks through on a road of ups and downs.",
-        SOLUTION.replace("level == 0", "level == 1"),
-        "def count_valleys(path: str) -> int:\n    return 1",
+        "Count the hikers that walk through a valley.",
+        RENAMED.replace("b == 0", "b == 1"),
+        RENAMED.replace("else -1", "else -2"),
+        RENAMED.replace("b += (", "b -= ("),
+        "def count(path: str) -> int:\n    return 1",
+        "```python\ndef broken(:\n```",
     ],
 )
 def test_what_differs_is_not_found(tmp_path: Path, row: str):
-    """A changed word or operator, a part, or only the function's name is not a copy."""
+    """Another constant or operator, a part, or code that does not parse is no copy."""
     assert decontaminate(tmp_path, ROW).find(row) is None
 
 
-def test_trivially_short_texts_do_not_count(tmp_path: Path):
-    """The solution `return x + y` is no evidence; the docstring with its examples is."""
-    prompt = 'def add(x: int, y: int):\n    """Add two numbers x and y\n    >>> add(2, 3)\n    5\n    """\n'
+def test_a_hit_keeps_both_texts(tmp_path: Path):
+    """The dropped row says which rule found which task, and shows the benchmark's text beside the row's."""
+    hit = decontaminate(tmp_path, ROW).find(RENAMED)
+    assert hit is not None
+    assert hit.theirs.startswith("def count_valleys(hiking_path: str)")
+    assert hit.ours.startswith("def f(a):")
+    assert str(hit).startswith("syntax tree: own Own/0; benchmark: 'def count_valleys(")
+
+
+def test_a_short_text_counts_where_its_words_are_rare(tmp_path: Path):
+    """There is no lower bound on length: five rare words are evidence, six common ones are not."""
+    known = decontaminate(
+        tmp_path,
+        {"task_id": "rare", "text": "Transpose heptagonal sudoku lattices."},
+        {"task_id": "common", "text": "Return the value of x."},
+    )
+    assert rule(known.find("Now transpose heptagonal sudoku lattices!")) == "text"
+    assert known.find("Return the value of x.") is None
+    assert known.generic["own"]["text"] == ["common"]
+
+
+def test_generic_code_does_not_count(tmp_path: Path):
+    """The solution `return x + y` is no evidence, and is named; the docstring with its examples is evidence."""
+    prompt = (
+        'def add(x: int, y: int):\n    """Add x and y\n    >>> add(2, 3)\n    5\n    >>> add(20, 30)\n    50\n    """\n'
+    )
     known = decontaminate(tmp_path, {"task_id": "a", "prompt": prompt, "canonical_solution": "    return x + y\n"})
     assert known.find("def plus(x, y):\n    return x + y\n") is None
-    assert known.find("Add two numbers x and y") is None
-    assert known.find('"""Add two numbers x and y\n>>> add(2, 3)\n5\n"""') == ("own", "a")
+    assert known.find("Add x and y") is None
+    assert rule(known.find(f"```\n{prompt}```")) == "text"
+    assert known.generic["own"] == {"text": [], "tree": ["a"]}
 
 
 def test_wording_around_the_tasks_does_not_count(tmp_path: Path):
@@ -103,7 +162,9 @@ def test_wording_around_the_tasks_does_not_count(tmp_path: Path):
     rows = [{"id": number, "content": f"{frame}\n\n{text}\n\nGood luck."} for number, text in enumerate(own)]
     known = decontaminate(tmp_path, *rows)
     assert known.find(frame) is None
-    assert known.find(f"Instruction: {own[1]}") == ("own", "1")
+    hit = known.find(f"Instruction: {own[1]}")
+    assert hit is not None
+    assert (hit.benchmark, hit.task) == ("own", "1")
 
 
 def test_every_file_format_is_read(tmp_path: Path):
@@ -126,7 +187,9 @@ def test_describes_what_rows_were_compared_with(tmp_path: Path):
     """Name, exact version and size of each benchmark, for the data-set card."""
     known = decontaminate(tmp_path, ROW, {**ROW, "task_id": "Own/1"})
     digest = hashlib.sha256((tmp_path / "own.jsonl").read_bytes()).hexdigest()
-    assert known.describe() == [{"name": "own", "version": f"sha256 {digest}", "tasks": 2, "texts": 4}]
+    assert known.describe() == [
+        {"name": "own", "version": f"sha256 {digest}", "tasks": 2, "text is generic": 0, "tree is generic": 0}
+    ]
 
 
 def _write(name: str, content: bytes) -> Callable[[Path], str]:
@@ -166,29 +229,22 @@ def all_real() -> Decontaminator:
 
 @real
 @pytest.mark.parametrize("name", REAL)
-def test_real_benchmarks_have_texts_for_every_task(name: str):
-    """Each format's fields are known, so every problem has texts."""
-    benchmark = load_benchmark_texts(str(DATA / name))
+def test_tasks_of_real_benchmarks_are_found_in_every_form(all_real: Decontaminator, name: str):
+    """Each format's fields are known; code in four forms, and the description in a chat, is found by its own."""
+    benchmark = next(one for one in all_real.benchmarks if name.split("/")[1].startswith(one.name))
     assert len(benchmark.tasks) == REAL[name]
-    assert [task for task, texts in benchmark.tasks if not texts] == []
-    assert all(count_words(text) >= MIN_WORDS for _, texts in benchmark.tasks for text in texts)
-
-
-@real
-def test_planted_real_tasks_are_found(all_real: Decontaminator):
-    """Every HumanEval prompt and every MBPP question is found inside a row, with another layout."""
-    lines = gzip.decompress((DATA / "humaneval/HumanEval.jsonl.gz").read_bytes()).splitlines()
-    texts = [json.loads(line)["prompt"] for line in lines]
-    texts += [json.loads(line)["text"] for line in (DATA / "mbpp/mbpp.jsonl").read_text("utf-8").splitlines()]
-    missed = [text for text in texts if all_real.find(f"### Task\n{text.upper().replace(' ', '  ')}\nEnd") is None]
-    assert missed == []
+    assert [task.task for task in benchmark.tasks if not task.prose] == []
+    recall = measure_recall(all_real, benchmark, most=100)
+    for form in FORMS:
+        assert recall.found[form] >= 0.95 * recall.planted[form], recall.missed
 
 
 @real
 def test_clean_code_is_left_alone(all_real: Decontaminator):
-    """No function of the standard library is taken for a benchmark task."""
+    """Hardly a function of the standard library is taken for a benchmark task; those that are have its name or tree."""
     settings = SeedSettings(sources=["stdlib"])
     files = (file for file in iterate_source_files(settings) if isinstance(file, SourceFile))
     seeds = [row for file in files for row in extract_seeds(file, settings) if isinstance(row, Seed)]
     assert len(seeds) >= 200
-    assert [(seed.function, found) for seed in seeds if (found := all_real.find(seed.seed))] == []
+    found = {seed.function: rule(hit) for seed in seeds if (hit := all_real.find(seed.seed))}
+    assert set(found) <= {"isleap", "rgb_to_hsv", "insort_right", "bisect_left", "bisect_right", "gcd"}, found

@@ -56,7 +56,7 @@ def test_all_problems_are_told_together(refused: Callable[..., str], tmp_path: P
         'seeds.sources=["no/such/folder"]',
         "model.name=./no/model",
         "responses.examples=1000",
-        'selection.decontaminate=["no_such_benchmark.jsonl"]',
+        'decontamination.benchmarks=["no_such_benchmark.jsonl"]',
         'evaluate.benchmarks=["humanevil"]',
         f'evaluate.problems={{tiny-eval="{tmp_path}/nothing.jsonl"}}',
         added=["train", "evaluate"],

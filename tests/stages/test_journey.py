@@ -61,7 +61,10 @@ def test_each_stage_knows_whose_rows_it_is_given() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["seeds", "near_dedub"], 'no stage "near_dedub"; did you mean "near_dedup"? (known: seeds, near_dedup'),
+        (
+            ["seeds", "near_dedub"],
+            'no stage "near_dedub"; did you mean "near_dedup"? (known: seeds, decontamination, near_dedup',
+        ),
         (
             ["seeds", "near_dedup", "responses"],
             'stage "responses" takes Instruction rows and would be given Seed; between them belong concepts, '
@@ -143,14 +146,14 @@ def test_a_field_that_cannot_be_stored_is_refused() -> None:
 @pytest.mark.parametrize(
     ("added", "removed", "expected"),
     [
-        (["judge"], [], ["seeds", "near_dedup", "judge", *DATA_JOURNEY[2:]]),
-        (["distinct"], [], [*DATA_JOURNEY[:4], "distinct", *DATA_JOURNEY[4:]]),
+        (["judge"], [], ["seeds", "decontamination", "near_dedup", "judge", *DATA_JOURNEY[3:]]),
+        (["distinct"], [], [*DATA_JOURNEY[:5], "distinct", *DATA_JOURNEY[5:]]),
         (["train", "evaluate"], [], [*DATA_JOURNEY, "train", "evaluate"]),
         (["evaluate", "train"], [], [*DATA_JOURNEY, "train", "evaluate"]),
-        ([], ["concepts"], [*DATA_JOURNEY[:2], *DATA_JOURNEY[3:]]),
+        ([], ["concepts"], [*DATA_JOURNEY[:3], *DATA_JOURNEY[4:]]),
         ([], ["selection", "dataset"], list(DATA_JOURNEY[:-2])),
-        ([SHORT_TASKS], [], [*DATA_JOURNEY[:4], SHORT_TASKS, *DATA_JOURNEY[4:]]),
-        ([SHORT_TASKS, "distinct"], [], [*DATA_JOURNEY[:4], "distinct", SHORT_TASKS, *DATA_JOURNEY[4:]]),
+        ([SHORT_TASKS], [], [*DATA_JOURNEY[:5], SHORT_TASKS, *DATA_JOURNEY[5:]]),
+        ([SHORT_TASKS, "distinct"], [], [*DATA_JOURNEY[:5], "distinct", SHORT_TASKS, *DATA_JOURNEY[5:]]),
     ],
 )
 def test_stages_are_added_at_their_place_and_left_out(
@@ -174,7 +177,7 @@ def test_a_stage_of_ones_own_is_left_out_by_its_name() -> None:
     [
         (["juge"], [], 'no stage "juge"; did you mean "judge"?'),
         (["concepts"], [], "--with concepts: this journey has that stage already"),
-        ([], ["judge"], "--without judge: this journey has no such stage (it has seeds, near_dedup"),
+        ([], ["judge"], "--without judge: this journey has no such stage (it has seeds, decontamination, near_dedup"),
         ([], ["concept"], 'no such stage; did you mean "concepts"?'),
     ],
 )
@@ -187,7 +190,7 @@ def test_an_edit_of_something_absent_is_refused(added: list[str], removed: list[
 
 def test_settings_of_ones_own_stage_are_checked(tmp_path: Path) -> None:
     """An unknown key and a wrong value are refused as in the package's sections; so is a section of no stage."""
-    names = [*DATA_JOURNEY[:4], SHORT_TASKS]
+    names = [*DATA_JOURNEY[:5], SHORT_TASKS]
     make_journey(Recipe(journey=names, own={"short_tasks": {"max_words": 5}}))
     for values, said in (
         ({"short_tasks": {"max_word": 5}}, 'unknown setting "own.short_tasks.max_word"; did you mean "max_words"?'),

@@ -1,4 +1,4 @@
-"""Near-deduplication of seeds, decontamination, and the limit of the recipe."""
+"""Near-deduplication of seeds, and the limit of the recipe."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from selfcodealign import run_recipe
-from selfcodealign.benchmarks.texts import BenchmarkTexts
-from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.errors import UserError
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.rows import Dropped, Seed, digest
@@ -27,9 +25,6 @@ from selfcodealign.settings import NearDedupSettings
 from selfcodealign.stages.near_dedup import drop_near_copies
 from tests.support.journey import small_recipe, write_sources
 from tests.support.rows import make_seed, store_and_sort
-
-TASK = "Count the valleys that a hiker walks through on a path."
-BENCHMARK = Decontaminator([BenchmarkTexts("own", "1", [("Own/0", [TASK])])])
 
 
 def seed(number: int, code: str, seed_id: str = "") -> Seed:
@@ -44,7 +39,7 @@ def steps(start: int, stop: int) -> str:
 
 def choose(*rows: Seed, limit: int | None = None, **settings: Any) -> list[Seed | Dropped]:
     asked = NearDedupSettings().model_copy(update=settings)
-    outcomes = list(drop_near_copies(lambda: rows, asked, limit, BENCHMARK))
+    outcomes = list(drop_near_copies(lambda: rows, asked, limit))
     assert [one.id for one in outcomes] == [row.id for row in rows]
     return outcomes
 
@@ -80,12 +75,6 @@ FILTERS: Mapping[str, tuple[Mapping[str, Any], Seed, str, Seed]] = {
         FIRST.id + r" \(1\.00\)",
         seed(2, FIRST.seed + "\nstep_40 = 40"),
     ),
-    "contaminated": (
-        {},
-        seed(2, f'def f(path):\n    """{TASK.replace(" that", chr(10) + "    THAT")}"""\n    return path'),
-        "own Own/0",
-        seed(2, f'def f(path):\n    """{TASK.replace("path", "road")}"""\n    return path'),
-    ),
 }
 
 
@@ -109,18 +98,17 @@ def test_a_filter_keeps_what_only_looks_like_it(name: str) -> None:
 
 
 def test_the_limit_counts_what_stays() -> None:
-    """Copies, near-duplicates and contaminated seeds do not count towards the limit; seeds over it have that reason."""
+    """Copies and near-duplicates do not count towards the limit; seeds over it have that reason."""
     rows = [
         FIRST,
         seed(2, FIRST.seed, seed_id=FIRST.id),
         seed(3, steps(1, 41)),
-        seed(4, f"# {TASK}"),
         seed(5, steps(100, 140)),
         seed(6, steps(200, 240)),
         seed(7, steps(101, 141)),
     ]
-    near = rf"near_copy {FIRST.id} \(0\.9\d\)", rf"near_copy {rows[4].id} \(0\.9\d\)"
-    expected = ["kept", f"copy {FIRST.id}", near[0], "contaminated own Own/0", "kept", "over_limit limit 2", near[1]]
+    near = rf"near_copy {FIRST.id} \(0\.9\d\)", rf"near_copy {rows[3].id} \(0\.9\d\)"
+    expected = ["kept", f"copy {FIRST.id}", near[0], "kept", "over_limit limit 2", near[1]]
     for pattern, outcome in zip(expected, told(choose(*rows, limit=2)), strict=True):
         assert re.fullmatch(pattern, outcome)
     assert "over_limit limit 3" not in told(choose(*rows, limit=3))
@@ -134,16 +122,10 @@ def test_a_copy_of_a_near_copy_is_a_copy() -> None:
     assert outcomes[2] == f"copy {near.id}"
 
 
-def test_without_benchmarks_nothing_is_contaminated() -> None:
-    """No decontaminator, no comparison."""
-    rows = [seed(1, TASK)]
-    assert list(drop_near_copies(lambda: rows, NearDedupSettings(), None, None)) == rows
-
-
 @st.composite
 def many_seeds(draw: st.DrawFn) -> list[Seed]:
     """Seeds with copies (of one id, as their code is one) and near copies among them, in the order of their ids."""
-    codes = st.integers(0, 12).map(lambda start: steps(3 * start, 3 * start + 40)) | st.just(f"# {TASK}")
+    codes = st.integers(0, 12).map(lambda start: steps(3 * start, 3 * start + 40))
     rows = [seed(number, code, digest(code)) for number, code in enumerate(draw(st.lists(codes, max_size=12)))]
     return sorted(rows, key=lambda row: (row.seed_id, row.source_id))
 

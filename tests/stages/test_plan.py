@@ -23,7 +23,17 @@ from tests.support.places import ROOT
 from tests.support.runs import rows_of
 from tests.support.told import Told
 
-ROW_STAGES = ("seeds", "near_dedup", "judge", "concepts", "instructions", "distinct", "responses", "selection")
+ROW_STAGES = (
+    "seeds",
+    "decontamination",
+    "near_dedup",
+    "judge",
+    "concepts",
+    "instructions",
+    "distinct",
+    "responses",
+    "selection",
+)
 JOURNEY = [*ROW_STAGES, "dataset", "train", "evaluate"]
 
 #: Another value for each setting whose type does not offer one.
@@ -54,7 +64,7 @@ OTHER: dict[str, Any] = {
     "execution.warm": ["json"],
     "selection.unfinished_words": ["later"],
     "selection.near_dedup": ["code"],
-    "selection.decontaminate": ["BENCHMARK"],
+    "decontamination.benchmarks": ["BENCHMARK"],
     "train.model": f"{ROOT}/selfcodealign/embedded",
     "train.attention": "eager",
     "train.report_to": ["tensorboard"],

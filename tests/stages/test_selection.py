@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from selfcodealign.benchmarks.texts import BenchmarkTexts
+from selfcodealign.benchmarks.texts import BenchmarkTexts, TaskTexts
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.generation.echo import Echo
 from selfcodealign.rows import Dropped, Example, Response
@@ -26,7 +26,7 @@ from tests.support.rows import make_response, store_and_sort
 SCORE, MIN_SCORE = "mutation_score", "min_mutation_score"
 TASK = "Count the valleys that a hiker walks through on a path."
 ECHO = Echo(["Sum up the wages that every baker in the list was paid this year."])
-BENCHMARK = Decontaminator([BenchmarkTexts("own", "1", [("Own/0", [TASK])])])
+BENCHMARK = Decontaminator([BenchmarkTexts("own", "1", [TaskTexts("Own/0", [[TASK]])])])
 #: A sentence of a worked example, and how an echo of it is told.
 WORKED = "Sum up the wages that every baker in the list was paid this year."
 WORKED_PLAIN = "sum up the wages that every baker in the list was paid this year"
@@ -181,11 +181,11 @@ FILTERS = (
     Filter(
         "contaminated",
         drops=[
-            ({"instruction": f"Please: {TASK.upper()}"}, "own Own/0"),
-            ({"response": f"# {TASK}"}, "own Own/0"),
-            ({"tests": TASK.replace(" ", "\n")}, "own Own/0"),
+            ({"instruction": f"Please: {TASK.upper()}"}, r"text: own Own/0; .*"),
+            ({"response": f"# {TASK}"}, r"text: own Own/0; .*"),
+            ({"tests": TASK.replace(" ", "\n")}, r"text: own Own/0; .*"),
         ],
-        keeps=[{"instruction": TASK.replace("path", "road")}, {"completion": TASK}],
+        keeps=[{"instruction": "Count the peaks that a hiker sees from a path."}, {"completion": TASK}],
     ),
     Filter(
         "no_split_proof",

@@ -80,6 +80,7 @@ def small_recipe(sources: Path, *settings: str, added: Sequence[str] = (), witho
         [
             f'seeds.sources=["{sources}"]',
             'seeds.licences=["any"]',
+            'decontamination.benchmarks=["tiny-eval"]',
             "near_dedup.jaccard=0.95",
             "selection.jaccard=1.0",
             "selection.near_dedup=[]",

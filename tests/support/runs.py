@@ -23,7 +23,17 @@ def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:
 
 def everything(run: Path) -> str:
     """Return the rows of all stages, without measured fields."""
-    stages = ("seeds", "near_dedup", "judge", "concepts", "instructions", "distinct", "responses", "selection")
+    stages = (
+        "seeds",
+        "decontamination",
+        "near_dedup",
+        "judge",
+        "concepts",
+        "instructions",
+        "distinct",
+        "responses",
+        "selection",
+    )
     found = {f"{stage}/{kind}": rows_of(run, stage, kind) for stage in stages for kind in ("kept", "dropped")}
     return json.dumps(found, sort_keys=True, default=str)
 
