@@ -87,7 +87,11 @@ class Source(Each):
 
 @dataclass(frozen=True, kw_only=True)
 class Whole(Stage):
-    """Compares rows: `decide` yields every row, kept or dropped. Made again from all rows whenever one may differ."""
+    """Compares rows: `decide` yields every row, kept or dropped. Made again from all rows whenever one may differ.
+
+    `decide` runs in a thread; where it works long without taking a row, it calls `Context.go_on`, so that Ctrl-C
+    ends it.
+    """
 
     decide: Callable[[Context, Rows], Iterator[Row | Dropped]]
 

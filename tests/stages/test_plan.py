@@ -57,6 +57,8 @@ OTHER: dict[str, Any] = {
     "seeds.licence": "MIT",
     "seeds.licences": ["MIT"],
     "seeds.own_code": ["SOURCES"],
+    "near_dedup.against": ["EARLIER"],
+    "near_dedup.against_column": "code",
     "dataset.license": "MIT",
     "few_shot.file": "tiny",
     "instructions.categories": ["function"],
@@ -157,6 +159,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         (places / "benchmark.jsonl").write_text(
             json.dumps({"task_id": "Own/0", "text": "Write a function that reads a road map and names every lake."})
         )
+        (places / "earlier.jsonl").write_text(json.dumps({"seed": "def unlike(any, seed, of, this, run): pass"}))
     recipe = small_recipe(
         sources,
         "model.name=scripted",
@@ -202,6 +205,7 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
         json.dumps(another_value(recipe, setting))
         .replace("SOURCES", str(places / "source"))
         .replace("BENCHMARK", str(places / "benchmark.jsonl"))
+        .replace("EARLIER", str(places / "earlier.jsonl"))
     )
     assert value != read(recipe, setting)
     changed = change(recipe, setting, value)
