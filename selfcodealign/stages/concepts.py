@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 from typing import Any
-import warnings
 
 from selfcodealign.curation.carried import hide_carried
 from selfcodealign.generation.concept_list import read_concepts

@@ -61,14 +61,7 @@ def test_each_stage_knows_whose_rows_it_is_given() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-<<<<<<< HEAD
-        (
-            ["seeds", "near_dedub"],
-            'no stage "near_dedub"; did you mean "near_dedup"? (known: seeds, decontamination, near_dedup',
-        ),
-=======
         (["seeds", "near_dedub"], 'no stage "near_dedub"; did you mean "near_dedup"? (known: seeds, quality, types'),
->>>>>>> filters
         (
             ["seeds", "near_dedup", "responses"],
             'stage "responses" takes Instruction rows and would be given Seed; between them belong concepts, '
