@@ -1,4 +1,4 @@
-"""Read a source in a process for itself: `python -m tests.support.measured_source SOURCE` prints what became of it as JSON."""
+"""Read a source in a process for itself, which prints what became of it as JSON (`measure` starts it)."""
 
 from __future__ import annotations
 
