@@ -161,6 +161,7 @@ def _furnish(folder: Path) -> None:
             ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"],
         ):
             subprocess.run(["git", *words], cwd=where, check=True)
+    shutil.make_archive(str(folder / "tools-1.5"), "gztar", folder / "project", ".")
     code = [{"text": path.read_text()} for path in sorted((folder / "project").glob("*.py"))]
     with gzip.open(folder / "code.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(row) + "\n" for row in code)

@@ -204,10 +204,12 @@ def name_licence(words: object) -> str | None:
 
     A list (a repository with several licences) is joined by AND; an unknown name is kept unchanged.
     """
+    if words is None:
+        return None
     if isinstance(words, list | tuple):
         parts = sorted({name for word in words if isinstance(word, str) and (name := name_licence(word))})
         return " AND ".join(parts) or None
-    text = str(words).strip() if words is not None else ""
+    text = str(words).strip()
     known = {**_SHORT_NAMES, **_IDENTIFIERS}
     return known.get(text.lower(), text) or None
 

@@ -23,7 +23,9 @@ _TEST_FOLDERS = frozenset(("test", "tests", "idle_test"))
 _TEST_FILE = re.compile(r"test_.*|.*_test|tests|conftest")
 _GENERATED_NAME = re.compile(r".*_pb2(_grpc)?|.*[._]generated|parsetab")
 
+_HEAD = 4096
 _HEAD_LINES = 40
+_HINTS = (b"generated", b"edit", b"modify")  # few files have one of them, and looking closer takes time
 _SAYS_GENERATED = re.compile(
     r"@generated\b|\bdo(n't| not) (edit|modify)\b|\b(file|module|code|script) (is|was) auto"
     r"|^\W*(auto-?|automatically |auto |machine[- ])generated\b"
@@ -65,15 +67,19 @@ def find_path_role(path: str, skip: Sequence[str]) -> Role | None:
 
 def find_text_role(text: bytes, skip: Sequence[str]) -> Role | None:
     """The role that a file's text shows; minified code is no role that a setting can keep."""
-    if "generated" in skip and (line := _find_generated(text[:4096].decode("utf-8", "replace"))):
+    head = text[:_HEAD]
+    if "generated" in skip and (line := _find_generated(head)):
         return "generated", line
     return _find_minified(text)
 
 
-def _find_generated(head: str) -> str | None:
+def _find_generated(head: bytes) -> str | None:
     """The line of the header (comments and docstring before the code) that says that a program wrote the file."""
+    lowered = head.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return None
     quotes = ""
-    for line in head.split("\n", _HEAD_LINES)[:_HEAD_LINES]:
+    for line in head.decode("utf-8", "replace").split("\n", _HEAD_LINES)[:_HEAD_LINES]:
         words = line.strip()
         if not quotes and words and not words.startswith("#"):
             opening = _DOCSTRING.match(words)

@@ -6,7 +6,7 @@ Data sets are streamed: memory holds one row (JSON Lines), one batch (Parquet, A
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -95,7 +95,7 @@ class _Job(NamedTuple):
 
     path: str
     number: int | str
-    row: dict[str, Any]
+    row: Mapping[str, Any]
     dropped: Dropped | None = None
 
 
@@ -149,7 +149,7 @@ def _jobs(place: Place, name: str, layout: Layout, rows: Numbered) -> Iterator[_
             elif layout.blob:
                 size = cell(file, layout.size)
                 dropped = place.pass_over(path.lstrip("/"), size if isinstance(size, int) else 0, key)
-            yield _Job(path, key, dict(file), dropped)
+            yield _Job(path, key, file, dropped)
 
 
 def _admit(place: Place, layout: Layout, job: _Job, code: object) -> SourceFile | Dropped:

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from selfcodealign.errors import SourceError
-from tests.sources.reading import CODE, MIT, drops, kept, read
+from tests.support.sources import CODE, MIT, drops, kept, read, tar, zipped
 
 METADATA = "Metadata-Version: 2.1\nName: tools\nVersion: 1.5\nLicense-Expression: ISC\n"
-
-
-def tar(path: Path, files: dict[str, str], mode: str = "w:gz") -> Path:
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, text in files.items():
-            facts = tarfile.TarInfo(name)
-            facts.size = len(text.encode())
-            archive.addfile(facts, io.BytesIO(text.encode()))
-    return path
-
-
-def zipped(path: Path, files: dict[str, str]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return path
 
 
 SDIST = {

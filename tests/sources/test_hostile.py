@@ -28,9 +28,8 @@ from selfcodealign.errors import SourceError
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import git as git_source
-from tests.sources.measured import measure
-from tests.sources.reading import CODE, commit, drops, git, kept, read
-from tests.sources.test_archives import tar, zipped
+from tests.support.measured_source import measure
+from tests.support.sources import CODE, commit, drops, git, kept, read, tar, zipped
 
 #: What a process needs for its imports, and as much again for what it reads.
 MOST_MIB = 450

@@ -16,16 +16,8 @@ from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.errors import SourceError
 from selfcodealign.rows import Seed, SourceFile
 from selfcodealign.settings import SeedSettings
-from tests.sources.reading import CODE, drops, kept, read
+from tests.support.sources import CODE, STACK, drops, kept, read
 
-STACK = {
-    "content": CODE,
-    "max_stars_repo_path": "lib/a.py",
-    "max_stars_repo_name": "ann/tools",
-    "max_stars_repo_licenses": ["MIT", "Apache-2.0"],
-    "lang": "Python",
-    "size": 48,
-}
 SMOL = {"content": CODE, "repository_name": "ann/tools", "path": "lib/a.py", "licenses": ["mit"], "lang": "Python"}
 GITHUB = {
     "code": CODE,

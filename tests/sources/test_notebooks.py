@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from selfcodealign.sources.notebooks import read_notebook
-from tests.sources.reading import CODE, commit, drops, kept
+from tests.support.sources import CODE, commit, drops, kept
 
 
 def notebook(*cells: Any, language: str = "python", **facts: Any) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from selfcodealign.sources.roles import find_path_role, find_text_role
-from tests.sources.reading import CODE, commit, drops, kept
-from tests.sources.test_archives import tar, zipped
+from tests.support.sources import CODE, commit, drops, kept, tar, zipped
 
 ALL = ("generated", "vendored", "tests")
 

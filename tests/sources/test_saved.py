@@ -11,8 +11,7 @@ import pyarrow as pa
 import pytest
 
 from selfcodealign.errors import SourceError
-from tests.sources.reading import CODE, drops, kept, read
-from tests.sources.test_layouts import STACK
+from tests.support.sources import CODE, STACK, drops, kept, read
 
 
 def save(folder: Path, rows: list[dict[str, Any]], shards: int = 1) -> Path:

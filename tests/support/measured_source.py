@@ -1,4 +1,4 @@
-"""Read a source in a process for itself: `python -m tests.sources.measured SOURCE` prints what became of it as JSON."""
+"""Read a source in a process for itself, which prints what became of it as JSON (`measure` starts it)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure(source: object, **settings: Any) -> dict[str, Any]:
     A crash, a traceback or two minutes without an end fail.
     """
     given = json.dumps({"sources": [str(source)], "licences": ["any"], **settings})
-    command = [sys.executable, "-m", "tests.sources.measured", given]
+    command = [sys.executable, "-m", "tests.support.measured_source", given]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,16 @@ from selfcodealign.sources import iterate_source_files
 
 CODE = "def f(x):\n    'Return x itself.'\n    return x\n"
 MIT = "Permission is hereby granted, free of charge, to any person [...] this permission notice shall be included"
+
+#: A row in the layout of The Stack.
+STACK = {
+    "content": CODE,
+    "max_stars_repo_path": "lib/a.py",
+    "max_stars_repo_name": "ann/tools",
+    "max_stars_repo_licenses": ["MIT", "Apache-2.0"],
+    "lang": "Python",
+    "size": 48,
+}
 
 
 def read(*sources: object, **settings: Any) -> list[SourceFile | Dropped]:
@@ -45,3 +58,19 @@ def commit(folder: Path, files: dict[str, str]) -> Path:
     git(folder, "add", "-A", "-f")
     git(folder, "commit", "-q", "-m", "work")
     return folder
+
+
+def tar(path: Path, files: dict[str, str], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, text in files.items():
+            facts = tarfile.TarInfo(name)
+            facts.size = len(text.encode())
+            archive.addfile(facts, io.BytesIO(text.encode()))
+    return path
+
+
+def zipped(path: Path, files: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
