@@ -152,8 +152,8 @@ class SeedSettings(Section):
         "changes of one file with their messages",
     )
     closure: bool = Field(True, description="carry the definitions of its own file that a function needs")
-    closure_lines: int = Field(100, ge=1, description="most lines that a function carries")
-    closure_depth: int = Field(3, ge=1, description="most steps from a function to a definition that it carries")
+    closure_lines: int = Field(120, ge=1, description="most lines that a function carries")
+    closure_depth: int = Field(5, ge=1, description="most steps from a function to a definition that it carries")
     methods: bool = Field(False, description="methods, too, each with its class header and the attributes it uses")
     max_lines: int = Field(150, ge=2, description="most lines of a function")
     min_arguments: int = Field(1, ge=0, description="fewest arguments of a function")

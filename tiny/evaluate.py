@@ -106,7 +106,7 @@ def draw_seeds(count: int) -> list[Function]:
 async def measure_concepts(model: Model, recipe: Recipe, seeds: list[Function]) -> tuple[Figures, list[list[str]]]:
     """Measure snippet → concepts against the labels of the whole function."""
     question = ask_for(model, recipe, "concepts")
-    shown = [(str(n), {"snippet": cut_snippet(seed.text, recipe.concepts)}) for n, seed in enumerate(seeds)]
+    shown = [(str(n), {"snippet": cut_snippet({"seed": seed.text}, recipe.concepts)}) for n, seed in enumerate(seeds)]
     answers = await ask_all(question, shown)
     written = [read_concepts(a.sections.get("concepts", ""), recipe.concepts.max_concepts).concepts for a in answers]
     pairs = [(concept, concept in seed.labels) for seed, found in zip(seeds, written, strict=True) for concept in found]

@@ -141,8 +141,14 @@ def _judge(
         return drop("does_not_compile", str(error))
     except (RecursionError, MemoryError):
         return drop("too_nested", "expressions nested deeper than Python can write")
-    carried = {"carried": needs.carried, "carried_start": start, "carried_lines": needs.text.count("\n") + 1}
-    made = replace(made, seed_id=digest("seed", seed), seed=seed, **(carried if start else {}))
+    made = replace(
+        made,
+        seed_id=digest("seed", seed),
+        seed=seed,
+        carried=needs.carried,
+        carried_start=start,
+        carried_lines=needs.text.count("\n") + 1 if start else 0,
+    )
     if not file.own and not is_permitted(file.licence, settings.licences):
         return Dropped(parent=file.id, reason="licence", detail=file.licence or UNKNOWN, row=made.fields())
     return made

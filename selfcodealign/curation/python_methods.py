@@ -11,7 +11,7 @@ from selfcodealign.curation.python_names import Function, bind_names, dotted_nam
 
 _MOST_DOCSTRING = 6
 #: What Python calls on an object for a piece of syntax.
-_OPERATORS = {
+_OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add",
     ast.Sub: "sub",
     ast.Mult: "mul",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from selfcodealign.rows import Dropped, Seed, SourceFile
 from selfcodealign.settings import SeedSettings
 
 
-def extract(text: str, name: str = "f", **chosen: object) -> Seed | Dropped:
+def extract(text: str, name: str = "f", **chosen: Any) -> Seed | Dropped:
     file = SourceFile(id="0f", path="a.py", text=dedent(text), origin="here", licence="MIT")
     for row in reversed(extract_seeds(file, SeedSettings.model_validate(chosen))):
         if (row.row.get("function") if isinstance(row, Dropped) else row.function) == name:
@@ -22,16 +23,16 @@ def extract(text: str, name: str = "f", **chosen: object) -> Seed | Dropped:
     raise AssertionError(f"no {name} in {text}")
 
 
-def seed_of(text: str, name: str = "f", **chosen: object) -> Seed:
+def seed_of(text: str, name: str = "f", **chosen: Any) -> Seed:
     seed = extract(text, name, **chosen)
     assert isinstance(seed, Seed), (seed.reason, seed.detail)
     return seed
 
 
-def block(above: str, body: str = "return g(x)", below: str = "", **chosen: object) -> str:
+def block(above: str, body: str = "return g(x)", below: str = "") -> str:
     """What `f` carries of a file with `above` over it and `below` under it."""
     text = f"{dedent(above)}\n\ndef f(x):\n    'Return what is asked for.'\n    {body}\n\n{dedent(below)}\n"
-    seed = seed_of(text, **chosen)
+    seed = seed_of(text)
     lines = seed.seed.split("\n")
     return "\n".join(lines[seed.carried_start - 1 :][: seed.carried_lines]) if seed.carried_start else ""
 
@@ -187,8 +188,8 @@ def test_bounds():
             return h()
     """
     assert seed_of(text, closure_depth=3).carried == ["A", "g", "h"]
-    for chosen, detail in (({"closure_depth": 2}, "A is 3 steps away"), ({"closure_lines": 4}, "5 lines with A")):
-        dropped = extract(text, **chosen)
+    for name, most, detail in (("closure_depth", 2, "A is 3 steps away"), ("closure_lines", 4, "5 lines with A")):
+        dropped = extract(text, "f", **{name: most})
         assert isinstance(dropped, Dropped)
         assert (dropped.reason, dropped.detail) == ("closure_too_large", detail)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textwrap import dedent
+from typing import Any
 
 from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.rows import Dropped, Seed, SourceFile
@@ -75,7 +76,7 @@ SHELF = '''
 '''
 
 
-def methods(text: str, **chosen: object) -> dict[str, Seed | Dropped]:
+def methods(text: str, **chosen: Any) -> dict[str, Seed | Dropped]:
     file = SourceFile(id="0f", path="a.py", text=dedent(text), origin="here", licence="MIT")
     rows = extract_seeds(file, SeedSettings.model_validate({"methods": True} | chosen))
     return {str(row.row.get("function")) if isinstance(row, Dropped) else row.function: row for row in rows}

@@ -163,7 +163,7 @@ def test_a_snippet_is_as_many_whole_lines_as_there_is_room_for(
     lines: list[str], settings: dict[str, int], shown: list[str]
 ) -> None:
     """Lines and characters have separate limits; only an overlong first line is cut."""
-    assert cut_snippet("\n".join(lines), ConceptSettings.model_validate(settings)) == "\n".join(shown)
+    assert cut_snippet({"seed": "\n".join(lines)}, ConceptSettings.model_validate(settings)) == "\n".join(shown)
 
 
 @pytest.mark.parametrize(

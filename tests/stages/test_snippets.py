@@ -29,7 +29,7 @@ def test_docstrings_are_left_out_when_asked() -> None:
 
 
 def test_what_a_seed_carries_is_left_out_first() -> None:
-    """It is shown where there is room for all of it; else the function, with the imports that it uses itself, has it."""
+    """It is shown where there is room for all of it; else the function with its own imports has the room."""
     code = "import os\nimport re\n\n\nDOT = re.compile('.')\n\n\ndef f(x):\n    return DOT, os.sep, x"
     row = {"seed": code, "carried_start": 5, "carried_lines": 1}
     alone = "import os\n\n\ndef f(x):\n    return DOT, os.sep, x"
