@@ -130,8 +130,8 @@ class Context:
         if known.missing:
             self.progress.say(
                 f"NOT compared with {', '.join(known.missing)}: {'; '.join(sorted(set(known.missing.values())))}. Name "
-                f'their files (decontamination.benchmarks=["available", "FILE"]), or delete {self.benchmark_file} to look '
-                "for them again"
+                f'their files (decontamination.benchmarks=["available", "FILE"]), or delete {self.benchmark_file} to '
+                "look for them again"
             )
         return self.benchmark_file
 

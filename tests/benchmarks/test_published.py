@@ -40,7 +40,7 @@ def test_what_a_person_named_has_to_be_there(problems: Path) -> None:
     ):
         with pytest.raises(BenchmarkError, match=said):
             load_known_texts([name], [], {})
-    with pytest.raises(BenchmarkError, match="no.jsonl"):
+    with pytest.raises(BenchmarkError, match=r"no\.jsonl"):
         load_known_texts([AVAILABLE], [], {"mbpp": str(problems.with_name("no.jsonl"))})
 
 
