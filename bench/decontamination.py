@@ -72,7 +72,7 @@ def _print_false_positives(known: Decontaminator, roots: list[Path], most: int) 
     parsing = len(functions) / (time.process_time() - start)
     size = sum(len(text) for _, text in functions) / len(functions)
     print(
-        f"\n{len(functions):,} library functions of {size:.0f} characters: {rate:,.0f} rows/s, parsing alone {parsing:,.0f}"
+        f"\n{len(functions):,} library functions of {size:.0f} characters: {rate:,.0f} rows/s, parsing {parsing:,.0f}"
     )
     print(f"false positives: {len(hits)} ({len(hits) / len(functions):.3%})")
     for where, hit in hits:

@@ -30,7 +30,7 @@ PROBE_SECONDS, FETCH_SECONDS = 5.0, 90.0
 #: Benchmarks whose tasks are those of another one, and the small model's own, which is no one's benchmark.
 _SAME = {"bigcodebench-hard", "cruxeval-i", "tiny-eval"}
 #: Read from a cache, never fetched unasked: gigabytes.
-_HUGE = {"livecodebench"}
+_HUGE = ("livecodebench",)
 _HUB = "https://huggingface.co"
 _SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
 
@@ -95,10 +95,13 @@ def load_known_texts(
             missing[name] = kept.missing[name]
         else:
             try:
-                loaded.append(load_published(name, fetch=named or name not in _HUGE))
+                loaded.append(load_published(name, fetch=named or not name.startswith(_HUGE)))
             except UserError as error:
                 if named:
-                    raise
+                    raise BenchmarkError(
+                        f"the texts of {name}, which decontamination.benchmarks names, cannot be read: {error}; name "
+                        "its file instead"
+                    ) from None
                 missing[name] = str(error)
     return KnownTexts(loaded, missing)
 

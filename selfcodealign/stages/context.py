@@ -140,8 +140,9 @@ class Context:
         self.folder.record({"benchmarks": versions, "missing_benchmarks": dict(known.missing)})
         if known.missing:
             self.progress.say(
-                f"NOT compared with {', '.join(known.missing)}: {'; '.join(sorted(set(known.missing.values())))}. Give "
-                f"files with evaluate.problems, or delete {self.benchmark_file} to look for them again"
+                f"NOT compared with {', '.join(known.missing)}: {'; '.join(sorted(set(known.missing.values())))}. Name "
+                f'their files (decontamination.benchmarks=["available", "FILE"]), or delete {self.benchmark_file} to '
+                "look for them again"
             )
         return self.benchmark_file
 
