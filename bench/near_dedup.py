@@ -120,7 +120,7 @@ def run_stage(folder: Path, settings: NearDedupSettings) -> dict[str, Any]:
         start, used = time.perf_counter(), time.process_time()
         work = compare(
             stage,
-            lambda: drop_near_copies(rows, settings, None, None, folder=folder),
+            lambda: drop_near_copies(rows, settings, None, folder=folder),
             entered,
             decided_by={},
             progress=Progress(),

@@ -8,10 +8,7 @@ from names, the imports here are the file's own, and the definitions that a func
 from __future__ import annotations
 
 import ast
-import codecs
-import io
 import re
-import tokenize
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +18,7 @@ from selfcodealign.curation.python_closure import Module, Needs, Root
 from selfcodealign.curation.python_definitions import first_line
 from selfcodealign.curation.python_methods import cut_class, find_methods, is_static
 from selfcodealign.curation.python_names import Function
+from selfcodealign.curation.source_text import decode_source, drop_file
 from selfcodealign.generation.prompts import find_markup
 from selfcodealign.rows import Dropped, Seed, SourceFile, digest
 from selfcodealign.settings import SeedSettings
@@ -32,7 +30,6 @@ _MINIFIED_BYTES = 2048
 _LONGEST_LINE = 1000  # the limit of The Stack's own filter
 _TRIVIAL_WORDS = 3
 _TRIVIAL_CHARACTERS = 20  # languages written without blanks have no words to count
-_SLOW_CODECS = ("punycode", "idna")  # of host names; their time grows with the square of a text
 _FUNCTION = re.compile(r"^\f*(async[ \t\\]+)?def\b", re.MULTILINE)
 _METHOD = re.compile(r"^[ \t\f]*(async[ \t\\]+)?def\b", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"(todo|fixme|xxx|tbd|docstring|_*summary_*)\b", re.IGNORECASE)
@@ -52,14 +49,14 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
     The result depends on the arguments alone.
     """
     try:
-        text = _decode(file.text)
+        text = decode_source(file.text)
     except (UnicodeError, SyntaxError) as error:
-        return [_drop_file(file, "not_utf8", str(error))]
+        return [drop_file(file, "not_utf8", str(error))]
     lines = text.split("\n")
     if len(text) > _MINIFIED_BYTES and len(text) / len(lines) > _MINIFIED_MEAN:
-        return [_drop_file(file, "minified", f"{len(text):,} characters in {len(lines):,} lines")]
+        return [drop_file(file, "minified", f"{len(text):,} characters in {len(lines):,} lines")]
     if not (_METHOD if settings.methods else _FUNCTION).search(text):  # parsing is most of the work
-        return [_drop_file(file, "no_functions", "no function at the top level")]
+        return [drop_file(file, "no_functions", "no function at the top level")]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old code's invalid escapes are no concern of this program's user
@@ -67,10 +64,10 @@ def extract_seeds(file: SourceFile, settings: SeedSettings) -> list[Seed | Dropp
             module = cache(lambda: Module(tree, lines))
             outcomes = [_judge(piece, lines, module, file, settings) for piece in _find_pieces(tree, lines, settings)]
     except (RecursionError, MemoryError):  # on Python 3.11 no text ends the process: the parser counts its own depth
-        return [_drop_file(file, "too_nested", "expressions nested deeper than Python can parse")]
+        return [drop_file(file, "too_nested", "expressions nested deeper than Python can parse")]
     except (SyntaxError, ValueError) as error:  # ValueError: NUL in the text
-        return [_drop_file(file, "syntax_error", str(error))]
-    return outcomes or [_drop_file(file, "no_functions", "no function at the top level")]
+        return [drop_file(file, "syntax_error", str(error))]
+    return outcomes or [drop_file(file, "no_functions", "no function at the top level")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,31 +234,3 @@ def _returned_values(function: Function) -> Iterator[bool]:
         if isinstance(node, ast.Return):
             yield node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None)
         stack.extend(ast.iter_child_nodes(node))
-
-
-def _decode(content: bytes | str) -> str:
-    """A source file's text with plain line ends; bytes are read by their own coding line (PEP 263), else as UTF-8.
-
-    Raises `UnicodeError` or `SyntaxError` (unknown coding) when that cannot be done.
-    """
-    if isinstance(content, bytes):
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        if codecs.lookup(encoding).name in _SLOW_CODECS:
-            raise UnicodeError(f"no file is written in {encoding}")
-        try:
-            content = content.decode(encoding)
-        except LookupError as error:  # a codec that makes no text: zlib, hex, rot13
-            raise UnicodeError(str(error)) from None
-    content.encode("utf-8")  # a lone surrogate cannot be stored
-    return content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _drop_file(file: SourceFile, reason: str, detail: str) -> Dropped:
-    row = {
-        "source_id": file.id,
-        "origin": file.origin,
-        "source_path": file.path,
-        "commit": file.commit,
-        "licence": file.licence,
-    }
-    return Dropped(parent=file.id, reason=reason, detail=detail, row=row)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import tokenize
 
 from selfcodealign.rows import Dropped, SourceFile
+
+_SLOW_CODECS = ("punycode", "idna")  # of host names; their time grows with the square of a text
 
 
 def decode_source(content: bytes | str) -> str:
@@ -15,7 +18,12 @@ def decode_source(content: bytes | str) -> str:
     """
     if isinstance(content, bytes):
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        content = content.decode(encoding)
+        if codecs.lookup(encoding).name in _SLOW_CODECS:
+            raise UnicodeError(f"no file is written in {encoding}")
+        try:
+            content = content.decode(encoding)
+        except LookupError as error:  # a codec that makes no text: zlib, hex, rot13
+            raise UnicodeError(str(error)) from None
     content.encode("utf-8")  # a lone surrogate cannot be stored
     return content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 

@@ -91,11 +91,11 @@ def _open(source: str, settings: SeedSettings) -> Files:
     if colon and prefix.isalpha() and not os.path.exists(source):
         known = ", ".join(f"{name}:" for name in _PREFIXES)
         raise SourceError(f'unknown kind of source "{source}": use {known} or a path{did_you_mean(prefix, _PREFIXES)}')
-    return _open_path(_existing(source), settings)
+    return _open_path(existing_path(source), settings)
 
 
 def _open_git(path: str, revision: str, settings: SeedSettings) -> Files:
-    return open_checkout(_existing(path), settings, revision)
+    return open_checkout(existing_path(path), settings, revision)
 
 
 def _open_path(path: Path, settings: SeedSettings) -> Files:
@@ -126,7 +126,7 @@ def _open_folder(path: Path, settings: SeedSettings) -> Files:
     return open_folder(path, settings)
 
 
-def _existing(text: str) -> Path:
+def existing_path(text: str) -> Path:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
         raise SourceError(f"source {text} is an address: clone or download it, and name the folder or the file")
     path = Path(text).expanduser()

@@ -16,12 +16,20 @@ from selfcodealign.addresses import hide_secrets
 from selfcodealign.errors import SourceError, did_you_mean, reason_of
 from selfcodealign.rows import Dropped, SourceFile, digest
 from selfcodealign.settings import SeedSettings
-from selfcodealign.sources import _existing, find_own
-from selfcodealign.sources.git import _command, _environment, _git, _licence, _name
+from selfcodealign.sources import existing_path, find_own
+from selfcodealign.sources.git import (
+    find_commit,
+    git_command,
+    git_environment,
+    repository_licence,
+    repository_name,
+    run_git,
+    split_revision,
+)
 from selfcodealign.sources.hub import stream_hub
 from selfcodealign.sources.licences import name_licence
 from selfcodealign.sources.place import Place, make_printable
-from selfcodealign.sources.tables import DATA_ENDINGS, Numbered, _jsonl_rows
+from selfcodealign.sources.tables import DATA_ENDINGS, Numbered, jsonl_rows
 from selfcodealign.sources.trees import find_files
 
 _NEEDED = ("old_contents", "new_contents", "new_file", "subject")
@@ -62,12 +70,13 @@ def _own(commit: Commit | Dropped) -> Commit | Dropped:
 def _open(source: str, settings: SeedSettings) -> Commits:
     kind, colon, rest = source.partition(":")
     if colon and kind == "git" and rest:
-        return open_history(_existing(rest), settings)
+        path, revision = split_revision(rest)
+        return open_history(existing_path(path), settings, revision)
     if colon and kind == "hub" and rest:
         return _open_hub(rest, settings)
     if source == "stdlib" or (colon and kind in ("git", "hub", "package")):
         raise _refuse_source(source)
-    path = _existing(source)
+    path = existing_path(source)
     if path.name.endswith(DATA_ENDINGS) and not path.is_dir():
         return _open_table(path, settings, path.name)
     shards = sorted(find_files(path, DATA_ENDINGS)) if path.is_dir() else []
@@ -96,35 +105,31 @@ class _Entry:
     path: str
 
 
-def open_history(path: Path, settings: SeedSettings) -> Commits:
-    """Read the commits that HEAD holds, newest first; of a folder of a repository, those that touch the folder.
+def open_history(path: Path, settings: SeedSettings, revision: str = "HEAD") -> Commits:
+    """Read the commits that a revision holds, newest first; of a folder of a repository, those that touch the folder.
 
     Only objects are read, by commands that no configuration of the repository can make run a program. A file that was
     moved and changed counts as two files.
     """
-    try:
-        head = _git(path, "rev-parse", "--verify", "HEAD").decode().strip()
-    except SourceError:
-        _git(path, "rev-parse", "--git-dir")
-        raise SourceError(f"{path} has no commit yet, and seeds.kind is commits: commit its files") from None
+    head = find_commit(path, revision)
     if _is_partial(path):
         raise SourceError(f"{path} is a partial clone, which lacks the code of its commits: clone it without --filter")
-    prefix = os.fsdecode(_git(path, "rev-parse", "--show-prefix").removesuffix(b"\n"))
-    place = Place(settings, _name(path), _licence(path, head) or "", head)
+    prefix = os.fsdecode(run_git(path, "rev-parse", "--show-prefix").removesuffix(b"\n"))
+    place = Place(settings, repository_name(path), repository_licence(path, head) or "", head)
     return _read_history(path, head, prefix, _list_boundary(path), place)
 
 
 def _is_partial(path: Path) -> bool:
     """Whether the repository asks a remote for what it lacks, which it must not do here."""
     try:
-        return bool(_git(path, "config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"))
+        return bool(run_git(path, "config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"))
     except SourceError:  # no such setting
         return False
 
 
 def _list_boundary(path: Path) -> frozenset[str]:
     """The commits whose parents a shallow clone lacks."""
-    file = path / os.fsdecode(_git(path, "rev-parse", "--git-path", "shallow").removesuffix(b"\n"))
+    file = path / os.fsdecode(run_git(path, "rev-parse", "--git-path", "shallow").removesuffix(b"\n"))
     return frozenset(file.read_text("ascii").split()) if file.is_file() else frozenset()
 
 
@@ -223,19 +228,19 @@ def _list_changes(path: Path, head: str, folder_only: bool) -> Iterator[BinaryIO
     """List the files that each commit touches. Raises `SourceError` in the end if git failed."""
     # diff-tree reads the index, and with it core.fsmonitor would run a program.
     safe = ("-c", "core.fsmonitor=false", "-c", "diff.relative=false")
-    revisions = _command(path, *safe, "rev-list", head, *(("--", ".") if folder_only else ()))
-    trees = _command(
+    revisions = git_command(path, *safe, "rev-list", head, *(("--", ".") if folder_only else ()))
+    trees = git_command(
         path, *safe, "diff-tree", "--stdin", "--always", "--root", "-r", "-z", "--raw", "--no-abbrev", "-M100%"
     )
     with tempfile.TemporaryFile() as said, ExitStack() as stack:
         listing = stack.enter_context(
             subprocess.Popen(
-                revisions, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=_environment()
+                revisions, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=git_environment()
             )
         )
         stack.callback(listing.kill)
         differ = stack.enter_context(
-            subprocess.Popen(trees, stdin=listing.stdout, stdout=subprocess.PIPE, stderr=said, env=_environment())
+            subprocess.Popen(trees, stdin=listing.stdout, stdout=subprocess.PIPE, stderr=said, env=git_environment())
         )
         stack.callback(differ.kill)
         assert listing.stdout is not None
@@ -289,11 +294,11 @@ class _Objects:
     def _start(self, option: str, stack: ExitStack) -> subprocess.Popen[bytes]:
         process = stack.enter_context(
             subprocess.Popen(
-                _command(self._path, "cat-file", option),
+                git_command(self._path, "cat-file", option),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env=git_environment(),
             )
         )
         stack.callback(process.kill)
@@ -347,7 +352,7 @@ def _open_hub(name: str, settings: SeedSettings) -> Commits:
 
 def _open_table(path: Path, settings: SeedSettings, origin: str) -> Commits:
     place = Place(settings, origin)
-    rows = _parquet_rows(path, settings) if path.name.endswith(".parquet") else _jsonl_rows(path, place)
+    rows = _parquet_rows(path, settings) if path.name.endswith(".parquet") else jsonl_rows(path, place)
     return _read_rows(place, path.name, _need_columns(rows, str(path)))
 
 

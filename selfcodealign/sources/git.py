@@ -61,19 +61,19 @@ def open_checkout(path: Path, settings: SeedSettings, revision: str = "HEAD") ->
     Only objects are read, never the index or the working tree, so that a repository's configuration cannot make these
     git commands run a program.
     """
-    commit = _find_commit(path, revision)
+    commit = find_commit(path, revision)
     with closing(_list(path, commit)) as entries:
         if not any(entry.path.endswith(CODE_ENDINGS) for entry in entries):
             raise SourceError(f"{path} has no tracked .py files at {revision}: commit them, or give it as a folder")
-    place = Place(settings, _name(path), _licence(path, commit) or "", commit)
+    place = Place(settings, repository_name(path), repository_licence(path, commit) or "", commit)
     return _read_each(path, place, commit)
 
 
-def _find_commit(path: Path, revision: str) -> str:
+def find_commit(path: Path, revision: str) -> str:
     try:
-        found = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        found = run_git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     except SourceError:
-        _git(path, "rev-parse", "--git-dir")
+        run_git(path, "rev-parse", "--git-dir")
         if revision == "HEAD":
             raise SourceError(f"{path} has no commit yet: commit its files, or give it as a folder") from None
         raise SourceError(f'{path} has no revision "{revision}": name a tag, a branch or a commit of it') from None
@@ -82,7 +82,7 @@ def _find_commit(path: Path, revision: str) -> str:
 
 def _list(path: Path, commit: str) -> Generator[_Entry, None, None]:
     """Stream the entries of a commit in the order of their paths: files, links (120000) and submodules (160000)."""
-    command = _command(path, "ls-tree", "-r", "-l", "-z", "--full-name", commit)
+    command = git_command(path, "ls-tree", "-r", "-l", "-z", "--full-name", commit)
     with _start(command) as process:
         assert process.stdout is not None
         output = cast(io.BufferedReader, process.stdout)
@@ -131,7 +131,7 @@ class _Objects:
     def read(self, blob: str, most: int) -> bytes | None:
         """The bytes of an object; None if it is missing, torn or larger than `most`."""
         if self._process is None:
-            self._process = _popen(_command(self._path, "cat-file", "--batch"), stdin=subprocess.PIPE)
+            self._process = _popen(git_command(self._path, "cat-file", "--batch"), stdin=subprocess.PIPE)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -155,18 +155,18 @@ class _Objects:
             self._process = None
 
 
-def _name(path: Path) -> str:
+def repository_name(path: Path) -> str:
     """Return the remote's address without credentials, or the folder's name if there is no remote."""
     try:
-        address = _git(path, "config", "--get", "remote.origin.url").decode("utf-8", "replace").strip()
+        address = run_git(path, "config", "--get", "remote.origin.url").decode("utf-8", "replace").strip()
     except SourceError:
         address = ""
     return hide_secrets(address) or path.resolve().name
 
 
-def _licence(path: Path, commit: str) -> str | None:
+def repository_licence(path: Path, commit: str) -> str | None:
     """The licence of the files at the root; only the first blocks of a large folder are looked at."""
-    with _start(_command(path, "ls-tree", "-z", "-l", "--full-tree", commit)) as process:
+    with _start(git_command(path, "ls-tree", "-z", "-l", "--full-tree", commit)) as process:
         assert process.stdout is not None
         lines = process.stdout.read(1 << 20).split(b"\0")
     texts = []
@@ -176,20 +176,22 @@ def _licence(path: Path, commit: str) -> str | None:
             continue
         mode, kind, blob, size = facts.split()
         if kind == b"blob" and mode != b"120000" and int(size) <= _MOST_LICENCE:
-            texts.append(_git(path, "cat-file", "blob", blob.decode()).decode("utf-8", "replace"))
+            texts.append(run_git(path, "cat-file", "blob", blob.decode()).decode("utf-8", "replace"))
     return name_licence_texts(texts)
 
 
-def _command(path: Path, *arguments: str) -> list[str]:
+def git_command(path: Path, *arguments: str) -> list[str]:
     return ["git", "-C", str(path), *arguments]
 
 
-def _environment() -> dict[str, str]:
+def git_environment() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in _ELSEWHERE}, **_SAFE}
 
 
 def _popen(command: list[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment())
+    return subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=git_environment()
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -207,9 +209,9 @@ def _start(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         _end(process)
 
 
-def _git(path: Path, *arguments: str) -> bytes:
+def run_git(path: Path, *arguments: str) -> bytes:
     try:
-        result = subprocess.run(_command(path, *arguments), capture_output=True, env=_environment(), check=False)
+        result = subprocess.run(git_command(path, *arguments), capture_output=True, env=git_environment(), check=False)
     except FileNotFoundError:
         raise SourceError("git is not installed: install it, or give the checkout as a folder") from None
     if result.returncode != 0:

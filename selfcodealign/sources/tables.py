@@ -45,7 +45,7 @@ def open_table(path: Path, settings: SeedSettings, origin: str | None = None) ->
         layout = _find_columns(parquet_columns(path), settings, str(path))
         rows = parquet_rows(path, layout.columns(), place.most_read)
         return _read_each(place, path.name, layout, enumerate(rows, start=1))
-    return _read_checked(place, path.name, _jsonl_rows(path, place), str(path))
+    return _read_checked(place, path.name, jsonl_rows(path, place), str(path))
 
 
 def open_saved(folder: Path, settings: SeedSettings) -> Iterator[SourceFile | Dropped]:
@@ -164,7 +164,7 @@ def _admit(place: Place, layout: Layout, job: _Job, code: object) -> SourceFile 
     return place.admit(job.path, code, name_row_licence(job.row, layout), job.number, repository)
 
 
-def _jsonl_rows(path: Path, place: Place) -> Numbered:
+def jsonl_rows(path: Path, place: Place) -> Numbered:
     limit = place.max_bytes * _ESCAPED + _LINE_SLACK
     number = 0
     try:
