@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from selfcodealign.curation.python_definitions import first_line
 from selfcodealign.curation.python_names import bind_names, find_quoted_annotations, find_quoted_types, load_names
 
 
@@ -22,6 +23,24 @@ def hide_carried(row: Mapping[str, Any]) -> str:
     above = ast.parse("\n".join(lines[: start - 1])).body
     imports = [ast.unparse(kept) for statement in above for kept in _trim(statement, used)]
     return "\n".join(imports) + "\n\n\n" + own if imports else own
+
+
+def own_code(row: Mapping[str, Any]) -> str:
+    """What a seed, given by its fields, is compared by: the function below what it carries; of a method, without the
+    rest of its class. Seeds that share a helper, or a class, are not similar for that.
+    """
+    code, start, number = row["seed"], row.get("carried_start") or 0, row.get("carried_lines") or 0
+    lines = code.split("\n")
+    if start:
+        lines = lines[start - 1 + number :]
+    class_, dot, method = (row.get("function") or "").partition(".")
+    if dot:
+        for node in ast.parse("\n".join(lines)).body:
+            if isinstance(node, ast.ClassDef) and node.name == class_:
+                for one in node.body:
+                    if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == method:
+                        return "\n".join(lines[first_line(one) - 1 : one.end_lineno])
+    return "\n".join(lines).lstrip("\n")
 
 
 def _trim(statement: ast.stmt, used: set[str]) -> Iterator[ast.stmt]:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selfcodealign.curation.carried import own_code
 from selfcodealign.errors import SourceError, did_you_mean, reason_of
 from selfcodealign.files import READ_ERRORS, read_json_lines
 from selfcodealign.rows import Seed, digest
@@ -66,17 +67,17 @@ class EarlierSource:
         except OSError as error:
             raise SourceError(f"near_dedup.against: cannot read {self.name}: {reason_of(error)}") from None
 
-    def rows(self) -> Iterator[tuple[int, str]]:
-        """Yield the number and the text of each row; cells without text are passed over."""
+    def rows(self) -> Iterator[tuple[int, str, str]]:
+        """Yield the number of each row, its text, and what of it is compared; cells without text are passed over."""
         if self.is_run:
-            outcomes = self._seeds.shards.outcomes(["seed_id", "seed"])
-            yield from ((int(row["seed_id"], 16), row["seed"]) for kept, row in outcomes if kept)
+            outcomes = self._seeds.shards.outcomes(["seed_id", "seed", "function", "carried_start", "carried_lines"])
+            yield from ((int(row["seed_id"], 16), row["seed"], own_code(row)) for kept, row in outcomes if kept)
         else:
             found = False
             for number, value in enumerate(self._values(), 1):
                 if isinstance(value, str) and value:
                     found = True
-                    yield number, value
+                    yield number, value, value
             if not found:
                 raise SourceError(
                     f'near_dedup.against: no row of {self.name} has text in the column "{self.column}": set '
@@ -133,13 +134,13 @@ class EarlierRows:
         self._hashes, self._numbers, self._owners = array("Q"), array("Q"), array("H")
 
     def read(self) -> Iterator[tuple[str, str]]:
-        """Yield the name and the text of each row."""
+        """Yield the name of each row, and what of it is compared."""
         for owner, source in enumerate(self._sources):
-            for number, text in source.rows():
+            for number, text, compared in source.rows():
                 self._hashes.append(int(digest(text), 16))
                 self._numbers.append(number)
                 self._owners.append(owner)
-                yield source.row_name(number), text
+                yield source.row_name(number), compared
 
     def find(self, text: str) -> str | None:
         """The name of the first row with exactly this text, once all are read."""

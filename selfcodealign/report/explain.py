@@ -18,7 +18,7 @@ from selfcodealign.run_folder.folder import open_existing
 #: Most characters of a line that is shown.
 _WIDTH = 110
 _NAMED_LINE = re.compile(r"line (\d+)\b")
-_SIGNATURE = re.compile(r"\s*(async\s+)?(def|class)\b")
+_SIGNATURE = r"\s*(async\s+)?(def|class)\b"
 _RETURN = re.compile(r"\s*(return|yield)\b")
 _WORD = re.compile(r"[^\W\d]\w*")
 #: A seed that a drop's detail names, as near-dedup does.
@@ -40,7 +40,8 @@ def explain_drops(path: Path, per_reason: int) -> Iterator[Text]:
 def _tell_drop(path: Path, row: dict[str, Any]) -> Iterator[Text]:
     detail = row.get("detail") or ""
     yield Text(f"  {_place(row)}" + (f"  {_cut(detail)}" if detail else ""))
-    if found := find_deciding_line(row.get("seed") or "", row["reason"], detail):
+    function = (row.get("function") or "").rpartition(".")[2]
+    if found := find_deciding_line(row.get("seed") or "", row["reason"], detail, function):
         number, line = found
         yield Text(f"    {number:>4} | {_cut(line)}", style="cyan")
     for other in _OTHER.findall(detail)[:1]:
@@ -49,9 +50,9 @@ def _tell_drop(path: Path, row: dict[str, Any]) -> Iterator[Text]:
             yield Text(f"    like {_place(rows[0])}", style="cyan")
 
 
-def find_deciding_line(code: str, reason: str, detail: str) -> tuple[int, str] | None:
+def find_deciding_line(code: str, reason: str, detail: str, function: str = "") -> tuple[int, str] | None:
     """Find the line of `code` that decided, with its number from 1: the line that `detail` names, else the first that
-    holds a name of `detail`, else the signature. None where there is no code.
+    uses a name of `detail`, else the signature of `function`. None where there is no code.
 
     >>> find_deciding_line("def f(x):\\n    return g(x)", "needs_module_names", "g")
     (2, '    return g(x)')
@@ -67,7 +68,8 @@ def find_deciding_line(code: str, reason: str, detail: str) -> tuple[int, str] |
     elif not _OTHER.search(detail):
         found = _find_use(code, set(_WORD.findall(detail)))
     if found is None:
-        found = next((number for number, line in enumerate(lines, start=1) if _SIGNATURE.match(line)), 1)
+        signature = re.compile(rf"\s*(async\s+)?def\s+{re.escape(function)}\b" if function else _SIGNATURE)
+        found = next((number for number, line in enumerate(lines, start=1) if signature.match(line)), 1)
     return found, lines[found - 1]
 
 

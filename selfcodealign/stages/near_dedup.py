@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from selfcodealign.curation.carried import own_code
 from selfcodealign.curation.earlier_rows import EarlierRows, EarlierSource
 from selfcodealign.curation.near_duplicates import NearDuplicate, Pulse, near_duplicates, no_pulse
 from selfcodealign.errors import UserError
@@ -30,7 +31,8 @@ def drop_near_copies(
 ) -> Iterator[Seed | Dropped]:
     """Yield every seed, kept or dropped. `rows` gives them in the order of their ids.
 
-    Of copies the first stays. Ids are hashes of the code, so the first `limit` seeds are a uniform draw, and a higher
+    Of copies the first stays; what seeds carry besides their functions is not compared. Ids are hashes of the code, so
+    the first `limit` seeds are a uniform draw, and a higher
     limit draws the same ones and more. `folder` and `pulse` are those of `near_duplicates`.
     """
     earlier = EarlierRows([EarlierSource(name, settings.against_column) for name in settings.against])
@@ -74,7 +76,7 @@ def _find_near(
         deque(earlier.read(), maxlen=0)
         return
     yield from near_duplicates(
-        _first_of_each((seed.id, seed.seed) for seed in rows()),
+        _first_of_each((seed.id, own_code(seed.fields())) for seed in rows()),
         jaccard=settings.jaccard,
         permutations=settings.permutations,
         ngram=settings.ngram,
