@@ -32,8 +32,8 @@ def drop_near_copies(
     """Yield every seed, kept or dropped. `rows` gives them in the order of their ids.
 
     Of copies the first stays; what seeds carry besides their functions is not compared. Ids are hashes of the code, so
-    the first `limit` seeds are a uniform draw, and a higher
-    limit draws the same ones and more. `folder` and `pulse` are those of `near_duplicates`.
+    the first `limit` seeds are a uniform draw, and a higher limit draws the same ones and more. `folder` and `pulse`
+    are those of `near_duplicates`.
     """
     earlier = EarlierRows([EarlierSource(name, settings.against_column) for name in settings.against])
     near = _find_near(rows, settings, earlier, folder, pulse)
