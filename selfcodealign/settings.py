@@ -274,6 +274,12 @@ class DecontaminationSettings(Section):
 class JudgeSettings(Section):
     """The base model as a yes/no judge of a seed's docstring: few-shot, greedy."""
 
+    by: Literal["probability", "word"] = Field(
+        "probability",
+        description='"probability": P(yes) / (P(yes) + P(no)) at the first token decides; "word": the first word does, '
+        "as published",
+    )
+    threshold: float = Field(0.5, gt=0.0, lt=1.0, description="seeds with at least this probability of yes are kept")
     examples: int = Field(6, ge=2, description="worked examples per prompt")
     max_tokens: int = Field(5, ge=1, description="most tokens of an answer")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
 from selfcodealign.generation.prompts import lay_out, section, stop_strings
 from selfcodealign.generation.reading import read_sections
-from selfcodealign.models import Model, Sampling, Unanswered
+from selfcodealign.models import Completion, Model, Sampling, Unanswered
 from selfcodealign.models.loops import repeats
 from selfcodealign.rows import digest, seed_of
 
@@ -27,6 +27,7 @@ class Answer:
     `problem` is the reason of a drop: "prompt_too_long", "model_refused", "bad_answer" or "no_answer" (a server failed
     this request again and again), "looping" (the text repeated itself), "truncated" (cut by length) or "unparsed" (a
     section is missing or empty); `detail` explains it. `repairs` names what the model forgot in the sections.
+    `first_token` is that of the completion.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Answer:
     problem: str = ""
     detail: str = ""
     repairs: tuple[str, ...] = ()
+    first_token: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ class Question:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
+        return replace(self._read(completion), first_token=completion.first_token)
+
+    def _read(self, completion: Completion) -> Answer:
         text, ended = completion.text, completion.finish_reason
         # Engines that do not watch for loops write them to the limit.
         if ended == "loop" or (ended == "length" and repeats(text)):

@@ -8,6 +8,7 @@ Implementations: `selfcodealign.models.server` (OpenAI-compatible `/v1/completio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
 
@@ -16,8 +17,9 @@ from typing import Literal, Protocol, Self
 class Sampling:
     """Sampling parameters. `temperature` 0 is greedy; `stop` strings end the text and are not part of the text.
 
-    `stop_loops` ends a text that repeats itself (`loops.repeats`) before `max_tokens` does. It is no part of the
-    `repr`, which decides ids of rows: it changes only texts that are dropped.
+    `stop_loops` ends a text that repeats itself (`loops.repeats`) before `max_tokens` does. `top_logprobs` asks for the
+    log-probabilities of so many first tokens; some servers give at most 5. Both are no part of the `repr`, which
+    decides ids of rows: the one changes only texts that are dropped, the other none.
     """
 
     temperature: float = 0.7
@@ -25,6 +27,7 @@ class Sampling:
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
     stop_loops: bool = field(default=False, repr=False)
+    top_logprobs: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,16 @@ class Completion:
     `stop_loops` was set, else "stop".
 
     Token counts are the engine's; `prompt_tokens` includes tokens served from its prefix cache.
+
+    `first_token` has the log-probabilities of the likeliest tokens in place of the first one that is more than white
+    space, before any sampling; empty if `top_logprobs` did not ask, or where the engine tells none.
     """
 
     text: str
     finish_reason: Literal["stop", "length", "loop"]
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    first_token: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

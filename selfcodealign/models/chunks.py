@@ -11,6 +11,8 @@ from selfcodealign.models.room import TOKEN_CHARACTERS
 
 #: Characters per chunk above which chunks are taken to hold several tokens.
 _LONG_CHUNK = 8
+#: Chunks whose `logprobs` are kept: the first token that is no white space is among them.
+_FIRST_CHUNKS = 32
 
 
 class Chunks:
@@ -24,6 +26,7 @@ class Chunks:
         self._stop_loops = stop_loops
         self._look_at = EVERY_TOKENS
         self._parts: list[str] = []
+        self._likely: list[Any] = []
         self._written = self._characters = 0
         self._rest = b""
         self._usage: Any = None
@@ -67,14 +70,18 @@ class Chunks:
         if self.looped:  # the usage comes with the last event, unless a server tells it in every chunk
             told = self._usage if isinstance(self._usage, dict) else {}
             usage = told | {"completion_tokens": told.get("completion_tokens") or self.tokens}
-            return {"usage": usage, "choices": [{"text": self.text, "finish_reason": "loop"}]}
+            return {"usage": usage, "choices": [self._choice("loop")]}
         self._take(self._rest)
         self._rest = b""
         if self._error is not None:
             return self._error
         if not self._ended and self._reason is None:
             raise RequestFault("its stream was broken off", broken_off=True)
-        return {"usage": self._usage, "choices": [{"text": self.text, "finish_reason": self._reason}]}
+        return {"usage": self._usage, "choices": [self._choice(self._reason)]}
+
+    def _choice(self, reason: Any) -> dict[str, Any]:
+        """The choice of the whole body; its `logprobs` are those of the first chunks, one by one."""
+        return {"text": self.text, "finish_reason": reason, "logprobs": self._likely}
 
     def _take(self, line: bytes) -> None:
         field, _, value = line.partition(b":")
@@ -93,6 +100,8 @@ class Chunks:
             choice = next((one for one in chunk.get("choices") or [] if not one.get("index")), {})
             text = choice.get("text") or ""
             self._reason = choice.get("finish_reason") or self._reason
+            if choice.get("logprobs") and len(self._likely) < _FIRST_CHUNKS:
+                self._likely.append(choice["logprobs"])
             self._usage = chunk.get("usage") or self._usage
         except (ValueError, RecursionError, TypeError, AttributeError):
             shown = value[:60].decode("utf-8", "replace")

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from selfcodealign.models import Completion, PromptTooLong
 from selfcodealign.models.chunks import Chunks
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
+from selfcodealign.models.first_token import read_first_token
 from selfcodealign.models.stop_strings import cut_at_stop
 
 if TYPE_CHECKING:
@@ -41,12 +43,16 @@ _LONGEST_MESSAGE, _LONGEST_REFUSAL = 300, 2_000
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a server wrote: `finish_reason` in its own words, "" if it gave none; token counts 0 if it gave none."""
+    """What a server wrote: `finish_reason` in its own words, "" if it gave none; token counts 0 if it gave none.
+
+    `first_token` has the log-probabilities of the likeliest first tokens, if it told them.
+    """
 
     text: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    first_token: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_answer(answer: httpx.Response) -> Written:
@@ -70,7 +76,7 @@ def read_body(body: Any, *, streamed: bool = False) -> Written:
         _raise_error(body, streamed)
     try:
         choice = body["choices"][0]
-        text, reason = choice["text"], choice.get("finish_reason")
+        text, reason, likely = choice["text"], choice.get("finish_reason"), choice.get("logprobs")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise RequestFault("it answers JSON without choices[0].text; is this a /v1/completions server?") from None
     if not isinstance(text, str):
@@ -85,6 +91,7 @@ def read_body(body: Any, *, streamed: bool = False) -> Written:
         finish_reason=reason if isinstance(reason, str) else "",
         prompt_tokens=_count(usage, "prompt_tokens"),
         completion_tokens=_count(usage, "completion_tokens"),
+        first_token=read_first_token(likely if isinstance(likely, list) else [likely]),
     )
 
 
@@ -103,6 +110,7 @@ def to_completion(written: Written, stop: tuple[str, ...], max_tokens: int) -> C
         finish_reason=reason if len(text) == len(written.text) else "stop",
         prompt_tokens=written.prompt_tokens,
         completion_tokens=written.completion_tokens,
+        first_token=written.first_token,
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from selfcodealign.models import Completion, Sampling, UnderWay
+from selfcodealign.models.first_token import bare, sum_up
 from selfcodealign.models.loops import EVERY_TOKENS, repeats
 from selfcodealign.models.sampler import draw_uniforms, sample_tokens
 from selfcodealign.models.slots import SlotCache
@@ -29,13 +30,18 @@ _PREFILL_TOKENS = {"cpu": 512, "cuda": 8192}
 
 @dataclass(eq=False)
 class BatchRow:
-    """One completion in progress. `limit` is the most tokens to write; `tag` belongs to the caller."""
+    """One completion in progress. `limit` is the most tokens to write; `tag` belongs to the caller.
+
+    `first_token` is what the completion tells, `begun` whether the row has written more than white space.
+    """
 
     ids: list[int]
     sampling: Sampling
     limit: int
     seed: int
     tag: Any = None
+    first_token: dict[str, float] = field(default_factory=dict)
+    begun: bool = False
     prompt_length: int = field(init=False)
     uniforms: list[float] = field(init=False)
 
@@ -113,6 +119,7 @@ class Decoder:
         ended: list[tuple[BatchRow, Completion]] = []
         for place in reversed(range(count)):  # from the end, because the last row moves into a freed place
             row, token = self.active[place], chosen[place]
+            self._note_first(row, token, logits[place])
             row.ids.append(token)
             completion = self._finish(row, token)
             if completion is not None:
@@ -150,7 +157,18 @@ class Decoder:
             return None
         whole = self._detokenizer.read(row.ids[:end], row.prompt_length)
         text = cut_at_stop(whole, stop)
-        return Completion(text, "stop" if len(text) < len(whole) else reason, row.prompt_length, row.written)
+        reason = "stop" if len(text) < len(whole) else reason
+        return Completion(text, reason, row.prompt_length, row.written, row.first_token)
+
+    def _note_first(self, row: BatchRow, token: int, logits: torch.Tensor) -> None:
+        """Note the likeliest tokens in place of the first that is more than white space, if the row asks for them."""
+        count = min(row.sampling.top_logprobs, len(logits))
+        if row.begun or not count:
+            return
+        values, tokens = torch.log_softmax(logits.float(), -1).topk(count)
+        read = [self._detokenizer.read([one], 0) for one in tokens.tolist()]
+        row.first_token = sum_up(zip(read, values.tolist(), strict=True))
+        row.begun = bool(bare(self._detokenizer.read([token], 0)))
 
     def _loops(self, row: BatchRow) -> bool:
         if not row.sampling.stop_loops or row.written % EVERY_TOKENS:

@@ -12,6 +12,8 @@ from typing import Any
 
 #: What a request means without: the rest of the fields decides what the text is.
 _NEEDED = ("model", "prompt", "max_tokens", "temperature", "stop")
+#: What adds to an answer and changes no text: left out after any refusal that names it, whatever is wrong with it.
+ADDED = "logprobs"
 #: A field that is named as unknown, or as known with a wrong value. Only the first is left out.
 _UNKNOWN = re.compile(
     r"not (?:be )?(?:supported|permitted|allowed|recogni[sz]ed|accepted|available|implemented)|un(?:supported|known|"
@@ -59,7 +61,7 @@ class Dialect:
         The sentence is "" if an earlier refusal has taught the same.
         """
         names = [name for name in sent if name not in _NEEDED and re.search(_words_for(name), told)]
-        if names and _UNKNOWN.search(told):
+        if names and (_UNKNOWN.search(told) or names == [ADDED]):
             new = set(names) - self.omitted
             self.omitted |= new
             return True, f"it refuses {' and '.join(sorted(new))}: asked without" if new else ""
@@ -98,5 +100,6 @@ class Dialect:
 
 
 def _words_for(name: str) -> str:
-    """How a refusal names a field: as it is written, and a stream by what it is."""
-    return r"(?i)\bstream(ing|ed|s)?\b" if name == "stream" else rf"\b{name}\b"
+    """How a refusal names a field: as it is written, a stream and log-probabilities by what they are."""
+    spoken = {"stream": r"(?i)\bstream(ing|ed|s)?\b", ADDED: r"(?i)log[ -]?prob"}
+    return spoken.get(name, rf"\b{name}\b")

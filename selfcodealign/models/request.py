@@ -44,7 +44,11 @@ class Request:
             "top_p": self.sampling.top_p,
             "seed": self.seed,
         }
-        return fields | ({"stop": list(self.sampling.stop)} if self.sampling.stop else {})
+        if self.sampling.stop:
+            fields["stop"] = list(self.sampling.stop)
+        if self.sampling.top_logprobs:
+            fields["logprobs"] = self.sampling.top_logprobs
+        return fields
 
 
 def sum_up(sent: Collection[Request]) -> UnderWay:

@@ -27,6 +27,7 @@ from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, UnderWay, endpoints
 from selfcodealign.models.completions_api import describe_fault, to_completion
+from selfcodealign.models.dialect import ADDED
 from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
 from selfcodealign.models.failures import Failures
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
@@ -176,13 +177,19 @@ class ServerModel:
         text, said = endpoint.dialect.cut_echo(written.text, request.prompt)
         if said:
             _log.warning("%s: %s", endpoint.shown, said)
-        return to_completion(replace(written, text=text), request.sampling.stop, request.max_tokens)
+        # Of an echo, the first token is the prompt's.
+        likely = written.first_token if text == written.text else {}
+        written = replace(written, text=text, first_token=likely)
+        return to_completion(written, request.sampling.stop, request.max_tokens)
 
     # ----------------------------------------------------------------------------------------- transient faults
 
     async def _pass_over(self, request: Request, endpoint: Endpoint, fault: PassingFault, sent_at: float) -> None:
         """After a transient fault: wait as long as it takes before asking again, or give up."""
         self._check()
+        # llama-cpp-python fails with 500 where its model was loaded without them.
+        if ADDED in request.body and self._learn(endpoint, str(fault), {ADDED: request.body[ADDED]}):
+            return
         now = time.monotonic()
         request.avoid = endpoint
         text, pause = self._hide_secrets(str(fault)), fault.pause
@@ -244,12 +251,9 @@ class ServerModel:
     async def _try_again(self, request: Request, endpoint: Endpoint, fault: RequestFault) -> None:
         """After a response that is no completion: prepare another try, or raise what comes of it."""
         status = fault.status if isinstance(fault, Refused) else 0
-        if isinstance(fault, Refused) and status in (400, 422, 501):
-            learnt, said = endpoint.dialect.learn(fault.told, request.body)
-            if said:
-                _log.warning("%s: %s", endpoint.shown, said)
-            if learnt:
-                return
+        refused = isinstance(fault, Refused) and status in (400, 422, 501)
+        if refused and self._learn(endpoint, fault.told, request.body):
+            return
         message = self._hide_secrets(str(fault))
         endpoint.note_bad(message)
         request.tries, request.avoid = request.tries + 1, endpoint
@@ -266,6 +270,13 @@ class ServerModel:
             raise RequestFailed(message, fault.reason)
         if len(self._endpoints) == 1 or request.tries > 1:
             await asyncio.sleep(grow_pause(request.tries) * random.uniform(0.25, 0.75))
+
+    def _learn(self, endpoint: Endpoint, told: str, sent: dict[str, Any]) -> bool:
+        """Whether a refusal tells what to leave out of the request `sent`; said the first time."""
+        learnt, said = endpoint.dialect.learn(told, sent)
+        if said:
+            _log.warning("%s: %s", endpoint.shown, said)
+        return learnt
 
     async def _explain(self, endpoint: Endpoint, error: ModelError) -> ModelError:
         """Name the server in an error, and the fix if the refusal is about the key or the model."""
