@@ -139,6 +139,8 @@ class _Search:
         if name not in self._definitions:
             if name not in BUILTINS:
                 self._reasons["star_import" if self._imports.has_star else "undefined_names"].add(name)
+            elif name == "globals":  # what it reads is not written
+                self._reasons["needs_module_names"].add("globals()")
         elif self._imports.binds(name) and not (self._settings.closure and self._imports.depends_on_code(name)):
             self._imported.add(name)
         elif not self._settings.closure:
@@ -246,6 +248,9 @@ class _Search:
     def _choose_imports(self) -> list[str]:
         taken = self._taken.keys()
         provided = {name for name in self._imported if all(each in taken for each in self._definitions.binders(name))}
+        for name in self._imported:
+            if self._definitions.patches(name, self._chains.get(name) or {(name,)}):
+                self._reasons["needs_module_names"].add(f"{name} (changed by the file)")
         lines, reasons = self._imports.choose(self._imported - provided, self._chains)
         for reason, names in reasons.items():
             self._reasons[reason] |= names

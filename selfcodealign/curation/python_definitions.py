@@ -41,6 +41,7 @@ _CHANGES = frozenset(
         "update",
     }
 )
+_CHANGERS = frozenset({"setattr", "delattr", "next"})  # builtins that change their first argument
 
 
 class TooEntangledError(Exception):
@@ -110,9 +111,14 @@ class Definitions:
     def touching(self, name: str) -> list[Definition]:
         """The definitions that bind a name or visibly change what it names, in order."""
         if name not in self._touching:
-            found = {*self.binders(name), *self._changes.direct[name], *self._find_callers(name)}
-            if all(definition.is_callable for definition in self.binders(name)):  # being passed on changes no function
-                found -= self._changes.passed[name] - self._changes.surely[name]
+            found = {*self.binders(name)}
+            for each in [name, *self._changes.find_aliases(name)]:
+                changing = {*self._changes.direct[each], *self._find_callers(each)}
+                if all(
+                    definition.is_callable for definition in self.binders(name)
+                ):  # passing it on changes no function
+                    changing -= self._changes.passed[each] - self._changes.surely[each]
+                found |= changing
             self._touching[name] = sorted(found, key=lambda definition: definition.position)
         return self._touching[name]
 
@@ -139,6 +145,11 @@ class Definitions:
         if definition.shares_lines:
             return segment(self._lines, definition.node)
         return "\n".join(line.rstrip("\f") for line in self._lines[definition.first - 1 : definition.last]).strip("\f")
+
+    def patches(self, name: str, chains: Iterable[tuple[str, ...]]) -> bool:
+        """Whether the module assigns to an attribute or item of `name` that these attribute chains read."""
+        changed = self._changes.assigned[name]
+        return any(path[: len(chain)] == chain[: len(path)] for path in changed for chain in chains)
 
     @cached_property
     def _changes(self) -> _Changes:
@@ -174,6 +185,9 @@ class _Changes:
         self.writers: dict[str, set[str]] = defaultdict(set)
         self.callers: dict[str, set[str]] = defaultdict(set)
         self.called_at_import: dict[str, set[Definition]] = defaultdict(set)
+        self.assigned: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        self._aliases: dict[str, set[str]] = defaultdict(set)
+        self._told_of_subclasses: dict[str, set[str]] = defaultdict(set)
         for definition in definitions:
             if isinstance(definition.node, ast.Import | ast.ImportFrom):
                 continue
@@ -181,16 +195,30 @@ class _Changes:
             for name in definition.binds if definition.is_callable else _lambda_names(definition.node):
                 self._look_inside(name, definition.node)
 
+    def find_aliases(self, name: str) -> set[str]:
+        """The other names that visibly stand for the same object, or for a part of it."""
+        found = {name}
+        waiting = [name]
+        while waiting:
+            new = self._aliases[waiting.pop()] - found
+            found |= new
+            waiting.extend(new)
+        return found - {name}
+
     def _look_at_import(self, definition: Definition) -> None:
         for node in iterate_at_import(definition.node, annotations=False):
             called: Iterable[ast.AST] = ()
             match node:
                 case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
                     self._note(self.surely, node, definition)
+                    self.assigned[root_name(node)].add(_plain_path(node))
+                case ast.Assign(targets=targets, value=value):
+                    self._note_aliases([*targets, value])
                 case ast.FunctionDef(decorator_list=called) | ast.AsyncFunctionDef(decorator_list=called):
                     self._note_decorators(called, definition)
                 case ast.ClassDef(decorator_list=called):
                     self._note_decorators(called, definition)
+                    self._note_bases(node, definition)
                 case ast.Expr(value=ast.Call() as call):
                     if isinstance(call.func, ast.Attribute):
                         self._note(self.surely, call.func, definition)
@@ -200,6 +228,10 @@ class _Changes:
                     called = [call]
                 case ast.Call(func=ast.Attribute(attr=attribute)) if attribute in _CHANGES:
                     self._note(self.surely, node, definition)
+                    called = [node]
+                case ast.Call(func=ast.Name(id=changer), args=[first, *_]) if changer in _CHANGERS:
+                    self._note(self.surely, first, definition)
+                    self.assigned[root_name(first)].add(_plain_path(first))
                     called = [node]
                 case ast.Call():
                     called = [node]
@@ -217,6 +249,38 @@ class _Changes:
             func = decorator.func if isinstance(decorator, ast.Call) else decorator
             if isinstance(func, ast.Attribute):
                 self._note(self.surely, func, definition)
+
+    def _note_aliases(self, parts: list[ast.expr]) -> None:
+        """`a = b = []`, `a = b` and `a = b.c` name one object, or a part of it, twice; `a = b[:]` copies."""
+        names = {part.id for part in parts[:-1] if isinstance(part, ast.Name)}
+        match parts[-1]:
+            case ast.Subscript(slice=ast.Slice()):
+                pass
+            case ast.Name() | ast.Attribute() | ast.Subscript() if names:
+                names.add(root_name(parts[-1]))
+        names &= self._known.keys()
+        for name in names:
+            self._aliases[name] |= names - {name}
+
+    def _note_bases(self, node: ast.ClassDef, definition: Definition) -> None:
+        """A class calls its metaclass, and `__init_subclass__` of its bases, when it is made."""
+        metaclasses = {root_name(each.value) for each in node.keywords if each.arg == "metaclass"}
+        told = metaclasses.union(*(self._told_of_subclasses[root_name(base)] for base in node.bases))
+        for name in told & self._known.keys():
+            self.called_at_import[name].add(definition)
+        hooks = {
+            method.args.args[0].arg: method
+            for method in node.body
+            if isinstance(method, ast.FunctionDef)
+            and method.name in ("__init_subclass__", "__new__")
+            and method.args.args
+        }
+        if any(method.name == "__init_subclass__" for method in hooks.values()):
+            told = told | {node.name}
+        self._told_of_subclasses[node.name] = told
+        for first, method in hooks.items():
+            if any(_changes_part_of(first, part) for part in ast.walk(method)):
+                self.writers[node.name].add(node.name)
 
     def _note(self, where: dict[str, set[Definition]], node: ast.AST, definition: Definition) -> None:
         name = root_name(node)
@@ -236,11 +300,40 @@ class _Changes:
                     self._note_writer(node, local, owner)
                 case ast.Call(func=ast.Attribute(attr=attribute)) if attribute in _CHANGES:
                     self._note_writer(node, local, owner)
+                case ast.Call(func=ast.Name(id=changer), args=[first, *_]) if changer in _CHANGERS:
+                    self._note_writer(first, local, owner)
 
     def _note_writer(self, node: ast.AST, local: frozenset[str], owner: str) -> None:
         name = root_name(node)
         if name in self._known and name not in local:
             self.writers[name].add(owner)
+
+
+def _plain_path(node: ast.AST) -> tuple[str, ...]:
+    """The names and attributes that an expression begins with, up to its first call or index."""
+    parts: list[str] = []
+    while True:
+        match node:
+            case ast.Attribute(value=inner, attr=attribute):
+                parts.append(attribute)
+                node = inner
+            case ast.Subscript(value=inner) | ast.Call(func=inner) | ast.Starred(value=inner):
+                parts.clear()
+                node = inner
+            case ast.Name(id=name):
+                return (name, *reversed(parts))
+            case _:
+                return ()
+
+
+def _changes_part_of(name: str, node: ast.AST) -> bool:
+    """Whether a node changes what an attribute of `name` holds: `cls.known[key] = cls`, `cls.known.append(cls)`."""
+    match node:
+        case ast.Subscript(ctx=ast.Store() | ast.Del()):
+            return root_name(node) == name
+        case ast.Call(func=ast.Attribute(attr=attribute)) if attribute in _CHANGES:
+            return root_name(node) == name
+    return False
 
 
 def _lambda_names(node: ast.stmt) -> list[str]:

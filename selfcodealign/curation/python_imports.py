@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from selfcodealign.curation.python_definitions import is_main_guard
 from selfcodealign.curation.python_names import Chains, bind_names, load_names
 
-# `__file__`, `__path__` and `__spec__` are excluded on purpose: they tie a function to its file.
-BUILTINS = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__debug__"}
+# What ties a function to its file is excluded on purpose: `__file__` and `__path__` are in no list, the others are.
+_OF_THE_FILE = {"__doc__", "__loader__", "__package__", "__spec__"}
+BUILTINS = frozenset(dir(builtins)) - _OF_THE_FILE | {"__name__", "__builtins__", "__debug__"}
 _IMPORT_FAILURES = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 

@@ -90,11 +90,51 @@ def test_the_carried_part_is_marked():
         "g = []\n\n\ndef add(a):\n    g.append(a)\n    return a\n\n\n@add\ndef one(x):\n    return 1",
         "g = lambda x: x + 1",
         "first = 1\ng = first",
+        "g = other = []\nother.append(1)",
+        "g = []\nother = g\nother.append(1)",
+        "g = {'a': []}\nother = g['a']\nother.append(1)",
+        "class g:\n    pass\n\n\nsetattr(g, 'name', 'g')",
+        "class g:\n    pass\n\n\nfor key in 'ab':\n    setattr(g, key, key)",
+        "numbers = iter([1, 2])\nfirst = next(numbers)\ng = next(numbers)",
+        "class g:\n    made = []\n    def __init_subclass__(cls):\n        cls.made.append(cls)\n\n\n"
+        "class one(g):\n    pass",
+        "class g(type):\n    made = []\n    def __new__(meta, *parts):\n        g.made.append(parts)\n"
+        "        return type.__new__(meta, *parts)\n\n\nclass one(metaclass=g):\n    pass",
     ],
 )
 def test_a_name_is_carried_with_all_that_changes_it(above: str):
     """Statements that bind a name or complete what it names are carried together and in order."""
     assert block(above + "\nh = 2", "return g") == above
+
+
+def test_a_copy_is_not_another_name():
+    """What changes a copy does not change the original."""
+    assert block("g = [1]\nother = g[:]\nother.append(2)", "return g") == "g = [1]"
+
+
+@pytest.mark.parametrize(
+    ("above", "body", "reason"),
+    [
+        ("import math\nmath.floor = round", "return math.floor(x)", "needs_module_names"),
+        ("import math\nsetattr(math, 'half', 0.5)", "return math.half", "needs_module_names"),
+        ("g = 1", "return globals()['g']", "needs_module_names"),
+        ("g = 1", "return __doc__", "undefined_names"),
+        ("g = 1", "return __spec__", "undefined_names"),
+    ],
+)
+def test_what_only_its_own_file_gives_is_refused(above: str, body: str, reason: str):
+    """A module that the file changes, its table of names and its docstring are not the seed's."""
+    dropped = extract(f"{above}\n\ndef f(x):\n    'Return what is asked for.'\n    {body}\n")
+    assert isinstance(dropped, Dropped)
+    assert dropped.reason == reason
+
+
+def test_other_parts_of_a_changed_module_can_be_used():
+    """Setting a variable of the environment changes nothing that `os.path` gives."""
+    text = (
+        "import os\nos.environ['A'] = 'b'\n\ndef f(x):\n    'Return what is asked for.'\n    return os.path.join(x)\n"
+    )
+    assert seed_of(text).seed.startswith("import os\n")
 
 
 def test_statements_that_change_other_things_are_not_carried():
