@@ -185,8 +185,8 @@ class Direct:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
     def likely(self, ids: list[int]) -> list[tuple[str, float]]:
         """The five likeliest next tokens by one forward pass, the likeliest first."""
