@@ -10,6 +10,10 @@ from selfcodealign.errors import EmptyDataset, RecipeError
 if TYPE_CHECKING:
     from selfcodealign.settings import Recipe
 
+#: Settings of a stage that count without it: how much of a seed a prompt shows, and the benchmarks' files that rows are
+#: compared with.
+_READ_BY_OTHERS = ("concepts.", "evaluate.problems")
+
 
 def load(name: str, settings: list[str], added: list[str], removed: list[str]) -> Recipe:
     """Load a recipe, its settings and its journey edited. Raises `RecipeError`."""
@@ -25,8 +29,7 @@ def load(name: str, settings: list[str], added: list[str], removed: list[str]) -
         loaded = loaded.model_copy(update={"journey": journey, "own": own})
     for setting in settings:
         stage = setting.partition(".")[0]
-        # `concepts` also says how much of a seed a prompt shows, with the stage or without it.
-        if stage in CATALOGUE and stage not in (*loaded.journey, "concepts"):
+        if stage in CATALOGUE and stage not in loaded.journey and not setting.startswith(_READ_BY_OTHERS):
             raise RecipeError(f"--set {setting}: this journey has no stage {stage}; add it with --with {stage}")
     return loaded
 

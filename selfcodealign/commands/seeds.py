@@ -89,6 +89,9 @@ def seeds(
         f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value not in (None, [])
     ]
     loaded = _cut(load(name, [*(settings or []), *chosen], added or [], removed or []), name)
+    for stage in added or []:
+        if stage not in loaded.journey:
+            raise RecipeError(f"--with {stage}: it comes after the seeds, or asks a model; use selfcodealign run")
     if dry_run:
         show_plan(loaded, out, None, load(name, [], [], []))
         return

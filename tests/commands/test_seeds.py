@@ -135,3 +135,30 @@ def test_the_funnel_of_seeds_as_json(source: Path, tmp_path: Path) -> None:
     accounts = json.loads(call("show", str(tmp_path / "run"), "--json").stdout)
     assert accounts[0]["stage"] == "seeds"
     assert accounts[-1]["kept"] == 5
+
+
+@pytest.mark.parametrize("stage", ["judge", "evaluate"])
+def test_a_stage_that_comes_after_the_seeds_is_refused(source: Path, tmp_path: Path, stage: str) -> None:
+    """It would be cut off, so it is not left out in silence; the error names the command that runs it."""
+    done = call("seeds", str(source), "-o", str(tmp_path / "run"), "--with", stage)
+    assert done.returncode == 2
+    assert f"--with {stage}" in done.stderr
+    assert "selfcodealign run" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_file_of_a_benchmark_can_be_named_without_the_stage_evaluate(source: Path, tmp_path: Path) -> None:
+    """Decontamination reads `evaluate.problems`, so the setting counts in a journey that evaluates nothing."""
+    problem = {
+        "task_id": "own/0",
+        "prompt": 'def shorten(text):\n    """Leave out each vowel of the text that stands after a consonant."""\n',
+        "canonical_solution": "    return text\n",
+        "test": "def check(candidate):\n    assert candidate('') == ''\n",
+        "entry_point": "shorten",
+    }
+    file = tmp_path / "problems.jsonl"
+    file.write_text(json.dumps(problem) + "\n")
+    named = ["decontamination.benchmarks=['humaneval']", f"evaluate.problems={{humaneval='{file}'}}"]
+    seeds(source, "-o", tmp_path / "run", *(word for setting in named for word in ("--set", setting)))
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [one["name"] for one in recorded["benchmarks"]] == ["humaneval"]
