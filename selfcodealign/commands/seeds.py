@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfcodealign.commands.running import load, run_and_report, show_plan
-from selfcodealign.errors import RecipeError, RunFolderError
+from selfcodealign.errors import EmptyDataset, RecipeError, RunFolderError
 
 if TYPE_CHECKING:
     from selfcodealign.settings import Recipe
@@ -65,8 +65,8 @@ def seeds(
     """Curate seeds: take functions out of source code, filter them, and show where the others went.
 
     This is the beginning of a run, up to the first stage that asks a model. Rows and reasons are Parquet files, one
-    folder per stage. A stopped command resumes; `selfcodealign run RECIPE --out FOLDER --source SOURCE` goes on from
-    the same seeds.
+    folder per stage. A stopped command resumes. With --recipe, a run of that recipe in the same folder goes on from
+    the seeds. Exits with code 3 where no seed is left.
 
         selfcodealign seeds stdlib -o runs/seeds
         selfcodealign seeds git:. package:rich -o runs/seeds --explain
@@ -123,9 +123,13 @@ def _tell(out: Path, sample: int) -> None:
 
     console = Console()
     last = open_existing(out).stages()[-1]
-    console.print(f"seeds: {last.path}/kept-*.parquet", soft_wrap=True, highlight=False)
-    if not sample:
-        console.print("why rows were dropped, line by line: --explain", highlight=False)
-        return
-    for part in explain_drops(out, sample):
+    kept = last.books().kept
+    if kept:
+        console.print(f"seeds: {last.path}/kept-*.parquet", soft_wrap=True, highlight=False)
+    for part in explain_drops(out, sample) if sample else ():
         console.print(part, soft_wrap=True)
+    hint = "" if sample else "; why rows were dropped, line by line: --explain"
+    if not kept:
+        raise EmptyDataset(f"no seed is left{hint}")
+    if hint:
+        console.print(hint.removeprefix("; "), highlight=False)

@@ -12,7 +12,7 @@ from typing import Any
 from selfcodealign.curation.commits import extract_commit, load_tokenizer
 from selfcodealign.curation.functions import extract_seeds
 from selfcodealign.curation.lines import extract_windows
-from selfcodealign.errors import UserError
+from selfcodealign.errors import RecipeError, UserError
 from selfcodealign.rows import Dropped, Seed, SourceFile
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import Files, find_own, open_sources
@@ -45,6 +45,10 @@ def _settings(context: Context) -> SeedSettings:
 
 def _check(context: Context) -> Iterable[UserError]:
     settings = context.recipe.seeds
+    if settings.limit is not None and "near_dedup" not in context.places:
+        yield RecipeError(
+            "seeds.limit counts in the stage near_dedup, which this journey leaves out: add it, or unset it"
+        )
     try:
         find_own(settings)
     except UserError as error:

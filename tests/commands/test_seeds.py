@@ -57,7 +57,7 @@ def test_seeds_are_kept_and_every_drop_shows_the_line_that_decided(source: Path,
 def test_a_later_call_and_a_run_go_on_from_the_same_seeds(source: Path, tmp_path: Path) -> None:
     """Without a source the folder's own recipe counts; a run with these sources takes the seeds as they are."""
     out = tmp_path / "run"
-    seeds(source, "-o", out)
+    seeds(source, "-o", out, "--recipe", "quickstart")
     again = call("seeds", "-o", str(out))
     assert again.returncode == 0, again.stderr
     assert "5 seeds" in again.stdout
@@ -162,3 +162,19 @@ def test_the_file_of_a_benchmark_can_be_named_without_the_stage_evaluate(source:
     seeds(source, "-o", tmp_path / "run", *(word for setting in named for word in ("--set", setting)))
     recorded = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [one["name"] for one in recorded["benchmarks"]] == ["humaneval"]
+
+
+def test_no_seed_left_is_an_exit_code(tmp_path: Path) -> None:
+    """The funnel is shown, and the last line says how to learn more."""
+    (tmp_path / "bare.py").write_text("def f(x):\n    return x\n")
+    done = call("seeds", str(tmp_path / "bare.py"), "-o", str(tmp_path / "run"))
+    assert done.returncode == 3
+    assert "no_docstring 1" in " ".join(done.stdout.split())
+    assert "no seed is left" in done.stderr
+
+
+def test_a_limit_that_no_stage_counts_is_refused(source: Path, tmp_path: Path) -> None:
+    """Without `near_dedup`, a limit would be ignored."""
+    done = call("seeds", str(source), "-o", str(tmp_path / "run"), "--limit", "1", "--without", "near_dedup")
+    assert done.returncode == 2
+    assert "near_dedup" in done.stderr

@@ -12,6 +12,7 @@ from selfcodealign.curation.rules.code import Code, Problem
 
 #: Fewer words of prose say nothing certain about their language, and so does a lower probability of the likeliest
 #: one (related ones, as the Chinese ones are, share it).
+_READ = 4000  # characters of a docstring that tell its language; the time grows with them
 _LEAST_WORDS, _LEAST_CHARACTERS, _LEAST_PROBABILITY = 6, 15, 0.7
 #: Languages that are written without blanks have no words to count.
 _WITHOUT_BLANKS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -65,7 +66,7 @@ def find_foreign_docstring(code: Code, languages: Sequence[str]) -> Problem | No
     """A docstring that is certainly in none of these languages (ISO 639)."""
     if not languages or code.docstring is None:
         return None
-    text = str(code.docstring.value)
+    text = str(code.docstring.value)[:_READ]
     if "en" in languages and len(_ENGLISH.findall(text)) >= _SURELY_ENGLISH:
         return None
     prose = _NO_PROSE.sub(" ", text)
