@@ -122,3 +122,8 @@ def _strip(rest: str, mark: str) -> str:
     shown_user = REMOVED if user == REMOVED else mark if user else ""  # what is hidden already stays as it is
     shown_query = REMOVED if gone == f"?{REMOVED}" else mark if gone else ""
     return (shown_user and f"{shown_user}@") + kept + (shown_query and f"?{shown_query}") + end_of_sentence
+
+
+def is_address(text: str) -> bool:
+    """Whether a text that should name a path begins as an address does: `https://host`, `ssh:/host`."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text) is not None

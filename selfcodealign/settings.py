@@ -310,7 +310,7 @@ class ConceptSettings(Section):
     max_concepts: int = Field(12, ge=1, description="keep at most this many concepts, the first ones")
     snippet_lines: int | None = Field(None, ge=2, description="show at most this many lines of the seed")
     snippet_characters: int | None = Field(None, ge=40, description="show at most this many characters of the seed")
-    snippet_carried: bool = Field(
+    snippet_carried: bool = later(
         True,
         description="show what a function carries, where snippet_lines and snippet_characters leave room for all of it",
     )

@@ -77,7 +77,7 @@ ONLY_READ = {
     r"make (quickstart|setup|test)|python3 -m venv|^source |pip (install|wheel)": "installs packages, for minutes",
     r"pre-commit install": "changes the repository's hooks",
     r"pytest ": "the tests themselves",
-    r"--serve vllm|serve=vllm": "needs vLLM and a GPU",
+    r"--serve vllm|serve=vllm|^vllm serve": "needs vLLM, and mostly a GPU",
     r"parallel=fsdp2": "needs GPUs",
     r"python -m tiny\.": "trains or measures the embedded model, for minutes",
     r"serve-sandbox": "serves until it is stopped",

@@ -50,7 +50,7 @@ async def test_the_journey_ends_with_a_data_set_of_verified_rows(tmp_path: Path)
         assert 0 < row["pass_rate"] <= 1
     card = (run / "dataset" / "README.md").read_text()
     assert "`scripted`" in card
-    assert "**not** compared with any benchmark" in card
+    assert "They were **not** compared with any other benchmark" in card
     assert "| responses (instructions → responses) | 12 |" in card
 
 

@@ -56,7 +56,7 @@ def recipe_file(tmp_path: Path) -> Path:
         f'train.attention="{ADDRESS}"',
         f'evaluate.few_shot="{ADDRESS}"',
         f'evaluate.benchmarks=["{ADDRESS}"]',
-        f'evaluate.problems={{"tiny-eval" = "{ADDRESS}"}}',
+        f'evaluate.problems={{"humaneval" = "{ADDRESS}"}}',
         f'seeds.split="{ADDRESS}"',
         f'model.device="{ADDRESS}"',
     ]

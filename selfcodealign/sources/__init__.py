@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from selfcodealign.addresses import is_address
 from selfcodealign.errors import SourceError, did_you_mean
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
@@ -127,7 +128,8 @@ def _open_folder(path: Path, settings: SeedSettings) -> Files:
 
 
 def existing_path(text: str) -> Path:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
+    """The path of a source. Raises `SourceError` if there is none, with what is like it."""
+    if is_address(text):
         raise SourceError(f"source {text} is an address: clone or download it, and name the folder or the file")
     path = Path(text).expanduser()
     if os.path.exists(path):  # unlike Path.exists, returns False without permission

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from selfcodealign.addresses import hide_secrets
+from selfcodealign.addresses import hide_secrets, is_address
 from selfcodealign.errors import SourceError
 from selfcodealign.rows import Dropped, SourceFile
 from selfcodealign.settings import SeedSettings
@@ -50,7 +50,7 @@ class _Entry(NamedTuple):
 def split_revision(text: str) -> tuple[str, str]:
     """`PATH` or `PATH@REVISION` as path and revision; a path that exists keeps its @."""
     path, at, revision = text.rpartition("@")
-    if not at or os.path.exists(Path(text).expanduser()):
+    if is_address(text) or not at or os.path.exists(Path(text).expanduser()):
         return text, "HEAD"
     return path, revision
 

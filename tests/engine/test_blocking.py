@@ -24,7 +24,7 @@ async def test_a_run_inside_a_running_loop(tmp_path: Path) -> None:
     result = run(recipe, out, until="concepts", model=scripted_model(), progress=Progress())
     assert result.folder == Path(out)
     assert result.books["concepts"].kept == 3
-    assert list(result.books) == ["seeds", "near_dedup", "concepts"]
+    assert list(result.books) == ["seeds", "decontamination", "near_dedup", "concepts"]
     assert result.dataset is None
     again = run(f"{out}/recipe.toml", out, until="concepts", model=scripted_model(fail_after=0), progress=Progress())
     assert again == result

@@ -268,6 +268,7 @@ def test_a_run_is_not_compared_with_itself_or_with_one_that_has_not_ended(tmp_pa
     with pytest.raises(UserError, match="the folder of this very run"):
         run_until(tmp_path / "run", sources, f"near_dedup.against={tmp_path / 'run'}")
     (tmp_path / "run" / "near_dedup" / "stage.json").unlink()
-    (tmp_path / "run" / "seeds" / "stage.json").unlink()
+    for stage in ("decontamination", "seeds"):
+        (tmp_path / "run" / stage / "stage.json").unlink()
     with pytest.raises(UserError, match="has no finished seeds; run it to its end"):
         run_until(tmp_path / "other", sources, f"near_dedup.against={tmp_path / 'run'}")

@@ -33,7 +33,7 @@ async def test_its_rows_drops_and_fields_are_those_of_any_stage(tmp_path: Path) 
     run = tmp_path / "run"
     await run_recipe(recipe_with_it(sources, 60), run, model=scripted_model())
     assert list(books(run)) == [
-        *("seeds", "near_dedup", "concepts", "instructions", "short_tasks", "responses", "selection")
+        *("seeds", "decontamination", "near_dedup", "concepts", "instructions", "short_tasks", "responses", "selection")
     ]
     assert books(run)["short_tasks"] == (6, 6, {})
     assert {row["words"] for row in rows_of(run, "short_tasks")} == {9}

@@ -55,10 +55,19 @@ OTHER: dict[str, Any] = {
     "seeds.licence_column": "licence",
     "seeds.split": "test",
     "seeds.licence": "MIT",
+    "seeds.repository_column": "repository",
+    "seeds.blob_url": "http://localhost:1/{blob_id}",
+    "seeds.skip": ["tests"],
+    "seeds.commits_endings": [".pyi"],
+    "seeds.commits_skip": ["link"],
+    "seeds.commits_tokenizer": "NONE",
     "seeds.licences": ["MIT"],
     "seeds.own_code": ["SOURCES"],
     "near_dedup.against": ["EARLIER"],
     "near_dedup.against_column": "code",
+    "quality.bad_imports": ["os"],
+    "quality.bad_words": ["later"],
+    "quality.docstring_languages": ["de"],
     "dataset.license": "MIT",
     "few_shot.file": "tiny",
     "instructions.categories": ["function"],
@@ -151,6 +160,16 @@ def only_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def curated(finished: tuple[Recipe, Path], places: Path) -> tuple[Recipe, Path]:
+    """The same seeds through the stages that start programs, which other settings need not wait for."""
+    recipe = change(finished[0], "journey", ["seeds", "quality", "types"])
+    run = places / "curated"
+    if not run.exists():
+        asyncio.run(run_recipe(recipe, run))
+    return recipe, run
+
+
+@pytest.fixture
 def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
     """A recipe and a finished run of it, made once."""
     sources = places / "source"
@@ -195,10 +214,11 @@ def outcome_of(work: Any) -> Any:
 
 @pytest.mark.parametrize("setting", list(every_setting()))
 def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
-    setting: str, finished: tuple[Recipe, Path], tmp_path: Path, places: Path
+    setting: str, request: pytest.FixtureRequest, tmp_path: Path, places: Path
 ) -> None:
     """The same sentences, the same stages started again, nothing touched that is said to be finished."""
-    recipe, original = finished
+    of_curation = setting.partition(".")[0] in ("quality", "types")
+    recipe, original = request.getfixturevalue("curated" if of_curation else "finished")
     run = tmp_path / "run"
     shutil.copytree(original, run)
     value = json.loads(
@@ -397,7 +417,10 @@ def test_a_run_of_another_journey_is_refused(finished: tuple[Recipe, Path], tmp_
     for journey, why in (
         ([name for name in JOURNEY if name != "judge"], '"judge", which this journey leaves out'),
         ([name for name in JOURNEY if name != "concepts"], '"concepts", which this journey leaves out'),
-        (["seeds", "judge", "near_dedup", *JOURNEY[3:]], '"judge", which this journey has at another place'),
+        (
+            ["seeds", "decontamination", "judge", "near_dedup", *JOURNEY[4:]],
+            '"judge", which this journey has at another place',
+        ),
     ):
         with pytest.raises(RunFolderError) as error:
             asyncio.run(run_recipe(change(recipe, "journey", journey), run, model=scripted_model()))
