@@ -8,7 +8,6 @@ are opened before the first file is read, so that a misspelt source is refused a
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
