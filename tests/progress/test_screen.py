@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from selfcodealign.settings import DATA_JOURNEY
 from tests.support.journey import write_sources
 from tests.support.screen import show
 from tests.support.scripts import UNGUARDED
@@ -52,7 +53,7 @@ def test_the_screen_holds_bars_and_then_a_line_per_stage(width: int, tmp_path: P
     assert lines[1] == "run folder: run"
     assert lines[-1] == "the end"
     names = [line.partition(":")[0] for line in lines[2:-1]]
-    assert names == ["seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset"], lines
+    assert names == list(DATA_JOURNEY), lines
     for line in lines[2:-1]:
         assert re.search(r"(in, \d+ .*(kept.*|…)|\d+ examples) \(0:\d\d\)$", line), line
 

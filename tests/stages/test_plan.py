@@ -196,7 +196,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
 
 def look_at(run: Path) -> dict[str, dict[str, int]]:
     """The files of every stage, with the time of their last change."""
-    folders = [*ROW_STAGES, "dataset", "tuned", "evaluation", "superseded"]
+    folders = [*ROW_STAGES, "quality", "types", "dataset", "tuned", "evaluation", "superseded"]
     return {
         name: {
             str(path.relative_to(run)): path.stat().st_mtime_ns for path in (run / name).rglob("*") if path.is_file()
