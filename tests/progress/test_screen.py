@@ -47,7 +47,7 @@ def test_the_screen_holds_bars_and_then_a_line_per_stage(width: int, tmp_path: P
         assert "NOISE" not in frame, frame
     frames = "\n".join(shown.frames)
     assert re.search(r"responses +━.* \d+/24 .* 0:\d\d left", frames)
-    assert re.search(r"stages 4–6 of 8, 0:0\d so far", frames)
+    assert re.search(r"stages 4–6 of 8, 0:\d\d so far", frames)
     lines = shown.screen.text().splitlines()
     assert lines[0] == "main script"
     assert lines[1] == "run folder: run"
