@@ -11,8 +11,8 @@ SANDBOX_HELP = (
     "How programs are walled off: auto takes the strongest way that this machine allows, namespaces or landlock one of "
     "them, unsafe none."
 )
-#: A group of options in the help.
-PROGRAMS = "Programs"
+#: Groups of options in the help.
+PROGRAMS, JOURNEY = "Programs", "Journey"
 
 
 class SandboxMode(enum.StrEnum):
@@ -35,6 +35,18 @@ Warm = Annotated[
     ),
 ]
 Walls = Annotated[SandboxMode, typer.Option("--sandbox", help=SANDBOX_HELP, metavar="MODE", rich_help_panel=PROGRAMS)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Set a setting: section.key=value; may be repeated.", metavar="KEY=VALUE"),
+]
+Added = Annotated[
+    list[str] | None,
+    typer.Option("--with", help="Add a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
+]
+Removed = Annotated[
+    list[str] | None,
+    typer.Option("--without", help="Leave out a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
+]
 
 
 def read_names(text: str) -> tuple[str, ...]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from selfcodealign.commands.running import load, run_and_report, show_plan
+from selfcodealign.commands.options import JOURNEY, Added, Removed, Settings
+from selfcodealign.commands.running import as_settings, load, run_and_report, show_plan
 from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.progress.log import is_verbose
 
-#: Groups of options in the help.
-MODEL, JOURNEY = "Model and sources", "Journey"
+#: A group of options in the help.
+MODEL = "Model and sources"
 
 
 def run(
@@ -30,10 +30,7 @@ def run(
             metavar="FOLDER",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Set a setting: section.key=value; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
+    settings: Settings = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Move finished answers of a model to superseded/ where settings changed.")
     ] = False,
@@ -82,14 +79,8 @@ def run(
         int | None,
         typer.Option(help="Use at most this many seeds (seeds.limit).", min=1, metavar="N", rich_help_panel=MODEL),
     ] = None,
-    added: Annotated[
-        list[str] | None,
-        typer.Option("--with", help="Add a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
-    ] = None,
-    removed: Annotated[
-        list[str] | None,
-        typer.Option("--without", help="Leave out a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
-    ] = None,
+    added: Added = None,
+    removed: Removed = None,
     until: Annotated[
         str | None, typer.Option(help="Stop after this stage.", metavar="STAGE", rich_help_panel=JOURNEY)
     ] = None,
@@ -123,11 +114,7 @@ def run(
     name, folder = _find(recipe, out)
     given = {"model.name": model, "model.urls": url, "model.serve": serve, "seeds.sources": source}
     given |= {"seeds.limit": limit, "execution.sandbox": sandbox}
-    # A JSON value is a TOML value; only what was given overrides the recipe.
-    chosen = [
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value not in (None, [])
-    ]
-    loaded = load(name, [*(settings or []), *chosen], added or [], removed or [])
+    loaded = load(name, [*(settings or []), *as_settings(given)], added or [], removed or [])
     if dry_run:
         show_plan(loaded, folder, until, None if all_settings or is_verbose() else load(name, [], [], []))
     else:

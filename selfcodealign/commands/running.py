@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfcodealign.errors import EmptyDataset, RecipeError
 
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 #: Settings of a stage that count without it: how much of a seed a prompt shows, and the benchmarks' files that rows are
 #: compared with.
 _READ_BY_OTHERS = ("concepts.", "evaluate.problems")
+
+
+def as_settings(given: Mapping[str, Any]) -> list[str]:
+    """What options gave, as `section.key=value`; a JSON value is a TOML value. What was not given overrides nothing."""
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value not in (None, [])]
 
 
 def load(name: str, settings: list[str], added: list[str], removed: list[str]) -> Recipe:

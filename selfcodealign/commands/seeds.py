@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfcodealign.commands.running import load, run_and_report, show_plan
+from selfcodealign.commands.options import JOURNEY, Added, Removed, Settings
+from selfcodealign.commands.running import as_settings, load, run_and_report, show_plan
 from selfcodealign.errors import EmptyDataset, RecipeError, RunFolderError
 
 if TYPE_CHECKING:
     from selfcodealign.settings import Recipe
 
 NO_ARGS_IS_HELP = True
-JOURNEY = "Journey"
 
 
 def seeds(
@@ -38,10 +37,7 @@ def seeds(
     limit: Annotated[
         int | None, typer.Option(help="Keep at most this many seeds (seeds.limit).", min=1, metavar="N")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Set a setting: section.key=value; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
+    settings: Settings = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what would be done; do nothing.")
     ] = False,
@@ -53,14 +49,8 @@ def seeds(
             rich_help_panel=JOURNEY,
         ),
     ] = None,
-    added: Annotated[
-        list[str] | None,
-        typer.Option("--with", help="Add a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
-    ] = None,
-    removed: Annotated[
-        list[str] | None,
-        typer.Option("--without", help="Leave out a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
-    ] = None,
+    added: Added = None,
+    removed: Removed = None,
 ) -> None:
     """Curate seeds: take functions out of source code, filter them, and show where the others went.
 
@@ -85,10 +75,7 @@ def seeds(
         open_existing(out)  # seeds in the form of an earlier version are refused as that
         name = str(out / "recipe.toml")
     given = {"seeds.sources": sources, "seeds.limit": limit}
-    chosen = [
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value not in (None, [])
-    ]
-    loaded = _cut(load(name, [*(settings or []), *chosen], added or [], removed or []), name)
+    loaded = _cut(load(name, [*(settings or []), *as_settings(given)], added or [], removed or []), name)
     for stage in added or []:
         if stage not in loaded.journey:
             raise RecipeError(f"--with {stage}: it comes after the seeds, or asks a model; use selfcodealign run")

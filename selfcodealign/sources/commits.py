@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfcodealign.addresses import hide_secrets
-from selfcodealign.errors import SourceError, did_you_mean, reason_of
+from selfcodealign.errors import SourceError, did_you_mean
 from selfcodealign.rows import Dropped, SourceFile, digest
 from selfcodealign.settings import SeedSettings
 from selfcodealign.sources import existing_path, find_own
+from selfcodealign.sources.arrow import parquet_columns, parquet_rows
 from selfcodealign.sources.git import (
     find_commit,
     git_command,
     git_environment,
+    popen_git,
     repository_licence,
     repository_name,
     run_git,
@@ -29,11 +31,10 @@ from selfcodealign.sources.git import (
 from selfcodealign.sources.hub import stream_hub
 from selfcodealign.sources.licences import name_licence
 from selfcodealign.sources.place import Place, make_printable
-from selfcodealign.sources.tables import DATA_ENDINGS, Numbered, jsonl_rows
+from selfcodealign.sources.tables import DATA_ENDINGS, Numbered, jsonl_rows, look_at_head
 from selfcodealign.sources.trees import find_files
 
 _NEEDED = ("old_contents", "new_contents", "new_file", "subject")
-_BATCH_ROWS = 128
 _SHOWN = 1000  # characters of a dropped commit's subject
 _ABSENT = b"000000"
 _REGULAR = (b"100644", b"100755", b"100664")
@@ -292,15 +293,7 @@ class _Objects:
         self._sizes, self._texts = (self._start(option, stack) for option in ("--batch-check", "--batch"))
 
     def _start(self, option: str, stack: ExitStack) -> subprocess.Popen[bytes]:
-        process = stack.enter_context(
-            subprocess.Popen(
-                git_command(self._path, "cat-file", option),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=git_environment(),
-            )
-        )
+        process = stack.enter_context(popen_git(git_command(self._path, "cat-file", option), stdin=subprocess.PIPE))
         stack.callback(process.kill)
         return process
 
@@ -352,28 +345,31 @@ def _open_hub(name: str, settings: SeedSettings) -> Commits:
 
 def _open_table(path: Path, settings: SeedSettings, origin: str) -> Commits:
     place = Place(settings, origin)
-    rows = _parquet_rows(path, settings) if path.name.endswith(".parquet") else jsonl_rows(path, place)
-    return _read_rows(place, path.name, _need_columns(rows, str(path)))
+    if path.name.endswith(".parquet"):
+        names = parquet_columns(path)
+        _refuse_missing(names, str(path))
+        wanted = {*_NEEDED, "commit", *_name_columns(settings)}
+        rows = parquet_rows(path, [name for name in names if name in wanted], place.most_read)
+        return _read_rows(place, path.name, enumerate(rows, start=1))
+    return _read_rows(place, path.name, _need_columns(jsonl_rows(path, place), str(path)))
 
 
 def _need_columns(rows: Numbered, where: str) -> Numbered:
     """Check that the first readable row has CommitPack's columns; return all rows."""
-    head: list[tuple[int, dict[str, Any] | Dropped]] = []
-    for entry in rows:
-        head.append(entry)
-        if isinstance(entry[1], dict):
-            break
-        if len(head) >= _BATCH_ROWS:
-            raise SourceError(f"{where} does not look like a data set: its first {len(head)} rows cannot be read")
-    if not head:
+    first, rows = look_at_head(rows, where)
+    if first is not None:
+        _refuse_missing(list(map(str, first)), where)
+    return rows
+
+
+def _refuse_missing(columns: Sequence[str], where: str) -> None:
+    if not columns:
         raise SourceError(f"{where} is empty: it has no row")
-    first = head[-1][1]
-    if isinstance(first, dict) and (missing := [column for column in _NEEDED if column not in first]):
+    if missing := [column for column in _NEEDED if column not in columns]:
         raise SourceError(
-            f'{where} has no column "{missing[0]}" (it has {", ".join(map(str, first))}): seeds.kind="commits" needs '
-            f"CommitPack's columns {', '.join(_NEEDED)}{did_you_mean(missing[0], map(str, first))}"
+            f'{where} has no column "{missing[0]}" (it has {", ".join(columns)}): seeds.kind="commits" needs '
+            f"CommitPack's columns {', '.join(_NEEDED)}{did_you_mean(missing[0], columns)}"
         )
-    return chain(head, rows)
 
 
 def _read_rows(place: Place, name: str, rows: Numbered) -> Commits:
@@ -409,42 +405,3 @@ def _read_row(place: Place, name: str, number: int, row: dict[str, Any]) -> Comm
 def _name_columns(settings: SeedSettings) -> tuple[str, str]:
     """The columns of the licence and of the repository: CommitPack's, unless the settings name others."""
     return settings.licence_column or "license", settings.repository_column or "repos"
-
-
-def _parquet_rows(path: Path, settings: SeedSettings) -> Numbered:
-    """Read rows of a Parquet file; a text that is not UTF-8 stays bytes, so that only its row is lost."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
-        names = file.schema_arrow.names
-        if not set(_NEEDED) <= set(names) and file.metadata.num_rows:
-            yield 1, dict.fromkeys(names)  # refused by _need_columns, which names the columns
-            return
-        wanted = {*_NEEDED, "commit", *_name_columns(settings)}
-        number = 0
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[name for name in names if name in wanted]):
-            columns = {name: _read_column(batch.column(name)) for name in batch.schema.names}
-            for values in zip(*columns.values(), strict=True):
-                number += 1
-                yield number, dict(zip(columns, values, strict=True))
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"cannot read {path} as Parquet: {reason_of(error)}") from None
-
-
-def _read_column(column: Any) -> list[Any]:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column.to_pylist()
-    return [_decode(value) for value in column.cast(pa.large_binary()).to_pylist()]
-
-
-def _decode(value: bytes | None) -> str | bytes | None:
-    try:
-        return value.decode("utf-8") if value is not None else None
-    except UnicodeDecodeError:
-        return value

@@ -131,7 +131,7 @@ class _Objects:
     def read(self, blob: str, most: int) -> bytes | None:
         """The bytes of an object; None if it is missing, torn or larger than `most`."""
         if self._process is None:
-            self._process = _popen(git_command(self._path, "cat-file", "--batch"), stdin=subprocess.PIPE)
+            self._process = popen_git(git_command(self._path, "cat-file", "--batch"), stdin=subprocess.PIPE)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -188,7 +188,8 @@ def git_environment() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in _ELSEWHERE}, **_SAFE}
 
 
-def _popen(command: list[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+def popen_git(command: list[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start a git command whose output is read as it comes."""
     return subprocess.Popen(
         command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=git_environment()
     )
@@ -202,7 +203,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _start(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = _popen(command)
+    process = popen_git(command)
     try:
         yield process
     finally:

@@ -73,8 +73,11 @@ def _find_columns(columns: list[str], settings: SeedSettings, where: str) -> Lay
     return find_layout(columns, settings, where)
 
 
-def _read_checked(place: Place, name: str, rows: Numbered, where: str) -> Iterator[SourceFile | Dropped]:
-    """Read rows whose columns are those of the first readable one, which is looked at before any work."""
+def look_at_head(rows: Numbered, where: str) -> tuple[dict[str, Any] | None, Numbered]:
+    """The first readable row, and all rows; None for a few rows of which none can be read.
+
+    Raises `SourceError` where there is no row, or none that can be read among many.
+    """
     head: list[tuple[int, dict[str, Any] | Dropped]] = []
     for entry in rows:
         head.append(entry)
@@ -82,12 +85,17 @@ def _read_checked(place: Place, name: str, rows: Numbered, where: str) -> Iterat
             break
         if len(head) >= _HEAD_ROWS:
             raise SourceError(f"{where} does not look like a data set: its first {len(head)} rows cannot be read")
-    first = head[-1][1] if head else {}
-    if isinstance(first, Dropped):
-        layout = Layout("content")  # no row can be read
-    else:
-        layout = _find_columns(list(map(str, first)), place.settings, where)
-    return _read_each(place, name, layout, chain(head, rows))
+    if not head:
+        raise SourceError(f"{where} is empty: it has no row")
+    first = head[-1][1]
+    return None if isinstance(first, Dropped) else first, chain(head, rows)
+
+
+def _read_checked(place: Place, name: str, rows: Numbered, where: str) -> Iterator[SourceFile | Dropped]:
+    """Read rows whose columns are those of the first readable one, which is looked at before any work."""
+    first, rows = look_at_head(rows, where)
+    layout = Layout("content") if first is None else _find_columns(list(map(str, first)), place.settings, where)
+    return _read_each(place, name, layout, rows)
 
 
 class _Job(NamedTuple):
@@ -165,6 +173,7 @@ def _admit(place: Place, layout: Layout, job: _Job, code: object) -> SourceFile 
 
 
 def jsonl_rows(path: Path, place: Place) -> Numbered:
+    """Stream the rows of a JSON Lines file; a line that is no row is a drop. Raises `SourceError` for a torn file."""
     limit = place.max_bytes * _ESCAPED + _LINE_SLACK
     number = 0
     try:

@@ -20,20 +20,9 @@ from selfcodealign.settings import MOST_TOKENS, Recipe, Section
 from selfcodealign.stages.plan import Action, Decision, explain_changes
 from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
 from tests.support.places import ROOT
-from tests.support.runs import rows_of
+from tests.support.runs import ROW_STAGES, rows_of
 from tests.support.told import Told
 
-ROW_STAGES = (
-    "seeds",
-    "decontamination",
-    "near_dedup",
-    "judge",
-    "concepts",
-    "instructions",
-    "distinct",
-    "responses",
-    "selection",
-)
 JOURNEY = [*ROW_STAGES, "dataset", "train", "evaluate"]
 
 #: Another value for each setting whose type does not offer one.

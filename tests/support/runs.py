@@ -12,6 +12,18 @@ from selfcodealign.report.funnel import read_funnel
 
 #: Measured, not decided: the only fields in which two runs of one recipe may differ.
 MEASURED = ("seconds", "peak_memory_mib")
+#: Stages that give rows, in the order of a journey.
+ROW_STAGES = (
+    "seeds",
+    "decontamination",
+    "near_dedup",
+    "judge",
+    "concepts",
+    "instructions",
+    "distinct",
+    "responses",
+    "selection",
+)
 
 
 def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:
@@ -23,18 +35,7 @@ def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:
 
 def everything(run: Path) -> str:
     """Return the rows of all stages, without measured fields."""
-    stages = (
-        "seeds",
-        "decontamination",
-        "near_dedup",
-        "judge",
-        "concepts",
-        "instructions",
-        "distinct",
-        "responses",
-        "selection",
-    )
-    found = {f"{stage}/{kind}": rows_of(run, stage, kind) for stage in stages for kind in ("kept", "dropped")}
+    found = {f"{stage}/{kind}": rows_of(run, stage, kind) for stage in ROW_STAGES for kind in ("kept", "dropped")}
     return json.dumps(found, sort_keys=True, default=str)
 
 
