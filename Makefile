@@ -18,7 +18,7 @@ setup: .venv/.ready
 	@echo "Setting up .venv: a minute on a fast line and machine, ten on slow ones."
 	$(PYTHON) -m venv .venv
 	$(PIP) $(TORCH)
-	$(PIP) -e '.[train]'
+	$(PIP) -e '.[train,curation]'
 	@touch $@
 
 .venv/.ready: .venv/.run
