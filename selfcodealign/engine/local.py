@@ -52,6 +52,8 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
             await flow(works, rows, total, flush_seconds=context.recipe.flush_seconds, progress=context.progress)
         finally:
             context.record_counts({one.step.name: one.action is Action.START_AGAIN for one in decisions})
+            if asking:
+                context.record_asked()
     if asking:
         context.record_model()
 

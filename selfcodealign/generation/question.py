@@ -11,6 +11,7 @@ from selfcodealign.generation.prompts import lay_out, section, stop_strings
 from selfcodealign.generation.reading import read_sections
 from selfcodealign.models import Completion, Model, Sampling, Unanswered
 from selfcodealign.models.loops import repeats
+from selfcodealign.models.usage import Usage
 from selfcodealign.rows import digest, seed_of
 
 #: Characters of an unparsed completion that are kept for `show`.
@@ -46,7 +47,8 @@ class Question:
     `random_seed` changes every draw and every sample. `ends` are strings that end a text besides the tags. With
     `estimated`, the sampling's `max_tokens` is an upper bound: the worked examples tell how many are needed.
 
-    `ends` and `estimated` are no part of the digest: they end texts sooner, and ids of rows stay.
+    `ends` and `estimated` are no part of the digest: they end texts sooner, and ids of rows stay. `usage` counts what
+    is asked.
     """
 
     model: Model
@@ -59,6 +61,7 @@ class Question:
     random_seed: int
     ends: tuple[str, ...] = ()
     estimated: bool = False
+    usage: Usage = field(default_factory=Usage)
 
     @cached_property
     def digest(self) -> str:
@@ -90,6 +93,7 @@ class Question:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
+        self.usage.add(completion)
         return replace(self._read(completion), first_token=completion.first_token)
 
     def _read(self, completion: Completion) -> Answer:

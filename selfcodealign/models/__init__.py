@@ -37,7 +37,8 @@ class Completion:
     `finish_reason` is "length" if `max_tokens` or the context cut it, "loop" if the text repeated itself and
     `stop_loops` was set, else "stop".
 
-    Token counts are the engine's; `prompt_tokens` includes tokens served from its prefix cache.
+    Token counts are the engine's; `prompt_tokens` includes tokens served from its prefix cache, and `cached_tokens` are
+    those (None where the engine does not tell).
 
     `first_token` has the log-probabilities of the likeliest tokens in place of the first one that is more than white
     space, before any sampling; empty if `top_logprobs` did not ask, or where the engine tells none.
@@ -48,6 +49,7 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_token: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
+    cached_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ _LONGEST_MESSAGE, _LONGEST_REFUSAL = 300, 2_000
 class Written:
     """What a server wrote: `finish_reason` in its own words, "" if it gave none; token counts 0 if it gave none.
 
-    `first_token` has the log-probabilities of the likeliest first tokens, if it told them.
+    `first_token` has the log-probabilities of the likeliest first tokens, if it told them. `cached_tokens` are the
+    prompt tokens that came from its prefix cache; None if it did not tell.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Written:
     prompt_tokens: int
     completion_tokens: int
     first_token: Mapping[str, float] = field(default_factory=dict)
+    cached_tokens: int | None = None
 
 
 def read_answer(answer: httpx.Response) -> Written:
@@ -92,6 +94,7 @@ def read_body(body: Any, *, streamed: bool = False) -> Written:
         prompt_tokens=_count(usage, "prompt_tokens"),
         completion_tokens=_count(usage, "completion_tokens"),
         first_token=read_first_token(likely if isinstance(likely, list) else [likely]),
+        cached_tokens=_read_cached(usage),
     )
 
 
@@ -111,6 +114,7 @@ def to_completion(written: Written, stop: tuple[str, ...], max_tokens: int) -> C
         prompt_tokens=written.prompt_tokens,
         completion_tokens=written.completion_tokens,
         first_token=written.first_token,
+        cached_tokens=written.cached_tokens,
     )
 
 
@@ -218,6 +222,14 @@ def _count(usage: Any, name: str) -> int:
         return max(0, int(usage[name]))
     except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         return 0
+
+
+def _read_cached(usage: Any) -> int | None:
+    """Prompt tokens from the prefix cache, as OpenAI, vLLM (--enable-prompt-tokens-details) and SGLang tell them."""
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    if not isinstance(details, dict) or details.get("cached_tokens") is None:
+        return None
+    return min(_count(details, "cached_tokens"), _count(usage, "prompt_tokens"))
 
 
 def _find_message(body: Any) -> str:

@@ -42,6 +42,8 @@ EARLIER = "earlier"
 REJUDGED = "rejudged"
 #: The name in run.json of what stages have counted about their answers, by stage.
 COUNTED = "counted"
+#: The name in run.json of what the model was asked in this folder, by stage, over all runs: nothing is taken off.
+ASKED = "asked"
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from selfcodealign.models import Model, Sampling, UnderWay
 from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.models.opening import open_model
 from selfcodealign.models.room import Room, find_room
+from selfcodealign.models.usage import Usage
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row
-from selfcodealign.run_folder.folder import COUNTED, RunFolder
+from selfcodealign.run_folder.folder import ASKED, COUNTED, RunFolder
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import Recipe, Section
@@ -60,7 +61,8 @@ class Context:
     """One run, as its stages see it.
 
     `places` has every stage of the journey by name, in order; `given_model` replaces the model that the recipe names;
-    `counted` is what stages have counted and not yet recorded; `stopping` is set when work in threads is to end.
+    `counted` is what stages have counted and not yet recorded; `waves` has the answers drawn and verified in each wave
+    of samples (1: the first), by this run; `stopping` is set when work in threads is to end.
     """
 
     recipe: Recipe
@@ -69,6 +71,7 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     given_model: Model | None = None
     counted: dict[str, Counter[str]] = field(default_factory=dict)
+    waves: dict[int, tuple[int, int]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def go_on(self) -> None:
@@ -216,8 +219,32 @@ class Context:
         """A few-shot question to the model, drawn and seeded as the recipe says; the model must be open or known."""
         draws, seed = self.recipe.few_shot.draws, self.recipe.random_seed
         return Question(
-            self.model, self.few_shot, stage, wanted, examples, draws, sampling, seed, ends=ends, estimated=estimated
+            self.model,
+            self.few_shot,
+            stage,
+            wanted,
+            examples,
+            draws,
+            sampling,
+            seed,
+            ends=ends,
+            estimated=estimated,
+            usage=self.asked.setdefault(self._stage_of(stage), Usage()),
         )
+
+    @cached_property
+    def asked(self) -> dict[str, Usage]:
+        """What the model was asked for each stage, in all runs of this folder."""
+        return {stage: Usage.read(stored) for stage, stored in self.folder.facts().get(ASKED, {}).items()}
+
+    def record_asked(self) -> None:
+        """Put what the model was asked in run.json."""
+        self.folder.record({ASKED: {stage: usage.fields() for stage, usage in self.asked.items()}})
+
+    @staticmethod
+    def _stage_of(prompt: str) -> str:
+        """The stage that asks with this kind of prompt."""
+        return "instructions" if prompt == "instructions-from-seed" else prompt
 
     def count(self, stage: str, what: str, number: int = 1) -> None:
         """Count something about a stage's answers that drops no row; `record_counts` puts it in run.json."""
