@@ -26,19 +26,18 @@ from typing import TYPE_CHECKING, Any, Self
 from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, UnderWay, endpoints
-from selfcodealign.models.completions_api import describe_fault, to_completion
+from selfcodealign.models.completions_api import to_completion
 from selfcodealign.models.dialect import ADDED
 from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
 from selfcodealign.models.failures import Failures
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
+from selfcodealign.models.http_client import HttpClient
 from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
 from selfcodealign.models.pacing import Pacer
-from selfcodealign.models.receiving import CONNECT_SECONDS, Receiver
+from selfcodealign.models.receiving import Receiver
 from selfcodealign.models.request import Beginning, Request, sum_up
 
 if TYPE_CHECKING:
-    import httpx
-
     from selfcodealign.settings import ModelSettings
 
 _log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class ServerModel:
         self._secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
         self._extra_identity = extra_identity or {}
         self._check = check or (lambda: None)
-        self._client: httpx.AsyncClient | None = None
+        self._client: HttpClient | None = None
         self._receiver: Receiver | None = None
         self._sent: dict[Request, None] = {}
         self._identity: dict[str, str] = {}
@@ -88,23 +87,18 @@ class ServerModel:
         self._pacer = Pacer(settings.requests_per_minute, settings.tokens_per_minute)
 
     async def __aenter__(self) -> Self:
-        import httpx
-
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.concurrency)
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        timeout = httpx.Timeout(self._settings.request_seconds, connect=CONNECT_SECONDS, pool=None)
-        self._client = httpx.AsyncClient(limits=limits, headers=headers, timeout=timeout)
+        self._client = HttpClient(self._key)
         self._receiver = Receiver(self._client, self._settings.request_seconds, self._endpoints.wake)
         try:
             await self._meet_servers()
         except BaseException:
-            await self._client.aclose()
+            await self._client.close()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
 
     def identity(self) -> dict[str, str]:
         """Return name, revision (from the settings, else "unknown"), engine, its version and sampler; and what is done
@@ -136,8 +130,6 @@ class ServerModel:
 
     async def _ask(self, request: Request) -> Completion:
         """Ask until a server answers or there is no use in asking again."""
-        import httpx
-
         while True:
             async with self._pacer.turn(request.prompt, request.max_tokens) as estimate:
                 endpoint = await self._endpoints.take(request.avoid, lambda until: self._bear(request, until))
@@ -146,12 +138,10 @@ class ServerModel:
                 completion = await self._send(request, endpoint)
             except PassingFault as error:
                 await self._pass_over(request, endpoint, error, sent_at)
-            except httpx.TransportError as error:
-                await self._pass_over(request, endpoint, PassingFault(describe_fault(error)), sent_at)
             except RequestFault as error:
                 await self._try_again(request, endpoint, error)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ModelError(f"{endpoint.shown}: {describe_fault(error)}") from None
+            except ModelError as error:
+                raise ModelError(f"{endpoint.shown}: {self._hide_secrets(str(error))}") from None
             else:
                 self._answered_at = time.monotonic()
                 self._beginning.note_answer()
@@ -307,15 +297,12 @@ class ServerModel:
 
     async def _meet_servers(self) -> None:
         """Ask all servers for their models; set name, engine and request fields."""
-        import httpx
-
-        assert self._client is not None
         met: list[tuple[Endpoint, dict[str, dict[str, Any]]]] = []
         for endpoint in self._endpoints:
             try:
-                met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice(endpoint))))
-            except (PassingFault, httpx.TransportError) as error:
-                endpoint.note_fault(self._hide_secrets(describe_fault(error)), None)
+                met.append((endpoint, await self._list(endpoint)))
+            except PassingFault as error:
+                endpoint.note_fault(self._hide_secrets(str(error)), None)
                 self._check()
             except ModelError as error:
                 raise ModelError(f"{endpoint.shown}: {self._hide_secrets(str(error))}") from None
@@ -345,7 +332,7 @@ class ServerModel:
             "name": name,
             "revision": self._settings.revision or "unknown",
             "engine": engine,
-            "engine_version": await ask_version(self._client, endpoint.url, CONNECT_SECONDS),
+            "engine_version": await ask_version(self._client, endpoint.url),
             "sampler": "temperature and top_p alone" if extra else "temperature and top_p, else the server's defaults",
             **({"root": str(card["root"])} if card.get("root") not in (None, name) else {}),
             **({"context": str(context)} if context else {}),
@@ -354,10 +341,12 @@ class ServerModel:
 
     async def _list_again(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
         """The models that a server lists now; {} where it does not tell."""
-        import httpx
-
-        assert self._client is not None
         try:
-            return await list_models(self._client, endpoint.url, self._key_advice(endpoint))
-        except (PassingFault, httpx.HTTPError, ModelError):
+            return await self._list(endpoint)
+        except (PassingFault, ModelError):
             return {}
+
+    async def _list(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
+        assert self._client is not None
+        seconds = self._settings.request_seconds
+        return await list_models(self._client, endpoint.url, seconds, self._key_advice(endpoint))
