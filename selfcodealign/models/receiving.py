@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from selfcodealign.models.chunks import Chunks
+from selfcodealign.models.chunks import Chunks, Text
 from selfcodealign.models.completions_api import Written, is_stream, read_answer, read_body
 from selfcodealign.models.endpoints import Endpoint
 from selfcodealign.models.faults import ConnectionFault, PassingFault
@@ -21,6 +22,7 @@ from selfcodealign.models.http_client import HttpClient
 from selfcodealign.models.loops import repeats
 from selfcodealign.models.request import Request
 from selfcodealign.models.room import count_roughly
+from selfcodealign.models.shared_answer import SharedAnswer
 from selfcodealign.models.silence import Watched
 
 #: Chunks a second, of all servers, above which answers are asked for as a whole.
@@ -94,6 +96,64 @@ class Receiver:
         if chunks.looped and not written.prompt_tokens:  # the stream has ended before the server told
             written = replace(written, prompt_tokens=count_roughly(request.prompt))
         return written
+
+    async def ask_together(
+        self, shared: SharedAnswer, endpoint: Endpoint, body: dict[str, Any], note_end: Callable[[Text], None]
+    ) -> None:
+        """Send `body` for several calls and give them what comes; `note_end` is called when the server has ended one.
+
+        Leaves when no call needs more. Raises what `ask` raises.
+        """
+        with ExitStack() as watching:
+            # Each text counts as a request that the server works on; one time-out ends them all.
+            watches = {text: ExitStack() for text in shared.texts}
+            watched = {
+                text: watching.enter_context(watch).enter_context(endpoint.silence.watch(self._seconds))
+                for text, watch in watches.items()
+            }
+            first = next(iter(watched.values()))
+            for other in watched.values():
+                other.ended = first.ended
+
+            def hear(text: Text) -> None:
+                if text not in watched:
+                    return
+                if endpoint.silence.hear(watched[text], answering=text.tokens > 0 or text.over):
+                    endpoint.note_begun()
+                    self._note_room()
+                if text.reason is not None:
+                    del watched[text]
+                    watches[text].close()
+                    note_end(text)
+
+            try:
+                async with first.ended:
+                    await self._read_together(shared, endpoint, body, hear)
+            except TimeoutError:
+                endpoint.begin_again()
+                raise PassingFault("no answer in time") from None
+
+    async def _read_together(
+        self, shared: SharedAnswer, endpoint: Endpoint, body: dict[str, Any], hear: Callable[[Text], None]
+    ) -> None:
+        chunks = shared.chunks
+        try:
+            async with self._client.post(f"{endpoint.url}/completions", body) as reply:
+                if not is_stream(reply.head):
+                    shared.take_whole(await reply.whole())
+                    return
+                async for part in reply.parts():
+                    self._count(chunks.feed(part))
+                    for text in chunks.touched:
+                        hear(text)
+                        if text.over:
+                            shared.take(text)
+                    if not shared.needed:
+                        return
+        except ConnectionFault:
+            if not chunks.ended:
+                raise
+        shared.take_end()
 
     def _count(self, chunks: int) -> None:
         """Count chunks, those of the last seconds more than earlier ones."""
