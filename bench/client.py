@@ -18,7 +18,7 @@ import itertools
 import json
 import resource
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +32,7 @@ from selfcodealign.settings import ModelSettings
 #: Sends one request.
 Ask = Callable[[], Awaitable[object]]
 #: Asks as often as it is told to, so many requests at a time, over so many connections.
-Loop = Callable[[str, int, int, int, bool], Awaitable[float]]
+Loop = Callable[[str, int, int, int, bool], Coroutine[Any, Any, float]]
 
 PROMPT = "def add(a, b):\n    return a + b\n" * 94
 WAITING = (64, 1024)
@@ -49,7 +49,7 @@ async def repeat(ask: Ask, requests: int, at_once: int) -> float:
         turns = iter(range(count))
         await asyncio.gather(*(work(turns) for _ in range(at_once)))
 
-    await run(at_once)
+    await run(min(at_once, requests))
     begun = time.process_time()
     await run(requests)
     return time.process_time() - begun
@@ -122,11 +122,11 @@ def measure(port: int, requests: int, at_once: list[int]) -> None:
     cases = [(str(one), one, one) for one in at_once] + [("waiting", WAITING[1], WAITING[0])]
     print(f"{'requests/cpu-s':24}" + "".join(f"{name:>15}" for name in loops))
     for streamed, (name, tasks, connections) in itertools.product((False, True), cases):
-        rates = []
+        print(f"{'streamed' if streamed else 'whole':10}{name:14}", end="", flush=True)
         for loop in loops.values():
-            rates.append(requests / asyncio.run(loop(url, requests, tasks, connections, streamed)))
-        form = "streamed" if streamed else "whole"
-        print(f"{form:10}{name:14}" + "".join(f"{rate:15.0f}" for rate in rates), flush=True)
+            rate = requests / asyncio.run(loop(url, requests, tasks, connections, streamed))
+            print(f"{rate:15.0f}", end="", flush=True)
+        print()
 
 
 async def watch_memory(port: int, requests: int) -> None:

@@ -69,7 +69,7 @@ class Receiver:
         try:
             return await self._read_body(request, endpoint, body, watched)
         except ConnectionFault:
-            if request.chunks is None or not request.chunks.ended:
+            if not isinstance(request.chunks, Chunks) or not request.chunks.ended:
                 raise
             # Some servers close the connection after their last event, without the end of the body.
             return read_body(request.chunks.whole(), streamed=True)

@@ -55,7 +55,10 @@ def write_texts(tokens: Tokens = name_it, cached: int | None = None) -> Plan:
                 written = min(step + 1, len(text))
                 counts = {"prompt_tokens": count_prompts(body), "completion_tokens": written}
                 yield event(choice, **({"usage": counts} if continuous else {}))
-        counts = {"prompt_tokens": count_prompts(body), "completion_tokens": sum(map(len, texts))}
+        counts: dict[str, Any] = {
+            "prompt_tokens": count_prompts(body),
+            "completion_tokens": sum(map(len, texts)),
+        }
         if cached is not None:
             counts["prompt_tokens_details"] = {"cached_tokens": cached}
         yield event(usage=counts)
