@@ -241,7 +241,7 @@ class ServerModel:
             if isinstance(fault, RequestFault) and not fault.broken_off and shared.given < 2:
                 self._say_once(endpoint, endpoint.dialect.learn_together(False, sure=shared.given > 0))
             turn.send_away(calls, alone=True)
-        except Exception as error:  # whoever waits has to see it
+        except Exception as error:  # the call that waits has to see it
             turn.fail(error)
         finally:
             if shared.given > 1:
