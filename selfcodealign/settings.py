@@ -95,6 +95,12 @@ class ModelSettings(Section):
     tokens_per_minute: float | None = free(
         None, gt=0, description="servers: most tokens a minute, prompts and answers, in all"
     )
+    seeds: bool = free(
+        True, description="servers: send a seed with each request: repeatable texts, slower sampling on vLLM"
+    )
+    group: int = free(
+        16, ge=1, description="servers: most texts in one request, where the server takes several; 1: one by one"
+    )
     failed_share: float = free(
         0.05, ge=0.0, le=1.0, description="servers: share of the last 200 requests above which failed ones stop the run"
     )

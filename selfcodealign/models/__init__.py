@@ -38,7 +38,8 @@ class Completion:
     `stop_loops` was set, else "stop".
 
     Token counts are the engine's; `prompt_tokens` includes tokens served from its prefix cache, and `cached_tokens` are
-    those (None where the engine does not tell).
+    those (None where the engine does not tell). Of a request with several texts, one completion has the tokens of the
+    prompt, and one has the `cached_tokens`, with the `told_tokens` of the prompt that they are a part of.
 
     `first_token` has the log-probabilities of the likeliest tokens in place of the first one that is more than white
     space, before any sampling; empty if `top_logprobs` did not ask, or where the engine tells none.
@@ -50,6 +51,7 @@ class Completion:
     completion_tokens: int = 0
     first_token: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
     cached_tokens: int | None = None
+    told_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Model(Protocol):
     """Continues prompts; entered once with `async with`, then called from many tasks concurrently."""
 
     #: Number of concurrent `complete` calls that keep the engine busy; the pipeline keeps about that many in flight.
+    #: A model that lets further calls wait itself, and so sees them together, has a true attribute `holds_calls`.
     concurrency: int
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Join the chunks of a streamed completion (server-sent events) while they arrive."""
+"""Join the chunks of streamed completions (server-sent events) while they arrive."""
 
 from __future__ import annotations
 
@@ -15,24 +15,18 @@ _LONG_CHUNK = 8
 _FIRST_CHUNKS = 32
 
 
-class Chunks:
-    """The chunks of one stream, joined: `feed` takes bytes as they come, `whole` gives the body that they make.
-
-    With `stop_loops`, `looped` tells that the text repeats itself, looked at every `EVERY_TOKENS` tokens.
-    """
+class Text:
+    """One text of a stream. `looped` tells that it repeats itself, if that is looked for."""
 
     def __init__(self, *, stop_loops: bool = False) -> None:
         self.looped = False
+        self.reason: Any = None
+        self.usage: Any = None
         self._stop_loops = stop_loops
         self._look_at = EVERY_TOKENS
         self._parts: list[str] = []
         self._likely: list[Any] = []
         self._written = self._characters = 0
-        self._rest = b""
-        self._usage: Any = None
-        self._reason: Any = None
-        self._ended = False
-        self._error: dict[str, Any] | None = None
 
     @property
     def tokens(self) -> int:
@@ -47,68 +41,132 @@ class Chunks:
         return self._parts[0]
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more of it is of use."""
+        return self.looped or self.reason is not None
+
+    def add(self, choice: dict[str, Any]) -> bool:
+        """Take what a chunk says of this text; returns whether it was longer. Raises `RequestFault`."""
+        text = choice.get("text") or ""
+        self.reason = choice.get("finish_reason") or self.reason
+        if choice.get("logprobs") and len(self._likely) < _FIRST_CHUNKS:
+            self._likely.append(choice["logprobs"])
+        if not isinstance(text, str):
+            raise RequestFault("a text in its stream is not a text")
+        if not text:
+            return False
+        self._parts.append(text)
+        self._written += 1
+        self._characters += len(text)
+        return True
+
+    def look_for_loops(self) -> None:
+        """Look every `EVERY_TOKENS` tokens."""
+        if self._stop_loops and self.reason is None and self.tokens >= self._look_at:
+            self._look_at = self.tokens + EVERY_TOKENS
+            self.looped = repeats(self.text)
+
+    def choice(self) -> dict[str, Any]:
+        """The choice of a response that is not streamed; `logprobs` are those of the first chunks, one by one."""
+        reason = "loop" if self.looped else self.reason
+        return {"text": self.text, "finish_reason": reason, "logprobs": self._likely}
+
+
+class Chunks:
+    """The chunks of one stream, joined: `feed` takes bytes as they come, `whole` gives the body that they make.
+
+    `texts` are those that were asked for; others that a server writes beside them have other indices.
+    """
+
+    def __init__(self, *, stop_loops: bool = False, count: int = 1) -> None:
+        self.texts = [Text(stop_loops=stop_loops) for _ in range(count)]
+        self.touched: set[Text] = set()
+        self.usage: Any = None
+        self._rest = b""
+        self._ended = False
+        self._error: dict[str, Any] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens written so far."""
+        return sum(text.tokens for text in self.texts)
+
+    @property
+    def looped(self) -> bool:
+        """Whether the only text repeats itself."""
+        return self.texts[0].looped
+
+    @property
     def ended(self) -> bool:
         """Whether the last event has come."""
         return self._ended
 
     def feed(self, part: bytes) -> int:
-        """Take the next bytes; return how many chunks they ended. Raises `RequestFault` for what is no chunk."""
-        before = self._written
+        """Take the next bytes; return how many chunks with text they ended. `touched` are the texts of these chunks.
+
+        Raises `RequestFault` for what is no chunk.
+        """
+        self.touched.clear()
         *lines, self._rest = (self._rest + part).split(b"\n")
-        for line in lines:
-            self._take(line)
-        if self._stop_loops and self._reason is None and not self._ended and self.tokens >= self._look_at:
-            self._look_at = self.tokens + EVERY_TOKENS
-            self.looped = repeats(self.text)
-        return self._written - before
+        count = sum([self._take(line) for line in lines])
+        if not self._ended:
+            for text in self.touched:
+                text.look_for_loops()
+        return count
+
+    def end(self) -> None:
+        """No more bytes come."""
+        self._take(self._rest)
+        self._rest = b""
 
     def whole(self) -> dict[str, Any]:
-        """Return the body of a response that is not streamed; an error among the chunks is the body.
+        """Return the body of a response with one text that is not streamed; an error among the chunks is the body.
 
         A text that repeats itself has the finish_reason "loop". Raises `RequestFault` if the stream was broken off.
         """
-        if self.looped:  # the usage comes with the last event, unless a server tells it in every chunk
-            told = self._usage if isinstance(self._usage, dict) else {}
-            usage = told | {"completion_tokens": told.get("completion_tokens") or self.tokens}
-            return {"usage": usage, "choices": [self._choice("loop")]}
-        self._take(self._rest)
-        self._rest = b""
+        text = self.texts[0]
+        if text.looped:  # the usage comes with the last event, unless a server tells it in every chunk
+            told = self.usage if isinstance(self.usage, dict) else {}
+            usage = told | {"completion_tokens": told.get("completion_tokens") or text.tokens}
+            return {"usage": usage, "choices": [text.choice()]}
+        self.end()
         if self._error is not None:
             return self._error
-        if not self._ended and self._reason is None:
+        if not self._ended and text.reason is None:
             raise RequestFault("its stream was broken off", broken_off=True)
-        return {"usage": self._usage, "choices": [self._choice(self._reason)]}
+        return {"usage": self.usage, "choices": [text.choice()]}
 
-    def _choice(self, reason: Any) -> dict[str, Any]:
-        """The choice of the whole body; its `logprobs` are those of the first chunks, one by one."""
-        return {"text": self.text, "finish_reason": reason, "logprobs": self._likely}
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The body of an error among the chunks."""
+        return self._error
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes) -> bool:
+        """Take a line of the stream; returns whether it made a text longer."""
         field, _, value = line.partition(b":")
         value = value.strip()
         if field.strip() != b"data" or not value:
-            return
+            return False
         if value == b"[DONE]":
             self._ended = True
-            return
+            return False
+        longer = False
         try:
             chunk = json.loads(value)
             if chunk.get("error"):
                 self._error = self._error or chunk
-                return
-            # One text was asked for; others that a server writes beside it have other indices.
-            choice = next((one for one in chunk.get("choices") or [] if not one.get("index")), {})
-            text = choice.get("text") or ""
-            self._reason = choice.get("finish_reason") or self._reason
-            if choice.get("logprobs") and len(self._likely) < _FIRST_CHUNKS:
-                self._likely.append(choice["logprobs"])
-            self._usage = chunk.get("usage") or self._usage
+                return False
+            usage, choices = chunk.get("usage"), chunk.get("choices") or []
+            for choice in choices:
+                place = choice.get("index") or 0
+                if 0 <= place < len(self.texts):
+                    text = self.texts[place]
+                    longer = text.add(choice) or longer
+                    text.usage = usage or text.usage
+                    self.touched.add(text)
+            if not choices or len(self.texts) == 1:
+                self.usage = usage or self.usage
         except (ValueError, RecursionError, TypeError, AttributeError):
             shown = value[:60].decode("utf-8", "replace")
             raise RequestFault(f"its stream holds what is no chunk of a completion: {shown!r}") from None
-        if not isinstance(text, str):
-            raise RequestFault("a text in its stream is not a text")
-        if text:
-            self._parts.append(text)
-            self._written += 1
-            self._characters += len(text)
+        return longer

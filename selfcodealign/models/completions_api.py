@@ -13,16 +13,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfcodealign.models import Completion, PromptTooLong
 from selfcodealign.models.chunks import Chunks
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
 from selfcodealign.models.first_token import read_first_token
+from selfcodealign.models.http_response import HttpResponse
 from selfcodealign.models.stop_strings import cut_at_stop
-
-if TYPE_CHECKING:
-    import httpx
 
 #: Transient statuses: timeout, too early, too many requests. Every 5xx is transient too, but for those that say that
 #: the server lacks the function.
@@ -57,17 +55,17 @@ class Written:
     cached_tokens: int | None = None
 
 
-def read_answer(answer: httpx.Response) -> Written:
+def read_answer(answer: HttpResponse) -> Written:
     """Read the response to a completion request; a stream of chunks, which some servers send unasked, is joined.
 
     Raises `PassingFault` for transient faults, `PromptTooLong` or `ContextExceeded` for requests that do not fit, and
     `RequestFault` for everything else that is no completion. Messages do not name the server: the caller does.
     """
-    if answer.status_code != 200:
+    if answer.status != 200:
         _raise_refusal(answer)
-    if is_stream(answer) or answer.text.startswith("data:"):
+    if is_stream(answer) or answer.body.startswith(b"data:"):
         chunks = Chunks()
-        chunks.feed(answer.content)
+        chunks.feed(answer.body)
         return read_body(chunks.whole(), streamed=True)
     return read_body(read_json(answer))
 
@@ -118,7 +116,7 @@ def to_completion(written: Written, stop: tuple[str, ...], max_tokens: int) -> C
     )
 
 
-def read_json(answer: httpx.Response) -> Any:
+def read_json(answer: HttpResponse) -> Any:
     """Parse the JSON body of a response. Raises `RequestFault` for a web page or other text."""
     try:
         return answer.json()
@@ -134,16 +132,16 @@ def is_passing(status: int) -> bool:
     return status in PASSING_STATUSES or (status >= 500 and status not in _LACKING_STATUSES)
 
 
-def read_message(answer: httpx.Response) -> str:
+def read_message(answer: HttpResponse) -> str:
     """Extract the server's error message, as one line of bounded length."""
     try:
         text = _find_message(answer.json())
     except (ValueError, RecursionError):
         text = "a web page" if _is_web_page(answer) else answer.text
-    return _shorten(text) or answer.reason_phrase
+    return _shorten(text) or answer.reason
 
 
-def read_pause(answer: httpx.Response) -> float | None:
+def read_pause(answer: HttpResponse) -> float | None:
     """Read the Retry-After header in seconds (RFC 9110, 10.2.3: a number of seconds or a date); None without one."""
     value = answer.headers.get("retry-after", "").strip()
     if not value:
@@ -158,19 +156,8 @@ def read_pause(answer: httpx.Response) -> float | None:
     return max(0.0, pause) if pause == pause else None  # "nan" is a number to Python
 
 
-def describe_fault(error: Exception) -> str:
-    """Describe a fault in a few words; httpx leaves the message of timeouts empty."""
-    import httpx
-
-    if isinstance(error, httpx.TimeoutException):
-        return "no answer in time" if not isinstance(error, httpx.ConnectTimeout) else "no connection in time"
-    if isinstance(error, httpx.ConnectError):
-        return f"no connection ({str(error) or 'refused'})"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _raise_refusal(answer: httpx.Response) -> None:
-    status, message = answer.status_code, read_message(answer)
+def _raise_refusal(answer: HttpResponse) -> None:
+    status, message = answer.status, read_message(answer)
     if is_passing(status):
         raise PassingFault(f"{status}: {message}", read_pause(answer), limited=status == 429)
     if status in (400, 413, 422) and _CONTEXT_WORDS.search(message):
@@ -188,7 +175,7 @@ def _raise_refusal(answer: httpx.Response) -> None:
     raise Refused(f"it refuses the request ({status}): {message}", status, _told(answer))
 
 
-def _told(answer: httpx.Response) -> str:
+def _told(answer: HttpResponse) -> str:
     """The whole refusal as text, without the request that some servers repeat in it."""
 
     def strip(value: Any) -> Any:
@@ -211,9 +198,9 @@ def _raise_error(body: dict[str, Any], streamed: bool) -> None:
     raise Refused(f"it answers with an error: {message}", 200)
 
 
-def is_stream(answer: httpx.Response) -> bool:
+def is_stream(answer: HttpResponse) -> bool:
     """Return whether a response is a stream of server-sent events; its body need not have come."""
-    return answer.status_code == 200 and "text/event-stream" in answer.headers.get("content-type", "")
+    return answer.status == 200 and "text/event-stream" in answer.headers.get("content-type", "")
 
 
 def _count(usage: Any, name: str) -> int:
@@ -247,5 +234,5 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
 
 
-def _is_web_page(answer: httpx.Response) -> bool:
+def _is_web_page(answer: HttpResponse) -> bool:
     return "text/html" in answer.headers.get("content-type", "") or answer.text.lstrip()[:1] == "<"

@@ -38,11 +38,33 @@ _LONG_PROMPT = 200
 
 @dataclass
 class Dialect:
-    """What one server refuses and adds. `most_stops`: stop strings it takes; None while it has refused none."""
+    """What one server refuses and adds. `most_stops`: stop strings it takes; None while it has refused none.
+
+    `together`: whether it has given several texts for one request; None before it was asked for them.
+    """
 
     omitted: set[str] = field(default_factory=set)
     most_stops: int | None = None
     echoes: bool = False
+    together: bool | None = None
+    refusals: int = 0
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether requests for several texts are no use."""
+        return self.together is False or "stream" in self.omitted
+
+    def learn_together(self, given: bool, *, sure: bool = True) -> str:
+        """Several texts were asked for in one request, and `given` or not; returns a sentence when it is learnt.
+
+        A server that has given them fails for another reason; a first refusal may have one, too: it is not `sure`.
+        """
+        self.refusals += not given
+        if given or self.together is not None or (not sure and self.refusals < 2):
+            self.together = True if given else self.together
+            return ""
+        self.together = False
+        return "it gives no several texts for one request: asked one by one"
 
     def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return a request that the server takes. Stop strings beyond the first ones are cut from its answers."""

@@ -17,6 +17,10 @@ class PassingFault(Exception):
         self.limited = limited
 
 
+class ConnectionFault(PassingFault):
+    """There is no connection, or it broke: no word of the server says why."""
+
+
 class RequestFault(ModelError):
     """A response that is no completion. It costs a row if the server answers other requests, else it ends the run.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfcodealign.errors import ModelError, did_you_mean
 from selfcodealign.models.completions_api import is_passing, read_json, read_message
 from selfcodealign.models.faults import PassingFault
-
-if TYPE_CHECKING:
-    import httpx
+from selfcodealign.models.http_client import CONNECT_SECONDS, HttpClient
 
 #: Fields beyond OpenAI's that turn off the samplers which engines enable by default (vLLM reads top_k and penalties
 #: from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
@@ -21,17 +19,17 @@ EXTRA_FIELDS: dict[str, dict[str, float]] = {
 NO_LIST = frozenset({404, 405, 410, 501})
 
 
-async def list_models(client: httpx.AsyncClient, url: str, key_advice: str) -> dict[str, dict[str, Any]]:
+async def list_models(client: HttpClient, url: str, seconds: float, key_advice: str) -> dict[str, dict[str, Any]]:
     """Ask the server at `url` for its models, by name; {} if it has no list.
 
-    Raises `PassingFault`, `httpx.HTTPError`, or `ModelError` without the server's name.
+    `seconds` is its longest silence. Raises `PassingFault`, or `ModelError` without the server's name.
     """
-    answer = await client.get(f"{url}/models")
-    if is_passing(answer.status_code):
-        raise PassingFault(f"{answer.status_code}: {read_message(answer)}")
-    if answer.status_code in (401, 403):
-        raise ModelError(f"it refuses to list its models ({answer.status_code}); {key_advice}")
-    if answer.status_code in NO_LIST:
+    answer = await client.get(f"{url}/models", seconds)
+    if is_passing(answer.status):
+        raise PassingFault(f"{answer.status}: {read_message(answer)}")
+    if answer.status in (401, 403):
+        raise ModelError(f"it refuses to list its models ({answer.status}); {key_advice}")
+    if answer.status in NO_LIST:
         return {}
     held = read_models(read_json(answer))
     if held is None:
@@ -39,14 +37,12 @@ async def list_models(client: httpx.AsyncClient, url: str, key_advice: str) -> d
     return held
 
 
-async def ask_version(client: httpx.AsyncClient, url: str, seconds: float) -> str:
+async def ask_version(client: HttpClient, url: str) -> str:
     """Read `/version` (vLLM, SGLang); "unknown" elsewhere. No behaviour depends on the version."""
-    import httpx
-
     try:
-        answer = await client.get(f"{url.rpartition('/')[0]}/version", timeout=seconds)
+        answer = await client.get(f"{url.rpartition('/')[0]}/version", CONNECT_SECONDS)
         return str(answer.json()["version"])
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, RecursionError):
+    except (PassingFault, ModelError, ValueError, KeyError, TypeError, RecursionError):
         return "unknown"
 
 

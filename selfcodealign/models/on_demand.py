@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import Self
 
 from selfcodealign.errors import ModelError
@@ -25,8 +25,9 @@ class OnDemandModel:
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self.concurrency = model.concurrency
-        # Stages run concurrently and each uses the full concurrency; the semaphore bounds their sum.
-        self._slots = asyncio.Semaphore(model.concurrency)
+        # Stages run concurrently and each uses the full concurrency: their sum is bounded, here or by the model.
+        holds = getattr(model, "holds_calls", False)
+        self._slots = nullcontext() if holds else asyncio.Semaphore(model.concurrency)
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
@@ -71,6 +72,11 @@ class OnDemandModel:
     def under_way(self) -> UnderWay:
         """What the model is working on; nothing before it is opened."""
         return self._model.under_way() if self._opened else UnderWay()
+
+    @property
+    def abandoned_tokens(self) -> int:
+        """Tokens that were written for calls which were cancelled; 0 for models that do not count them."""
+        return getattr(self._model, "abandoned_tokens", 0)
 
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and of completions so far, those that are being read or written included."""

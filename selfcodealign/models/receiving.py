@@ -10,26 +10,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from selfcodealign.models.chunks import Chunks
+from selfcodealign.models.chunks import Chunks, Text
 from selfcodealign.models.completions_api import Written, is_stream, read_answer, read_body
 from selfcodealign.models.endpoints import Endpoint
-from selfcodealign.models.faults import PassingFault, RequestFault
+from selfcodealign.models.faults import ConnectionFault, PassingFault
+from selfcodealign.models.http_client import HttpClient
 from selfcodealign.models.loops import repeats
 from selfcodealign.models.request import Request
 from selfcodealign.models.room import count_roughly
+from selfcodealign.models.shared_answer import SharedAnswer
 from selfcodealign.models.silence import Watched
-
-if TYPE_CHECKING:
-    import httpx
 
 #: Chunks a second, of all servers, above which answers are asked for as a whole.
 MOST_CHUNKS = 3000.0
-#: Seconds over which chunks are counted, and the longest time until a connection.
+#: Seconds over which chunks are counted.
 _SECONDS = 2.0
-CONNECT_SECONDS = 10.0
 _STREAM: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -39,13 +38,10 @@ class Receiver:
     `seconds` is the longest silence of a server; `note_room` is called when a server may get more requests.
     """
 
-    def __init__(self, client: httpx.AsyncClient, seconds: float, note_room: Callable[[], None]) -> None:
-        import httpx
-
+    def __init__(self, client: HttpClient, seconds: float, note_room: Callable[[], None]) -> None:
         self._client = client
         self._seconds = seconds
         self._note_room = note_room
-        self._timeout = httpx.Timeout(None, connect=CONNECT_SECONDS, write=seconds)
         self._counted = 0.0
         self._counted_at = time.monotonic()
 
@@ -58,7 +54,7 @@ class Receiver:
         """Send `body`; return what the server wrote. A text that was ended because it repeats itself has the
         finish_reason "loop", and token counts that are estimated where the chunks did not tell.
 
-        Raises what `read_answer` raises, `PassingFault` after too long a silence, and `httpx.HTTPError`.
+        Raises what `read_answer` raises, and `PassingFault` after too long a silence or a broken connection.
         """
         request.chunks = None
         with endpoint.silence.watch(self._seconds) as watched:
@@ -70,30 +66,25 @@ class Receiver:
                 raise PassingFault("no answer in time") from None
 
     async def _read(self, request: Request, endpoint: Endpoint, body: dict[str, Any], watched: Watched) -> Written:
-        import httpx
-
         try:
             return await self._read_body(request, endpoint, body, watched)
-        except httpx.DecodingError as error:
-            raise RequestFault(f"its body cannot be decoded ({error})") from None
-        except httpx.TransportError:
-            if request.chunks is None or not request.chunks.ended:
+        except ConnectionFault:
+            if not isinstance(request.chunks, Chunks) or not request.chunks.ended:
                 raise
             # Some servers close the connection after their last event, without the end of the body.
             return read_body(request.chunks.whole(), streamed=True)
 
     async def _read_body(self, request: Request, endpoint: Endpoint, body: dict[str, Any], watched: Watched) -> Written:
         stop_loops = request.sampling.stop_loops
-        address = f"{endpoint.url}/completions"
-        async with self._client.stream("POST", address, json=body, timeout=self._timeout) as answer:
-            if not is_stream(answer):
-                await answer.aread()
+        async with self._client.post(f"{endpoint.url}/completions", body) as reply:
+            if not is_stream(reply.head):
+                answer = await reply.whole()
                 endpoint.silence.hear(watched)
                 written = read_answer(answer)
                 looped = stop_loops and written.finish_reason == "length" and repeats(written.text)
                 return replace(written, finish_reason="loop") if looped else written
             request.chunks = chunks = Chunks(stop_loops=stop_loops)
-            async for part in answer.aiter_bytes():
+            async for part in reply.parts():
                 count = chunks.feed(part)
                 if endpoint.silence.hear(watched, answering=count > 0):
                     endpoint.note_begun()
@@ -105,6 +96,64 @@ class Receiver:
         if chunks.looped and not written.prompt_tokens:  # the stream has ended before the server told
             written = replace(written, prompt_tokens=count_roughly(request.prompt))
         return written
+
+    async def ask_together(
+        self, shared: SharedAnswer, endpoint: Endpoint, body: dict[str, Any], note_end: Callable[[Text], None]
+    ) -> None:
+        """Send `body` for several calls and give them what comes; `note_end` is called when the server has ended one.
+
+        Leaves when no call needs more. Raises what `ask` raises.
+        """
+        with ExitStack() as watching:
+            # Each text counts as a request that the server works on; one time-out ends them all.
+            watches = {text: ExitStack() for text in shared.texts}
+            watched = {
+                text: watching.enter_context(watch).enter_context(endpoint.silence.watch(self._seconds))
+                for text, watch in watches.items()
+            }
+            first = next(iter(watched.values()))
+            for other in watched.values():
+                other.ended = first.ended
+
+            def hear(text: Text) -> None:
+                if text not in watched:
+                    return
+                if endpoint.silence.hear(watched[text], answering=text.tokens > 0 or text.over):
+                    endpoint.note_begun()
+                    self._note_room()
+                if text.reason is not None:
+                    del watched[text]
+                    watches[text].close()
+                    note_end(text)
+
+            try:
+                async with first.ended:
+                    await self._read_together(shared, endpoint, body, hear)
+            except TimeoutError:
+                endpoint.begin_again()
+                raise PassingFault("no answer in time") from None
+
+    async def _read_together(
+        self, shared: SharedAnswer, endpoint: Endpoint, body: dict[str, Any], hear: Callable[[Text], None]
+    ) -> None:
+        chunks = shared.chunks
+        try:
+            async with self._client.post(f"{endpoint.url}/completions", body) as reply:
+                if not is_stream(reply.head):
+                    shared.take_whole(await reply.whole())
+                    return
+                async for part in reply.parts():
+                    self._count(chunks.feed(part))
+                    for text in chunks.touched:
+                        hear(text)
+                        if text.over:
+                            shared.take(text)
+                    if not shared.needed:
+                        return
+        except ConnectionFault:
+            if not chunks.ended:
+                raise
+        shared.take_end()
 
     def _count(self, chunks: int) -> None:
         """Count chunks, those of the last seconds more than earlier ones."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfcodealign.models import Sampling, UnderWay
-from selfcodealign.models.chunks import Chunks
+from selfcodealign.models.chunks import Chunks, Text
 from selfcodealign.models.endpoints import Endpoint
 from selfcodealign.models.room import count_roughly
 
@@ -16,19 +16,24 @@ from selfcodealign.models.room import count_roughly
 @dataclass(eq=False)
 class Request:
     """One call of `complete`, over all its tries. Of the last one: `body` is what was sent, `chunks` what has come of
-    it if the server streams."""
+    it if the server streams.
+
+    `alone` tells that it is not asked together with others, `seeded` that its seed is sent.
+    """
 
     prompt: str
     sampling: Sampling
     seed: int
     max_tokens: int
+    seeded: bool = True
+    alone: bool = False
     first_fault: float | None = None
     first_limit: float | None = None
     tries: int = 0
     limits: int = 0
     avoid: Endpoint | None = None
     body: dict[str, Any] = field(default_factory=dict)
-    chunks: Chunks | None = None
+    chunks: Chunks | Text | None = None
 
     @property
     def streamed(self) -> bool:
@@ -42,8 +47,9 @@ class Request:
             "max_tokens": self.max_tokens,
             "temperature": self.sampling.temperature,
             "top_p": self.sampling.top_p,
-            "seed": self.seed,
         }
+        if self.seeded:
+            fields["seed"] = self.seed
         if self.sampling.stop:
             fields["stop"] = list(self.sampling.stop)
         if self.sampling.top_logprobs:

@@ -26,19 +26,20 @@ from typing import TYPE_CHECKING, Any, Self
 from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, UnderWay, endpoints
-from selfcodealign.models.completions_api import describe_fault, to_completion
+from selfcodealign.models.completions_api import Written, to_completion
 from selfcodealign.models.dialect import ADDED
 from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
 from selfcodealign.models.failures import Failures
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
+from selfcodealign.models.http_client import HttpClient
 from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
 from selfcodealign.models.pacing import Pacer
-from selfcodealign.models.receiving import CONNECT_SECONDS, Receiver
+from selfcodealign.models.receiving import Receiver
 from selfcodealign.models.request import Beginning, Request, sum_up
+from selfcodealign.models.shared_answer import SharedAnswer
+from selfcodealign.models.together import Turn, Turns, fields_of, settle
 
 if TYPE_CHECKING:
-    import httpx
-
     from selfcodealign.settings import ModelSettings
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ class ServerModel:
     and may raise an error that makes waiting pointless.
     """
 
+    #: More calls than `concurrency` may wait here: those that wait together can go as one request.
+    holds_calls = True
+
     def __init__(
         self,
         settings: ModelSettings,
@@ -69,15 +73,19 @@ class ServerModel:
         if not settings.urls:
             raise ModelError("no server named: set model.urls, for example http://localhost:8000/v1")
         self.concurrency = settings.concurrency
+        #: Tokens of texts that nobody waited for to the end: cancelled calls.
+        self.abandoned_tokens = 0
         self._settings = settings
         self._endpoints = Endpoints(list(dict.fromkeys(map(normalize_url, settings.urls))), settings.concurrency)
         self._key = os.environ.get(settings.api_key_env, "").strip()
         self._secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
         self._extra_identity = extra_identity or {}
         self._check = check or (lambda: None)
-        self._client: httpx.AsyncClient | None = None
+        self._client: HttpClient | None = None
         self._receiver: Receiver | None = None
         self._sent: dict[Request, None] = {}
+        self._turns = Turns(settings.group)
+        self._reading: set[asyncio.Task[None]] = set()
         self._identity: dict[str, str] = {}
         self._fields: dict[str, Any] = {}
         self._answered_at = 0.0
@@ -88,36 +96,36 @@ class ServerModel:
         self._pacer = Pacer(settings.requests_per_minute, settings.tokens_per_minute)
 
     async def __aenter__(self) -> Self:
-        import httpx
-
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=self.concurrency)
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        timeout = httpx.Timeout(self._settings.request_seconds, connect=CONNECT_SECONDS, pool=None)
-        self._client = httpx.AsyncClient(limits=limits, headers=headers, timeout=timeout)
+        self._client = HttpClient(self._key)
         self._receiver = Receiver(self._client, self._settings.request_seconds, self._endpoints.wake)
         try:
             await self._meet_servers()
         except BaseException:
-            await self._client.aclose()
+            await self._client.close()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        for task in self._reading:
+            task.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
 
     def identity(self) -> dict[str, str]:
         """Return name, revision (from the settings, else "unknown"), engine, its version and sampler; and what is done
         differently for servers that have refused something."""
         adapted = dict.fromkeys(text for endpoint in self._endpoints for text in endpoint.dialect.describe())
-        return self._identity | ({"asked": ", ".join(adapted)} if adapted else {})
+        seeds = {} if self._settings.seeds else {"seeds": "not sent: the same request gives another text"}
+        return self._identity | seeds | ({"asked": ", ".join(adapted)} if adapted else {})
 
     def under_way(self) -> UnderWay:
         return sum_up(self._sent)
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         """Continue `prompt` on the least busy server. Raises `ModelError`, `PromptTooLong`, `RequestFailed`."""
-        request = Request(prompt, sampling, seed, min(sampling.max_tokens, self._most_tokens))
+        seeded = self._settings.seeds
+        request = Request(prompt, sampling, seed, min(sampling.max_tokens, self._most_tokens), seeded=seeded)
         try:
             while True:
                 try:
@@ -136,51 +144,142 @@ class ServerModel:
 
     async def _ask(self, request: Request) -> Completion:
         """Ask until a server answers or there is no use in asking again."""
-        import httpx
-
         while True:
-            async with self._pacer.turn(request.prompt, request.max_tokens) as estimate:
-                endpoint = await self._endpoints.take(request.avoid, lambda until: self._bear(request, until))
-            sent_at = time.monotonic()
+            turn = await self._take_turn(request)
             try:
-                completion = await self._send(request, endpoint)
+                if request not in turn.outcomes:
+                    return await self._send(request, turn)
+                completion = await turn.outcomes[request]
             except PassingFault as error:
-                await self._pass_over(request, endpoint, error, sent_at)
-            except httpx.TransportError as error:
-                await self._pass_over(request, endpoint, PassingFault(describe_fault(error)), sent_at)
+                await self._pass_over(request, turn.server, error, turn.sent_at)
             except RequestFault as error:
-                await self._try_again(request, endpoint, error)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ModelError(f"{endpoint.shown}: {describe_fault(error)}") from None
+                await self._try_again(request, turn.server, error)
+            except ModelError as error:
+                raise ModelError(f"{turn.server.shown}: {self._hide_secrets(str(error))}") from None
             else:
-                self._answered_at = time.monotonic()
-                self._beginning.note_answer()
-                self._locked_out.clear()
-                endpoint.note_answer(streamed=request.streamed)
-                self._endpoints.wake()
-                counts = completion.prompt_tokens, completion.completion_tokens
-                self._pacer.correct(estimate, request.prompt, completion.text, *counts)
-                return completion
+                if completion is not None:
+                    return completion
 
-    async def _send(self, request: Request, endpoint: Endpoint) -> Completion:
-        """Send a request to the endpoint it has taken, and read the response."""
+    async def _take_turn(self, request: Request) -> Turn:
+        """Wait for a server, or join a call that waits for one and that this one may go with."""
+        together = self._may_go_together(request)
+        if together and (turn := self._turns.join(request)):
+            return turn
+        with self._turns.lead(request, open_to_others=together) as turn:
+            if together:
+                await asyncio.sleep(0)  # the calls of one moment come together
+            async with self._pacer.turn(request.prompt, request.max_tokens) as turn.estimate:
+                turn.endpoint = await self._endpoints.take(request.avoid, lambda until: self._bear(request, until))
+        turn.sent_at = time.monotonic()
+        if len(turn.calls) > 1:
+            endpoint = turn.endpoint
+            most = 1 if endpoint.dialect.one_by_one else 1 + endpoint.room if endpoint.limits else self._turns.most
+            if len(settle(turn, most)) > 1:
+                task = asyncio.create_task(self._send_together(turn))
+                self._reading.add(task)
+                task.add_done_callback(self._reading.discard)
+        return turn
+
+    def _may_go_together(self, request: Request) -> bool:
+        """Whether a call may go with others: only as a stream, in which no text waits for the slowest.
+
+        With seeds, only where text i of a request has the seed of the request plus i, and is not greedy.
+        """
         assert self._receiver is not None, "enter the model with `async with` first"
+        if request.alone or self._turns.most == 1 or not self._receiver.fields():
+            return False
+        if request.seeded and (self._identity.get("engine") != "vllm" or request.sampling.temperature == 0):
+            return False
+        return not all(endpoint.dialect.one_by_one for endpoint in self._endpoints)
+
+    async def _send(self, request: Request, turn: Turn) -> Completion:
+        """Send a request to the endpoint whose turn it has taken, and read the response."""
+        assert self._receiver is not None, "enter the model with `async with` first"
+        endpoint = turn.server
         body = request.body = endpoint.dialect.adapt(self._fields | request.fields() | self._receiver.fields())
         self._sent[request] = None
         try:
             written = await self._receiver.ask(request, endpoint, body)
+        except asyncio.CancelledError:
+            self.abandoned_tokens += request.chunks.tokens if request.chunks is not None else 0
+            raise
         finally:
-            del self._sent[request]
-            self._endpoints.release(endpoint)
-            if not self._endpoints.outstanding:
-                self._beginning.note_rest()
+            self._note_end(request, endpoint)
+        completion = self._finish(request, written, endpoint)
+        self._note_answer(turn, request, completion)
+        return completion
+
+    async def _send_together(self, turn: Turn) -> None:
+        """Send a request for the calls of a turn; each has its outcome when its text ends."""
+        assert self._receiver is not None, "enter the model with `async with` first"
+        endpoint, calls = turn.server, turn.calls
+        endpoint.outstanding += len(calls) - 1
+        shared = SharedAnswer(
+            turn,
+            lambda call, written: self._finish(call, written, endpoint),
+            lambda call, completion: self._note_answer(turn, call, completion),
+        )
+        task = asyncio.current_task()
+        assert task is not None
+        for outcome in turn.outcomes.values():
+            outcome.add_done_callback(lambda one: task.cancel() if one.cancelled() and not shared.needed else None)
+        fields = self._fields | fields_of(calls) | self._receiver.fields()
+        if self._identity.get("engine") == "vllm" and "stream_options" in fields:
+            fields["stream_options"] = fields["stream_options"] | {"continuous_usage_stats": True}
+        body = endpoint.dialect.adapt(fields)
+        under_way = dict(shared.texts)
+        for text, call in under_way.items():
+            call.body, call.chunks = body, text
+            self._sent[call] = None
+        try:
+            await self._receiver.ask_together(
+                shared, endpoint, body, lambda text: self._note_end(under_way.pop(text), endpoint)
+            )
+        except PassingFault as fault:
+            turn.fail(fault)
+        except (RequestFault, PromptTooLong, ContextExceeded) as fault:
+            if isinstance(fault, RequestFault) and not fault.broken_off and shared.given < 2:
+                self._say_once(endpoint, endpoint.dialect.learn_together(False, sure=shared.given > 0))
+            turn.send_away(calls, alone=True)
+        except Exception as error:  # the call that waits has to see it
+            turn.fail(error)
+        finally:
+            if shared.given > 1:
+                endpoint.dialect.learn_together(True)
+            turn.send_away(calls)
+            for call in under_way.values():
+                self._note_end(call, endpoint)
+            self.abandoned_tokens += shared.abandoned
+
+    def _note_end(self, request: Request, endpoint: Endpoint) -> None:
+        """A server works on a request no longer."""
+        del self._sent[request]
+        self._endpoints.release(endpoint)
+        if not self._endpoints.outstanding:
+            self._beginning.note_rest()
+
+    def _finish(self, request: Request, written: Written, endpoint: Endpoint) -> Completion:
         text, said = endpoint.dialect.cut_echo(written.text, request.prompt)
-        if said:
-            _log.warning("%s: %s", endpoint.shown, said)
+        self._say_once(endpoint, said)
         # Of an echo, the first token is the prompt's.
         likely = written.first_token if text == written.text else {}
         written = replace(written, text=text, first_token=likely)
         return to_completion(written, request.sampling.stop, request.max_tokens)
+
+    def _note_answer(self, turn: Turn, request: Request, completion: Completion) -> None:
+        """A server has answered a request."""
+        self._answered_at = time.monotonic()
+        self._beginning.note_answer()
+        self._locked_out.clear()
+        turn.server.note_answer(streamed=request.streamed)
+        self._endpoints.wake()
+        first = request is turn.calls[0]
+        estimate, prompt = (turn.estimate, request.prompt) if first else (0.0, "")
+        self._pacer.correct(estimate, prompt, completion.text, completion.prompt_tokens, completion.completion_tokens)
+
+    def _say_once(self, endpoint: Endpoint, said: str) -> None:
+        if said:
+            _log.warning("%s: %s", endpoint.shown, said)
 
     # ----------------------------------------------------------------------------------------- transient faults
 
@@ -274,8 +373,7 @@ class ServerModel:
     def _learn(self, endpoint: Endpoint, told: str, sent: dict[str, Any]) -> bool:
         """Whether a refusal tells what to leave out of the request `sent`; said the first time."""
         learnt, said = endpoint.dialect.learn(told, sent)
-        if said:
-            _log.warning("%s: %s", endpoint.shown, said)
+        self._say_once(endpoint, said)
         return learnt
 
     async def _explain(self, endpoint: Endpoint, error: ModelError) -> ModelError:
@@ -307,15 +405,12 @@ class ServerModel:
 
     async def _meet_servers(self) -> None:
         """Ask all servers for their models; set name, engine and request fields."""
-        import httpx
-
-        assert self._client is not None
         met: list[tuple[Endpoint, dict[str, dict[str, Any]]]] = []
         for endpoint in self._endpoints:
             try:
-                met.append((endpoint, await list_models(self._client, endpoint.url, self._key_advice(endpoint))))
-            except (PassingFault, httpx.TransportError) as error:
-                endpoint.note_fault(self._hide_secrets(describe_fault(error)), None)
+                met.append((endpoint, await self._list(endpoint)))
+            except PassingFault as error:
+                endpoint.note_fault(self._hide_secrets(str(error)), None)
                 self._check()
             except ModelError as error:
                 raise ModelError(f"{endpoint.shown}: {self._hide_secrets(str(error))}") from None
@@ -345,7 +440,7 @@ class ServerModel:
             "name": name,
             "revision": self._settings.revision or "unknown",
             "engine": engine,
-            "engine_version": await ask_version(self._client, endpoint.url, CONNECT_SECONDS),
+            "engine_version": await ask_version(self._client, endpoint.url),
             "sampler": "temperature and top_p alone" if extra else "temperature and top_p, else the server's defaults",
             **({"root": str(card["root"])} if card.get("root") not in (None, name) else {}),
             **({"context": str(context)} if context else {}),
@@ -354,10 +449,12 @@ class ServerModel:
 
     async def _list_again(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
         """The models that a server lists now; {} where it does not tell."""
-        import httpx
-
-        assert self._client is not None
         try:
-            return await list_models(self._client, endpoint.url, self._key_advice(endpoint))
-        except (PassingFault, httpx.HTTPError, ModelError):
+            return await self._list(endpoint)
+        except (PassingFault, ModelError):
             return {}
+
+    async def _list(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
+        assert self._client is not None
+        seconds = self._settings.request_seconds
+        return await list_models(self._client, endpoint.url, seconds, self._key_advice(endpoint))

@@ -29,7 +29,8 @@ class Usage:
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         if completion.cached_tokens is not None:
-            self.told_tokens += completion.prompt_tokens
+            told = completion.told_tokens
+            self.told_tokens += completion.prompt_tokens if told is None else told
             self.cached_tokens += completion.cached_tokens
 
     @property

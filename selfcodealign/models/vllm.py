@@ -105,6 +105,14 @@ class ServedModel:
         assert self._server is not None, "enter the model with `async with` first"
         return self._server.identity()
 
+    #: As `ServerModel`.
+    holds_calls = True
+
+    @property
+    def abandoned_tokens(self) -> int:
+        """As `ServerModel.abandoned_tokens`."""
+        return self._server.abandoned_tokens if self._server is not None else 0
+
     def under_way(self) -> UnderWay:
         return self._server.under_way() if self._server is not None else UnderWay()
 

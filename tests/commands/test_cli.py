@@ -39,7 +39,19 @@ def test_the_version_is_said_once() -> None:
 
 def test_importing_is_silent_and_brings_no_heavy_library() -> None:
     """`import selfcodealign` prints nothing and loads neither torch nor pyarrow nor pydantic."""
-    heavy = ["torch", "transformers", "pyarrow", "duckdb", "numpy", "pydantic", "httpx", "rich", "typer", "datasets"]
+    heavy = [
+        "torch",
+        "transformers",
+        "pyarrow",
+        "duckdb",
+        "numpy",
+        "pydantic",
+        "httpx",
+        "aiohttp",
+        "rich",
+        "typer",
+        "datasets",
+    ]
     code = f"import sys, selfcodealign; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -57,12 +57,12 @@ def test_bad_address_is_refused_when_opened():
 
 
 def test_opening_imports_nothing_heavy():
-    """Choosing an engine loads neither torch nor transformers nor httpx."""
+    """Choosing an engine loads neither torch nor transformers nor an HTTP library."""
     code = (
         "import sys; from selfcodealign.models.opening import open_model; "
         "from selfcodealign.settings import ModelSettings; "
         "open_model(ModelSettings(name='x', urls=['localhost:1'])); open_model(ModelSettings()); "
-        "print([name for name in ('torch', 'transformers', 'httpx', 'numpy') if name in sys.modules])"
+        "print([name for name in ('torch', 'transformers', 'httpx', 'aiohttp', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -183,9 +183,10 @@ def refused_port() -> Iterator[int]:
 
 
 def settings(*servers: FaultyServer | str, **values: Any) -> ModelSettings:
-    """Settings that name these servers."""
+    """Settings that name these servers; each call is a request, if `group` does not say otherwise."""
     urls = [server if isinstance(server, str) else server.url for server in servers]
-    return ModelSettings.model_validate({"name": "demo", "urls": urls, "retry_seconds": 5.0, **values})
+    fields = {"name": "demo", "urls": urls, "retry_seconds": 5.0, "group": 1}
+    return ModelSettings.model_validate(fields | values)
 
 
 async def ask_once(model: ServerModel, sampling: Sampling | None = None) -> Completion:
