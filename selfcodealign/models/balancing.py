@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -39,7 +40,7 @@ class Endpoints(Sequence[Endpoint]):
     def __init__(self, urls: Sequence[str], most: int) -> None:
         self._all = [Endpoint(url, most) for url in urls]
         self._numbers = {endpoint: number for number, endpoint in enumerate(self._all)}
-        self._waiting: dict[_Turn, None] = {}
+        self._waiting: OrderedDict[_Turn, None] = OrderedDict()
         self._affinity = Affinity()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -93,6 +94,8 @@ class Endpoints(Sequence[Endpoint]):
             blocked(until)
         turn = _Turn(blocks, len(prompt), avoid, blocked)
         self._waiting[turn] = None
+        if avoid is not None:  # it has been asked before, and its patience runs
+            self._waiting.move_to_end(turn, last=False)
         self._arm()
         try:
             return await turn.given
