@@ -43,7 +43,8 @@ class ServerState:
 @dataclass(eq=False)
 class Endpoint:
     """One server. Times are on the monotonic clock; `fault` is the last fault, "" after a success; `pause` is the
-    Retry-After of the last refusal for the rate.
+    Retry-After of the last refusal for the rate; `told` tells that a fault was reported, and no return since; `lost`
+    that a connection broke, and no probe was answered since.
 
     The server gets no request before `ready_at`, the latest of `asked_until` (its Retry-After), `limited_until` (after
     refusals for the rate) and `backing_off_until` (after other faults), nor while it is `away` (it has to answer a
@@ -65,9 +66,11 @@ class Endpoint:
     backing_off_until: float = 0.0
     shunned_until: float = 0.0
     away_since: float | None = None
+    lost: bool = False
     refused: str = ""
     fault: str = ""
     said_at: float = float("-inf")
+    told: bool = False
     dialect: Dialect = field(default_factory=Dialect)
     silence: Silence = field(default_factory=Silence)
     queue: Queue | None = None
@@ -138,6 +141,7 @@ class Endpoint:
                 self.window.begin_again()
         if (lost or self.faults >= FAULTS_IN_A_ROW) and self.away_since is None:
             self.away_since = now
+        self.lost = self.lost or lost
 
     def note_absence(self, fault: str) -> None:
         """A probe found nothing: the next one comes later."""
@@ -149,7 +153,7 @@ class Endpoint:
 
     def note_return(self) -> None:
         """It has answered a probe. The next fault backs off for longer, unless an answer comes before."""
-        self.away_since, self.refused, self.backing_off_until = None, "", 0.0
+        self.away_since, self.lost, self.refused, self.backing_off_until = None, False, "", 0.0
         self.window.begin_again()
 
     def begin_again(self) -> None:
@@ -180,11 +184,13 @@ class Endpoint:
         self.window.note_begun(self.silence.writing)
 
     def note_answer(self, *, streamed: bool) -> None:
-        """Reset the back-off after a successful request: the process that answered it was there all the time."""
+        """Reset the back-off after a successful request. Once a connection broke, the answer may be that of a process
+        that was started since: only a probe tells which model it holds."""
         self.served += 1
         self.faults = self.limited = self.bad = 0
         self.backing_off_until = self.shunned_until = 0.0
-        self.away_since = None
+        if not self.lost:
+            self.away_since = None
         self.fault = ""
         self.window.note_answer(queued=streamed and self.silence.writing < self.outstanding)
 
@@ -200,6 +206,7 @@ class Endpoint:
         """Return whether to report this fault: the first, and the first after `SILENCE`."""
         now = time.monotonic()
         quiet, self.said_at = now - self.said_at > SILENCE, now
+        self.told = self.told or quiet
         return quiet
 
 

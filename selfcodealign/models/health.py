@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds between two looks at a server's queue, before the first one, and at most where the server is slow to answer.
 POLL_SECONDS, FIRST_POLL, LONGEST_POLL = 2.0, 0.25, 60.0
+#: How long a probe waits.
+PROBE_SECONDS = 10.0
 
 #: What a model's card says of the weights. `created` is the time of the question in vLLM, SGLang and llama.cpp, and
 #: `max_model_len` an option of the server: both differ between two starts with one model.
@@ -48,6 +50,7 @@ class Health:
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._polls: dict[Endpoint, asyncio.Task[None]] = {}
         self._untold: set[Endpoint] = set()
+        self._answered: dict[Endpoint, asyncio.Event] = {}
 
     def know(self, name: str, met: list[tuple[Endpoint, dict[str, dict[str, Any]]]]) -> None:
         """Remember the model and what each server listed at the start."""
@@ -67,17 +70,30 @@ class Health:
     def probe(self, endpoint: Endpoint) -> None:
         """Probe a server that is away until it is back; one that is not away is left alone."""
         if endpoint.away and endpoint not in self._probes:
+            self._answered[endpoint] = asyncio.Event()
             task = self._probes[endpoint] = asyncio.create_task(self._probe(endpoint))
             task.add_done_callback(lambda _: self._probes.pop(endpoint, None))
 
+    async def confirm(self, endpoint: Endpoint) -> bool:
+        """Whether an answer may count that came after a connection to its server broke: not if a probe finds another
+        model there, because the answer may be that one's."""
+        if endpoint.lost and endpoint in self._probes:
+            await self._answered[endpoint].wait()
+        return not endpoint.refused
+
     async def _probe(self, endpoint: Endpoint) -> None:
-        left_at, said = time.monotonic(), endpoint.said_at
+        left_at = time.monotonic()
+        if endpoint.lost and endpoint.faults <= 1:  # mostly one connection, not the server
+            endpoint.backing_off_until = 0.0
         while endpoint.away:
             await asyncio.sleep(max(0.0, endpoint.ready_at - time.monotonic()))
             if not endpoint.away:  # an earlier request has been answered
                 return
             try:
-                held = await self._ask_models(endpoint)
+                async with asyncio.timeout(PROBE_SECONDS):
+                    held = await self._ask_models(endpoint)
+            except TimeoutError:
+                endpoint.note_absence("no answer in time")
             except (PassingFault, ModelError) as error:
                 endpoint.note_absence(str(error))
             else:
@@ -85,10 +101,11 @@ class Health:
                     self._refuse(endpoint, problem)
                 elif endpoint.away:
                     self._weights.setdefault(endpoint, weights_of(_card(held, self._name)))
-                    refused = endpoint.refused
                     endpoint.note_return()
-                    if refused or said == endpoint.said_at > left_at - 1.0:
+                    if endpoint.told:
                         _log.warning("%s is back after %.0f s", endpoint.shown, time.monotonic() - left_at)
+                        endpoint.told = False
+            self._answered[endpoint].set()
             self._note_change()
 
     def _find_change(self, endpoint: Endpoint, held: dict[str, dict[str, Any]]) -> str:
@@ -104,6 +121,7 @@ class Health:
         if endpoint.refused != problem:
             _log.warning("%s came back with another model and is left out: it %s", endpoint.shown, problem)
         endpoint.refused = endpoint.fault = problem
+        endpoint.told = True
         endpoint.backing_off_until = time.monotonic() + endpoints.LONGEST_PAUSE
 
     # ------------------------------------------------------------------------------------------------------ queues

@@ -157,6 +157,8 @@ class ServerModel:
             sent_at = time.monotonic()
             try:
                 completion = await self._send(request, endpoint)
+                if endpoint.lost and not await self._health.confirm(endpoint):
+                    raise PassingFault(f"it {endpoint.refused}")
             except PassingFault as error:
                 await self._pass_over(request, endpoint, error, sent_at)
             except httpx.TransportError as error:

@@ -24,6 +24,12 @@ async def take(servers: Endpoints, prompt: str) -> Endpoint:
     return await asyncio.wait_for(servers.take(prompt, None, bear), 10)
 
 
+async def settle() -> None:
+    """Let all tasks go on until they wait."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 def make(count: int, most: int = 64, limit: float | None = None) -> Endpoints:
     servers = Endpoints([f"http://h{number}/v1" for number in range(count)], most)
     for one in servers:
@@ -84,10 +90,9 @@ def test_a_server_with_room_takes_the_waiting_request_that_it_knows():
         servers = make(2, limit=1.0)
         one, other = await take(servers, draw(1)), await take(servers, draw(2))
         waiting = [asyncio.create_task(take(servers, draw(number))) for number in (1, 1, 2, 2)]
-        await asyncio.sleep(0)
+        await settle()
         servers.release(other)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await settle()
         assert [task.done() for task in waiting] == [False, False, True, False]
         assert await waiting[2] is other
         servers.release(one)
@@ -95,8 +100,7 @@ def test_a_server_with_room_takes_the_waiting_request_that_it_knows():
         tasks = {asyncio.create_task(take(servers, draw(2))) for _ in range(200)}
         while not waiting[1].done():
             servers.release(other)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            await settle()
         assert any(not task.done() for task in tasks)
         for task in [*tasks, waiting[3]]:
             task.cancel()

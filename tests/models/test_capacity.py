@@ -25,7 +25,8 @@ ENGINES = {
     "sglang": 'sglang:num_running_reqs{model_name="m",tp_rank="0"} 5.0\nsglang:num_queue_reqs{model_name="m"} 3.0\n',
     "sglang ranks": 'sglang:num_running_reqs{tp_rank="0"} 5.0\nsglang:num_running_reqs{tp_rank="1"} 5.0\n'
     'sglang:num_queue_reqs{tp_rank="0"} 3.0\nsglang:num_queue_reqs{tp_rank="1"} 3.0\n',
-    "llama.cpp": "# TYPE llamacpp:requests_processing gauge\nllamacpp:requests_processing 5\nllamacpp:requests_deferred 3\n",
+    "llama.cpp": "# TYPE llamacpp:requests_processing gauge\n"
+    "llamacpp:requests_processing 5\nllamacpp:requests_deferred 3\n",
     "tgi": "tgi_batch_current_size 5\ntgi_queue_size 3\n",
 }
 

@@ -32,9 +32,10 @@ class SlotServer:
         card: dict[str, Any] | None = None,
         models: tuple[str, ...] = ("demo",),
         port: int = 0,
+        says: str = "",
     ) -> None:
         self.slots, self.seconds, self.seconds_per_block, self.blocks = slots, seconds, seconds_per_block, blocks
-        self.metrics, self.models, self.port = metrics, models, port
+        self.metrics, self.models, self.port, self.says = metrics, models, port, says
         self.card = {"owned_by": "vllm", **(card or {})}
         self.running = self.waiting = self.served = self.most_running = self.most_waiting = 0
         self.polls = self.lists = self.blocks_read = self.blocks_cached = 0
@@ -127,7 +128,7 @@ class SlotServer:
             self.running -= 1
             self._admit()
         self.served += 1
-        text = f"{asked['prompt'][:8]}:{asked['seed']}"
+        text = f"{self.says}{asked['prompt'][:8]}:{asked['seed']}"
         answer = {"choices": [{"text": text, "finish_reason": "stop"}], "usage": {"prompt_tokens": 7}}
         return 200, "application/json", json.dumps(answer).encode()
 
