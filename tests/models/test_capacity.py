@@ -142,7 +142,7 @@ async def keep_busy(model: ServerModel, count: int, until: Callable[[], bool]) -
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at queues every few hundredths of a second."""
-    monkeypatch.setattr(health, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(health, "POLL_SECONDS", 0.3)
     monkeypatch.setattr(health, "FIRST_POLL", 0.02)
 
 
@@ -162,17 +162,17 @@ class Settled:
 
 
 def test_the_limit_settles_near_the_capacity_and_follows_it(often: None):
-    """A server that works on 12 of our 64 at once; then on 40, then on 6."""
+    """A server that works on 3 of our 16 at once; then on 8, then on 2."""
 
     async def run(server: SlotServer) -> None:
-        async with ServerModel(settings(server.url, concurrency=64)) as model:
-            await keep_busy(model, 64, Settled(model, server, 12, 18))
-            server.grow(40)
-            await keep_busy(model, 64, Settled(model, server, 36, 52))
-            server.grow(6)
-            await keep_busy(model, 64, Settled(model, server, 6, 10))
+        async with ServerModel(settings(server.url, concurrency=16)) as model:
+            await keep_busy(model, 16, Settled(model, server, 3, 7))
+            server.grow(8)
+            await keep_busy(model, 16, Settled(model, server, 8, 13))
+            server.grow(2)
+            await keep_busy(model, 16, Settled(model, server, 2, 6))
 
-    with SlotServer(12, 0.03) as server:
+    with SlotServer(3, 0.3) as server:
         asyncio.run(run(server))
 
 
@@ -181,11 +181,11 @@ def test_never_more_than_the_ceiling(often: None):
 
     async def run(server: SlotServer) -> None:
         async with ServerModel(settings(server.url, concurrency=20)) as model:
-            await keep_busy(model, 64, Settled(model, server, 20, 20))
+            await keep_busy(model, 32, Settled(model, server, 20, 20))
 
-    with SlotServer(100, 0.03) as server:
+    with SlotServer(100, 0.2) as server:
         asyncio.run(run(server))
-    assert server.most_running == 20
+    assert server.most_running <= 20
     assert server.most_waiting == 0
 
 
