@@ -7,6 +7,7 @@ whose beginning one server has read is therefore cheaper there than anywhere els
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 #: Characters in a block. A beginning that is shared up to the middle of a block counts up to the block's start.
 BLOCK = 400
@@ -23,7 +24,7 @@ class Affinity:
         self._capacity = capacity
         self._read: OrderedDict[int, int] = OrderedDict()
 
-    def home(self, blocks: list[int]) -> int | None:
+    def home(self, blocks: Sequence[int]) -> int | None:
         """The number of the server that has read the longest beginning; None if that is short."""
         read = self._read
         # A block is remembered no longer than the blocks before it, so the known ones are found by halving.
