@@ -1,6 +1,7 @@
 """OpenAI-compatible `/v1/completions` servers as a model; several servers share the load.
 
-A request goes to the server with the fewest requests in flight. What becomes of a response that is no completion:
+A request goes to the server that has read the beginning of its prompt while loads are balanced, else to the one with
+the fewest requests in flight. What becomes of a response that is no completion:
 
     transient (5xx, timeouts, dropped connections)   retried for `retry_seconds`, on another server at once; then the
                                                      row is dropped if others were answered, else the run ends
@@ -26,11 +27,14 @@ from typing import TYPE_CHECKING, Any, Self
 from selfcodealign.addresses import mask, secrets_of
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling, UnderWay, endpoints
+from selfcodealign.models.addressing import normalize_url
+from selfcodealign.models.balancing import Endpoints
 from selfcodealign.models.completions_api import Written, to_completion
 from selfcodealign.models.dialect import ADDED
-from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
+from selfcodealign.models.endpoints import Endpoint, ServerState, grow_pause
 from selfcodealign.models.failures import Failures
-from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
+from selfcodealign.models.faults import ConnectionFault, ContextExceeded, PassingFault, Refused, RequestFault
+from selfcodealign.models.health import Health
 from selfcodealign.models.http_client import HttpClient
 from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
 from selfcodealign.models.pacing import Pacer
@@ -93,6 +97,7 @@ class ServerModel:
         self._beginning = Beginning()
         self._locked_out: set[Request] = set()
         self._failures = Failures(settings.failed_share)
+        self._health = Health(self._list_now, self._get, self._endpoints.wake)
         self._pacer = Pacer(settings.requests_per_minute, settings.tokens_per_minute)
 
     async def __aenter__(self) -> Self:
@@ -101,11 +106,13 @@ class ServerModel:
         try:
             await self._meet_servers()
         except BaseException:
+            await self._health.close()
             await self._client.close()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self._health.close()
         for task in self._reading:
             task.cancel()
         await asyncio.gather(*self._reading, return_exceptions=True)
@@ -122,8 +129,12 @@ class ServerModel:
     def under_way(self) -> UnderWay:
         return sum_up(self._sent)
 
+    def state(self) -> list[ServerState]:
+        """What is known of each server now; cheap."""
+        return [endpoint.describe() for endpoint in self._endpoints]
+
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        """Continue `prompt` on the least busy server. Raises `ModelError`, `PromptTooLong`, `RequestFailed`."""
+        """Continue `prompt` on one of the servers. Raises `ModelError`, `PromptTooLong`, `RequestFailed`."""
         seeded = self._settings.seeds
         request = Request(prompt, sampling, seed, min(sampling.max_tokens, self._most_tokens), seeded=seeded)
         try:
@@ -147,11 +158,13 @@ class ServerModel:
         while True:
             turn = await self._take_turn(request)
             try:
-                if request not in turn.outcomes:
-                    return await self._send(request, turn)
-                completion = await turn.outcomes[request]
+                asked = request not in turn.outcomes
+                completion = await (self._send(request, turn) if asked else turn.outcomes[request])
+                if turn.server.lost and not await self._health.confirm(turn.server):
+                    raise PassingFault(f"it {turn.server.refused}")
             except PassingFault as error:
-                await self._pass_over(request, turn.server, error, turn.sent_at)
+                lost = isinstance(error, ConnectionFault)
+                await self._pass_over(request, turn.server, error, turn.sent_at, lost=lost)
             except RequestFault as error:
                 await self._try_again(request, turn.server, error)
             except ModelError as error:
@@ -169,7 +182,9 @@ class ServerModel:
             if together:
                 await asyncio.sleep(0)  # the calls of one moment come together
             async with self._pacer.turn(request.prompt, request.max_tokens) as turn.estimate:
-                turn.endpoint = await self._endpoints.take(request.avoid, lambda until: self._bear(request, until))
+                turn.endpoint = await self._endpoints.take(
+                    request.prompt, request.avoid, lambda until: self._bear(request, until)
+                )
         turn.sent_at = time.monotonic()
         if len(turn.calls) > 1:
             endpoint = turn.endpoint
@@ -198,6 +213,7 @@ class ServerModel:
         endpoint = turn.server
         body = request.body = endpoint.dialect.adapt(self._fields | request.fields() | self._receiver.fields())
         self._sent[request] = None
+        self._health.poll(endpoint)
         try:
             written = await self._receiver.ask(request, endpoint, body)
         except asyncio.CancelledError:
@@ -283,8 +299,11 @@ class ServerModel:
 
     # ----------------------------------------------------------------------------------------- transient faults
 
-    async def _pass_over(self, request: Request, endpoint: Endpoint, fault: PassingFault, sent_at: float) -> None:
-        """After a transient fault: wait as long as it takes before asking again, or give up."""
+    async def _pass_over(
+        self, request: Request, endpoint: Endpoint, fault: PassingFault, sent_at: float, *, lost: bool = False
+    ) -> None:
+        """After a transient fault: wait as long as it takes before asking again, or give up. `lost` tells that the
+        connection broke."""
         self._check()
         # llama-cpp-python fails with 500 where its model was loaded without them.
         if ADDED in request.body and self._learn(endpoint, str(fault), {ADDED: request.body[ADDED]}):
@@ -294,8 +313,9 @@ class ServerModel:
         text, pause = self._hide_secrets(str(fault)), fault.pause
         if not fault.limited:
             request.first_fault = request.first_fault or now
-            endpoint.note_fault(text, pause)
-            others = any(not one.faults for one in self._endpoints if one is not endpoint)
+            endpoint.note_fault(text, pause, lost=lost)
+            self._health.probe(endpoint)
+            others = any(not (one.faults or one.away or one.refused) for one in self._endpoints if one is not endpoint)
             self._say(endpoint, "using the other servers" if others else "trying again")
             if now >= request.first_fault + self._settings.retry_seconds:
                 if self._answered_at > request.first_fault:  # the server lives: this request is what it cannot do
@@ -322,6 +342,11 @@ class ServerModel:
         """
         self._check()
         begun, patience = request.first_fault, self._settings.retry_seconds
+        if all(endpoint.refused for endpoint in self._endpoints):
+            raise ModelError(self._name_refused())
+        gone = self._endpoints.gone_since
+        if gone is not None and until >= gone + patience:
+            raise self._give_up(patience)
         if begun is not None and self._answered_at > begun:
             return  # the server lives: its next answer to this request decides
         if limited or any(endpoint.limits for endpoint in self._endpoints):
@@ -333,6 +358,10 @@ class ServerModel:
                 patience = max(patience, _LIMITED_SECONDS, 3 * max(endpoint.pause for endpoint in self._endpoints))
         if begun is not None and until >= begun + patience:  # faults of other requests are not this one's
             raise self._give_up(patience)
+
+    def _name_refused(self) -> str:
+        found = "; ".join(f"{endpoint.shown} {endpoint.refused}" for endpoint in self._endpoints)
+        return f"no server holds the model any more ({found}); finished rows are kept: start it again with that model"
 
     def _say(self, endpoint: Endpoint, consequence: str) -> None:
         if endpoint.worth_saying():
@@ -408,12 +437,12 @@ class ServerModel:
         met: list[tuple[Endpoint, dict[str, dict[str, Any]]]] = []
         for endpoint in self._endpoints:
             try:
-                met.append((endpoint, await self._list(endpoint)))
+                met.append((endpoint, await self._list_now(endpoint)))
             except PassingFault as error:
-                endpoint.note_fault(self._hide_secrets(str(error)), None)
+                endpoint.note_absence(str(error))
                 self._check()
             except ModelError as error:
-                raise ModelError(f"{endpoint.shown}: {self._hide_secrets(str(error))}") from None
+                raise ModelError(f"{endpoint.shown}: {error}") from None
         if not met:
             faults = "; ".join(f"{endpoint.shown}: {endpoint.fault}" for endpoint in self._endpoints)
             raise ModelError(f"no server can be reached ({faults}); start it, or correct model.urls")
@@ -429,6 +458,9 @@ class ServerModel:
         lengths = [length for _, held in met if (length := context_of(held.get(name, {})))]
         self._most_tokens = max(1, min(lengths, default=sys.maxsize) - 1)
         await self._settle(name, met[0][0], met[0][1].get(name, {}))
+        self._health.know(name, met)
+        for endpoint in self._endpoints:
+            self._health.probe(endpoint)
 
     async def _settle(self, name: str, endpoint: Endpoint, card: dict[str, Any]) -> None:
         assert self._client is not None
@@ -450,11 +482,23 @@ class ServerModel:
     async def _list_again(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
         """The models that a server lists now; {} where it does not tell."""
         try:
-            return await self._list(endpoint)
+            return await self._list_now(endpoint)
         except (PassingFault, ModelError):
             return {}
 
-    async def _list(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
+    async def _list_now(self, endpoint: Endpoint) -> dict[str, dict[str, Any]]:
+        """The models that a server lists now. Raises `PassingFault` and `ModelError`, without secrets."""
         assert self._client is not None
         seconds = self._settings.request_seconds
-        return await list_models(self._client, endpoint.url, seconds, self._key_advice(endpoint))
+        try:
+            return await list_models(self._client, endpoint.url, seconds, self._key_advice(endpoint))
+        except PassingFault as error:
+            raise PassingFault(self._hide_secrets(str(error))) from None
+        except ModelError as error:
+            raise ModelError(self._hide_secrets(str(error))) from None
+
+    async def _get(self, address: str, seconds: float) -> tuple[int, str]:
+        """Status and text at an address. Raises `PassingFault`."""
+        assert self._client is not None
+        answer = await self._client.get(address, seconds)
+        return answer.status, answer.text

@@ -41,6 +41,12 @@ class Silence:
         """Requests that are being answered."""
         return len(self._watched) - len(self._waiting)
 
+    @property
+    def lasts(self) -> bool:
+        """Whether nothing at all has come of the requests under way for as long as they wait."""
+        first = next(iter(self._watched), None)
+        return first is not None and self._heard_at + first.seconds <= time.monotonic() + 0.001
+
     @contextmanager
     def watch(self, seconds: float) -> Iterator[Watched]:
         """Count a request as under way; `Watched.ended` has to be entered, and ends it with `TimeoutError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfcodealign.errors import ModelError
-from selfcodealign.models import PromptTooLong, Sampling, endpoints
+from selfcodealign.models import PromptTooLong, Sampling, addressing
 from tests.support.faulty_server import FaultyServer, Plan, ask, fail, refuse, say, show_page
 
 
@@ -150,11 +150,11 @@ def test_length_is_told_apart():
 )
 def test_addresses_are_completed(written: str, used: str):
     """With or without scheme, /v1, /completions or a slash: the same server."""
-    assert endpoints.normalize_url(written) == used
+    assert addressing.normalize_url(written) == used
 
 
 @pytest.mark.parametrize("written", ["", "ftp://host/v1", "http://", "http://host:port/v1", "http://host:99999"])
 def test_no_address(written: str):
     """An invalid address is refused before any request."""
     with pytest.raises(ModelError, match="is no server address; write it like"):
-        endpoints.normalize_url(written)
+        addressing.normalize_url(written)

@@ -94,7 +94,7 @@ def test_some_refusals_do_not_stop_the_queue():
 def test_the_limit_falls_once_a_round_and_grows_slowly():
     """Requests that were under way when it fell do not lower it again."""
     one = Endpoint("http://h/v1", most=64, outstanding=63)
-    one.limit = 64.0
+    one.window.limit = 64.0
     sent_at = time.monotonic()
     one.note_limit("429", None, sent_at)
     one.note_limit("429", None, sent_at)
@@ -114,8 +114,8 @@ def test_no_more_requests_than_the_limit_are_under_way():
 
     async def run(faulty: FaultyServer) -> None:
         async with ServerModel(settings(faulty)) as model:
-            model._endpoints[0].limit = 3.0
-            model._endpoints[0].most = 3
+            model._endpoints[0].window.limit = 3.0
+            model._endpoints[0].window.most = 3
             assert len(await ask_many(model, 40)) == 40
 
     with FaultyServer(always=stay_silent(0.01)) as faulty:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from selfcodealign.errors import ModelError
-from selfcodealign.models import Completion, RequestFailed, Sampling, UnderWay, endpoints, receiving, silence
+from selfcodealign.models import Completion, RequestFailed, Sampling, UnderWay, receiving, silence, window
 from selfcodealign.models.server import ServerModel
 from selfcodealign.models.silence import Silence
 from tests.support.faulty_server import FaultyServer, Handler, Plan, answer, ask, refuse, settings, stay_silent
@@ -412,4 +412,4 @@ def test_faults_of_some_requests_do_not_slow_the_others_down():
             return model._endpoints[0].limit
 
     with FaultyServer(always=plan) as server:
-        assert asyncio.run(run(server)) > 2 * endpoints.FEW
+        assert asyncio.run(run(server)) > 2 * window.FEW
