@@ -27,6 +27,7 @@ class OnDemandModel:
         self.concurrency = model.concurrency
         # Stages run concurrently and each uses the full concurrency; the semaphore bounds their sum.
         self._slots = asyncio.Semaphore(model.concurrency)
+        self._asked = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
@@ -72,16 +73,25 @@ class OnDemandModel:
         """What the model is working on; nothing before it is opened."""
         return self._model.under_way() if self._opened else UnderWay()
 
+    @property
+    def spare(self) -> int:
+        """How many more requests the model could take now; calls that wait for their turn count as requests."""
+        return max(0, self.concurrency - self._asked)
+
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and of completions so far, those that are being read or written included."""
         now = self.under_way()
         return self.prompt_tokens + now.prompt_tokens_read, self.completion_tokens + now.completion_tokens
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        if not self._opened:
-            await self.open()
-        async with self._slots:
-            completion = await self._model.complete(prompt, sampling, seed=seed)
+        self._asked += 1
+        try:
+            if not self._opened:
+                await self.open()
+            async with self._slots:
+                completion = await self._model.complete(prompt, sampling, seed=seed)
+        finally:
+            self._asked -= 1
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion
