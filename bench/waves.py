@@ -10,7 +10,7 @@ takes a third of a second, or ten seconds in one of fifty cases. Each schedule h
 
     tokens    written in all, those of answers that were broken off included, relative to one after the other
     for nothing   the share of them that belongs to samples that are not needed
-    hours     from the first request to the last verdict, relative to the least that this many tokens take
+    hours     from the first request to the last verdict
     busy      requests under way, mean share of what the model takes: of the whole time, and of the time until 95 % of
               the instructions are finished
 """
@@ -168,15 +168,14 @@ def main() -> None:
             ("waves", (busy, room)) for busy in (0.0, 0.02, 0.05, 0.1, 0.2) for room in (0.3, 0.6, 0.8, 0.9, 1.0)
         ]
     base = 0.0
-    print(f"{'':28} tokens  for nothing  hours  busy  busy until 95 %")
+    print(f"{'':32} tokens  for nothing  hours   busy  until 95 %")
     for name, shares in rows:
         one = simulate(name, *size, shares)
         base = base or one.tokens
         label = f"{name} {shares}" if options.shares else name
-        print(
-            f"{label:28} {one.tokens / base:6.3f}  {1 - one.needed / one.tokens:10.1%}  "
-            f"{one.seconds / 3600:5.3f}  {one.used / one.seconds:4.1%}  {one.used_until / one.most_until:6.1%} {one.verified} {one.most_until / 3600:.3f}"
-        )
+        busy = f"{one.used / one.seconds:6.1%}  {one.used_until / one.most_until:9.1%}"
+        waste = f"{1 - one.needed / one.tokens:11.1%}"
+        print(f"{label:32} {one.tokens / base:6.3f}  {waste}  {one.seconds / 3600:5.3f} {busy}")
 
 
 if __name__ == "__main__":
