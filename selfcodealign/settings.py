@@ -355,6 +355,13 @@ class ResponseSettings(Section):
     stop_after_passes: int = Field(
         1, ge=0, description="stop sampling an instruction after this many verified responses; 0: draw all samples"
     )
+    give_up: float = later(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="stop sampling an instruction when the estimated chance that any of its other samples passes is "
+        "below this; changes which instructions the data set has; 0: never",
+    )
     temperature: float = Field(0.7, ge=0.0, description="sampling temperature; 0: greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
     max_tokens: int | None = derived(

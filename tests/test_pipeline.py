@@ -20,7 +20,7 @@ from selfcodealign.errors import EmptyDataset, ModelError, RecipeError, RunFolde
 from selfcodealign.models import Completion, PromptTooLong, RequestFailed, Sampling
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.settings import PERMISSIVE
-from tests.support.journey import answer, scripted_model, small_recipe, write_sources
+from tests.support.journey import answer, judge_by_text, scripted_model, small_recipe, write_sources
 from tests.support.runs import KILLED, books, everything, rows_of
 from tests.support.told import Told
 
@@ -382,3 +382,21 @@ async def test_an_empty_data_set_is_an_error_that_says_why(tmp_path: Path) -> No
     assert "0 instruction–response pairs" in card
     for claim in ("passed", "were removed", "Every"):
         assert claim not in card
+
+
+async def test_waves_change_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model with room is asked for further answers before verdicts are in; rows are those of one at a time, and what
+    was drawn for nothing is counted."""
+    judge_by_text(monkeypatch)
+    sources = write_sources(tmp_path / "source", 12)
+    recipe = small_recipe(sources, "responses.samples=8", "responses.stop_after_passes=2")
+    for name, concurrency in (("one", 1), ("many", 64)):
+        await run_recipe(recipe, tmp_path / name, until="responses", model=scripted_model(concurrency=concurrency))
+    for kind in ("kept", "dropped"):
+        one, many = (
+            sorted(row["response_id"] for row in rows_of(tmp_path / name, "responses", kind))
+            for name in ("one", "many")
+        )
+        assert one == many
+    counted = json.loads((tmp_path / "many" / "run.json").read_text())["counted"]["responses"]
+    assert counted["samples drawn and not needed"] > 0

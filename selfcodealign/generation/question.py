@@ -28,7 +28,7 @@ class Answer:
     `problem` is the reason of a drop: "prompt_too_long", "model_refused", "bad_answer" or "no_answer" (a server failed
     this request again and again), "looping" (the text repeated itself), "truncated" (cut by length) or "unparsed" (a
     section is missing or empty); `detail` explains it. `repairs` names what the model forgot in the sections.
-    `first_token` is that of the completion.
+    `first_token` is that of the completion, `tokens` is how many it has.
     """
 
     text: str
@@ -37,6 +37,7 @@ class Answer:
     detail: str = ""
     repairs: tuple[str, ...] = ()
     first_token: Mapping[str, float] = field(default_factory=dict)
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,18 @@ class Question:
         return draw_examples(self._pool, self.examples, self.stage, digest(self.random_seed, row_id), self.draws)
 
     async def ask(self, prompt: str, row_id: str, number: int = 0) -> Answer:
-        """Sample the `number`-th answer to a row's prompt and read its sections. Raises `ModelError`."""
-        seed = seed_of(digest(self.random_seed, row_id), f"{self.stage} {number}")
+        """Sample the `number`-th answer to a row's prompt and read its sections. Raises `ModelError`.
+
+        The seeds of a row's answers follow each other, as those that a server gives to the `n` answers of one request.
+        """
+        seed = (seed_of(digest(self.random_seed, row_id), f"{self.stage} 0") + number) % 2**31
         try:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
         self.usage.add(completion)
-        return replace(self._read(completion), first_token=completion.first_token)
+        read = self._read(completion)
+        return replace(read, first_token=completion.first_token, tokens=completion.completion_tokens)
 
     def _read(self, completion: Completion) -> Answer:
         text, ended = completion.text, completion.finish_reason

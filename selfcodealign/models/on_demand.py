@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
-from typing import Self
+from typing import Any, Self
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Model, Sampling, UnderWay
@@ -28,6 +28,8 @@ class OnDemandModel:
         # Stages run concurrently and each uses the full concurrency: their sum is bounded, here or by the model.
         holds = getattr(model, "holds_calls", False)
         self._slots = nullcontext() if holds else asyncio.Semaphore(model.concurrency)
+        #: Calls of `complete` that have not returned; those beyond the requests under way wait for their turn.
+        self.calls = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
@@ -78,14 +80,31 @@ class OnDemandModel:
         """Tokens that were written for calls which were cancelled; 0 for models that do not count them."""
         return getattr(self._model, "abandoned_tokens", 0)
 
+    @property
+    def spare(self) -> int:
+        """How many more requests the model could take now; calls that wait for their turn count as requests."""
+        return max(0, self.concurrency - self.calls)
+
+    def state(self) -> Sequence[Any]:
+        """How each of the model's servers does, if the model tells: a model need not have `state`."""
+        tell = getattr(self._model, "state", None)
+        return tell() if self._opened and tell is not None else ()
+
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and of completions so far, those that are being read or written included."""
         now = self.under_way()
         return self.prompt_tokens + now.prompt_tokens_read, self.completion_tokens + now.completion_tokens
 
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
-        if not self._opened:
-            await self.open()
+        self.calls += 1
+        try:
+            if not self._opened:
+                await self.open()
+            return await self._complete(prompt, sampling, seed)
+        finally:
+            self.calls -= 1
+
+    async def _complete(self, prompt: str, sampling: Sampling, seed: int) -> Completion:
         async with self._slots:
             completion = await self._model.complete(prompt, sampling, seed=seed)
         self.prompt_tokens += completion.prompt_tokens

@@ -2,8 +2,8 @@
 
 Sampling and execution flow together: while the sandbox runs one answer the model writes others, and nothing waits
 for a batch. A uniformly random verified answer among n has the same distribution as the first verified one, so by
-default an instruction is sampled no further than that. With `execution.cross`, all that were drawn are then compared
-(`siblings`).
+default an instruction is sampled no further than that. Its samples begin in waves (`generation.waves`), which change no
+row. With `execution.cross`, all that were drawn are then compared (`siblings`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import replace
 from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.question import Question
+from selfcodealign.generation.waves import Drawn, Waves
 from selfcodealign.judging.stored import verdict_fields
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
@@ -26,11 +27,15 @@ from selfcodealign.stages.siblings import measure, unmeasured
 
 #: The name under which a run counts answers that passed apart from their tests.
 SPLIT_PROOF = "verified with split proof"
+#: The names under which it counts samples that began before it was known that they are not needed, the tokens of those
+#: that were written to the end, and instructions that were given up.
+UNNEEDED, UNNEEDED_TOKENS = "samples drawn and not needed", "tokens of samples drawn and not needed"
+GIVEN_UP = "instructions given up"
 
 
 class Answerer:
-    """Samples answers to one instruction at a time: one after the other while verified ones are still wanted, or all
-    at once when `stop_after_passes` is 0, since no answer then depends on another's verdict."""
+    """Samples answers to one instruction at a time: in waves while verified ones are still wanted, or all at once when
+    `stop_after_passes` is 0, since no answer then depends on another's verdict."""
 
     def __init__(self, context: Context) -> None:
         self._sandbox = context.sandbox
@@ -39,24 +44,41 @@ class Answerer:
         self._question = ask_for_responses(context)
         execution = context.recipe.execution
         self._wants_cross = execution.cross
+        self._model, self._cores, self._executing = context.model, context.cores, 0
+        self._waves: Waves[Response | Dropped] = Waves(
+            settings.samples,
+            settings.stop_after_passes,
+            give_up=settings.give_up,
+            room=self._room,
+            waves=context.waves,
+        )
         self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
 
     async def __call__(self, row: Instruction) -> Sequence[Response | Dropped]:
         prompt = self._question.lay_out(row.id, {"instruction": row.instruction})
         if self._settings.stop_after_passes == 0:
             samples = range(self._settings.samples)
-            return await self._cross(await asyncio.gather(*(self._sample(row, prompt, sample) for sample in samples)))
-        outcome: list[Response | Dropped] = []
-        verified = 0
-        for sample in range(self._settings.samples):
-            one = await self._sample(row, prompt, sample)
-            outcome.append(one)
-            verified += isinstance(one, Response)
-            if verified == self._settings.stop_after_passes:
-                break
-            if isinstance(one, Dropped) and one.reason == "prompt_too_long":
-                break  # the other samples have the same prompt
-        return await self._cross(outcome)
+            return await self._cross(
+                await asyncio.gather(*(self._sample(row, prompt, sample, {}) for sample in samples))
+            )
+        tokens: dict[int, int] = {}
+        drawn = await self._waves.draw(
+            lambda sample: self._sample(row, prompt, sample, tokens), _is_verified, _is_prompt_too_long
+        )
+        self._count_unneeded(drawn, tokens)
+        return await self._cross(drawn.kept)
+
+    def _room(self) -> int:
+        """How many more requests are worth sending now: none while programs wait for the sandbox."""
+        return self._model.spare if self._executing <= self._cores else 0
+
+    def _count_unneeded(self, drawn: Drawn[Response | Dropped], tokens: dict[int, int]) -> None:
+        if drawn.given_up:
+            self._count("responses", GIVEN_UP)
+        if drawn.unneeded:
+            self._count("responses", UNNEEDED, drawn.unneeded)
+            written = sum(number for sample, number in tokens.items() if sample >= len(drawn.kept))
+            self._count("responses", UNNEEDED_TOKENS, written)
 
     async def _cross(self, outcome: Sequence[Response | Dropped]) -> Sequence[Response | Dropped]:
         """Add to each answer where it stands among all that were drawn, where that is wanted."""
@@ -68,8 +90,10 @@ class Answerer:
             for one, own in zip(outcome, await measure(written, self._sandbox.run_against), strict=True)
         ]
 
-    async def _sample(self, row: Instruction, prompt: str, sample: int) -> Response | Dropped:
+    async def _sample(self, row: Instruction, prompt: str, sample: int, tokens: dict[int, int]) -> Response | Dropped:
+        """Draw one answer and execute it; `tokens` is told how many it has."""
         answer = await self._question.ask(prompt, row.id, sample)
+        tokens[sample] = answer.tokens
         response_id = digest(row.id, self._digest, sample)
         problem, detail = answer.problem, answer.detail
         if not problem:
@@ -83,12 +107,28 @@ class Answerer:
         reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
         program = Program(response=reading.text, tests=tests.text)
         repairs = ", ".join(dict.fromkeys((*answer.repairs, *reading.repairs, *tests.repairs)))
-        response = _grow(row, response_id, sample, answer.text, program, await self._sandbox.run(program), repairs)
+        response = _grow(row, response_id, sample, answer.text, program, await self._execute(program), repairs)
         if response.status == "passed":
             if response.proof == "split":
                 self._count("responses", SPLIT_PROOF)
             return response
         return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
+
+    async def _execute(self, program: Program) -> Verdict:
+        self._executing += 1
+        try:
+            return await self._sandbox.run(program)
+        finally:
+            self._executing -= 1
+
+
+def _is_verified(one: Response | Dropped) -> bool:
+    return isinstance(one, Response)
+
+
+def _is_prompt_too_long(one: Response | Dropped) -> bool:
+    """Whether no other sample has to be drawn: all have the same prompt."""
+    return isinstance(one, Dropped) and one.reason == "prompt_too_long"
 
 
 def ask_for_responses(context: Context) -> Question:
