@@ -93,7 +93,8 @@ class Question:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
-        self.usage.add(completion)
+        if not completion.recalled:
+            self.usage.add(completion)
         return replace(self._read(completion), first_token=completion.first_token)
 
     def _read(self, completion: Completion) -> Answer:
