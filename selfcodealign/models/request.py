@@ -23,6 +23,7 @@ class Request:
     seed: int
     max_tokens: int
     first_fault: float | None = None
+    first_bad: float | None = None
     first_limit: float | None = None
     tries: int = 0
     limits: int = 0

@@ -6,7 +6,8 @@ A request goes to the server with the fewest requests in flight. What becomes of
                                                      row is dropped if others were answered, else the run ends
     429                                              the client slows down, the request waits for its Retry-After
     anything else, before any server has answered    the run ends with one line: it is the wrong server
-    anything else, later                             a few tries, then the row is dropped; the run ends when many are
+    anything else, later                             a few tries, more while other requests fail, too (see `moods`);
+                                                     then the row is dropped; the run ends when many are
 
 The key comes from the environment and is written nowhere.
 """
@@ -32,6 +33,7 @@ from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, norm
 from selfcodealign.models.failures import Failures
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
 from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
+from selfcodealign.models.moods import TRIES, Moods
 from selfcodealign.models.pacing import Pacer
 from selfcodealign.models.receiving import CONNECT_SECONDS, Receiver
 from selfcodealign.models.request import Beginning, Request, sum_up
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: How often a request is asked whose responses are no completions.
-TRIES = 4
 #: Different requests, none answered in between, after whose refusal a key is revoked or a model gone.
 _LOCKED_OUT = 3
 #: A server that has answered may limit the rate for this long without answering anything, if `retry_seconds` is less.
@@ -85,6 +85,7 @@ class ServerModel:
         self._beginning = Beginning()
         self._locked_out: set[Request] = set()
         self._failures = Failures(settings.failed_share)
+        self._moods = Moods(settings.concurrency)
         self._pacer = Pacer(settings.requests_per_minute, settings.tokens_per_minute)
 
     async def __aenter__(self) -> Self:
@@ -154,6 +155,8 @@ class ServerModel:
                 raise ModelError(f"{endpoint.shown}: {describe_fault(error)}") from None
             else:
                 self._answered_at = time.monotonic()
+                if not request.tries:
+                    self._moods.note(bad=False)
                 self._beginning.note_answer()
                 self._locked_out.clear()
                 endpoint.note_answer(streamed=request.streamed)
@@ -257,17 +260,26 @@ class ServerModel:
         message = self._hide_secrets(str(fault))
         endpoint.note_bad(message)
         request.tries, request.avoid = request.tries + 1, endpoint
+        now = time.monotonic()
+        request.first_bad = request.first_bad or now
         lasting = status in (401, 403, 404)
         if lasting:
             self._locked_out.add(request)
+        elif request.tries == 1:
+            self._moods.note(bad=True)
         if not self._beginning.answered and not fault.broken_off and self._endpoints.outstanding:
             await self._beginning.wait()
-        if not self._beginning.answered and not (fault.broken_off and request.tries < TRIES):
+        # What says no is believed at once; half an answer or a proxy's page may be an accident.
+        if not self._beginning.answered and (isinstance(fault, Refused) or request.tries >= TRIES):
             raise await self._explain(endpoint, fault)
         if request.tries >= TRIES:
             if lasting and len(self._locked_out) >= _LOCKED_OUT:
                 raise await self._explain(endpoint, fault)
-            raise RequestFailed(message, fault.reason)
+            too_late = now >= request.first_bad + self._settings.retry_seconds
+            if too_late and self._answered_at < request.first_bad and self._moods.share >= 0.5:
+                raise self._give_up(self._settings.retry_seconds)  # nobody is answered, and most have failed
+            if lasting or too_late or request.tries >= self._moods.tries():
+                raise RequestFailed(message, fault.reason)
         if len(self._endpoints) == 1 or request.tries > 1:
             await asyncio.sleep(grow_pause(request.tries) * random.uniform(0.25, 0.75))
 

@@ -10,7 +10,8 @@ import pytest
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, RequestFailed, Sampling
-from selfcodealign.models.server import TRIES, ServerModel
+from selfcodealign.models.moods import TRIES
+from selfcodealign.models.server import ServerModel
 from tests.support.faulty_server import FaultyServer, Plan, answer, ask, fail, refuse, say, settings, show_page
 from tests.support.odd_server import FAULTS, PASSING, USABLE, echo, few_stops, send, unless
 
