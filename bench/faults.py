@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = write_sources(folder / "source", max(10, round(options.requests / REQUESTS_PER_SEED)))
-        calm = start(sources, folder / "calm", "", options.samples)
+        calm = start(sources, folder / "calm", (), options.samples)
         began = time.monotonic()
         with MoodyServer(options.chance, options.seed) as server:
 

@@ -37,9 +37,12 @@ class Moods:
         """The share of other requests that met a bad response first; the request that asks has met one itself."""
         return max(0, sum(self._bad) - 1) / max(1, len(self._bad) - 1)
 
-    def tries(self) -> float:
-        """Bad responses to one request that are its own fault."""
-        share = self.share
+    def tries(self, *, refused: bool = False) -> float:
+        """Bad responses to one request that are its own fault.
+
+        While few requests are known, there may be more bad ones than were seen; a refusal is plain enough by itself.
+        """
+        share = self.share if refused else min(1.0, max(1, sum(self._bad)) / max(1, len(self._bad)))
         if share >= 1.0:
-            return math.inf
+            return TRIES if len(self._bad) <= 1 else math.inf
         return max(TRIES, math.ceil(math.log(RARE) / math.log(share))) if share else TRIES

@@ -278,7 +278,7 @@ class ServerModel:
             too_late = now >= request.first_bad + self._settings.retry_seconds
             if too_late and self._answered_at < request.first_bad and self._moods.share >= 0.5:
                 raise self._give_up(self._settings.retry_seconds)  # nobody is answered, and most have failed
-            if lasting or too_late or request.tries >= self._moods.tries():
+            if lasting or too_late or request.tries >= self._moods.tries(refused=isinstance(fault, Refused)):
                 raise RequestFailed(message, fault.reason)
         if len(self._endpoints) == 1 or request.tries > 1:
             await asyncio.sleep(grow_pause(request.tries) * random.uniform(0.25, 0.75))

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.moody_server import MoodyServer
 
-#: Arguments: the folder of sources, the folder of the run, the server ("": answers come without one), the samples.
+#: Arguments: the folder of sources, the folder of the run, the samples, the servers (none: answers come without).
 RUN = """
 import asyncio, logging, sys
 from pathlib import Path
@@ -27,11 +27,11 @@ from tests.support.journey import small_recipe
 from tests.support.moody_server import moody_answer
 logging.disable(logging.WARNING)
 endpoints.FIRST_PAUSE = 0.05  # a tenth of the real pauses
-sources, out, url, samples = sys.argv[1:]
-recipe = small_recipe(Path(sources), "model.name=demo", f'model.urls=["{url or "localhost:9"}"]', "few_shot.file=tiny",
-    "model.concurrency=64", "model.request_seconds=2", "model.retry_seconds=120", "flush_seconds=5",
+sources, out, samples, *urls = sys.argv[1:]
+recipe = small_recipe(Path(sources), "model.name=demo", f"model.urls={urls or ['localhost:9']}", "few_shot.file=tiny",
+    "model.concurrency=64", "model.request_seconds=1", "model.retry_seconds=120", "flush_seconds=5",
     f"responses.samples={samples}", "execution.mutation_testing=false", "instructions.per_seed=2")
-model = None if url else ScriptedModel(moody_answer, name="demo", revision="unknown")
+model = None if urls else ScriptedModel(moody_answer, name="demo", revision="unknown")
 try:
     asyncio.run(run_recipe(recipe, Path(out), until="selection", model=model))
 except UserError as error:
@@ -60,9 +60,9 @@ class Course:
         ]
 
 
-def start(sources: Path, out: Path, url: str, samples: int) -> subprocess.Popen[str]:
+def start(sources: Path, out: Path, urls: Sequence[str], samples: int) -> subprocess.Popen[str]:
     """Start a session of the run, in a process group."""
-    words = [sys.executable, "-c", RUN, str(sources), str(out), url, str(samples)]
+    words = [sys.executable, "-c", RUN, str(sources), str(out), str(samples), *urls]
     return subprocess.Popen(words, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
 
@@ -79,13 +79,15 @@ def run_through(
     that nobody ended fails."""
     course = Course()
     while True:
-        process = start(sources, out, server.url, samples)
-        how = draw.choice(ENDINGS) if sum(course.endings.values()) < sessions else ""
-        try:
-            process.wait(pauses(draw) if how else None)
-        except subprocess.TimeoutExpired:
-            course.endings[how] += 1
-            _end(process, how, draw)
+        process = start(sources, out, server.urls, samples)
+        how = "sandbox"
+        while how == "sandbox" and process.poll() is None:  # the run goes on after that
+            how = draw.choice(ENDINGS) if sum(course.endings.values()) < sessions else ""
+            try:
+                process.wait(pauses(draw) if how else None)
+            except subprocess.TimeoutExpired:
+                course.endings[how] += 1
+                _end(process, how, draw)
         _, said = process.communicate()
         course.ended_at.append(time.monotonic())
         if process.returncode == 0:

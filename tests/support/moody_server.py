@@ -37,7 +37,9 @@ FAULTS = (
 )
 #: One in so many programs of the answers is run; the other texts hold none, and cost no time in the sandbox.
 PROGRAMS, RETRY_AFTER = 30, "0.1"
-_SILENT_SECONDS, _SLOW_SECONDS = 60.0, 0.4
+_SILENT_SECONDS, _SLOW_SECONDS = 60.0, 0.2
+#: Addresses under which it is several servers.
+_ADDRESSES = 4
 
 
 def moody_answer(prompt: str, sampling: Sampling, seed: int) -> str:
@@ -152,8 +154,8 @@ def _send(
 
 async def _serve(connection: Connection, chance: float, seed: int) -> None:
     server = _Server(chance, seed)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20)
-    connection.send(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1")
+    listening = [await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20) for _ in range(_ADDRESSES)]
+    connection.send([f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}/v1" for one in listening])
     while await asyncio.to_thread(connection.recv):
         connection.send((dict(server.kinds), server.distinct, server.again))
 
@@ -171,7 +173,7 @@ class MoodyServer:
 
     def __enter__(self) -> Self:
         self._process.start()
-        self.url: str = self._here.recv()
+        self.urls: list[str] = self._here.recv()
         return self
 
     def __exit__(
