@@ -66,7 +66,9 @@ def main() -> None:
         print(f"{total} requests in {seconds:.0f} s, {distinct} different ones answered")
         print("faults: " + ", ".join(f"{kind} {kinds.get(kind, 0) / total:.1%}" for kind in FAULTS))
         print(f"interruptions: {dict(course.endings)}; sessions: {len(course.ended_at)}; said: {set(course.said)}")
-        print(f"asked again after the answer: {len(again)}, of those answered over {SAFE_SECONDS:g} s before: {len(lost)}")
+        print(
+            f"asked again after the answer: {len(again)}, of those answered over {SAFE_SECONDS:g} s before: {len(lost)}"
+        )
         if calm.wait():
             sys.exit(f"the run without faults failed: {calm.communicate()[1]}")
         expected = everything(folder / "calm")

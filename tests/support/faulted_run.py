@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,10 +103,8 @@ def _end(process: subprocess.Popen[str], how: str, draw: random.Random) -> None:
     if how == "sandbox":  # the run goes on
         found = _below(process.pid)
         for one in draw.sample(found, min(2, len(found))):
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
     elif how == "disk":
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     else:

@@ -1,8 +1,8 @@
 """A completions server that fails requests at random, in every way a server can: fast, in another process.
 
 The fault of a request is drawn from the digest of prompt, seed and how often it was asked, each of `FAULTS` with the
-same chance. The server remembers which requests it has answered, with status 200 and to the last byte, and when, so that
-it knows what it was asked twice. Times are on the monotonic clock, which processes share.
+same chance. The server remembers which requests it has answered to the last byte, and when, so that it knows what it
+was asked twice. Times are on the monotonic clock, which processes share.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ADDRESSES = 4
 
 
 def moody_answer(prompt: str, sampling: Sampling, seed: int) -> str:
-    """What every request is answered with in the end: those of `tests.support.journey`, most of them without program."""
+    """What every request is answered with in the end: as in `tests.support.journey`, mostly without program."""
     if prompt.endswith(("<concepts>\n", "<instruction>\n", "<judgement>\n")) or seed % PROGRAMS == 0:
         return write_answer(prompt, sampling, seed)
     return "I do not know.\n"
