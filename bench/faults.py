@@ -7,8 +7,8 @@ A journey from seeds to selection asks a server in another process that injects 
 requests, with real programs in the real sandbox for one answer in thirty. Meanwhile the run is interrupted at random
 moments and started again by the same command: kill -9 of all its processes, a disk that takes no more, kill -9 of
 processes of the sandbox. In the end all rows of all stages are compared with those of a run without a fault, and the
-server says what it was asked twice. Exit code 1 if a row differs, or if something was asked again that was answered more
-than 5 s before an interruption.
+server says what it was asked twice. Exit code 1 if a row differs, or if something was asked again that was answered
+more than 5 s before an interruption.
 """
 
 from __future__ import annotations

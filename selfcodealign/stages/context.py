@@ -100,7 +100,7 @@ class Context:
 
     @cached_property
     def journal(self) -> Journal:
-        """Keeps the model's answers until the outcomes of their rows are on disk; to be opened under the folder's lock."""
+        """Keeps the model's answers until the outcomes of their rows are on disk; opened under the folder's lock."""
         return Journal(self.folder.path / "journal")
 
     @cached_property

@@ -38,7 +38,7 @@ try:
 except UserError as error:
     sys.exit(f"{error}")
 """
-#: What ends a session: kill -9 of all its processes; a disk that takes no more; and kill -9 of a process of the sandbox.
+#: What ends a session: kill -9 of all its processes, or a full disk; kill -9 of processes of the sandbox does not.
 ENDINGS = ("kill", "kill", "disk", "sandbox")
 #: Seconds before a kill from which on an answer must not be lost.
 SAFE_SECONDS = 5.0
