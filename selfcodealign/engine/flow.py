@@ -17,6 +17,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
@@ -29,6 +30,7 @@ from selfcodealign.errors import BooksDoNotBalance, UserError
 from selfcodealign.progress import Progress
 from selfcodealign.rows import Books, Dropped, Identified, Outcome
 from selfcodealign.run_folder.folder import StageFolder
+from selfcodealign.run_folder.journal import Journal
 
 #: A flood of rows is written before the clock strikes.
 MOST_ROWS_IN_MEMORY = 8_000
@@ -52,6 +54,15 @@ class RowWork:
     from_outside: bool = False
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Where a model's answers are kept until the outcomes of their rows are on disk. `note` records what was asked so
+    far: before each write, since answers whose rows are written leave the journal."""
+
+    journal: Journal
+    note: Callable[[], None]
+
+
 async def flow(
     stages: Sequence[RowWork],
     rows: Iterable[Identified],
@@ -59,18 +70,19 @@ async def flow(
     *,
     flush_seconds: float,
     progress: Progress,
+    answers: Answers | None = None,
 ) -> None:
     """Put every one of `rows` (`total` of them, None: unknown) through `stages`, one after the other.
 
     When a stage's work raises, or the task is cancelled, what is finished is written before the error goes on; rows
     under way are forgotten, and a resumed run makes them again. Raises `BooksDoNotBalance` for a row without outcome.
     """
-    lanes = [_Lane(stage, progress) for stage in stages]
+    lanes = [_Lane(stage, progress, answers.journal if answers else None) for stage in stages]
     for lane, following in pairwise(lanes):
         lane.following = following
     lanes[0].total = total
     lanes[0].begin()
-    writer = _Writer(lanes, progress)
+    writer = _Writer(lanes, progress, answers)
     try:
         async with asyncio.TaskGroup() as group:
             flushing = group.create_task(writer.keep_flushing(flush_seconds))
@@ -91,7 +103,7 @@ async def flow(
 class _Lane:
     """One stage of a flow: where its rows come from, and what came of them."""
 
-    def __init__(self, stage: RowWork, progress: Progress) -> None:
+    def __init__(self, stage: RowWork, progress: Progress, journal: Journal | None) -> None:
         self.folder, self.work, self.decided_by = stage.folder, stage.work, stage.decided_by
         self.workers = max(1, stage.rows_at_once)
         self.folder.begin(stage.decided_by)
@@ -103,6 +115,9 @@ class _Lane:
         self.begun = self.complete = False
         self.through = self.kept = 0
         self._done = self.folder.shards.parents()
+        self._journal = journal
+        if journal is not None:
+            journal.settle_known(self.name, self._done)
         self._kept_before = self.folder.shards.sizes()[0]
         self._entered = array("Q")  # 8 bytes per row: millions of rows stay within memory
         self._again = array("Q")  # parents that an earlier run finished
@@ -155,6 +170,23 @@ class _Lane:
         """The next row that waits; None when no more will come."""
         return await self._queue.get()
 
+    async def make(self, row: Identified) -> Outcome[Any]:
+        """Do the stage's work on a row; the answers it gets belong to the row."""
+        with self._journal.working_on(self.name, row.id) if self._journal is not None else nullcontext():
+            return await self.work(row)
+
+    def write(self, outcomes: Sequence[Outcome[Any]]) -> None:
+        """Put outcomes on disk; the answers they are made of are kept no longer."""
+        rows = [row for outcome in outcomes for row in outcome]
+        kept = [row for row in rows if not isinstance(row, Dropped)]
+        dropped = [row for row in rows if isinstance(row, Dropped)]
+        if not rows:
+            return
+        self.folder.shards.write(kept, dropped)
+        if self._journal is not None:
+            parents = {getattr(row, self.folder.description.parent) for row in kept} | {row.parent for row in dropped}
+            self._journal.settle(self.name, (int(one, 16) for one in parents))
+
     def add(self, outcome: Outcome[Any]) -> None:
         """An outcome that is to be written."""
         drops = [row.reason for row in outcome if isinstance(row, Dropped)]
@@ -187,6 +219,8 @@ class _Lane:
             raise BooksDoNotBalance(f"{self.name}: {lost} rows have no outcome, {strange} outcomes have no row")
         books = Books(len(entered), *self.folder.shards.counts())
         self.folder.finish(self.decided_by, books)
+        if self._journal is not None:
+            self._journal.finish(self.name)
         return books
 
     def _admit(self, row: Identified) -> bool:
@@ -215,7 +249,7 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
 
     async def work() -> None:
         while (row := await next_row()) is not None:
-            outcome = await lane.work(row)
+            outcome = await lane.make(row)
             lane.add(outcome)
             if lane.following is not None:
                 for made in outcome:
@@ -241,8 +275,9 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
 class _Writer:
     """Puts the outcomes of all lanes on disk. An outcome is never split between two pairs of shards."""
 
-    def __init__(self, lanes: Sequence[_Lane], progress: Progress) -> None:
+    def __init__(self, lanes: Sequence[_Lane], progress: Progress, answers: Answers | None) -> None:
         self._lanes = lanes
+        self._answers = answers
         self._progress = progress
         #: Outcomes that left their lanes and are not on disk. They stay here until they are: a cancelled flush may
         #: never have begun to write.
@@ -260,6 +295,8 @@ class _Writer:
     async def flush(self) -> None:
         """Write everything there is now."""
         self.take()
+        if self._answers is not None:
+            self._answers.note()
         await asyncio.to_thread(self.write)
 
     def take(self) -> None:
@@ -273,10 +310,7 @@ class _Writer:
         with self._one_writer:
             while self._taken:
                 lane, outcomes = self._taken[0]
-                rows = [row for outcome in outcomes for row in outcome]
-                kept = [row for row in rows if not isinstance(row, Dropped)]
-                if rows:
-                    lane.folder.shards.write(kept, [row for row in rows if isinstance(row, Dropped)])
+                lane.write(outcomes)
                 self._taken.popleft()
 
     async def keep_flushing(self, seconds: float) -> None:

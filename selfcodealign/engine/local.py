@@ -13,7 +13,7 @@ import duckdb
 
 from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.engine.compare import compare
-from selfcodealign.engine.flow import RowWork, flow
+from selfcodealign.engine.flow import Answers, RowWork, flow
 from selfcodealign.engine.processes import work_in_processes
 from selfcodealign.rows import Outcome
 from selfcodealign.run_folder.folder import StageFolder, supersede
@@ -28,6 +28,7 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
     """Take rows through neighbouring stages that look at one row at a time, all of them at once."""
     asking = any("model" in one.step.stage.needs for one in decisions)
     if asking:
+        context.open_journal()
         await context.open_model()
     first = decisions[0].step
     with ExitStack() as pools:
@@ -49,11 +50,19 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
             works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside))
         rows, total = _incoming(context, first)
         try:
-            await flow(works, rows, total, flush_seconds=context.recipe.flush_seconds, progress=context.progress)
+            await flow(
+                works,
+                rows,
+                total,
+                flush_seconds=context.recipe.flush_seconds,
+                progress=context.progress,
+                answers=Answers(context.journal, context.record_asked) if asking else None,
+            )
         finally:
             context.record_counts({one.step.name: one.action is Action.START_AGAIN for one in decisions})
             if asking:
                 context.record_asked()
+                context.journal.close()
     if asking:
         context.record_model()
 

@@ -97,7 +97,8 @@ class Question:
             completion = await self.model.complete(prompt, self._sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
-        self.usage.add(completion)
+        if not completion.recalled:
+            self.usage.add(completion)
         read = self._read(completion)
         return replace(read, first_token=completion.first_token, tokens=completion.completion_tokens)
 

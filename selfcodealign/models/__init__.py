@@ -43,6 +43,8 @@ class Completion:
 
     `first_token` has the log-probabilities of the likeliest tokens in place of the first one that is more than white
     space, before any sampling; empty if `top_logprobs` did not ask, or where the engine tells none.
+
+    `recalled`: it was asked for by an earlier run, whose journal kept it, and costs nothing now.
     """
 
     text: str
@@ -52,6 +54,7 @@ class Completion:
     first_token: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
     cached_tokens: int | None = None
     told_tokens: int | None = None
+    recalled: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

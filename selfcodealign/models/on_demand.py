@@ -9,18 +9,21 @@ from typing import Any, Self
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Model, Sampling, UnderWay
+from selfcodealign.models.kept_answers import Keeper, key_of, restore, store
 
 
 class OnDemandModel:
     """Opens `model` at the first call of `complete` or at `open`, closes it on exit, counts tokens.
 
     `known` is the identity that an earlier run of the same folder recorded; it identifies finished rows without opening
-    the model. If the opened model is another one, `ModelError` is raised before a row is written.
+    the model. If the opened model is another one, `ModelError` is raised before a row is written. `keeper` gets every
+    answer, and is asked for it first.
     """
 
-    def __init__(self, model: Model, known: Mapping[str, str] | None = None) -> None:
+    def __init__(self, model: Model, known: Mapping[str, str] | None = None, keeper: Keeper | None = None) -> None:
         self._model = model
         self._known = dict(known) if known else None
+        self._keeper = keeper
         self._opened = False
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -100,13 +103,18 @@ class OnDemandModel:
         try:
             if not self._opened:
                 await self.open()
-            return await self._complete(prompt, sampling, seed)
+            key = "" if self._keeper is None else key_of(self.identity(), prompt, sampling, seed)
+            if self._keeper is not None and (kept := self._keeper.find(key)) is not None:
+                return restore(kept)
+            return await self._complete(key, prompt, sampling, seed)
         finally:
             self.calls -= 1
 
-    async def _complete(self, prompt: str, sampling: Sampling, seed: int) -> Completion:
+    async def _complete(self, key: str, prompt: str, sampling: Sampling, seed: int) -> Completion:
         async with self._slots:
             completion = await self._model.complete(prompt, sampling, seed=seed)
+        if self._keeper is not None:
+            self._keeper.add(key, store(completion))
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion

@@ -28,6 +28,7 @@ class Request:
     seeded: bool = True
     alone: bool = False
     first_fault: float | None = None
+    first_bad: float | None = None
     first_limit: float | None = None
     tries: int = 0
     limits: int = 0

@@ -7,7 +7,8 @@ the fewest requests in flight. What becomes of a response that is no completion:
                                                      row is dropped if others were answered, else the run ends
     429                                              the client slows down, the request waits for its Retry-After
     anything else, before any server has answered    the run ends with one line: it is the wrong server
-    anything else, later                             a few tries, then the row is dropped; the run ends when many are
+    anything else, later                             a few tries, more while other requests fail, too (see `moods`);
+                                                     then the row is dropped; the run ends when many are
 
 The key comes from the environment and is written nowhere.
 """
@@ -37,6 +38,7 @@ from selfcodealign.models.faults import ConnectionFault, ContextExceeded, Passin
 from selfcodealign.models.health import Health
 from selfcodealign.models.http_client import HttpClient
 from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
+from selfcodealign.models.moods import TRIES, Moods
 from selfcodealign.models.pacing import Pacer
 from selfcodealign.models.receiving import Receiver
 from selfcodealign.models.request import Beginning, Request, sum_up
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: How often a request is asked whose responses are no completions.
-TRIES = 4
 #: Different requests, none answered in between, after whose refusal a key is revoked or a model gone.
 _LOCKED_OUT = 3
 #: A server that has answered may limit the rate for this long without answering anything, if `retry_seconds` is less.
@@ -98,6 +98,7 @@ class ServerModel:
         self._locked_out: set[Request] = set()
         self._failures = Failures(settings.failed_share)
         self._health = Health(self._list_now, self._get, self._endpoints.wake)
+        self._moods = Moods(settings.concurrency)
         self._pacer = Pacer(settings.requests_per_minute, settings.tokens_per_minute)
 
     async def __aenter__(self) -> Self:
@@ -285,6 +286,8 @@ class ServerModel:
     def _note_answer(self, turn: Turn, request: Request, completion: Completion) -> None:
         """A server has answered a request."""
         self._answered_at = time.monotonic()
+        if not request.tries:
+            self._moods.note(bad=False)
         self._beginning.note_answer()
         self._locked_out.clear()
         turn.server.note_answer(streamed=request.streamed)
@@ -385,17 +388,26 @@ class ServerModel:
         message = self._hide_secrets(str(fault))
         endpoint.note_bad(message)
         request.tries, request.avoid = request.tries + 1, endpoint
+        now = time.monotonic()
+        request.first_bad = request.first_bad or now
         lasting = status in (401, 403, 404)
         if lasting:
             self._locked_out.add(request)
+        elif request.tries == 1:
+            self._moods.note(bad=True)
         if not self._beginning.answered and not fault.broken_off and self._endpoints.outstanding:
             await self._beginning.wait()
-        if not self._beginning.answered and not (fault.broken_off and request.tries < TRIES):
+        # What says no is believed at once; half an answer or a proxy's page may be an accident.
+        if not self._beginning.answered and (isinstance(fault, Refused) or request.tries >= TRIES):
             raise await self._explain(endpoint, fault)
         if request.tries >= TRIES:
             if lasting and len(self._locked_out) >= _LOCKED_OUT:
                 raise await self._explain(endpoint, fault)
-            raise RequestFailed(message, fault.reason)
+            too_late = now >= request.first_bad + self._settings.retry_seconds
+            if too_late and self._answered_at < request.first_bad and self._moods.share >= 0.5:
+                raise self._give_up(self._settings.retry_seconds)  # nobody is answered, and most have failed
+            if lasting or too_late or request.tries >= self._moods.tries(refused=isinstance(fault, Refused)):
+                raise RequestFailed(message, fault.reason)
         if len(self._endpoints) == 1 or request.tries > 1:
             await asyncio.sleep(grow_pause(request.tries) * random.uniform(0.25, 0.75))
 

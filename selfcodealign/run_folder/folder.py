@@ -5,6 +5,7 @@
       run.json           the journey, versions, model, machine
       seeds/             one folder per stage: pairs of Parquet files (see `shards`) and stage.json
       ...
+      journal/           answers of rows under way (see `journal`)
       rejudged/          verdicts of `selfcodealign rejudge`, one folder per version and limits
       superseded/        stages of earlier settings, moved here and never deleted
 
@@ -44,6 +45,8 @@ REJUDGED = "rejudged"
 COUNTED = "counted"
 #: The name in run.json of what the model was asked in this folder, by stage, over all runs: nothing is taken off.
 ASKED = "asked"
+#: The name in run.json of how far the journal was written when `ASKED` was recorded.
+COUNTED_ANSWERS = "counted_answers"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, loa
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.generation.question import Question
 from selfcodealign.models import Model, Sampling, UnderWay
+from selfcodealign.models.kept_answers import restore
 from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.models.opening import open_model
 from selfcodealign.models.room import Room, find_room
@@ -26,7 +27,8 @@ from selfcodealign.models.usage import Usage
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row
-from selfcodealign.run_folder.folder import ASKED, COUNTED, RunFolder
+from selfcodealign.run_folder.folder import ASKED, COUNTED, COUNTED_ANSWERS, RunFolder
+from selfcodealign.run_folder.journal import Journal
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import Recipe, Section
@@ -94,7 +96,12 @@ class Context:
     @cached_property
     def model(self) -> OnDemandModel:
         """The base model, opened by its first request."""
-        return OnDemandModel(self.given_model or open_model(self.recipe.model), self.known_identity())
+        return OnDemandModel(self.given_model or open_model(self.recipe.model), self.known_identity(), self.journal)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Keeps the model's answers until the outcomes of their rows are on disk; opened under the folder's lock."""
+        return Journal(self.folder.path / "journal")
 
     @cached_property
     def sandbox(self) -> OnDemandSandbox:
@@ -237,9 +244,19 @@ class Context:
         """What the model was asked for each stage, in all runs of this folder."""
         return {stage: Usage.read(stored) for stage, stored in self.folder.facts().get(ASKED, {}).items()}
 
+    def open_journal(self) -> None:
+        """Take over the answers that an earlier run got and had no time to use. Raises `RunFolderError`."""
+        for one in self.journal.open(self.folder.facts().get(COUNTED_ANSWERS, (0, 0))):
+            self.asked.setdefault(one.stage, Usage()).add(restore(one.answer))
+        if found := len(self.journal):
+            self.progress.say(f"{found:,} answers that an earlier run got are in journal/, and not asked for again")
+        if damaged := self.journal.damaged:
+            self.progress.say(f"{damaged:,} damaged lines in journal/ are skipped, their answers asked for again")
+
     def record_asked(self) -> None:
-        """Put what the model was asked in run.json."""
-        self.folder.record({ASKED: {stage: usage.fields() for stage, usage in self.asked.items()}})
+        """Put what the model was asked in run.json, with how far the journal is: what follows there is not counted."""
+        asked = {stage: usage.fields() for stage, usage in self.asked.items()}
+        self.folder.record({ASKED: asked, COUNTED_ANSWERS: self.journal.position})
 
     @staticmethod
     def _stage_of(prompt: str) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from selfcodealign.errors import ModelError
-from selfcodealign.models import Completion, RequestFailed, Sampling
-from selfcodealign.models.server import TRIES, ServerModel
+from selfcodealign.models import Completion, RequestFailed, Sampling, endpoints
+from selfcodealign.models.moods import TRIES
+from selfcodealign.models.server import ServerModel
 from tests.support.faulty_server import FaultyServer, Plan, answer, ask, fail, refuse, say, settings, show_page
 from tests.support.odd_server import FAULTS, PASSING, USABLE, echo, few_stops, send, unless
 
@@ -89,8 +90,10 @@ def test_a_fault_that_passes_costs_nothing(name: str):
 @pytest.mark.parametrize(
     "name", [name for name in FAULTS if name not in ("finish_reason abort", "finish_reason error")]
 )
-def test_a_server_that_never_answered_is_the_wrong_one(name: str):
-    """Before any good answer a fault ends the run, with one line that names the server."""
+def test_a_server_that_never_answered_is_the_wrong_one(name: str, monkeypatch: pytest.MonkeyPatch):
+    """Before any good answer a fault ends the run, with one line that names the server: a refusal at once, half an
+    answer or a page when it comes again."""
+    monkeypatch.setattr(endpoints, "FIRST_PAUSE", 0.02)
     with FaultyServer(always=FAULTS[name][0]) as server:
         assert fail(server).startswith(server.url)
     assert len(server.bodies) <= TRIES
@@ -223,12 +226,14 @@ def test_servers_without_a_list_are_asked_by_name(plan: Plan):
         assert "does not tell which models it holds; set model.name" in fail(server, name="")
 
 
-def test_a_high_share_of_failed_requests_ends_the_run():
+def test_a_high_share_of_failed_requests_ends_the_run(monkeypatch: pytest.MonkeyPatch):
     """The error has the server's words, the setting, and says that rows are kept."""
+    monkeypatch.setattr(endpoints, "FIRST_PAUSE", 0.02)
 
     async def run(server: FaultyServer, share: float) -> list[Completion | BaseException]:
-        async with ServerModel(settings(server, failed_share=share, concurrency=8)) as model:
-            return await complete(model, "a", *["poison"] * 12, "b")
+        async with ServerModel(settings(server, failed_share=share, concurrency=8, retry_seconds=0.5)) as model:
+            await complete(model, *["a"] * 30)
+            return await complete(model, *["poison"] * 12)
 
     with FaultyServer(always=poison(refuse(400, "no such token"))) as server:
         for share, too_many in ((0.05, 2), (0.06, 0), (1.0, 0)):
