@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import Any, Self
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Model, Sampling, UnderWay
@@ -27,6 +27,8 @@ class OnDemandModel:
         self.concurrency = model.concurrency
         # Stages run concurrently and each uses the full concurrency; the semaphore bounds their sum.
         self._slots = asyncio.Semaphore(model.concurrency)
+        #: Calls of `complete` that have not returned; those beyond the requests under way wait for their turn.
+        self.calls = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
@@ -72,6 +74,11 @@ class OnDemandModel:
         """What the model is working on; nothing before it is opened."""
         return self._model.under_way() if self._opened else UnderWay()
 
+    def state(self) -> Sequence[Any]:
+        """How each of the model's servers does, if the model tells: a model need not have `state`."""
+        tell = getattr(self._model, "state", None)
+        return tell() if self._opened and tell is not None else ()
+
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and of completions so far, those that are being read or written included."""
         now = self.under_way()
@@ -80,8 +87,12 @@ class OnDemandModel:
     async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
         if not self._opened:
             await self.open()
-        async with self._slots:
-            completion = await self._model.complete(prompt, sampling, seed=seed)
+        self.calls += 1
+        try:
+            async with self._slots:
+                completion = await self._model.complete(prompt, sampling, seed=seed)
+        finally:
+            self.calls -= 1
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion
