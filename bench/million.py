@@ -4,8 +4,8 @@
     python -m bench.million --rows 1000000 --out /tmp/run
 
 Seeds are made up; `instructions` asks for a task about each through `ServerModel`, and rows go to a run folder. The
-run's own telemetry gives the figures: memory of its process, processor time per row, and requests under way out of those
-allowed, from the first minute (in a shorter run: the first tenth) to the last 5 % of the rows.
+run's own telemetry gives the figures: memory of its process, processor time per row, and requests under way out of
+those allowed, from the first minute (in a shorter run: the first tenth) to the last 5 % of the rows.
 """
 
 from __future__ import annotations

@@ -84,9 +84,8 @@ def test_a_resumed_run_appends_and_cuts_a_torn_line_off(tmp_path: Path) -> None:
     work(recipe, run, until="concepts")
     assert (run / FILE).read_bytes().startswith(first)
     found = lines_of(run)
-    assert [line["run"] for line in found] == [1] * len(first.splitlines()) + [2] * (
-        len(found) - len(first.splitlines())
-    )
+    before = len(first.splitlines())
+    assert [line["run"] for line in found] == [1] * before + [2] * (len(found) - before)
     assert found[-1]["stage.concepts.entered_rows"] == 6
 
 
