@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -48,5 +49,6 @@ class Lines:
                 if written != len(data):  # the disk took a part of it
                     written += file.write(data[written:])
             except OSError:
-                file.truncate(size)
+                with suppress(OSError):  # a device has no length
+                    file.truncate(size)
                 raise
