@@ -23,6 +23,7 @@ from typing import Literal
 from selfcodealign.addresses import mask
 from selfcodealign.engine import local
 from selfcodealign.engine.blocking import run_blocking
+from selfcodealign.engine.telemetry import Telemetry
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
 from selfcodealign.files import write_text
 from selfcodealign.models import Model
@@ -220,16 +221,20 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
             context.progress.say(decision.sentence)
     _note_earlier(context, decisions)
     context.progress.journey([one.step.name for one in decisions])
-    for part in parts([one for one in decisions if one.action is not Action.REST]):
-        context.progress.reach([one.step.name for one in part])
-        match part[0].step.stage:
-            case Each():
-                await local.each(context, part)
-            case Whole():
-                await local.whole(context, part[0])
-            case Last():
-                await local.last(context, part[0])
-                context.folder.record({EARLIER: [one for one in context.folder.earlier() if one != part[0].step.name]})
+    async with Telemetry(context, [one.step.name for one in decisions]) as telemetry:
+        for part in parts([one for one in decisions if one.action is not Action.REST]):
+            names = [one.step.name for one in part]
+            context.progress.reach(names)
+            telemetry.begin(names)
+            match part[0].step.stage:
+                case Each():
+                    await local.each(context, part)
+                case Whole():
+                    await local.whole(context, part[0])
+                case Last():
+                    await local.last(context, part[0])
+                    context.folder.record({EARLIER: [one for one in context.folder.earlier() if one not in names]})
+            telemetry.end()
 
 
 def _note_earlier(context: Context, decisions: Sequence[Decision]) -> None:

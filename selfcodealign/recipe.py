@@ -89,6 +89,7 @@ def recipe_toml(recipe: Recipe, *, published: bool = False) -> str:
 
     values = hide_in(recipe.model_dump(mode="json", exclude_none=True), REMOVED)
     if published:
+        values.pop("telemetry")
         values["model"] = {name: value for name, value in values["model"].items() if name not in PRIVATE}
     else:
         values["model"]["urls"] = [hide_address(url, REMOVED) for url in recipe.model.urls]
@@ -108,7 +109,7 @@ def list_removed(recipe: Recipe) -> list[str]:
 def find_secrets(recipe: Recipe) -> set[str]:
     """Return what `recipe_toml` removes from the settings of the model, and the key in the environment."""
     found = {os.environ.get(recipe.model.api_key_env, "").strip()}
-    for url in recipe.model.urls:
+    for url in (*recipe.model.urls, recipe.telemetry.otlp):
         found |= secrets_of(url)
     arguments = recipe.model.serve_args
     found |= {

@@ -521,6 +521,30 @@ class EvaluateSettings(Section):
     limit: int | None = Field(None, ge=1, description="only the first problems of each benchmark, at most this many")
 
 
+class TelemetrySettings(Section):
+    """What a run tells of itself while it works, and whom."""
+
+    seconds: float = free(10.0, ge=0.0, description="seconds between two lines of RUN/telemetry.jsonl; 0: none")
+    otlp: str = free(
+        "",
+        description='"http://collector:4318": send the same figures there (OpenTelemetry, OTLP over HTTP); "": nothing '
+        "leaves the machine",
+    )
+
+    @field_validator("otlp")
+    @classmethod
+    def _name_an_address(cls, address: str) -> str:
+        if address and not re.match(r"https?://[^/]", address):
+            raise ValueError('this is no address of a collector: write "http://HOST:4318" or "https://HOST/v1/metrics"')
+        return address
+
+    @model_validator(mode="after")
+    def _agree(self) -> TelemetrySettings:
+        if self.otlp and not self.seconds:
+            raise ValueError("telemetry.otlp needs telemetry.seconds above 0")
+        return self
+
+
 #: From source code to a data set.
 DATA_JOURNEY = (
     "seeds",
@@ -559,6 +583,7 @@ class Recipe(Section):
     dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:

@@ -31,6 +31,7 @@ ROOMS = {
     "parsing": "text in, Python out",
     "fences": "an answer in, its code out",
     "files": "raises errors, knows no rows",
+    "telemetry": "takes numbers by name; knows neither runs nor stages",
     "sections": "what a section of settings is",
     "settings": "what a person may set; names rows' properties",
     "recipe": "settings from files",

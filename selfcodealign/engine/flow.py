@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from selfcodealign.engine.drops import DropWatch
+from selfcodealign.engine.ids import Ids
 from selfcodealign.errors import BooksDoNotBalance, UserError
 from selfcodealign.progress import Progress
 from selfcodealign.rows import Books, Dropped, Identified, Outcome
@@ -114,14 +115,15 @@ class _Lane:
         self.total: float | None = None
         self.begun = self.complete = False
         self.through = self.kept = 0
-        self._done = self.folder.shards.parents()
+        parents = self.folder.shards.parents()
+        self._done = Ids(parents)
         self._journal = journal
         if journal is not None:
-            journal.settle_known(self.name, self._done)
+            journal.settle_known(self.name, parents)
         self._kept_before = self.folder.shards.sizes()[0]
-        self._entered = array("Q")  # 8 bytes per row: millions of rows stay within memory
+        self._entered = Ids()
         self._again = array("Q")  # parents that an earlier run finished
-        self._seen: set[int] | None = None if stage.from_outside else set()
+        self._from_outside = stage.from_outside
         self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED_PER_WORKER * self.workers)
         self._progress = progress
         # A source drops most of what it reads, and that is what it is for.
@@ -152,9 +154,10 @@ class _Lane:
     async def send_finished(self, before: _Lane) -> None:
         """Let in what an earlier run made of rows that have come to the lane before again."""
         ids = before.folder.shards.ids(np.array(before._again, np.uint64))
-        known = np.isin(ids, self._done)
+        known = np.isin(ids, self._done.sorted())
         self.begin()
-        self._entered.extend(ids[known].tolist())
+        for number in ids[known].tolist():
+            self._entered.add(number)
         self._again.extend(ids[known].tolist())
         self._progress.skip(self.name, int(known.sum()))
         if not known.all():
@@ -207,7 +210,7 @@ class _Lane:
 
     def settle(self) -> Books:
         """Retire rows of inputs that are gone, and check that every row that entered has an outcome on disk."""
-        entered = np.unique(np.array(self._entered, np.uint64))
+        entered = self._entered.sorted()
         retired = self.folder.retire_strangers(entered)
         if retired:
             self._progress.say(
@@ -227,18 +230,12 @@ class _Lane:
         """Count a row that enters; whether there is work to do for it."""
         self.begin()
         number = int(row.id, 16)
-        self._entered.append(number)
-        # numpy gives the interpreter away while it searches, and has to wait for a thread that writes to get it back.
-        place = int(np.searchsorted(self._done, np.uint64(number))) if len(self._done) else 0
-        if place < len(self._done) and self._done[place] == number:
+        new = self._entered.add(number)
+        if number in self._done:
             self._again.append(number)
             self._progress.skip(self.name)
             return False
-        if self._seen is not None:
-            if number in self._seen:
-                return False
-            self._seen.add(number)
-        return True
+        return new or self._from_outside
 
 
 async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _Writer, progress: Progress) -> None:

@@ -43,6 +43,9 @@ class Usage:
         """The share of the prompt tokens that came from a prefix cache; None where no engine tells."""
         return self.cached_tokens / self.told_tokens if self.told_tokens else None
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(**{name: value - getattr(other, name) for name, value in asdict(self).items()})
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import Self
 
 from selfcodealign.errors import SandboxError
@@ -24,6 +24,8 @@ class OnDemandSandbox:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._unjudged = 0
+        #: Programs that were judged, the wall time that they ran, and calls under way.
+        self.programs, self.seconds, self.under_way = 0, 0.0, 0
         self._opened = False
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -45,14 +47,26 @@ class OnDemandSandbox:
     async def run(self, program: Program) -> Verdict:
         if not self._opened:
             await self.open()
-        return self._count(await self._sandbox.run(program))
+        with self._counted():
+            return self._count(await self._sandbox.run(program))
 
     async def run_against(self, response: str, tests: Sequence[str]) -> list[Verdict]:
         if not self._opened:
             await self.open()
-        return [self._count(verdict) for verdict in await self._sandbox.run_against(response, tests)]
+        with self._counted(len(tests)):
+            return [self._count(verdict) for verdict in await self._sandbox.run_against(response, tests)]
+
+    @contextmanager
+    def _counted(self, programs: int = 1) -> Iterator[None]:
+        self.under_way += programs
+        try:
+            yield
+        finally:
+            self.under_way -= programs
 
     def _count(self, verdict: Verdict) -> Verdict:
+        self.programs += 1
+        self.seconds += verdict.seconds
         self._unjudged = self._unjudged + 1 if verdict.status is Status.NOT_JUDGED else 0
         if self._unjudged >= MOST_UNJUDGED:
             raise SandboxError(

@@ -10,9 +10,10 @@ from selfcodealign.recipe import list_removed
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
 from selfcodealign.stages.plan import Action, Decision, plan
+from selfcodealign.telemetry.otlp import check_packages
 
 #: Sections of a recipe that are no stage's.
-SHARED = ("own", "model", "few_shot", "execution", "decontamination")
+SHARED = ("own", "model", "few_shot", "execution", "decontamination", "telemetry")
 
 
 async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
@@ -29,6 +30,11 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
         for name in list_removed(context.recipe)
         if name.partition(".")[0] in (*context.places, *SHARED)
     )
+    if context.recipe.telemetry.otlp:
+        try:
+            check_packages()
+        except UserError as error:
+            found.append(error)
     decisions: list[Decision] = []
     try:
         decisions = plan(context, steps)

@@ -58,6 +58,7 @@ OTHER: dict[str, Any] = {
     "quality.bad_words": ["later"],
     "quality.docstring_languages": ["de"],
     "dataset.license": "MIT",
+    "telemetry.otlp": "http://localhost:1",
     "few_shot.file": "tiny",
     "instructions.categories": ["function"],
     "instructions.difficulties": ["easy"],
