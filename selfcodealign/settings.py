@@ -508,6 +508,23 @@ class EvaluateSettings(Section):
     limit: int | None = Field(None, ge=1, description="only the first problems of each benchmark, at most this many")
 
 
+class PriceSettings(Section):
+    """What a model's tokens and its servers cost, for `selfcodealign plan` and `--budget money=`."""
+
+    prompt_tokens: float | None = free(None, ge=0, description="price of a million tokens of prompts")
+    cached_tokens: float | None = free(
+        None, ge=0, description="price of a million tokens of prompts from a prefix cache; default: as other prompts"
+    )
+    answer_tokens: float | None = free(None, ge=0, description="price of a million tokens of answers")
+    server_hour: float | None = free(None, ge=0, description="price of an hour of all servers of the model together")
+    currency: str | None = free(None, description='word that stands behind prices, such as "EUR"')
+
+    @property
+    def known(self) -> bool:
+        """Whether anything has a price."""
+        return any((self.prompt_tokens, self.cached_tokens, self.answer_tokens, self.server_hour))
+
+
 #: From source code to a data set.
 DATA_JOURNEY = (
     "seeds",
@@ -546,6 +563,7 @@ class Recipe(Section):
     dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    prices: PriceSettings = PriceSettings()
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
