@@ -52,8 +52,8 @@ Budgets = Annotated[
     list[str] | None,
     typer.Option(
         "--budget",
-        help="Stop asking the model at tokens=, hours= or money= of all runs of the folder, or at examples= in the data "
-        "set; k and M may follow a number; may be repeated.",
+        help="Stop asking the model at tokens=, hours= or money= of all runs of the folder, or at examples= in the "
+        "data set; k and M may follow a number; may be repeated.",
         metavar="KIND=N",
     ),
 ]

@@ -52,7 +52,7 @@ class Budget:
                 raise RecipeError(f"--budget {text.strip()}: name one of {', '.join(KINDS)}, as in tokens=5M{hint}")
             read = _NUMBER.fullmatch(number.replace(",", "").replace("_", ""))
             if not equals or read is None:
-                raise RecipeError(f"--budget {text.strip()}: give a number, as in {kind}=500, {kind}=20k or {kind}=1.5M")
+                raise RecipeError(f"--budget {text.strip()}: give a number, as in {kind}=500 or {kind}=1.5M")
             if getattr(found, kind) is not None:
                 raise RecipeError(f"--budget names {kind} twice: give one number")
             limit = float(read[1]) * _SUFFIXES[read[2].lower()]

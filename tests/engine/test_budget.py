@@ -1,7 +1,8 @@
-"""A run under a budget: it stops cleanly, says so, spends nothing twice, and goes on to the rows of a run without one."""
+"""A run under a budget: it stops cleanly, spends nothing twice, and goes on to the rows of a run without one."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -21,12 +22,12 @@ from tests.support.told import Told
 
 
 @pytest.fixture(scope="module")
-async def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     """Sixty seeds before any is asked about; copies of instructions go in between, so that two flows ask the model."""
     folder = tmp_path_factory.mktemp("budget")
     settings = ["model.name=scripted", "instructions.per_seed=2"]
     recipe = small_recipe(write_sources(folder / "source", 60), *settings, added=["distinct"])
-    await run_recipe(recipe, folder / "run", model=scripted_model(), until="near_dedup")
+    asyncio.run(run_recipe(recipe, folder / "run", model=scripted_model(), until="near_dedup"))
     return recipe, folder / "run"
 
 
