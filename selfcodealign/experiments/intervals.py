@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 
 #: Nominal level of all intervals: sums of skewed rows miss more often, and 9 of 10 larger runs are to lie within.
-LEVEL = 0.98
+LEVEL = 0.99
 #: Draws of the bootstrap.
 DRAWS = 2000
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
@@ -30,7 +30,7 @@ def share(kept: int, entered: int) -> Interval:
 
     >>> found = share(0, 50)
     >>> found.low, round(found.high, 3)
-    (0.0, 0.098)
+    (0.0, 0.117)
     """
     if not entered:
         return Interval(math.nan, 0.0, 1.0)
