@@ -42,8 +42,8 @@ def plan(
 
     The pilot is a real run of about 50 seeds through all stages that lead to the data set, in a folder that is kept:
     the same command resumes it, or only prints again. Then: what each stage kept, the seeds for N examples or the
-    examples of N seeds, tokens, hours of servers and of execution, disk, and cost where [prices] are set, each with an interval
-    that 9 of 10 larger runs meet.
+    examples of N seeds, tokens, hours of servers and of execution, disk, and cost where [prices] are set, each with an
+    interval that 9 of 10 larger runs meet.
 
         selfcodealign plan quickstart
         selfcodealign plan recipe.toml --examples 50000 --set prices.server_hour=2.5
