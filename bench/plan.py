@@ -1,6 +1,6 @@
 """How often a larger run lies within the intervals of a pilot: python -m bench.plan
 
-Simulated rows: every seed has its own chance to pass (a beta distribution), its own lengths, up to two instructions, and
+Simulated rows: every seed has its own chance to pass (a beta distribution), its own lengths, up to two instructions and
 tasks that are copies of others by a power law. A pilot of 50 seeds looks ahead to a run of other seeds.
 """
 
