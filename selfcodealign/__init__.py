@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from selfcodealign.engine.budget import Budget
     from selfcodealign.errors import UserError
     from selfcodealign.evaluation.run import evaluate
     from selfcodealign.judging.remote import RemoteSandbox
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from selfcodealign.settings import Recipe
 
 _HOME = {
+    "Budget": "selfcodealign.engine.budget",
     "Completion": "selfcodealign.models",
     "Limits": "selfcodealign.sandbox",
     "Model": "selfcodealign.models",
@@ -46,6 +48,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Budget",
     "Completion",
     "Limits",
     "Model",

@@ -19,6 +19,7 @@ from selfcodealign.progress.log import PACKAGE, SAID, open_log, report_error
 #: In the order of `--help`. A command's module is imported only to show or run that command.
 COMMANDS = (
     "run",
+    "plan",
     "seeds",
     "check",
     "show",

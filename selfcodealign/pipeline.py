@@ -16,6 +16,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,9 @@ from typing import Literal
 from selfcodealign.addresses import mask
 from selfcodealign.engine import local
 from selfcodealign.engine.blocking import run_blocking
+from selfcodealign.engine.budget import Budget
+from selfcodealign.engine.gate import Gate
+from selfcodealign.engine.spending import check_budget, conclude, note_outgrown, open_gate
 from selfcodealign.engine.telemetry import Telemetry
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
 from selfcodealign.files import write_text
@@ -93,38 +97,44 @@ async def run_recipe(
     model: Model | None = None,
     stages: Sequence[Stage] = (),
     replace_finished: bool = False,
+    budget: Budget | None = None,
 ) -> RunResult:
     """Run a recipe (or the one of this name or path) into the folder `out`, resuming what is there.
 
     `until` is the last stage to run. `model` replaces the one the recipe names. `stages` are stages of your own, which
     the recipe's journey may name. When settings have changed, finished answers of a model or a tuned model move to
     superseded/ only with `replace_finished`; otherwise a `RunFolderError` says what would go and why, before anything
-    is moved. Cancelling (Ctrl-C under `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises
-    a `UserError` for whatever a person has to fix, before any work, and `EmptyDataset` for a run that leaves no row.
+    is moved. A `budget` keeps rows out of the stages that ask the model once it is spent, by all runs of this folder;
+    the run goes on with what there is, and a later one with a larger budget resumes. Cancelling (Ctrl-C under
+    `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises a `UserError` for whatever a person
+    has to fix, before any work, and `EmptyDataset` for a run that leaves no row.
     """
     recipe, out = _load(recipe), Path(out)
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
+        check_budget(context, budget, steps)
         with context.progress.waiting("checking the recipe and this machine"):
             decisions = await prepare(context, steps)
         if not replace_finished:
-            _refuse_replacement(context, decisions)
+            gate = open_gate(context, budget, decisions)
+            _refuse_replacement(context, note_outgrown(context, decisions, gate))
         with context.folder:
             # Decided again under the lock, and before anything is written: another run may just have ended here.
             decisions = plan(context, steps)
+            gate = open_gate(context, budget, decisions)
             if not replace_finished:
-                _refuse_replacement(context, decisions)
+                _refuse_replacement(context, note_outgrown(context, decisions, gate))
             _record(context)
             try:
-                await take_rows_through(context, decisions)
+                stopped = await take_rows_through(context, decisions, gate)
             except OSError as error:
                 if error.errno not in NO_DISK:
                     raise
                 raise RunFolderError(
                     f"{out}: {error.strerror}; make room, then run the same command to resume"
                 ) from error
-            return read_result(out, [step.name for step in steps])
+            return replace(read_result(out, [step.name for step in steps]), stopped=stopped)
 
 
 def run(
@@ -136,6 +146,7 @@ def run(
     model: Model | None = None,
     stages: Sequence[Stage] = (),
     replace_finished: bool = False,
+    budget: Budget | None = None,
 ) -> RunResult:
     """Run a recipe into the folder `out`, resuming what is there: `run_recipe` for code that is not asynchronous.
 
@@ -149,6 +160,8 @@ def run(
     - `stages`: stages of your own, which the recipe's journey may name.
     - `replace_finished`: where settings have changed, let a model's finished answers and a tuned model move to
       superseded/; otherwise a `UserError` says what would go and why, before anything is moved.
+    - `budget`: what all runs of this folder may spend, as in `Budget(tokens=5e6)`, or the examples to reach. When it is
+      spent, no further rows are asked about, the run goes on with what there is, and `stopped` of the result says so.
 
     Returns a `RunResult`: the folder, the rows that entered, were kept and were dropped by stage, the folders of data
     set and tuned model, and the scores. Ctrl-C (in a notebook: interrupt) stops the run with everything finished on
@@ -168,6 +181,7 @@ def run(
                 model=model,
                 stages=stages,
                 replace_finished=replace_finished,
+                budget=budget,
             )
         )
 
@@ -193,12 +207,15 @@ async def plan_recipe(
     until: str | None = None,
     model: Model | None = None,
     stages: Sequence[Stage] = (),
+    budget: Budget | None = None,
 ) -> list[Decision]:
     """What `run_recipe` would do in each stage, after the same checks; nothing is written. Raises what it raises."""
     recipe = _load(recipe)
     journey = make_journey(recipe, stages)
     async with Context(recipe, journey.places, RunFolder(Path(out)), given_model=model) as context:
-        return await prepare(context, journey.until(until))
+        check_budget(context, budget, journey.until(until))
+        decisions = await prepare(context, journey.until(until))
+        return note_outgrown(context, decisions, open_gate(context, budget, decisions))
 
 
 def forecast_recipe(recipe: Recipe, out: Path, decisions: Sequence[Decision]) -> Forecast:
@@ -207,12 +224,25 @@ def forecast_recipe(recipe: Recipe, out: Path, decisions: Sequence[Decision]) ->
     return forecast(Context(recipe, places, RunFolder(out)), decisions)
 
 
+def tell_spent(recipe: Recipe, out: Path, decisions: Sequence[Decision], budget: Budget) -> list[str]:
+    """How much of each limit of a budget all runs of a folder have spent, in words; opens nothing."""
+    places = {one.step.name: one.step.place for one in decisions}
+    gate = open_gate(Context(recipe, places, RunFolder(out)), budget, decisions)
+    return gate.told_spent() if gate is not None else []
+
+
 def _load(recipe: Recipe | str | Path) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
-async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> None:
-    """Take all rows through all stages. Neighbours that look at one row at a time work together, as one flow."""
+async def take_rows_through(context: Context, decisions: Sequence[Decision], gate: Gate | None = None) -> str:
+    """Take all rows through all stages; return what a budget stopped, in one line.
+
+    Neighbours that look at one row at a time work together, as one flow. Under a budget, the stages up to the last that
+    gives rows are gone through again while it lasts.
+    """
+    if gate is not None:
+        context.progress.budget = gate.describe
     context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
@@ -221,20 +251,30 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision]) -> 
             context.progress.say(decision.sentence)
     _note_earlier(context, decisions)
     context.progress.journey([one.step.name for one in decisions])
+    rows = max((number + 1 for number, one in enumerate(decisions) if one.step.place.gives is not None), default=0)
     async with Telemetry(context, [one.step.name for one in decisions]) as telemetry:
-        for part in parts([one for one in decisions if one.action is not Action.REST]):
-            names = [one.step.name for one in part]
-            context.progress.reach(names)
-            telemetry.begin(names)
-            match part[0].step.stage:
-                case Each():
-                    await local.each(context, part)
-                case Whole():
-                    await local.whole(context, part[0])
-                case Last():
-                    await local.last(context, part[0])
-                    context.folder.record({EARLIER: [one for one in context.folder.earlier() if one not in names]})
-            telemetry.end()
+        await _carry_out(context, decisions[:rows], gate, telemetry)
+        while gate is not None and gate.wants_another_round():
+            await _carry_out(context, plan(context, [one.step for one in decisions[:rows]]), gate, telemetry)
+        stopped = conclude(context, decisions, gate)
+        await _carry_out(context, decisions[rows:], gate, telemetry)
+    return stopped
+
+
+async def _carry_out(context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry) -> None:
+    for part in parts([one for one in decisions if one.action is not Action.REST]):
+        names = [one.step.name for one in part]
+        context.progress.reach(names)
+        telemetry.begin(names)
+        match part[0].step.stage:
+            case Each():
+                await local.each(context, part, gate)
+            case Whole():
+                await local.whole(context, part[0])
+            case Last():
+                await local.last(context, part[0])
+                context.folder.record({EARLIER: [one for one in context.folder.earlier() if one not in names]})
+        telemetry.end()
 
 
 def _note_earlier(context: Context, decisions: Sequence[Decision]) -> None:

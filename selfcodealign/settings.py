@@ -545,6 +545,23 @@ class TelemetrySettings(Section):
         return self
 
 
+class PriceSettings(Section):
+    """What a model's tokens and its servers cost, for `selfcodealign plan` and `--budget money=`."""
+
+    prompt_tokens: float | None = free(None, ge=0, description="price of a million tokens of prompts")
+    cached_tokens: float | None = free(
+        None, ge=0, description="price of a million tokens of prompts from a prefix cache; default: as other prompts"
+    )
+    answer_tokens: float | None = free(None, ge=0, description="price of a million tokens of answers")
+    server_hour: float | None = free(None, ge=0, description="price of an hour of all servers of the model together")
+    currency: str | None = free(None, description='word that stands behind prices, such as "EUR"')
+
+    @property
+    def known(self) -> bool:
+        """Whether anything has a price."""
+        return any((self.prompt_tokens, self.cached_tokens, self.answer_tokens, self.server_hour))
+
+
 #: From source code to a data set.
 DATA_JOURNEY = (
     "seeds",
@@ -584,6 +601,7 @@ class Recipe(Section):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    prices: PriceSettings = PriceSettings()
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:

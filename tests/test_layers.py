@@ -50,6 +50,7 @@ ROOMS = {
     "stages": "put all of the above together, one row type after the other",
     "engine": "takes rows through any stages",
     "pipeline": "the catalogue of stages and the loop over them",
+    "experiments": "loops around whole runs of the pipeline",
     "rejudge": "stored answers are judged again, and the stages behind them redone by the pipeline",
     "commands": "each is one call of what is below",
     "cli": "names the commands and imports the one that is asked for",

@@ -48,6 +48,16 @@ Removed = Annotated[
     typer.Option("--without", help="Leave out a stage; may be repeated.", metavar="STAGE", rich_help_panel=JOURNEY),
 ]
 
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        help="Stop asking the model at tokens=, hours= or money= of all runs of the folder, or at examples= in the "
+        "data set; k and M may follow a number; may be repeated.",
+        metavar="KIND=N",
+    ),
+]
+
 
 def read_names(text: str) -> tuple[str, ...]:
     """Return the names in a text that separates them by commas."""

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from selfcodealign.commands.options import JOURNEY, Added, Removed, Settings
-from selfcodealign.commands.running import as_settings, load, run_and_report, show_plan
+from selfcodealign.commands.options import JOURNEY, Added, Budgets, Removed, Settings
+from selfcodealign.commands.running import as_settings, load, read_budget, run_and_report, show_plan
 from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.progress.log import is_verbose
 
@@ -34,6 +34,7 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", help="Move finished answers of a model to superseded/ where settings changed.")
     ] = False,
+    budget: Budgets = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what a run would do; run nothing.")
     ] = False,
@@ -104,9 +105,13 @@ def run(
     a model's finished answers, the run stops and says what changed, unless --yes is given. A run whose data set is
     empty says which stage dropped everything, and exits with code 3.
 
+    A budget counts what all runs of a folder have asked of the model. When it is reached, no further rows are asked
+    about, the run makes its data set of what there is, and a larger budget goes on.
+
         selfcodealign run quickstart
         selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
         selfcodealign run paper -o runs/mine --until dataset   # the data alone
+        selfcodealign run paper --budget tokens=5M,hours=2
         selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
     """
     if all_settings and not dry_run:
@@ -115,10 +120,11 @@ def run(
     given = {"model.name": model, "model.urls": url, "model.serve": serve, "seeds.sources": source}
     given |= {"seeds.limit": limit, "execution.sandbox": sandbox}
     loaded = load(name, [*(settings or []), *as_settings(given)], added or [], removed or [])
+    limits = read_budget(budget)
     if dry_run:
-        show_plan(loaded, folder, until, None if all_settings or is_verbose() else load(name, [], [], []))
+        show_plan(loaded, folder, until, None if all_settings or is_verbose() else load(name, [], [], []), limits)
     else:
-        run_and_report(loaded, folder, until, yes)
+        run_and_report(loaded, folder, until, yes, limits)
 
 
 def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:

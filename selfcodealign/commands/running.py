@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from selfcodealign.errors import EmptyDataset, RecipeError
 
 if TYPE_CHECKING:
+    from selfcodealign.engine.budget import Budget
     from selfcodealign.settings import Recipe
 
 #: Settings of a stage that count without it: how much of a seed a prompt shows, and the benchmarks' files that rows are
@@ -41,7 +42,14 @@ def load(name: str, settings: list[str], added: list[str], removed: list[str]) -
     return loaded
 
 
-def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool) -> None:
+def read_budget(given: list[str] | None) -> Budget | None:
+    """Read the options `--budget`; None without any. Raises `RecipeError`."""
+    from selfcodealign.engine.budget import Budget
+
+    return Budget.read(given) if given else None
+
+
+def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, budget: Budget | None = None) -> None:
     """Run a recipe with its progress on the screen, then print the funnel and what came out."""
     import asyncio
 
@@ -55,7 +63,8 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool) -
 
     with open_progress() as progress:
         try:
-            asyncio.run(run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes))
+            work = run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes, budget=budget)
+            result = asyncio.run(work)
         except EmptyDataset:
             progress.show(draw_funnel(read_funnel(folder)))
             raise
@@ -67,24 +76,28 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool) -
         print_funnel(folder, console)
         if until is not None and until != recipe.journey[-1]:
             console.print(Text(f"stopped after {until}, as --until says; without it, the same command goes on"))
+        if result.stopped:
+            console.print(Text(result.stopped), soft_wrap=True)
 
     log_drawn(draw)
     draw(Console())
 
 
-def show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | None) -> None:
+def show_plan(
+    recipe: Recipe, folder: Path, until: str | None, base: Recipe | None, budget: Budget | None = None
+) -> None:
     """Print what a run would do in each stage, and the settings: all, or those that differ from the recipe `base`."""
     import asyncio
 
     from rich.console import Console
     from rich.text import Text
 
-    from selfcodealign.pipeline import forecast_recipe, plan_recipe
+    from selfcodealign.pipeline import forecast_recipe, plan_recipe, tell_spent
     from selfcodealign.recipe import changed_settings, recipe_toml
     from selfcodealign.stages.forecast import tell
     from selfcodealign.stages.plan import list_lost
 
-    decisions = asyncio.run(plan_recipe(recipe, folder, until=until))
+    decisions = asyncio.run(plan_recipe(recipe, folder, until=until, budget=budget))
     console = Console()
     console.print(Text(f"What a run would do in {folder}", style="bold"))
     for decision in decisions:
@@ -92,6 +105,9 @@ def show_plan(recipe: Recipe, folder: Path, until: str | None, base: Recipe | No
     if lost := list_lost(decisions):
         told = f"The run needs --yes, because finished work of a model would move to superseded/: {lost}"
         console.print(Text(told), soft_wrap=True)
+    if budget is not None:
+        spent = "; ".join(tell_spent(recipe, folder, decisions, budget))
+        console.print(Text(f"Budget, of which all runs of this folder have spent: {spent}"), soft_wrap=True)
     for number, line in enumerate(tell(forecast_recipe(recipe, folder, decisions))):
         console.print(Text(line if number else f"\n{line}", style="" if number else "bold"), soft_wrap=True)
     if base is None:

@@ -46,6 +46,8 @@ class RowWork:
     """What a flow does in one stage: `work` makes an outcome of a row, `rows_at_once` calls of it under way.
 
     Rows of one id are one row: the second is not worked on. `from_outside`: the rows are no stage's; each comes once.
+    `admit` is asked before every row: it returns "" or why no further row is worked on. Rows that it refuses have not
+    entered; the stage stays unfinished, and a later run goes on with them.
     """
 
     folder: StageFolder[Any]
@@ -53,6 +55,7 @@ class RowWork:
     rows_at_once: int
     decided_by: Mapping[str, Any]
     from_outside: bool = False
+    admit: Callable[[], Awaitable[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ class _Lane:
 
     def __init__(self, stage: RowWork, progress: Progress, journal: Journal | None) -> None:
         self.folder, self.work, self.decided_by = stage.folder, stage.work, stage.decided_by
+        self.admit, self.from_outside = stage.admit, stage.from_outside
+        self.stopped = ""  # why no further row is worked on
+        self.cut = False  # not all rows that could come have been seen
         self.workers = max(1, stage.rows_at_once)
         self.folder.begin(stage.decided_by)
         self.name = self.folder.name
@@ -122,8 +128,8 @@ class _Lane:
             journal.settle_known(self.name, parents)
         self._kept_before = self.folder.shards.sizes()[0]
         self._entered = Ids()
+        self._refused = array("Q")  # rows that came and were not worked on
         self._again = array("Q")  # parents that an earlier run finished
-        self._from_outside = stage.from_outside
         self._queue: asyncio.Queue[Any] = asyncio.Queue(QUEUED_PER_WORKER * self.workers)
         self._progress = progress
         # A source drops most of what it reads, and that is what it is for.
@@ -201,6 +207,14 @@ class _Lane:
         if self._watch is not None and (line := self._watch.add(outcome)):
             self._progress.say(line)
 
+    async def refuses(self, row: Identified) -> bool:
+        """Whether this row may not be worked on; the stage is stopped then."""
+        why = await self.admit() if self.admit is not None else ""
+        if why:
+            self.stopped = why
+            self._refused.append(int(row.id, 16))
+        return bool(why)
+
     def expected(self) -> float | None:
         """How many rows will have been kept in the end, by what is known now; None while too little is known."""
         through = self.through + len(self._done)
@@ -209,18 +223,26 @@ class _Lane:
         return self.total * (self.kept + self._kept_before) / through if through else None
 
     def settle(self) -> Books:
-        """Retire rows of inputs that are gone, and check that every row that entered has an outcome on disk."""
-        entered = self._entered.sorted()
-        retired = self.folder.retire_strangers(entered)
+        """Retire rows of inputs that are gone, and check that every row that entered has an outcome on disk.
+
+        Of a stage that was stopped, rows that were refused have not entered. Where a source was left before its end,
+        outcomes of earlier runs may belong to rows that have not come.
+        """
+        came = self._entered.sorted()
+        entered = np.setdiff1d(came, np.array(self._refused, np.uint64))
+        retired = 0 if self.cut else self.folder.retire_strangers(came)
         if retired:
             self._progress.say(
                 f"{self.name}: rows of {retired} inputs that are no longer there were moved to superseded/"
             )
         left = self.folder.shards.parents()
-        if not np.array_equal(entered, left):
-            lost, strange = len(np.setdiff1d(entered, left)), len(np.setdiff1d(left, entered))
+        lost, strange = len(np.setdiff1d(entered, left)), 0 if self.cut else len(np.setdiff1d(left, entered))
+        if lost or strange:
             raise BooksDoNotBalance(f"{self.name}: {lost} rows have no outcome, {strange} outcomes have no row")
-        books = Books(len(entered), *self.folder.shards.counts())
+        books = Books(len(left), *self.folder.shards.counts())
+        if self.stopped:
+            self.folder.stop(self.decided_by, self.stopped)
+            return books
         self.folder.finish(self.decided_by, books)
         if self._journal is not None:
             self._journal.finish(self.name)
@@ -235,7 +257,7 @@ class _Lane:
             self._again.append(number)
             self._progress.skip(self.name)
             return False
-        return new or self._from_outside
+        return new or self.from_outside
 
 
 async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _Writer, progress: Progress) -> None:
@@ -246,6 +268,11 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
 
     async def work() -> None:
         while (row := await next_row()) is not None:
+            if await lane.refuses(row):
+                if lane.from_outside:
+                    lane.cut = True  # reading to the end may take hours
+                    break
+                continue
             outcome = await lane.make(row)
             lane.add(outcome)
             if lane.following is not None:
@@ -260,11 +287,15 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
     await writer.flush()
     if lane.following is not None:
         await lane.following.send_finished(lane)
+        lane.following.cut |= lane.cut
     books = await asyncio.to_thread(lane.settle)
     lane.begin()  # a stage that no row has come to is shown, too
-    progress.finish(lane.name, lane.folder.summary(books))
+    summary = lane.folder.summary(books)
+    progress.finish(lane.name, f"stopped by {lane.stopped}; so far {summary}" if lane.stopped else summary)
     lane.complete = True
     if lane.following is not None:
+        # What is made of all that came is not all that there will be.
+        lane.following.stopped = lane.following.stopped or lane.stopped
         lane.following.expect(books.kept)
         await lane.following.close()
 

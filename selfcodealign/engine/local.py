@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import duckdb
 from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.engine.compare import compare
 from selfcodealign.engine.flow import Answers, RowWork, flow
+from selfcodealign.engine.gate import Gate
 from selfcodealign.engine.processes import work_in_processes
 from selfcodealign.rows import Outcome
 from selfcodealign.run_folder.folder import StageFolder, supersede
@@ -24,12 +25,17 @@ from selfcodealign.stages.journey import Step
 from selfcodealign.stages.plan import Action, Decision, describe_rows, explain_changes, stored_facts
 
 
-async def each(context: Context, decisions: Sequence[Decision]) -> None:
-    """Take rows through neighbouring stages that look at one row at a time, all of them at once."""
-    asking = any("model" in one.step.stage.needs for one in decisions)
+async def each(context: Context, decisions: Sequence[Decision], gate: Gate | None = None) -> None:
+    """Take rows through neighbouring stages that look at one row at a time, all of them at once.
+
+    A `gate` lets rows into the stages that ask the model while a budget lasts.
+    """
+    asking = [one.step.name for one in decisions if "model" in one.step.stage.needs]
     if asking:
         context.open_journal()
         await context.open_model()
+        if gate is not None:
+            gate.begin_flow(asking)
     first = decisions[0].step
     with ExitStack() as pools:
         works = []
@@ -47,17 +53,24 @@ async def each(context: Context, decisions: Sequence[Decision]) -> None:
                 if recall := Recall[Any](earlier, kind):
                     work = partial(_recall, recall, work)
             outside = isinstance(stage, Source)
-            works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside))
+            admit = None
+            if gate is not None and stage.name in asking:
+                work, admit = gate.watch(stage.name, work), gate.admit(stage.name)
+            elif gate is not None and asking and outside:
+                admit = gate.admit_source
+            works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside, admit))
         rows, total = _incoming(context, first)
         try:
-            await flow(
-                works,
-                rows,
-                total,
-                flush_seconds=context.recipe.flush_seconds,
-                progress=context.progress,
-                answers=Answers(context.journal, context.record_asked) if asking else None,
-            )
+            with context.clock_asking(asking[0]) if asking else nullcontext():
+                await flow(
+                    works,
+                    rows,
+                    total,
+                    flush_seconds=context.recipe.flush_seconds,
+                    progress=context.progress,
+                    # A kill must not make a budget forget what was paid.
+                    answers=Answers(context.journal, context.record_asked) if asking else None,
+                )
         finally:
             context.record_counts({one.step.name: one.action is Action.START_AGAIN for one in decisions})
             if asking:

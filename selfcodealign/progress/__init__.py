@@ -18,6 +18,9 @@ class Progress:
     #: What the model does while no token is written, such as "reading 12 prompts, 31,000 tokens"; "" if nothing.
     activity: Callable[[], str] = staticmethod(lambda: "")
 
+    #: How much of a budget is used, such as "budget: 42 % of 1,000,000 tokens"; "" without one.
+    budget: Callable[[], str] = staticmethod(lambda: "")
+
     def journey(self, stages: Sequence[str]) -> None:
         """The work goes through these stages, in order; each is a task of the same name."""
 

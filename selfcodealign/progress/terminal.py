@@ -165,7 +165,7 @@ class Lines(Drawer):
             left = self._left(tally)
         unit = tally.unit.removesuffix("s") if tally.through == 1 else tally.unit
         count = tally.count() if tally.total is not None else f"{tally.through} {unit}"
-        self.say(f"{tally.name}: {', '.join(filter(None, (count, facts, left)))}")
+        self.say(f"{tally.name}: {', '.join(filter(None, (count, facts, left, self.budget())))}")
 
 
 class Quiet(Lines):
@@ -275,7 +275,8 @@ class Live(Drawer):
         if not places:
             return ""
         stages = f"stage {places[0]}" if len(places) == 1 else f"stages {places[0]}–{places[-1]}"
-        return f"{stages} of {len(self._journey)}, {clock(monotonic() - self._began)} so far"
+        so_far = f"{stages} of {len(self._journey)}, {clock(monotonic() - self._began)} so far"
+        return ", ".join(filter(None, (so_far, self.budget())))
 
 
 def shorten(text: str, width: int) -> str:

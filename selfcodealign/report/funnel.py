@@ -36,7 +36,8 @@ class StageAccount:
 
     `came`, `made` and `stayed` are the units of what entered, of what the stage made of it, and of what it kept. The
     drops in `whole` are of what entered, all others in `books.dropped` of what was made of it. `earlier` says that the
-    rows are those of earlier settings or inputs, which the last run did not come to.
+    rows are those of earlier settings or inputs, which the last run did not come to. `stopped` names the budget that
+    let no further rows in.
     """
 
     name: str
@@ -47,6 +48,7 @@ class StageAccount:
     stayed: str = "rows"
     whole: Mapping[str, int] = field(default_factory=dict)
     earlier: bool = False
+    stopped: str = ""
 
     @property
     def in_part(self) -> dict[str, int]:
@@ -80,14 +82,16 @@ def _account(stage: StageFolder[Any], stages: Mapping[str, StageFolder[Any]]) ->
     came, stayed = unit_of(about.parent, kind=stage.seed_kind), unit_of(about.row_id)
     made = unit_of(about.row_id, candidates=True, kind=stage.seed_kind)
     if about.parent == about.row_id:
-        return StageAccount(stage.name, books, stage.finished, came, came, stayed, books.dropped, stage.earlier)
+        return StageAccount(
+            stage.name, books, stage.finished, came, came, stayed, books.dropped, stage.earlier, stage.stopped
+        )
     before = stages.get(about.after or "")
     given = before.description.fields if before is not None else ()
     own = [about.row_id, *(name for name in about.fields if name not in given and name != about.row_id)]
     # The rows of a source have no stage before: all their fields are its own, and some may be known of the parent.
     telling = own[:_TELLING_FIELDS] if before is not None else own[:1]
     whole = stage.shards.drops_of_parents(telling) if books.dropped else {}
-    return StageAccount(stage.name, books, stage.finished, came, made, stayed, whole, stage.earlier)
+    return StageAccount(stage.name, books, stage.finished, came, made, stayed, whole, stage.earlier, stage.stopped)
 
 
 def draw_funnel(accounts: list[StageAccount]) -> Table:
@@ -98,7 +102,8 @@ def draw_funnel(accounts: list[StageAccount]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("dropped, and why")
     for one in accounts:
-        name = one.name + (" (not finished)" if not one.finished else OF_EARLIER if one.earlier else "")
+        unfinished = f" (stopped by {one.stopped})" if one.stopped else " (not finished)"
+        name = one.name + (unfinished if not one.finished else OF_EARLIER if one.earlier else "")
         entered = [f"{one.books.entered:,} {one.came}"]
         if one.looked_at is not None:
             entered.append(f"{one.looked_at:,} {one.made}")
@@ -158,6 +163,7 @@ def funnel_json(path: Path) -> str:
             "stage": one.name,
             "finished": one.finished,
             "earlier": one.earlier,
+            "stopped": one.stopped,
             "in": one.books.entered,
             "kept": one.books.kept,
         }

@@ -18,7 +18,8 @@ class RunResult:
 
     `books` counts the rows of each stage, in the order of the journey. `dataset` and `tuned` are folders, None where
     the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json, without the
-    values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks.
+    values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks. `stopped` says in one
+    line what a budget has left unfinished; "" for nothing.
     """
 
     folder: Path
@@ -26,6 +27,7 @@ class RunResult:
     dataset: Path | None = None
     tuned: Path | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str = ""
 
     def __str__(self) -> str:
         lines = [f"run folder: {self.folder}"]
@@ -37,7 +39,7 @@ class RunResult:
         lines += [
             f"  {one['label']}: {one['benchmark']} pass@{one['k']} {one['interval']['mean']:.1%}" for one in self.scores
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
 
 def read_result(folder: Path, stages: Sequence[str]) -> RunResult:

@@ -43,6 +43,10 @@ EARLIER = "earlier"
 REJUDGED = "rejudged"
 #: The name in run.json of what stages have counted about their answers, by stage.
 COUNTED = "counted"
+#: The name in stage.json of what stopped a stage before all of its rows were through.
+STOPPED = "stopped"
+#: The name in run.json of the seconds in which stages asked the model, by the first stage of each flow, over all runs.
+ASKING_SECONDS = "asking_seconds"
 #: The name in run.json of what the model was asked in this folder, by stage, over all runs: nothing is taken off.
 ASKED = "asked"
 #: The name in run.json of how far the journal was written when `ASKED` was recorded.
@@ -154,6 +158,16 @@ class StageFolder(Generic[R]):
         supersede(self.path)
         os.rename(fresh, self.path)
         return len(gone)
+
+    def stop(self, decided_by: Mapping[str, Any], why: str) -> None:
+        """Record that no further rows were let in, and why: the stage is not finished."""
+        self._describe(decided_by, None)
+        write_json(self.path / "stage.json", self.state() | {STOPPED: why})
+
+    @property
+    def stopped(self) -> str:
+        """Why the last run let no further rows into this stage; "" where none were kept out."""
+        return self.state().get(STOPPED, "")
 
     def state(self) -> dict[str, Any]:
         """Read stage.json; empty for a stage that has not begun."""

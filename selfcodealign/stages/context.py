@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -27,7 +29,7 @@ from selfcodealign.models.usage import Usage
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row
-from selfcodealign.run_folder.folder import ASKED, COUNTED, COUNTED_ANSWERS, RunFolder
+from selfcodealign.run_folder.folder import ASKED, ASKING_SECONDS, COUNTED, COUNTED_ANSWERS, RunFolder
 from selfcodealign.run_folder.journal import Journal
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
@@ -75,6 +77,7 @@ class Context:
     counted: dict[str, Counter[str]] = field(default_factory=dict)
     waves: dict[int, tuple[int, int]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
+    _asking: tuple[str, float] | None = None
 
     def go_on(self) -> None:
         """Work in a thread calls this often, so that Ctrl-C ends it: raises `Stopped` once the run is to stop."""
@@ -253,10 +256,34 @@ class Context:
         if damaged := self.journal.damaged:
             self.progress.say(f"{damaged:,} damaged lines in journal/ are skipped, their answers asked for again")
 
+    @cached_property
+    def _asking_seconds(self) -> dict[str, float]:
+        return dict(self.folder.facts().get(ASKING_SECONDS, {}))
+
+    def asking_seconds(self) -> dict[str, float]:
+        """Seconds in which stages asked the model, in all runs of this folder, by the first stage of each flow."""
+        found, now = dict(self._asking_seconds), self._asking
+        if now is not None:
+            stage, since = now
+            found[stage] = found.get(stage, 0.0) + time.monotonic() - since
+        return found
+
+    @contextmanager
+    def clock_asking(self, stage: str) -> Iterator[None]:
+        """Within this context, stages ask the model; `stage` is the first of them."""
+        self._asking = stage, time.monotonic()
+        try:
+            yield
+        finally:
+            found, self._asking = self.asking_seconds(), None
+            self._asking_seconds.update(found)
+
     def record_asked(self) -> None:
-        """Put what the model was asked in run.json, with how far the journal is: what follows there is not counted."""
+        """Put what the model was asked, and for how long, in run.json, with how far the journal is: what follows there
+        is not counted."""
         asked = {stage: usage.fields() for stage, usage in self.asked.items()}
-        self.folder.record({ASKED: asked, COUNTED_ANSWERS: self.journal.position})
+        facts = {ASKED: asked, ASKING_SECONDS: self.asking_seconds(), COUNTED_ANSWERS: self.journal.position}
+        self.folder.record(facts)
 
     @staticmethod
     def _stage_of(prompt: str) -> str:

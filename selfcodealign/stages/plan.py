@@ -170,7 +170,8 @@ def _decide_rows(context: Context, step: Step, decided_by: Mapping[str, Any], se
         known = f"; {back}" if back else ""
         return Action.START_AGAIN, f"starts again because {changes}; its earlier rows move to {where}{known}"
     if not stored.finished:
-        return Action.RESUME, f"resumes; so far {stored.summary()}"
+        why = f" (stopped by {stored.stopped})" if stored.stopped else ""
+        return Action.RESUME, f"resumes{why}; so far {stored.summary()}"
     if not stored.intact:
         return Action.RESUME, "resumes, because files of it are missing"
     return _decide_finished(step, stored, settled and not stored.earlier)
