@@ -1,12 +1,12 @@
-"""How many prompt tokens a prefix cache serves, by number of seeds, number of draws, order of rows and size of the cache.
+"""How many prompt tokens a prefix cache serves, by number of seeds, of draws, order of rows and size of the cache.
 
     python -m bench.prefixes                   # draws and seeds: a cache that forgets nothing
     python -m bench.prefixes order             # order of rows: caches that hold a few draws
 
-Prompts are the real ones of the packaged worked examples, with the examples' snippets and tasks in the place of rows, for
-concepts, instructions and one answer. Tokens are counted at 3.2 characters. The cache is that of a server: blocks of 16
-tokens, each known by all that stands before it, the longest unused forgotten first. Requests under way are not modelled:
-each prompt is in the cache before the next is asked.
+Prompts are the real ones of the packaged worked examples, with the examples' snippets and tasks in the place of rows,
+for concepts, instructions and one answer. Tokens are counted at 3.2 characters. The cache is that of a server: blocks
+of 16 tokens, each known by all that stands before it, the longest unused forgotten first. Requests under way are not
+modelled: each prompt is in the cache before the next is asked.
 """
 
 from __future__ import annotations

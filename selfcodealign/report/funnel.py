@@ -124,7 +124,8 @@ def no_code_share(account: StageAccount) -> str | None:
 
 
 def print_funnel(path: Path, console: Console) -> None:
-    """Print the funnel, what the model was asked, the share of answers without code, the places of data set and tuned model, and the scores."""
+    """Print the funnel, what the model was asked, the share of answers without code, where data set and tuned model
+    are, and the scores."""
     accounts = read_funnel(path)
     console.print(draw_funnel(accounts))
     for one in accounts:

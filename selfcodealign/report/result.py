@@ -18,10 +18,10 @@ from selfcodealign.run_folder.folder import open_existing
 class RunResult:
     """The result of a run.
 
-    `books` counts the rows of each stage, in the order of the journey; `asked` has the requests and tokens of those that
-    asked the model, in all runs of the folder, and the tokens for each example. `dataset` and `tuned` are folders, None where
-    the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json, without the
-    values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks.
+    `books` counts the rows of each stage, in the order of the journey; `asked` has the requests and tokens of those
+    that asked the model, in all runs of the folder, and the tokens for each example. `dataset` and `tuned` are folders,
+    None where the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json,
+    without the values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks.
     """
 
     folder: Path

@@ -15,7 +15,7 @@ from selfcodealign.settings import ModelSettings
 
 
 async def test_the_local_engine_tells_what_it_did_not_compute() -> None:
-    """Nothing of the first prompt, whole blocks of one that begins alike, and all but the last token of an equal one."""
+    """None of the first prompt, whole blocks of one that begins alike, all but the last token of an equal one."""
     shared = "def double(x):\n    return 2 * x\n\n\n" * 12
     sampling = Sampling(temperature=0.0, max_tokens=8)
     async with LocalModel(ModelSettings(name="embedded", threads=1)) as model:
@@ -30,7 +30,7 @@ async def test_the_local_engine_tells_what_it_did_not_compute() -> None:
 
 
 def test_the_report_counts_computed_and_cached_tokens() -> None:
-    """By stage and in all, with the tokens of an example; what no server tells is said, with the way to have it told."""
+    """By stage and in all, with the tokens of an example; what no server tells is said, with the way out."""
     told, silent = Usage(3, 1000, 1000, 800, 50), Usage(2, 500, 0, 0, 450)
 
     def draw(stages: dict[str, Usage], examples: int | None) -> str:
