@@ -14,7 +14,8 @@ from pathlib import Path
 
 from selfcodealign import Program, Sampling, Sandbox
 from selfcodealign.curation.functions import extract_seeds
-from selfcodealign.generation.few_shot_file import draw_examples, lay_out_properties, load_few_shot
+from selfcodealign.generation.draws import draw_examples
+from selfcodealign.generation.few_shot_file import lay_out_properties, load_few_shot
 from selfcodealign.generation.prompts import lay_out, stop_strings
 from selfcodealign.generation.reading import read_sections
 from selfcodealign.models import Model

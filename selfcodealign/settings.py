@@ -294,10 +294,11 @@ class FewShotSettings(Section):
     """The worked examples in the prompts."""
 
     file: str = Field("python", description='"python", "tiny", or the path of your own file')
-    draws: int = Field(
-        64,
+    draws: int | None = Field(
+        None,
         ge=0,
-        description="distinct ordered draws of examples per stage, so prefix caches hit; 0: a new draw for each row",
+        description="distinct ordered draws of examples per stage, so prefix caches hit; 0: a new draw for each row; "
+        "default: one for each 16 seeds, at most 64",
     )
 
 

@@ -15,6 +15,7 @@ from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.engine.compare import compare
 from selfcodealign.engine.flow import Answers, RowWork, flow
 from selfcodealign.engine.gate import Gate
+from selfcodealign.engine.order import in_groups
 from selfcodealign.engine.processes import work_in_processes
 from selfcodealign.rows import Outcome
 from selfcodealign.run_folder.folder import StageFolder, supersede
@@ -60,6 +61,8 @@ async def each(context: Context, decisions: Sequence[Decision], gate: Gate | Non
                 admit = gate.admit_source
             works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside, admit))
         rows, total = _incoming(context, first)
+        if prefix := _find_prefix(context, decisions):
+            rows = in_groups(rows, prefix)
         try:
             with context.clock_asking(asking[0]) if asking else nullcontext():
                 await flow(
@@ -157,6 +160,18 @@ async def _recall(recall: Recall[Any], work: Callable[[Any], Awaitable[Outcome[A
     """What superseded/ has of a row, else the work on it."""
     known = recall.outcome(row.id)
     return known if known is not None else await work(row)
+
+
+def _find_prefix(context: Context, decisions: Sequence[Decision]) -> Callable[[Any], Any] | None:
+    """What tells which prompts of the rows that come in begin alike; the first stage that asks about them says it."""
+    given = decisions[0].step.place.given
+    for one in decisions:
+        stage = one.step.stage
+        if "model" in stage.needs:
+            assert isinstance(stage, Each)
+            # Rows of another type are made on the way; they come as those that they are made of.
+            return stage.prefix(context) if one.step.place.given is given else None
+    return None
 
 
 def _open(context: Context, decision: Decision) -> StageFolder[Any]:

@@ -11,7 +11,8 @@ from selfcodealign.errors import ModelError
 from selfcodealign.evaluation.grading import run_workers
 from selfcodealign.evaluation.samples import Sample, SampleFile, answered, continued
 from selfcodealign.evaluation.seams import join_continuation, strip_open_end
-from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
+from selfcodealign.generation.draws import draw_examples
+from selfcodealign.generation.few_shot_file import FewShotFile
 from selfcodealign.generation.prompts import lay_out, stop_strings
 from selfcodealign.models import Model, Sampling, Unanswered
 from selfcodealign.progress import Progress

@@ -24,16 +24,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
-from itertools import permutations
-from math import perm
 from pathlib import Path
-from random import Random
-from typing import TypeVar
 
 from selfcodealign.errors import FewShotError, did_you_mean
 from selfcodealign.files import read_text
 from selfcodealign.generation.few_shot_parser import FoundSection, Lines
-from selfcodealign.rows import digest, seed_of
+from selfcodealign.rows import digest
 
 # The kinds of prompts and the sections of each, in order; a stage chooses its kind.
 PROMPT_TAGS = {
@@ -46,8 +42,6 @@ PROMPT_TAGS = {
 KNOWN_VALUES = {"category": ("function", "class", "program"), "difficulty": ("easy", "medium", "hard")}
 JUDGEMENTS = ("yes", "no")
 PROPERTIES = ("category", "language", "difficulty", "concepts")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,40 +125,6 @@ def lay_out_properties(category: str, language: str, difficulty: str, concepts: 
     """Write the text of a <properties> section, the same for worked examples and for the open example."""
     values = (category, language, difficulty, ", ".join(concepts))
     return "\n".join(f"{name}: {value}" for name, value in zip(PROPERTIES, values, strict=True))
-
-
-def draw_examples(pool: Sequence[T], count: int, stage: str, row_id: str, draws: int) -> list[T]:
-    """Draw `count` different examples, in random order, for the prompt of one row.
-
-    The row's id chooses one of at most `draws` distinct ordered draws, fixed for the stage, so that most prompts hit a
-    server's prefix cache; every example comes first equally often (± 1) in them. `draws=0` makes a new draw for each
-    row. Raises `FewShotError` if the pool holds fewer than `count`.
-    """
-    if count > len(pool):
-        raise FewShotError(
-            f'stage "{stage}" needs more examples ({count}) than its few-shot file has ({len(pool)}); '
-            f'add some or lower the stage\'s setting "examples"'
-        )
-    seed = seed_of(row_id, f"few-shot {stage}")
-    if draws == 0:
-        return Random(seed).sample(list(pool), count)
-    possible = _draws(len(pool), count, stage, draws)
-    return [pool[position] for position in possible[seed % len(possible)]]
-
-
-@lru_cache(maxsize=64)
-def _draws(size: int, count: int, stage: str, draws: int) -> tuple[tuple[int, ...], ...]:
-    """The stage's distinct ordered draws of `count` positions below `size`: all of them, or `draws` of them."""
-    if perm(size, count) <= draws:
-        return tuple(permutations(range(size), count))
-    random = Random(digest("few-shot", stage, size, count))
-    firsts = random.sample(range(size), size)
-    found: dict[tuple[int, ...], None] = {}
-    while len(found) < draws:
-        first = firsts[len(found) % size]
-        rest = random.sample([position for position in range(size) if position != first], count - 1)
-        found[(first, *rest)] = None
-    return tuple(found)
 
 
 def packaged_names() -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
-from selfcodealign.generation.few_shot_file import FewShotFile, draw_examples
+from selfcodealign.generation.draws import NOT_COUNTED, Growth, choose_draw, draw_examples, nth_draw
+from selfcodealign.generation.few_shot_file import FewShotFile
 from selfcodealign.generation.prompts import lay_out, section, stop_strings
 from selfcodealign.generation.reading import read_sections
 from selfcodealign.models import Completion, Model, Sampling, Unanswered
@@ -44,12 +46,13 @@ class Answer:
 class Question:
     """A stage's question: the model writes the `wanted` sections; the prompt shows the stage's other sections.
 
-    A prompt has `examples` worked examples, from one of `draws` ordered draws (0: a new draw for each row).
+    A prompt has `examples` worked examples, from one of `draws` ordered draws (0: a new draw for each row; None: their
+    number grows with the seeds, and `growth` has the draw of each, the same in all stages).
     `random_seed` changes every draw and every sample. `ends` are strings that end a text besides the tags. With
     `estimated`, the sampling's `max_tokens` is an upper bound: the worked examples tell how many are needed.
 
-    `ends` and `estimated` are no part of the digest: they end texts sooner, and ids of rows stay. `usage` counts what
-    is asked.
+    `ends` and `estimated` are no part of the digest: they end texts sooner, and ids of rows stay. Nor is `growth`: a
+    seed's draw stays when more seeds come. `usage` counts what is asked.
     """
 
     model: Model
@@ -57,11 +60,12 @@ class Question:
     stage: str
     wanted: tuple[str, ...]
     examples: int
-    draws: int
+    draws: int | None
     sampling: Sampling
     random_seed: int
     ends: tuple[str, ...] = ()
     estimated: bool = False
+    growth: Growth = NOT_COUNTED
     usage: Usage = field(default_factory=Usage)
 
     @cached_property
@@ -79,13 +83,32 @@ class Question:
             self.random_seed,
         )
 
-    def lay_out(self, row_id: str, shown: Mapping[str, str]) -> str:
-        """Write the prompt of one row. `shown` are the sections of the open example."""
-        return lay_out(self.few_shot.introductions[self.stage], self.draw(row_id), shown, self.wanted)
+    def lay_out(self, row_id: str, shown: Mapping[str, str], seed_id: str = "", number: int = 0) -> str:
+        """Write the prompt of one row. `shown` are the sections of the open example, the rest is as in `draw`."""
+        examples = self.draw(row_id, seed_id, number)
+        return lay_out(self.few_shot.introductions[self.stage], examples, shown, self.wanted)
 
-    def draw(self, row_id: str) -> list[dict[str, str]]:
-        """The worked examples in the prompt of one row: text by tag."""
+    def draw(self, row_id: str, seed_id: str = "", number: int = 0) -> list[dict[str, str]]:
+        """The worked examples in the prompt of one row: text by tag.
+
+        Where the number of draws grows, `seed_id` (without one, `row_id`) decides, and the `number`-th row of a seed
+        has the `number`-th draw after the seed's.
+        """
+        if self.draws is None:
+            place = self._place(row_id, seed_id) + number
+            return nth_draw(self._pool, self.examples, self.stage, place, self.random_seed)
         return draw_examples(self._pool, self.examples, self.stage, digest(self.random_seed, row_id), self.draws)
+
+    def by_draw(self) -> Callable[[Any], int] | None:
+        """What tells rows of one draw by, before they are asked about; None where each row has its own."""
+        return None if self.draws == 0 else lambda row: self._place(row.id, getattr(row, "seed_id", ""))
+
+    def _place(self, row_id: str, seed_id: str) -> int:
+        """The number of a row's draw."""
+        if self.draws is None:
+            return self.growth.number(seed_id or row_id, self.random_seed)
+        row_id = digest(self.random_seed, row_id)
+        return choose_draw(len(self._pool), self.examples, self.stage, row_id, self.draws)
 
     async def ask(self, prompt: str, row_id: str, number: int = 0) -> Answer:
         """Sample the `number`-th answer to a row's prompt and read its sections. Raises `ModelError`.

@@ -32,7 +32,8 @@ _PREFILL_TOKENS = {"cpu": 512, "cuda": 8192}
 class BatchRow:
     """One completion in progress. `limit` is the most tokens to write; `tag` belongs to the caller.
 
-    `first_token` is what the completion tells, `begun` whether the row has written more than white space.
+    `first_token` is what the completion tells, `begun` whether the row has written more than white space, `cached` how
+    many tokens of the prompt were known when the row came into the batch (None: it has not).
     """
 
     ids: list[int]
@@ -42,6 +43,7 @@ class BatchRow:
     tag: Any = None
     first_token: dict[str, float] = field(default_factory=dict)
     begun: bool = False
+    cached: int | None = None
     prompt_length: int = field(init=False)
     uniforms: list[float] = field(init=False)
 
@@ -158,7 +160,7 @@ class Decoder:
         whole = self._detokenizer.read(row.ids[:end], row.prompt_length)
         text = cut_at_stop(whole, stop)
         reason = "stop" if len(text) < len(whole) else reason
-        return Completion(text, reason, row.prompt_length, row.written, row.first_token)
+        return Completion(text, reason, row.prompt_length, row.written, row.first_token, row.cached)
 
     def _note_first(self, row: BatchRow, token: int, logits: torch.Tensor) -> None:
         """Note the likeliest tokens in place of the first that is more than white space, if the row asks for them."""
@@ -194,7 +196,9 @@ class Decoder:
                 self._full = True
                 return
             self.waiting.popleft()
-            self._cache.enter(len(self.active), prompt)
+            known = self._cache.enter(len(self.active), prompt)
+            if row.cached is None:  # a row that was sent back is read again, and has told what it found
+                row.cached = known
             self.active.append(row)
 
     def _fits(self, prompt: np.ndarray) -> bool:

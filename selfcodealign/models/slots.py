@@ -114,20 +114,24 @@ class SlotCache(Cache):
     # ------------------------------------------------------------------------------------------ rows come and go
 
     def enter(self, row: int, prompt: np.ndarray) -> int:
-        """Give a row its prompt, shared if the prompt is in use, and an empty tail. Return the prompt's slot."""
+        """Give a row its prompt, shared if the prompt is in use, and an empty tail. Return how many of the prompt's
+        tokens other rows have brought in: their keys and values are not computed for this one."""
         key = prompt.tobytes()
         slot = self._slot_of.get(key)
+        known = len(prompt)
         if slot is None:
             slot, self.prompts = self.prompts, self.prompts + 1
-            self._place(slot, prompt)
+            known = self._place(slot, prompt)
             self._slot_of[key], self._prompt[slot] = slot, key
         self.prompt_of[row], self.tail_length[row], self._written[row] = slot, 0, []
         self._users[slot] += 1
         self._reserve(self.prompts, int(self._length[slot]), row + 1, 1)
-        return slot
+        return known
 
-    def _place(self, slot: int, prompt: np.ndarray) -> None:
-        chain, covered = self.tree.match(prompt)
+    def _place(self, slot: int, prompt: np.ndarray) -> int:
+        """Put a prompt into a slot and its prefixes; return how many of its tokens were there."""
+        chain, known = self.tree.match(prompt)
+        covered = known
         rest = len(prompt) - covered
         if whole := _whole_blocks(rest):
             chain = [*chain, self.tree.add(chain, prompt[covered : covered + whole].copy())]
@@ -136,6 +140,7 @@ class SlotCache(Cache):
         self._above[slot] = chain[-1] if chain else None
         self._ids[slot, :rest] = prompt[covered:]
         self._base[slot], self._length[slot], self._filled[slot], self._users[slot] = covered, rest, 0, 0
+        return known
 
     def leave(self, row: int, last: int) -> None:
         """Remove a row; the last active row takes its place, and the last prompt that of an unused one."""

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selfcodealign.report.answers import NO_CODE
+from selfcodealign.report.asked import draw_asked, read_asked
 from selfcodealign.rows import Books, Response, unit_of
 from selfcodealign.run_folder.folder import COUNTED, RunFolder, StageFolder, open_existing
 
@@ -128,7 +129,8 @@ def no_code_share(account: StageAccount) -> str | None:
 
 
 def print_funnel(path: Path, console: Console) -> None:
-    """Print the funnel, the share of answers without code, the places of data set and tuned model, and the scores."""
+    """Print the funnel, what the model was asked, the share of answers without code, where data set and tuned model
+    are, and the scores."""
     accounts = read_funnel(path)
     console.print(draw_funnel(accounts))
     for one in accounts:
@@ -136,6 +138,8 @@ def print_funnel(path: Path, console: Console) -> None:
             some = f": selfcodealign show {path} --stage {one.name} --reason {NO_CODE} --sample 3"
             console.print(share + (some if one.books.dropped.get(NO_CODE) else ""), soft_wrap=True, highlight=False)
     folder = open_existing(path)
+    if (asked := read_asked(folder)).stages:
+        console.print(draw_asked(asked))
     journey = folder.journey()
     for stage, counts in folder.facts().get(COUNTED, {}).items():
         if stage in journey:
@@ -157,7 +161,11 @@ def print_funnel(path: Path, console: Console) -> None:
 
 
 def funnel_json(path: Path) -> str:
-    """Write the funnel as JSON: `made` of `units.made` were looked at, null where those are the ones that came in."""
+    """Write the funnel as JSON: `made` of `units.made` were looked at, null where those are the ones that came in.
+
+    `asked` has the requests and tokens of a stage that asked the model, null of others.
+    """
+    asked = read_asked(open_existing(path)).stages
     accounts = [
         {
             "stage": one.name,
@@ -169,6 +177,7 @@ def funnel_json(path: Path) -> str:
         }
         | {"dropped": one.books.dropped, "made": one.looked_at, "dropped_whole": dict(one.whole)}
         | {"units": {"in": one.came, "made": one.made, "kept": one.stayed}}
+        | {"asked": asked[one.name].fields() if one.name in asked else None}
         for one in read_funnel(path)
     ]
     return json.dumps(accounts, indent=1)

@@ -8,22 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfcodealign.report.asked import AskedAccount, read_asked
 from selfcodealign.report.funnel import read_funnel
 from selfcodealign.rows import Books
+from selfcodealign.run_folder.folder import open_existing
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """The result of a run.
 
-    `books` counts the rows of each stage, in the order of the journey. `dataset` and `tuned` are folders, None where
-    the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json, without the
-    values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks. `stopped` says in one
-    line what a budget has left unfinished; "" for nothing.
+    `books` counts the rows of each stage, in the order of the journey; `asked` has the requests and tokens of those
+    that asked the model, in all runs of the folder, and the tokens for each example. `dataset` and `tuned` are folders,
+    None where the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json,
+    without the values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks. `stopped`
+    says in one line what a budget has left unfinished; "" for nothing.
     """
 
     folder: Path
     books: dict[str, Books] = field(default_factory=dict)
+    asked: AskedAccount = field(default_factory=lambda: AskedAccount({}, None))
     dataset: Path | None = None
     tuned: Path | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
@@ -32,6 +36,8 @@ class RunResult:
     def __str__(self) -> str:
         lines = [f"run folder: {self.folder}"]
         lines += [f"  {name}: {books.summary()}" for name, books in self.books.items()]
+        if (each := self.asked.tokens_per_example) is not None:
+            lines.append(f"{each:,.0f} tokens for each of {self.asked.examples:,} verified examples")
         if self.dataset:
             lines.append(f"data set: {self.dataset}")
         if self.tuned:
@@ -48,6 +54,7 @@ def read_result(folder: Path, stages: Sequence[str]) -> RunResult:
     found = json.loads(scores.read_text("utf-8"))["scores"] if "evaluate" in stages and scores.is_file() else []
     return RunResult(
         folder=folder,
+        asked=read_asked(open_existing(folder)),
         books={one.name: one.books for one in read_funnel(folder) if one.name in stages},
         dataset=folder / "dataset" if "dataset" in stages else None,
         tuned=folder / "tuned" if "train" in stages else None,

@@ -143,6 +143,16 @@ class Shards(Generic[R]):
             found.append(own[np.isin(above, parents)])
         return np.concatenate(found)
 
+    def first_ids(self, count: int) -> list[int]:
+        """Return the `count` smallest ids of the kept rows, in order."""
+        assert self.row is not None
+        found = np.empty(0, np.uint64)
+        for path in self._kept_files():
+            with _reading(path):
+                own = pq.read_table(path, columns=[self.row.id_field]).column(0)
+            found = np.unique(np.concatenate([found, _numbers(own)]))[:count]
+        return found.tolist()
+
     def rows_of(self, wanted: np.ndarray) -> Iterator[R]:
         """Yield the kept rows whose id is in `wanted`."""
         for path in self._kept_files():

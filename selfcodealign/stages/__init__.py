@@ -65,12 +65,14 @@ class Each(Stage):
 
     `build` makes the worker from a context alone, so that another engine can build it elsewhere. `rows_at_once` says
     how many rows are worth having under way. With `cpu`, the worker is a plain function of one row that runs in a
-    pool of processes (it has to be picklable).
+    pool of processes (it has to be picklable). `prefix` may give what tells by which rows' prompts begin alike: rows
+    that agree in it are taken in one after the other.
     """
 
     build: Callable[[Context], Worker]
     rows_at_once: Callable[[Context], int] = lambda context: context.model.concurrency
     cpu: bool = False
+    prefix: Callable[[Context], Callable[[Any], Any] | None] = lambda context: None
 
 
 @dataclass(frozen=True, kw_only=True)

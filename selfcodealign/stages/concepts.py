@@ -36,10 +36,11 @@ class ConceptWriter:
     async def __call__(self, seed: Seed) -> list[Concepts | Dropped]:
         concepts_id = digest(seed.id, self._digest)
         snippet = cut_snippet(seed.fields(), self._settings)
-        answer = await self._question.ask(self._question.lay_out(seed.id, {"snippet": snippet}), seed.id)
+        prompt = self._question.lay_out(seed.id, {"snippet": snippet}, seed.seed_id)
+        answer = await self._question.ask(prompt, seed.id)
         if answer.problem:
             return [Dropped(parent=seed.id, reason=answer.problem, detail=answer.detail, row=seed.fields())]
-        shown = [example["concepts"] for example in self._question.draw(seed.id)]
+        shown = [example["concepts"] for example in self._question.draw(seed.id, seed.seed_id)]
         text, most = answer.sections["concepts"], self._settings.max_concepts
         found = read_concepts(text, most, code=snippet, shown=shown)
         for what, number in found.removed.items():
@@ -129,4 +130,5 @@ CONCEPTS = Each(
     check=lambda context: context.check_examples("concepts", context.recipe.concepts.examples),
     decided_by=lambda context: {**context.deciding("concepts"), **context.asking("concepts")},
     build=ConceptWriter,
+    prefix=lambda context: ask_for_concepts(context).by_draw(),
 )

@@ -17,6 +17,7 @@ from typing import Any, Self
 from selfcodealign.benchmarks.published import KnownTexts, load_known_texts
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.errors import FewShotError
+from selfcodealign.generation.draws import DECIDING_SEEDS, NOT_COUNTED, Growth
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, load_few_shot
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.generation.question import Question
@@ -28,13 +29,15 @@ from selfcodealign.models.room import Room, find_room
 from selfcodealign.models.usage import Usage
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
-from selfcodealign.rows import Row
+from selfcodealign.rows import Row, Seed
 from selfcodealign.run_folder.folder import ASKED, ASKING_SECONDS, COUNTED, COUNTED_ANSWERS, RunFolder
 from selfcodealign.run_folder.journal import Journal
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.settings import Recipe, Section
 
+#: The number of draws that grows with the seeds, in words.
+GROWING = "growing with the seeds"
 #: The name under which a stage that compared its rows with benchmarks records their versions.
 BENCHMARK_VERSIONS = "versions of the benchmarks"
 
@@ -52,12 +55,15 @@ class Stopped(Exception):
 @dataclass(frozen=True)
 class Place:
     """A stage's place in a journey: whose rows it is given (None: it begins the journey) and of which type they are,
-    the type of the rows it gives (None: a last stage), and the type of its section (None: it has none)."""
+    the type of the rows it gives (None: a last stage), and the type of its section (None: it has none). `compares` and
+    `asks`: whether it looks at all rows together, and whether it asks the model."""
 
     after: str | None
     given: type[Row] | None
     gives: type[Row] | None
     settings: type[Section] | None = None
+    compares: bool = False
+    asks: bool = False
 
 
 @dataclass
@@ -239,8 +245,30 @@ class Context:
             seed,
             ends=ends,
             estimated=estimated,
+            growth=self.growth if draws is None else NOT_COUNTED,
             usage=self.asked.setdefault(self._stage_of(stage), Usage()),
         )
+
+    @property
+    def counting(self) -> str | None:
+        """The stage whose seeds are counted for the number of draws: the last that compares seeds before any stage asks
+        the model, so that its rows are complete by then. None where there is no such stage."""
+        found = None
+        for name, place in self.places.items():
+            if place.asks:
+                break
+            if place.compares and place.gives is not None and place.gives.id_field == Seed.id_field:
+                found = name
+        return found
+
+    @cached_property
+    def growth(self) -> Growth:
+        """Which seed has which draw; the stage `counting` must be finished."""
+        if self.counting is None:
+            return NOT_COUNTED
+        kind = self.places[self.counting].gives
+        assert kind is not None
+        return Growth.over(self.folder.open(self.counting, kind).shards.first_ids(DECIDING_SEEDS))
 
     @cached_property
     def asked(self) -> dict[str, Usage]:
@@ -322,7 +350,7 @@ class Context:
         return {
             **self.deciding("model"),
             "random_seed": recipe.random_seed,
-            "few_shot.draws": recipe.few_shot.draws,
+            "few_shot.draws": GROWING if recipe.few_shot.draws is None else recipe.few_shot.draws,
             f"few-shot texts of {stage}": self.few_shot.prompt_digest(stage),
         }
 

@@ -6,11 +6,14 @@ the worked examples' (`typical`), and are never longer than `max_tokens` (`most`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from math import perm
 from statistics import fmean
+from typing import NamedTuple
 
-from selfcodealign.generation.few_shot_file import PROMPT_TAGS, draw_examples
+from selfcodealign.generation.draws import MOST_DRAWS, count_draws, draw_examples, nth_draw
+from selfcodealign.generation.few_shot_file import PROMPT_TAGS
 from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out
 from selfcodealign.generation.question import estimate_tokens
 from selfcodealign.models.room import TOKEN_CHARACTERS, Room, find_room, find_tokenizer
@@ -30,7 +33,7 @@ class Asking:
     """What one stage asks for one seed, if no row is dropped before.
 
     `requests` is the most, `typical_requests` what is expected; tokens are those of one request. `shared_tokens` of its
-    prompt are the same in other requests, so that a prefix cache keeps them.
+    prompt were read before by other requests, in the mean over all of them, so that a prefix cache has them.
     """
 
     stage: str
@@ -44,7 +47,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The stages that ask a model; `seeds` is the most that the recipe takes, None without a limit; `exact` tells that
+    """The stages that ask a model; `seeds` is the most that will come, None where nothing tells; `exact` tells that
     tokens were counted by the model's own tokenizer."""
 
     stages: Sequence[Asking]
@@ -69,61 +72,89 @@ def forecast(context: Context, decisions: Sequence[Decision]) -> Forecast:
     """Estimate what the stages ask that are not finished. Raises `FewShotError`."""
     room = find_room(context.recipe.model) or Room(0, find_tokenizer(context.recipe.model))
     working = {one.step.name for one in decisions if one.action is not Action.REST}
-    stages = [_estimate(context, room, *asked) for asked in _asked(context) if asked[0] in working]
-    return Forecast(stages, context.recipe.seeds.limit, room.tokenizer is not None)
+    seeds = _count_seeds(context, working)
+    stages = [_estimate(context, room, seeds, asked) for asked in _asked(context) if asked.name in working]
+    return Forecast(stages, seeds, room.tokenizer is not None)
 
 
-def _asked(context: Context) -> Iterator[tuple[str, str, int, int, int, int | None, int]]:
-    """For each stage: its name, its kind of prompt, its worked examples, most and typical requests, most tokens, and
-    how many requests share the whole prompt."""
+def _count_seeds(context: Context, working: Set[str]) -> int | None:
+    """The seeds that there are, where they are settled; else the limit."""
+    name = context.counting
+    found = context.folder.look_at(name) if name is not None and name not in working else None
+    return found.books().kept if found is not None else context.recipe.seeds.limit
+
+
+class _Asked(NamedTuple):
+    """What a stage asks: its name, its kind of prompt, its worked examples, prompts for a seed, most and typical
+    answers to a prompt, most tokens."""
+
+    name: str
+    kind: str
+    examples: int
+    prompts: int
+    most: int
+    typical: int
+    tokens: int | None
+
+
+def _asked(context: Context) -> Iterator[_Asked]:
     recipe, places = context.recipe, context.places
     if "judge" in places:
-        yield "judge", "judge", recipe.judge.examples, 1, 1, recipe.judge.max_tokens, 1
+        yield _Asked("judge", "judge", recipe.judge.examples, 1, 1, 1, recipe.judge.max_tokens)
     if "concepts" in places:
-        yield "concepts", "concepts", recipe.concepts.examples, 1, 1, recipe.concepts.max_tokens, 1
+        yield _Asked("concepts", "concepts", recipe.concepts.examples, 1, 1, 1, recipe.concepts.max_tokens)
     tasks = recipe.instructions.per_seed
     if "instructions" in places:
         given = places["instructions"].given
         kind = "instructions" if given is not None and holds(given, Concepts) else "instructions-from-seed"
-        yield "instructions", kind, recipe.instructions.examples, tasks, tasks, recipe.instructions.max_tokens, 1
+        yield _Asked("instructions", kind, recipe.instructions.examples, tasks, 1, 1, recipe.instructions.max_tokens)
     if "responses" in places:
         one = recipe.responses
         drawn = min(one.samples, _DRAWS_PER_PASS * one.stop_after_passes) if one.stop_after_passes else one.samples
-        yield "responses", "responses", one.examples, tasks * one.samples, tasks * drawn, one.max_tokens, drawn
+        yield _Asked("responses", "responses", one.examples, tasks, one.samples, drawn, one.max_tokens)
 
 
-def _estimate(
-    context: Context,
-    room: Room,
-    name: str,
-    kind: str,
-    examples: int,
-    most: int,
-    typical: int,
-    tokens: int | None,
-    same: int,
-) -> Asking:
-    few_shot, draws = context.few_shot, context.recipe.few_shot.draws
-    pool = few_shot.pool(kind, examples)
+def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) -> Asking:
+    few_shot, draws, kind = context.few_shot, context.recipe.few_shot.draws, asked.kind
+    pool = few_shot.pool(kind, asked.examples)
+    used = _count_used(context, seeds, asked, perm(len(pool), asked.examples))
     shown, *wanted = PROMPT_TAGS[kind]
-    tokens = tokens or min(MOST_TOKENS[name], estimate_tokens(pool, wanted))
+    tokens = asked.tokens or min(MOST_TOKENS[asked.name], estimate_tokens(pool, wanted))
     introduction = few_shot.introductions[kind]
+
+    def draw(number: int) -> list[dict[str, str]]:
+        if draws is None:
+            return nth_draw(pool, asked.examples, kind, number % round(used), context.recipe.random_seed)
+        return draw_examples(pool, asked.examples, kind, f"prompt {number}", draws)
+
     prompts = [
-        lay_out(
-            introduction,
-            draw_examples(pool, examples, kind, f"prompt {number}", draws),
-            {shown: pool[number % len(pool)][shown]},
-            wanted,
-        )
+        lay_out(introduction, draw(number), {shown: pool[number % len(pool)][shown]}, wanted)
         for number in range(_PROMPTS)
     ]
     whole = fmean(room.measure(prompt) for prompt in prompts)
     # Rows of one draw share all but the open example; without draws, only the introduction.
-    shared = [prompt[: prompt.rindex(f"\n{EXAMPLE_HEADING}")] if draws else introduction for prompt in prompts]
-    kept = fmean(room.measure(text) for text in shared)
-    kept = kept / same + whole * (same - 1) / same  # of several answers to one prompt, all but the first read nothing
+    shared = [introduction if draws == 0 else prompt[: prompt.rindex(f"\n{EXAMPLE_HEADING}")] for prompt in prompts]
+    first = min(1.0, used / (seeds * asked.prompts)) if seeds else 0.0  # of the prompts of a draw, one finds nothing
+    kept = fmean(room.measure(text) for text in shared) * (1 - first)
+    same = asked.typical  # of several answers to one prompt, all but the first read nothing
+    kept = kept / same + whole * (same - 1) / same
     answers = [room.measure("\n".join(f"{one[tag]}\n</{tag}>" for tag in wanted)) for one in pool]
-    return Asking(name, most, typical, round(whole), round(kept), min(tokens, round(fmean(answers))), tokens)
+    typical = min(tokens, round(fmean(answers)))
+    requests = asked.prompts * asked.most, asked.prompts * asked.typical
+    return Asking(asked.name, *requests, round(whole), round(kept), typical, tokens)
+
+
+def _count_used(context: Context, seeds: int | None, asked: _Asked, possible: int) -> float:
+    """How many different beginnings the prompts of a stage will have."""
+    draws = context.recipe.few_shot.draws
+    if draws == 0:
+        return 1  # the introduction
+    most = min(possible, MOST_DRAWS if draws is None else draws)
+    if seeds is None:
+        return most
+    if draws is None and context.counting is not None:
+        return min(most, count_draws(seeds) + (asked.prompts - 1 if asked.name == "instructions" else 0))
+    return most * (1 - (1 - 1 / most) ** (seeds * asked.prompts))  # those that at least one row has drawn
 
 
 def tell(found: Forecast) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -25,6 +26,7 @@ class InstructionPrompts:
     def __init__(self, context: Context) -> None:
         self._settings = settings = context.recipe.instructions
         self._concepts = context.recipe.concepts
+        self._distinct = "distinct" in context.places
         self._random_seed = context.recipe.random_seed
         most = settings.max_tokens or MOST_TOKENS["instructions"]
         self.question = context.question(
@@ -35,14 +37,24 @@ class InstructionPrompts:
             estimated=settings.max_tokens is None,
         )
 
-    def lay_out(self, row: Concepts, instruction_id: str) -> str:
-        """The prompt of one instruction."""
+    @cached_property
+    def digest(self) -> str:
+        """Digest of everything that decides the instructions; the model must be known."""
+        return digest(self._settings.result_digest(distinct=self._distinct), self.question.digest)
+
+    def find_number(self, row: Concepts, instruction_id: str) -> int:
+        """Which one of its row's instructions this is, from 0."""
+        numbers = range(1, self._settings.per_seed)
+        return next((n for n in numbers if digest(row.id, self.digest, n) == instruction_id), 0)
+
+    def lay_out(self, row: Concepts, instruction_id: str, number: int) -> str:
+        """The prompt of the `number`-th instruction of a row."""
         category, difficulty, concepts = self.draw_properties(instruction_id, row.concepts)
         if self.question.stage == "instructions":
             shown = {"properties": lay_out_properties(category, LANGUAGE, difficulty, concepts)}
         else:
             shown = {"snippet": cut_snippet(row.fields(), self._concepts)}
-        return self.question.lay_out(instruction_id, shown)
+        return self.question.lay_out(instruction_id, shown, row.seed_id, number)
 
     def draw_properties(self, instruction_id: str, concepts: list[str]) -> tuple[str, str, list[str]]:
         """Category, difficulty and the concepts to show; a category listed twice is drawn twice as often."""
@@ -62,25 +74,25 @@ class InstructionWriter:
 
     def __init__(self, context: Context) -> None:
         self._count = context.count
-        self._settings = settings = context.recipe.instructions
+        self._settings = context.recipe.instructions
         self._concepts = context.recipe.concepts
         self._prompts = InstructionPrompts(context)
         self._question = self._prompts.question
-        self._digest = digest(settings.result_digest(distinct="distinct" in context.places), self._question.digest)
 
     async def __call__(self, row: Seed) -> list[Instruction | Dropped]:
         return [await self._write(self._with_concepts(row), row.id, n) for n in range(self._settings.per_seed)]
 
     async def _write(self, row: Concepts, parent: str, number: int) -> Instruction | Dropped:
-        instruction_id = digest(row.id, self._digest, number)
+        instruction_id = digest(row.id, self._prompts.digest, number)
         category, difficulty, _ = self._prompts.draw_properties(instruction_id, row.concepts)
         own = {"instruction_id": instruction_id, "category": category, "language": LANGUAGE, "difficulty": difficulty}
-        answer = await self._question.ask(self._prompts.lay_out(row, instruction_id), instruction_id)
+        answer = await self._question.ask(self._prompts.lay_out(row, instruction_id, number), instruction_id)
         if answer.problem:
             return Dropped(parent=parent, reason=answer.problem, detail=answer.detail, row=row.fields() | own)
         text = answer.sections["instruction"]
         fault = find_fault(text)
-        if fault is None and (lifted := find_echo(text, self._question.draw(instruction_id), ("instruction",))):
+        shown = self._question.draw(instruction_id, row.seed_id, number)
+        if fault is None and (lifted := find_echo(text, shown, ("instruction",))):
             fault = "echo", lifted
         if fault is not None:
             written = row.fields() | own | {"instruction": text}
@@ -103,6 +115,12 @@ def _prompt(context: Context) -> str:
     return "instructions" if given is not None and holds(given, Concepts) else "instructions-from-seed"
 
 
+def _by_draw(context: Context) -> Callable[[Any], int] | None:
+    """What tells rows of one draw by; by a person's number of draws, an instruction's is not known of its row."""
+    question = InstructionPrompts(context).question
+    return question.by_draw() if question.draws is None else None
+
+
 def _check(context: Context) -> Iterable[str]:
     return context.check_examples(_prompt(context), context.recipe.instructions.examples)
 
@@ -123,4 +141,5 @@ INSTRUCTIONS = Each(
     check=_check,
     decided_by=_decided_by,
     build=InstructionWriter,
+    prefix=_by_draw,
 )

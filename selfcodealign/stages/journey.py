@@ -161,14 +161,15 @@ def _place(stages: Sequence[Stage], catalogue: Mapping[str, Stage]) -> Iterator[
     for number, stage in enumerate(stages):
         _check_fit(stage, current, names[:number], names, catalogue)
         if isinstance(stage, Last):
-            yield Step(stage, Place(before, current, None, stage.settings))
+            yield Step(stage, Place(before, current, None, stage.settings, asks="model" in stage.needs))
             continue
         given = current
         if stage.gives is not None and stage.gives is not stage.takes:
             current = extended(stage.gives, given) if given is not None else stage.gives
         if current is not None:
             schema_of(current)  # a field that cannot be stored is found before any work
-        yield Step(stage, Place(before, given, current, stage.settings))
+        compares, asks = isinstance(stage, Whole), "model" in stage.needs
+        yield Step(stage, Place(before, given, current, stage.settings, compares, asks))
         before = stage.name
 
 

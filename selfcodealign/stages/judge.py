@@ -40,7 +40,7 @@ class Judge:
         self._told = False
 
     async def __call__(self, seed: Seed) -> list[Seed | Dropped]:
-        prompt = self._question.lay_out(seed.id, {"snippet": hide_carried(seed.fields())})
+        prompt = self._question.lay_out(seed.id, {"snippet": hide_carried(seed.fields())}, seed.seed_id)
         answer = await self._question.ask(prompt, seed.id)
         line, ended, _ = answer.text.strip().partition("\n")
         word = _first_word(line)
@@ -125,4 +125,5 @@ JUDGE = Each(
     check=_check,
     decided_by=lambda context: {**context.deciding("judge"), **context.asking("judge")},
     build=Judge,
+    prefix=lambda context: ask_the_judge(context).by_draw(),
 )

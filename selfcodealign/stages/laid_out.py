@@ -45,21 +45,23 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
         match stage:
             case "judge" if row.get("seed"):
                 question = ask_the_judge(context)
-                prompt = question.lay_out(row["seed_id"], {"snippet": hide_carried(row)})
+                prompt = question.lay_out(row["seed_id"], {"snippet": hide_carried(row)}, row["seed_id"])
                 answer = detail if dropped_here else "yes"
             case "concepts" if row.get("seed"):
                 question = ask_for_concepts(context)
                 snippet = cut_snippet(row, context.recipe.concepts)
-                prompt = question.lay_out(row["seed_id"], {"snippet": snippet})
+                prompt = question.lay_out(row["seed_id"], {"snippet": snippet}, row["seed_id"])
                 answer = detail if dropped_here else ", ".join(row["concepts"] or [])
             case "instructions" if row.get("instruction_id"):
                 prompts = InstructionPrompts(context)
                 question = prompts.question
-                prompt = prompts.lay_out(_restore(row, Concepts), row["instruction_id"])
+                concepts, own = _restore(row, Concepts), row["instruction_id"]
+                prompt = prompts.lay_out(concepts, own, prompts.find_number(concepts, own))
                 answer = row["instruction"] or detail
             case "responses" if row.get("response_id"):
                 question = ask_for_responses(context)
-                prompt = question.lay_out(row["instruction_id"], {"instruction": row["instruction"]})
+                shown = {"instruction": row["instruction"]}
+                prompt = question.lay_out(row["instruction_id"], shown, row["seed_id"])
                 answer = row["completion"] or detail
             case _:
                 continue

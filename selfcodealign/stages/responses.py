@@ -55,7 +55,7 @@ class Answerer:
         self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
 
     async def __call__(self, row: Instruction) -> Sequence[Response | Dropped]:
-        prompt = self._question.lay_out(row.id, {"instruction": row.instruction})
+        prompt = self._question.lay_out(row.id, {"instruction": row.instruction}, row.seed_id)
         if self._settings.stop_after_passes == 0:
             samples = range(self._settings.samples)
             return await self._cross(
@@ -97,7 +97,7 @@ class Answerer:
         response_id = digest(row.id, self._digest, sample)
         problem, detail = answer.problem, answer.detail
         if not problem:
-            examples, explained = self._question.draw(row.id), answer.sections["response"]
+            examples, explained = self._question.draw(row.id, row.seed_id), answer.sections["response"]
             if detail := find_echo(explained, examples, ("instruction", "response"), own=row.instruction):
                 problem = "echo"
         if problem:
@@ -179,5 +179,6 @@ RESPONSES = Each(
     check=lambda context: context.check_examples("responses", context.recipe.responses.examples),
     decided_by=lambda context: {**context.deciding("responses", "execution"), **context.asking("responses")},
     build=Answerer,
+    prefix=lambda context: ask_for_responses(context).by_draw(),
     rows_at_once=_rows_at_once,
 )

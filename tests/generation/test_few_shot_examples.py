@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from selfcodealign.generation.few_shot_file import PROMPT_TAGS, WorkedExample, draw_examples, load_few_shot
+from selfcodealign.generation.draws import draw_examples
+from selfcodealign.generation.few_shot_file import PROMPT_TAGS, WorkedExample, load_few_shot
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.models.room import TOKEN_CHARACTERS
 from selfcodealign.sandbox import Program, Sandbox, Verdict

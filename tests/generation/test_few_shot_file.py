@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfcodealign.errors import FewShotError
+from selfcodealign.generation.draws import draw_examples
 from selfcodealign.generation.few_shot_file import (
     PROMPT_TAGS,
-    draw_examples,
     lay_out_properties,
     load_few_shot,
     packaged_names,

@@ -97,7 +97,10 @@ async def test_a_run_drops_them_by_name_and_counts_the_rest(tmp_path: Path) -> N
         return answer(prompt, sampling, seed)
 
     recipe = small_recipe(
-        write_sources(tmp_path / "source", 12), 'instructions.categories=["function"]', added=["distinct"]
+        write_sources(tmp_path / "source", 12),
+        'instructions.categories=["function"]',
+        "few_shot.draws=64",
+        added=["distinct"],
     )
     recipe = recipe.model_copy(update={"selection": recipe.selection.model_copy(update={"max_instruction_words": 14})})
     await run_recipe(recipe, tmp_path / "run", until="distinct", model=ScriptedModel(script))

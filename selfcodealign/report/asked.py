@@ -1,0 +1,85 @@
+"""What the model was asked in a run, stage by stage: requests, and tokens that it computed, found cached and wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from selfcodealign.models.usage import Usage
+from selfcodealign.rows import Response
+from selfcodealign.run_folder.folder import ASKED, RunFolder
+
+NOT_TOLD = "the server does not tell"
+#: How a server is made to tell.
+MAKE_IT_TELL = "cached tokens are unknown: vLLM tells them with --enable-prompt-tokens-details"
+
+
+@dataclass(frozen=True)
+class AskedAccount:
+    """What all runs of a folder have asked, by stage; `examples` are the rows that came out, None before there are any.
+
+    Examples are the verified answers that the last stage of rows has kept.
+    """
+
+    stages: Mapping[str, Usage]
+    examples: int | None
+
+    @property
+    def total(self) -> Usage:
+        return sum(self.stages.values(), Usage())
+
+    @property
+    def tokens_per_example(self) -> float | None:
+        """Tokens of all prompts and answers for each example."""
+        return self.total.tokens / self.examples if self.examples else None
+
+    def fields(self) -> dict[str, Any]:
+        """The account as JSON values."""
+        return {
+            "stages": {name: usage.fields() for name, usage in self.stages.items()},
+            "total": self.total.fields(),
+            "examples": self.examples,
+            "tokens_per_example": self.tokens_per_example,
+        }
+
+
+def read_asked(folder: RunFolder) -> AskedAccount:
+    """Read what was asked in a run's folder."""
+    stored = folder.facts().get(ASKED, {})
+    stages = {name: Usage.read(stored[name]) for name in folder.journey() if name in stored}
+    verified = [one for one in folder.stages() if one.description.row_id == Response.id_field]
+    return AskedAccount(stages, verified[-1].shards.sizes()[0] if verified else None)
+
+
+def draw_asked(found: AskedAccount) -> Table:
+    """Draw the account as a table, and the tokens of an example below it."""
+    table = Table(title="What the model was asked, in tokens", title_justify="left", caption_justify="left")
+    table.add_column("stage")
+    for name in ("requests", "prompts computed", "cached", "answers"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, usage in found.stages.items():
+        table.add_row(name, *_cells(usage))
+    if len(found.stages) > 1:
+        table.add_section()
+        table.add_row("in all", *_cells(found.total))
+    lines = []
+    if (each := found.tokens_per_example) is not None:
+        lines.append(f"{each:,.0f} tokens for each of {found.examples:,} verified examples")
+    if found.total.told_tokens < found.total.prompt_tokens:
+        lines.append(MAKE_IT_TELL)
+    table.caption = "\n".join(lines) or None
+    return table
+
+
+def _cells(usage: Usage) -> list[str]:
+    if not usage.told_tokens:
+        computed, cached = f"{usage.prompt_tokens:,}", NOT_TOLD if usage.prompt_tokens else "0"
+    else:
+        share = f"{usage.cached_tokens:,} ({usage.cached_share:.0%})"
+        untold = usage.prompt_tokens - usage.told_tokens
+        computed = f"{usage.prompt_tokens - usage.cached_tokens:,}"
+        cached = share + (f" of {usage.told_tokens:,} told" if untold else "")
+    return [f"{usage.requests:,}", computed, cached, f"{usage.completion_tokens:,}"]
