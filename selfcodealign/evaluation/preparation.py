@@ -123,6 +123,11 @@ def prepare(
     if candidate.model is not None:
         model = candidate.model
     elif candidate.settings is not None:
+        if candidate.settings.api == "chat" and candidate.mode != "few-shot":
+            raise BenchmarkError(
+                f'{candidate.label}: model.api = "chat" takes the few-shot prompts of a run, and {candidate.mode} writes '
+                'the whole text that a model continues: set model.api = "completions", or ask it in the mode few-shot'
+            )
         check_model(candidate.settings, progress)
         model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
     else:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from selfcodealign.models.faults import RequestFault
+from selfcodealign.models.forms import COMPLETIONS, Choice, Form
 from selfcodealign.models.loops import EVERY_TOKENS, repeats
 from selfcodealign.models.room import TOKEN_CHARACTERS
 
@@ -21,22 +22,25 @@ class Chunks:
     With `stop_loops`, `looped` tells that the text repeats itself, looked at every `EVERY_TOKENS` tokens.
     """
 
-    def __init__(self, *, stop_loops: bool = False) -> None:
+    def __init__(self, form: Form = COMPLETIONS, *, stop_loops: bool = False) -> None:
         self.looped = False
+        self._form = form
         self._stop_loops = stop_loops
         self._look_at = EVERY_TOKENS
         self._parts: list[str] = []
         self._likely: list[Any] = []
-        self._written = self._characters = 0
+        self._written = self._characters = self._thoughts = 0
+        self._refusal = ""
         self._rest = b""
         self._usage: Any = None
+        self._timings: Any = None
         self._reason: Any = None
         self._ended = False
         self._error: dict[str, Any] | None = None
 
     @property
     def tokens(self) -> int:
-        """Tokens written so far: one per chunk, or by the length of the text where chunks hold several."""
+        """Tokens written so far, of text and reasoning: one per chunk, or by their length where chunks hold several."""
         several = self._characters > _LONG_CHUNK * self._written
         return int(self._characters / TOKEN_CHARACTERS) if several else self._written
 
@@ -77,11 +81,11 @@ class Chunks:
             return self._error
         if not self._ended and self._reason is None:
             raise RequestFault("its stream was broken off", broken_off=True)
-        return {"usage": self._usage, "choices": [self._choice(self._reason)]}
+        return {"usage": self._usage, "timings": self._timings, "choices": [self._choice(self._reason)]}
 
-    def _choice(self, reason: Any) -> dict[str, Any]:
+    def _choice(self, reason: Any) -> Choice:
         """The choice of the whole body; its `logprobs` are those of the first chunks, one by one."""
-        return {"text": self.text, "finish_reason": reason, "logprobs": self._likely}
+        return Choice(self.text, reason, self._likely, self._thoughts, self._refusal)
 
     def _take(self, line: bytes) -> None:
         field, _, value = line.partition(b":")
@@ -97,18 +101,25 @@ class Chunks:
                 self._error = self._error or chunk
                 return
             # One text was asked for; others that a server writes beside it have other indices.
-            choice = next((one for one in chunk.get("choices") or [] if not one.get("index")), {})
-            text = choice.get("text") or ""
-            self._reason = choice.get("finish_reason") or self._reason
-            if choice.get("logprobs") and len(self._likely) < _FIRST_CHUNKS:
-                self._likely.append(choice["logprobs"])
+            one = next((one for one in chunk.get("choices") or [] if not one.get("index")), {})
+            choice = self._form.read(one, streamed=True)
             self._usage = chunk.get("usage") or self._usage
+            self._timings = chunk.get("timings") or self._timings
         except (ValueError, RecursionError, TypeError, AttributeError):
             shown = value[:60].decode("utf-8", "replace")
             raise RequestFault(f"its stream holds what is no chunk of a completion: {shown!r}") from None
-        if not isinstance(text, str):
+        if not isinstance(choice.text, str):
             raise RequestFault("a text in its stream is not a text")
-        if text:
-            self._parts.append(text)
+        self._add(choice)
+
+    def _add(self, choice: Choice) -> None:
+        self._reason = choice.finish_reason or self._reason
+        self._refusal += choice.refusal
+        self._thoughts += choice.thoughts
+        if choice.logprobs and len(self._likely) < _FIRST_CHUNKS:
+            self._likely.append(choice.logprobs)
+        if choice.text:
+            self._parts.append(choice.text)
+        if choice.text or choice.thoughts:
             self._written += 1
-            self._characters += len(text)
+            self._characters += len(choice.text) + choice.thoughts

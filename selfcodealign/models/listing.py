@@ -11,13 +11,14 @@ from selfcodealign.models.faults import PassingFault
 if TYPE_CHECKING:
     import httpx
 
-#: Fields beyond OpenAI's that turn off the samplers which engines enable by default (vLLM reads top_k and penalties
-#: from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
+#: Fields beyond OpenAI's that turn off the samplers which engines enable by default (vLLM and SGLang read top_k and
+#: penalties from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
 EXTRA_FIELDS: dict[str, dict[str, float]] = {
     "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
+    "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
     "llamacpp": {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0},
 }
-#: Statuses of a server that has no list; its name is then taken from the settings as it is.
+#: Statuses of a server that does not have what it is asked for. Where it has no list, the name in the settings is taken.
 NO_LIST = frozenset({404, 405, 410, 501})
 
 
@@ -37,6 +38,17 @@ async def list_models(client: httpx.AsyncClient, url: str, key_advice: str) -> d
     if held is None:
         raise ModelError("what it lists at /models is no OpenAI model list")
     return held
+
+
+async def answers_at(client: httpx.AsyncClient, url: str, path: str, seconds: float) -> bool:
+    """Whether the server has `path`, found by a request without fields, which it refuses in some other way if so."""
+    import httpx
+
+    try:
+        answer = await client.post(f"{url}/{path}", json={}, timeout=seconds)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code not in NO_LIST
 
 
 async def ask_version(client: httpx.AsyncClient, url: str, seconds: float) -> str:

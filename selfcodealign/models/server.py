@@ -1,4 +1,4 @@
-"""OpenAI-compatible `/v1/completions` servers as a model; several servers share the load.
+"""OpenAI-compatible servers as a model, asked for completions or in chat; several servers share the load.
 
 A request goes to the server with the fewest requests in flight. What becomes of a response that is no completion:
 
@@ -31,7 +31,17 @@ from selfcodealign.models.dialect import ADDED
 from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
 from selfcodealign.models.failures import Failures
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
-from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
+from selfcodealign.models.forms import CONTINUE, choose_form, other_api
+from selfcodealign.models.listing import (
+    EXTRA_FIELDS,
+    NO_LIST,
+    answers_at,
+    ask_version,
+    context_of,
+    holds_model,
+    list_models,
+    name_models,
+)
 from selfcodealign.models.pacing import Pacer
 from selfcodealign.models.receiving import CONNECT_SECONDS, Receiver
 from selfcodealign.models.request import Beginning, Request, sum_up
@@ -70,6 +80,7 @@ class ServerModel:
             raise ModelError("no server named: set model.urls, for example http://localhost:8000/v1")
         self.concurrency = settings.concurrency
         self._settings = settings
+        self._form = choose_form(settings.api)
         self._endpoints = Endpoints(list(dict.fromkeys(map(normalize_url, settings.urls))), settings.concurrency)
         self._key = os.environ.get(settings.api_key_env, "").strip()
         self._secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
@@ -94,7 +105,7 @@ class ServerModel:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         timeout = httpx.Timeout(self._settings.request_seconds, connect=CONNECT_SECONDS, pool=None)
         self._client = httpx.AsyncClient(limits=limits, headers=headers, timeout=timeout)
-        self._receiver = Receiver(self._client, self._settings.request_seconds, self._endpoints.wake)
+        self._receiver = Receiver(self._client, self._settings.request_seconds, self._endpoints.wake, self._form)
         try:
             await self._meet_servers()
         except BaseException:
@@ -165,7 +176,9 @@ class ServerModel:
     async def _send(self, request: Request, endpoint: Endpoint) -> Completion:
         """Send a request to the endpoint it has taken, and read the response."""
         assert self._receiver is not None, "enter the model with `async with` first"
-        body = request.body = endpoint.dialect.adapt(self._fields | request.fields() | self._receiver.fields())
+        fields = self._fields | request.fields() | self._receiver.fields()
+        dialect = endpoint.dialect
+        body = request.body = dialect.adapt(self._form.write(fields, dialect.omitted))
         self._sent[request] = None
         try:
             written = await self._receiver.ask(request, endpoint, body)
@@ -174,13 +187,17 @@ class ServerModel:
             self._endpoints.release(endpoint)
             if not self._endpoints.outstanding:
                 self._beginning.note_rest()
-        text, said = endpoint.dialect.cut_echo(written.text, request.prompt)
+        if CONTINUE in body and written.thoughts and not written.text and written.finish_reason == "stop":
+            # Where a text goes on, some parsers of reasoning find no end of it and take all for reasoning.
+            raise Refused("its answer is reasoning alone", 400, f"{CONTINUE}: the answer is reasoning alone")
+        written = dialect.complete_counts(written)
+        text, said = dialect.cut_echo(written.text, request.prompt)
         if said:
             _log.warning("%s: %s", endpoint.shown, said)
         # Of an echo, the first token is the prompt's.
         likely = written.first_token if text == written.text else {}
         written = replace(written, text=text, first_token=likely)
-        return to_completion(written, request.sampling.stop, request.max_tokens)
+        return to_completion(written, self._form.stops(request.sampling.stop), request.max_tokens)
 
     # ----------------------------------------------------------------------------------------- transient faults
 
@@ -284,13 +301,23 @@ class ServerModel:
         status = error.status if isinstance(error, Refused) else 0
         if status in (401, 403):
             return ModelError(f"{endpoint.shown}: {message}; {self._key_advice(endpoint)}")
-        if status == 404:
+        if status in NO_LIST:
             held = await self._list_again(endpoint)
             name = self._identity.get("name", "")
             if held and not holds_model(held, name):
                 return ModelError(f"{endpoint.shown} {name_models(name, list(held))}")
-            return ModelError(f"{endpoint.shown}: {message}; it may be a chat-only server, without /v1/completions")
-        return ModelError(f"{endpoint.shown}: {message}")
+            return ModelError(f"{endpoint.shown}: {message}; {await self._form_advice(endpoint)}")
+        advice = '; completions need none: set model.api = "completions"' * self._form.lacks_template(message)
+        return ModelError(f"{endpoint.shown}: {message}{advice}")
+
+    async def _form_advice(self, endpoint: Endpoint) -> str:
+        """What to set where the server does not have what `model.api` asks for."""
+        assert self._client is not None
+        other = other_api(self._settings.api)
+        path = choose_form(other).path
+        if await answers_at(self._client, endpoint.url, path, CONNECT_SECONDS):
+            return f'it has no /v1/{self._form.path}, but /v1/{path}: set model.api = "{other}"'
+        return f"it may have neither /v1/{self._form.path} nor /v1/{path}; check its address"
 
     def _key_advice(self, endpoint: Endpoint) -> str:
         if "@" in endpoint.url:  # sent instead of the key
@@ -340,7 +367,7 @@ class ServerModel:
         engine = str(card.get("owned_by") or "unknown")
         extra = EXTRA_FIELDS.get(engine)
         context = context_of(card)
-        self._fields = {"model": name, **(extra or {})}
+        self._fields = {"model": name, **(extra or {}), **self._form.fields(engine)}
         self._identity = {
             "name": name,
             "revision": self._settings.revision or "unknown",
