@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from tests.support.faulty_server import FaultyServer, Handler, Plan
-
-#: Writes the message of an answer from the request.
-Message = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def chat_server(plan: Plan, *, engine: str = "openai", **options: Any) -> FaultyServer:
