@@ -125,8 +125,8 @@ def prepare(
     elif candidate.settings is not None:
         if candidate.settings.api == "chat" and candidate.mode != "few-shot":
             raise BenchmarkError(
-                f'{candidate.label}: model.api = "chat" takes the few-shot prompts of a run, and {candidate.mode} writes '
-                'the whole text that a model continues: set model.api = "completions", or ask it in the mode few-shot'
+                f'{candidate.label}: with model.api = "chat" a model is asked in the mode few-shot, not {candidate.mode}: '
+                'give that mode, or set model.api = "completions"'
             )
         check_model(candidate.settings, progress)
         model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision

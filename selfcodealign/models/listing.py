@@ -18,7 +18,7 @@ EXTRA_FIELDS: dict[str, dict[str, float]] = {
     "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
     "llamacpp": {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0},
 }
-#: Statuses of a server that does not have what it is asked for. Where it has no list, the name in the settings is taken.
+#: Statuses of a server that does not have what it is asked for; without a list, the name in the settings is taken.
 NO_LIST = frozenset({404, 405, 410, 501})
 
 

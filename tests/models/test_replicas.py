@@ -129,8 +129,7 @@ def test_one_that_dies_again_and_again_is_left_out(notes: Path, caplog: pytest.L
             assert await ask(model, range(3)) == ["p:0", "p:1", "p:2"]
             os.kill(other["pid"], signal.SIGKILL)
             with pytest.raises(ModelError, match="vLLM ended"):
-                while True:
-                    await ask(model, range(3))
+                await ask(model, range(3))
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(run())
@@ -185,9 +184,7 @@ def test_how_many_servers():
     assert count_replicas(3, [], none) == (3, 1)
     assert none.share(3, 1) == [{}, {}, {}]
     assert four.share(1, 4) == [{}]
-    with pytest.raises(
-        ModelError, match=r"replicas = 3 needs 6 GPUs \(2 each, by model.serve_args\), and 4 are visible"
-    ):
+    with pytest.raises(ModelError, match="needs 6 GPUs .2 each, by model.serve_args., and 4 are visible"):
         count_replicas(3, ["-tp", "2"], four)
     with pytest.raises(ModelError, match='takes a number of at least 1, not "two"'):
         count_replicas(None, ["-tp", "two"], four)

@@ -179,8 +179,8 @@ def test_arguments_follow_the_settings(tmp_path: Path):
     """dtype and revision are passed on, a folder is passed as a path, `serve_args` come last and win."""
     settings = ModelSettings(name="a/b", revision="abc", dtype="bfloat16", serve="vllm", serve_args=["--dtype", "half"])
     assert list_arguments(settings, 99) == [
-        "a/b", "--host", "127.0.0.1", "--port", "99", "--uvicorn-log-level", "warning", "--enable-prompt-tokens-details",
-        "--dtype", "bfloat16", "--revision", "abc", "--dtype", "half",
+        "a/b", "--host", "127.0.0.1", "--port", "99", "--uvicorn-log-level", "warning",
+        "--enable-prompt-tokens-details", "--dtype", "bfloat16", "--revision", "abc", "--dtype", "half",
     ]  # fmt: skip
     assert list_arguments(ModelSettings(name=str(tmp_path), serve="vllm"), 1)[0] == str(tmp_path)
     for given in (
