@@ -73,8 +73,8 @@ class ModelSettings(Section):
     urls: list[str] = free([], description="OpenAI-compatible servers that hold this model; several share the load")
     api: Literal["completions", "chat"] = later(
         "completions",
-        description="servers: completions: they continue the prompt; chat: the prompt is a message, for servers that have "
-        "/v1/chat/completions alone",
+        description="servers: completions: they continue the prompt; chat: the prompt is a message, for servers that "
+        "have /v1/chat/completions alone",
     )
     serve: Literal["vllm"] | None = free(None, description="start a server for the model and stop it after the run")
     serve_args: list[str] = free([], description="extra arguments for the server that `serve` starts")

@@ -125,7 +125,7 @@ def prepare(
     elif candidate.settings is not None:
         if candidate.settings.api == "chat" and candidate.mode != "few-shot":
             raise BenchmarkError(
-                f'{candidate.label}: with model.api = "chat" a model is asked in the mode few-shot, not {candidate.mode}: '
+                f'{candidate.label}: with model.api = "chat" a model is asked by few-shot, not by {candidate.mode}: '
                 'give that mode, or set model.api = "completions"'
             )
         check_model(candidate.settings, progress)
