@@ -126,7 +126,7 @@ async def test_the_worked_examples_tell_how_long_an_answer_may_be(
         "Sure, here is the answer:\n\n<response>\nprint(1)\n</response>\n<tests>\nassert True\n",
         "Certainly!\nprint(1)\n</response>\n<tests>\nassert True\n",
         "```xml\n<response>\nprint(1)\n</response>\n<tests>\nassert True\n```\n",
-        "## Example 9\n<instruction>\nPrint.\n</instruction>\n<response>\nprint(1)\n</response>\n<tests>\nassert True\n",
+        "## Example 9\n<instruction>\nGo.\n</instruction>\n<response>\nprint(1)\n</response>\n<tests>\nassert True\n",
     ],
     ids=["opened again", "greeting", "greeting without a tag", "fence around everything", "shown again"],
 )
