@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 #: Asks to continue the last message, that of the assistant, instead of beginning one.
 CONTINUE = "continue_final_message"
@@ -85,21 +85,3 @@ class CompletionsForm:
 
 
 COMPLETIONS = CompletionsForm()
-
-
-#: The values of `model.api`.
-Api = Literal["completions", "chat"]
-
-
-def other_api(api: Api) -> Api:
-    """The form that a server may have instead."""
-    return "completions" if api == "chat" else "chat"
-
-
-def choose_form(api: Api) -> Form:
-    """The form that `model.api` names."""
-    if api == "completions":
-        return COMPLETIONS
-    from selfcodealign.models.chat_form import ChatForm
-
-    return ChatForm()

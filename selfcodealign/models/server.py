@@ -31,7 +31,8 @@ from selfcodealign.models.dialect import ADDED
 from selfcodealign.models.endpoints import Endpoint, Endpoints, grow_pause, normalize_url
 from selfcodealign.models.failures import Failures
 from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
-from selfcodealign.models.forms import CONTINUE, choose_form, other_api
+from selfcodealign.models.form_choice import choose_form, other_api
+from selfcodealign.models.forms import CONTINUE
 from selfcodealign.models.listing import (
     EXTRA_FIELDS,
     NO_LIST,
