@@ -117,9 +117,10 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     options = parser.parse_args()
     ways = {"round robin": RoundRobin, "least loaded": LeastLoaded, "prefix affinity": Endpoints}
+    base = 1.0
     for full, (name, kind) in itertools.product((False, True), ways.items()):
         seconds, caches = asyncio.run(run(kind, options, full=full))
-        base = seconds if name == "round robin" else base  # noqa: F821
+        base = seconds if name == "round robin" else base
         cached = sum(one.cached for one in caches) / sum(one.read for one in caches)
         mean = sum(one.served for one in caches) / len(caches)
         most, least = max(one.served for one in caches) / mean, min(one.served for one in caches) / mean

@@ -43,7 +43,8 @@ COUNTERS = {
     "cached prompt tokens": r'vllm:prompt_tokens_by_source_total\{.*source="local_cache_hit"\} (\S+)',
     "generated tokens": r"vllm:generation_tokens_total\{.*\} (\S+)",
 }
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class PlainModel:

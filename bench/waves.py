@@ -64,6 +64,7 @@ class World:
     used: float = 0.0
     at_once: int = 0
     changed: float = 0.0
+    seconds: float = 0.0
     #: When requests had taken so many seconds in all: (time, seconds).
     history: list[tuple[float, float]] = field(default_factory=list)
 

@@ -71,8 +71,18 @@ class ModelSettings(Section):
     name: str = Field("embedded", description='"embedded", a local folder, a hub name, or the name a server uses')
     revision: str | None = Field(None, description="hub revision; a commit hash makes a run repeatable")
     urls: list[str] = free([], description="OpenAI-compatible servers that hold this model; several share the load")
+    api: Literal["completions", "chat"] = later(
+        "completions",
+        description="servers: completions: they continue the prompt; chat: the prompt is a message, for servers that "
+        "have /v1/chat/completions alone",
+    )
     serve: Literal["vllm"] | None = free(None, description="start a server for the model and stop it after the run")
     serve_args: list[str] = free([], description="extra arguments for the server that `serve` starts")
+    replicas: int | None = free(
+        None,
+        ge=1,
+        description="servers that `serve` starts; default: as many as the visible GPUs have room for, at least 1",
+    )
     api_key_env: str = free("OPENAI_API_KEY", description="environment variable that holds the API key")
     device: str = free("auto", description="local models: auto, cpu, cuda or cuda:N")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = free(

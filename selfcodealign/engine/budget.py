@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from selfcodealign.errors import RecipeError, did_you_mean
@@ -61,8 +61,8 @@ class Budget:
 
     def limits(self) -> list[tuple[Kind, float]]:
         """The limits that are set."""
-        found = [(kind, getattr(self, kind)) for kind in (one.name for one in fields(self))]
-        return [(kind, limit) for kind, limit in found if limit is not None]
+        kinds: tuple[Kind, ...] = get_args(Kind)
+        return [(kind, limit) for kind in kinds if (limit := getattr(self, kind)) is not None]
 
     def problems(self, recipe: Recipe, stages: Sequence[str]) -> list[str]:
         """What a person has to fix before a run of these stages can keep to this budget."""

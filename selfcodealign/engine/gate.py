@@ -281,7 +281,7 @@ class Gate:
 
     def _share(self) -> tuple[Kind, float]:
         """The limit that is used most, and how much of it, 0..1 and more."""
-        shares = {}
+        shares: dict[Kind, float] = {}
         for kind, limit in self.budget.limits():
             if kind == "examples":
                 shares[kind] = self._verified / self._target if self._target else 1.0

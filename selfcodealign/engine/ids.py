@@ -44,4 +44,5 @@ class Ids:
         return np.insert(self._sorted, np.searchsorted(self._sorted, new), new)
 
     def _keep(self, numbers: np.ndarray) -> None:
-        self._sorted, self._view = numbers, memoryview(np.ascontiguousarray(numbers))
+        self._sorted = np.ascontiguousarray(numbers)
+        self._view = self._sorted.data

@@ -123,6 +123,11 @@ def prepare(
     if candidate.model is not None:
         model = candidate.model
     elif candidate.settings is not None:
+        if candidate.settings.api == "chat" and candidate.mode != "few-shot":
+            raise BenchmarkError(
+                f'{candidate.label}: with model.api = "chat" a model is asked by few-shot, not by {candidate.mode}: '
+                'give that mode, or set model.api = "completions"'
+            )
         check_model(candidate.settings, progress)
         model, name, revision = open_model(candidate.settings), candidate.settings.name, candidate.settings.revision
     else:

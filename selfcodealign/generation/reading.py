@@ -2,7 +2,8 @@
 
 The last closing tag is a stop string: engines end the text at it, at the next example or at the end token, and do not
 say which, so the last section may end without it. Before it, weak models forget a closing tag; a section that is
-complete without it is read, and `repairs` says so.
+complete without it is read, and `repairs` says so. Chat models open the first section once more, after a greeting, in a
+code fence, or below a repetition of what the prompt shows: the text in front of it is left out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 
 #: Characters of the last line that are quoted in a problem.
 _LAST_LINE = 100
+#: A first line that announces the answer: nothing of it belongs to a section.
+_GREETING = re.compile(r"\s*(?:sure|certainly|of course|absolutely|okay|got it)\b[^\n]*[:!.][ \t]*\n", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})", re.MULTILINE)
 
 
@@ -40,7 +43,9 @@ def read_sections(completion: str, wanted: Sequence[str]) -> Reading:
     """
     found: dict[str, str] = {}
     repairs: list[str] = []
-    rest = completion
+    rest = _begin(completion, wanted[0])
+    if rest != completion:
+        repairs.append(f"text before <{wanted[0]}> left out")
     for tag, following in zip(wanted, [*wanted[1:], None], strict=True):
         text, closed, after = rest.partition(f"</{tag}>")
         if following is not None:
@@ -62,6 +67,22 @@ def read_sections(completion: str, wanted: Sequence[str]) -> Reading:
             return Reading(problem=_tell_end(f"<{tag}> is empty", completion))
         rest = after
     return Reading(found, tuple(repairs))
+
+
+def _begin(completion: str, tag: str) -> str:
+    """The text from where the first section begins.
+
+    >>> _begin("Sure, here it is:\\n\\n```xml\\n<task>\\nAdd.\\n```\\n", "task")
+    '\\nAdd.\\n'
+    """
+    opened = re.search(rf"^[ \t]*<{tag}>[ \t]*$", completion, re.MULTILINE)
+    if opened is None or f"</{tag}>" in completion[: opened.start()]:
+        greeting = _GREETING.match(completion)
+        return completion[greeting.end() :] if greeting else completion
+    before, text = completion[: opened.start()], completion[opened.end() :]
+    if not _is_complete(before) and not _is_complete(text):  # a fence around everything
+        text = re.sub(r"\n[ \t]*(?:`{3,}|~{3,})[ \t]*\s*\Z", "\n", text)
+    return text
 
 
 def _is_complete(text: str) -> bool:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from selfcodealign.models.faults import RequestFault
+from selfcodealign.models.forms import COMPLETIONS, Choice, Form
 from selfcodealign.models.loops import EVERY_TOKENS, repeats
 from selfcodealign.models.room import TOKEN_CHARACTERS
 
@@ -26,11 +27,12 @@ class Text:
         self._look_at = EVERY_TOKENS
         self._parts: list[str] = []
         self._likely: list[Any] = []
-        self._written = self._characters = 0
+        self._written = self._characters = self._thoughts = 0
+        self._refusal = ""
 
     @property
     def tokens(self) -> int:
-        """Tokens written so far: one per chunk, or by the length of the text where chunks hold several."""
+        """Tokens written so far, of text and reasoning: one per chunk, or by their length where chunks hold several."""
         several = self._characters > _LONG_CHUNK * self._written
         return int(self._characters / TOKEN_CHARACTERS) if several else self._written
 
@@ -45,19 +47,21 @@ class Text:
         """Whether nothing more of it is of use."""
         return self.looped or self.reason is not None
 
-    def add(self, choice: dict[str, Any]) -> bool:
-        """Take what a chunk says of this text; returns whether it was longer. Raises `RequestFault`."""
-        text = choice.get("text") or ""
-        self.reason = choice.get("finish_reason") or self.reason
-        if choice.get("logprobs") and len(self._likely) < _FIRST_CHUNKS:
-            self._likely.append(choice["logprobs"])
-        if not isinstance(text, str):
+    def add(self, choice: Choice) -> bool:
+        """Take what a chunk says of this text; returns whether more was written. Raises `RequestFault`."""
+        if not isinstance(choice.text, str):
             raise RequestFault("a text in its stream is not a text")
-        if not text:
+        self.reason = choice.finish_reason or self.reason
+        self._refusal += choice.refusal
+        self._thoughts += choice.thoughts
+        if choice.logprobs and len(self._likely) < _FIRST_CHUNKS:
+            self._likely.append(choice.logprobs)
+        if choice.text:
+            self._parts.append(choice.text)
+        if not choice.text and not choice.thoughts:
             return False
-        self._parts.append(text)
         self._written += 1
-        self._characters += len(text)
+        self._characters += len(choice.text) + choice.thoughts
         return True
 
     def look_for_loops(self) -> None:
@@ -66,10 +70,10 @@ class Text:
             self._look_at = self.tokens + EVERY_TOKENS
             self.looped = repeats(self.text)
 
-    def choice(self) -> dict[str, Any]:
+    def choice(self) -> Choice:
         """The choice of a response that is not streamed; `logprobs` are those of the first chunks, one by one."""
         reason = "loop" if self.looped else self.reason
-        return {"text": self.text, "finish_reason": reason, "logprobs": self._likely}
+        return Choice(self.text, reason, self._likely, self._thoughts, self._refusal)
 
 
 class Chunks:
@@ -78,10 +82,12 @@ class Chunks:
     `texts` are those that were asked for; others that a server writes beside them have other indices.
     """
 
-    def __init__(self, *, stop_loops: bool = False, count: int = 1) -> None:
+    def __init__(self, form: Form = COMPLETIONS, *, stop_loops: bool = False, count: int = 1) -> None:
+        self._form = form
         self.texts = [Text(stop_loops=stop_loops) for _ in range(count)]
         self.touched: set[Text] = set()
         self.usage: Any = None
+        self._timings: Any = None
         self._rest = b""
         self._ended = False
         self._error: dict[str, Any] | None = None
@@ -134,7 +140,7 @@ class Chunks:
             return self._error
         if not self._ended and text.reason is None:
             raise RequestFault("its stream was broken off", broken_off=True)
-        return {"usage": self.usage, "choices": [text.choice()]}
+        return {"usage": self.usage, "timings": self._timings, "choices": [text.choice()]}
 
     @property
     def error(self) -> dict[str, Any] | None:
@@ -157,11 +163,12 @@ class Chunks:
                 self._error = self._error or chunk
                 return False
             usage, choices = chunk.get("usage"), chunk.get("choices") or []
+            self._timings = chunk.get("timings") or self._timings
             for choice in choices:
                 place = choice.get("index") or 0
                 if 0 <= place < len(self.texts):
                     text = self.texts[place]
-                    longer = text.add(choice) or longer
+                    longer = text.add(self._form.read(choice, streamed=True)) or longer
                     text.usage = usage or text.usage
                     self.touched.add(text)
             if not choices or len(self.texts) == 1:

@@ -1,8 +1,8 @@
 """Interpret a server's HTTP response: a completion, a row that does not fit, a transient fault, or an error.
 
-The wire format is OpenAI's `/v1/completions` (https://platform.openai.com/docs/api-reference/completions); the known
-error messages are those of vLLM, llama.cpp, SGLang, TGI and OpenAI. Servers leave out, rename or break any part of it,
-so nothing here trusts the type of a value.
+The protocol is OpenAI's (https://platform.openai.com/docs/api-reference/completions); `forms` has what differs between
+completions and chat. The known error messages are those of vLLM, llama.cpp, SGLang, TGI and OpenAI. Servers leave out,
+rename or break any part of it, so nothing here trusts the type of a value.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import Any
 
 from selfcodealign.models import Completion, PromptTooLong
 from selfcodealign.models.chunks import Chunks
-from selfcodealign.models.faults import ContextExceeded, PassingFault, Refused, RequestFault
+from selfcodealign.models.faults import ContextExceeded, Declined, PassingFault, Refused, RequestFault
 from selfcodealign.models.first_token import read_first_token
+from selfcodealign.models.forms import COMPLETIONS, Choice, Form
 from selfcodealign.models.http_response import HttpResponse
 from selfcodealign.models.stop_strings import cut_at_stop
+from selfcodealign.models.token_counts import read_cached, read_count
 
 #: Transient statuses: timeout, too early, too many requests. Every 5xx is transient too, but for those that say that
 #: the server lacks the function.
@@ -34,7 +36,9 @@ _CONTEXT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _CONTEXT_LENGTH = re.compile(r"context (?:length|size|window)[^0-9]{0,20}(\d+)", re.IGNORECASE)
-_PROMPT_LENGTH = re.compile(r"(\d+) (?:input tokens|in (?:the|your) (?:prompt|messages|input))", re.IGNORECASE)
+_PROMPT_LENGTH = re.compile(
+    r"(\d+) (?:input tokens|in (?:the|your) (?:prompt|messages|input)|tokens from the input)", re.IGNORECASE
+)
 _TOO_MANY_ASKED = re.compile(r"cannot be greater than max_model_len=(\d+)")
 _LONGEST_MESSAGE, _LONGEST_REFUSAL = 300, 2_000
 
@@ -44,7 +48,8 @@ class Written:
     """What a server wrote: `finish_reason` in its own words, "" if it gave none; token counts 0 if it gave none.
 
     `first_token` has the log-probabilities of the likeliest first tokens, if it told them. `cached_tokens` are the
-    prompt tokens that came from its prefix cache; None if it did not tell.
+    prompt tokens that came from its prefix cache; None if it did not tell. `thoughts` are characters of reasoning that
+    are not in the text.
     """
 
     text: str
@@ -53,47 +58,64 @@ class Written:
     completion_tokens: int
     first_token: Mapping[str, float] = field(default_factory=dict)
     cached_tokens: int | None = None
+    thoughts: int = 0
 
 
-def read_answer(answer: HttpResponse) -> Written:
+def read_answer(answer: HttpResponse, form: Form = COMPLETIONS) -> Written:
     """Read the response to a completion request; a stream of chunks, which some servers send unasked, is joined.
 
-    Raises `PassingFault` for transient faults, `PromptTooLong` or `ContextExceeded` for requests that do not fit, and
-    `RequestFault` for everything else that is no completion. Messages do not name the server: the caller does.
+    Raises `PassingFault` for transient faults, `PromptTooLong` or `ContextExceeded` for requests that do not fit,
+    `Declined` where the model does not want to answer, and `RequestFault` for everything else that is no completion.
+    Messages do not name the server: the caller does.
     """
     if answer.status != 200:
         _raise_refusal(answer)
     if is_stream(answer) or answer.body.startswith(b"data:"):
-        chunks = Chunks()
+        chunks = Chunks(form)
         chunks.feed(answer.body)
-        return read_body(chunks.whole(), streamed=True)
-    return read_body(read_json(answer))
+        return read_body(chunks.whole(), form, streamed=True)
+    return read_body(read_json(answer), form)
 
 
-def read_body(body: Any, *, streamed: bool = False) -> Written:
+def read_body(body: Any, form: Form = COMPLETIONS, *, streamed: bool = False) -> Written:
     """Read the body of a response, or what the chunks of a stream make together. Raises what `read_answer` raises."""
     if isinstance(body, dict) and body.get("error"):
         _raise_error(body, streamed)
     try:
-        choice = body["choices"][0]
-        text, reason, likely = choice["text"], choice.get("finish_reason"), choice.get("logprobs")
+        first = body["choices"][0]
+        choice = first if isinstance(first, Choice) else form.read(first)
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise RequestFault("it answers JSON without choices[0].text; is this a /v1/completions server?") from None
-    if not isinstance(text, str):
-        raise RequestFault("choices[0].text in its answer is not a text; is this a /v1/completions server?")
-    if reason in ("abort", "error") or (not text and reason is None):
-        raise RequestFault(f"the answer was broken off (finish_reason {reason})", broken_off=True)
+        raise RequestFault(f"it answers JSON without {form.holds}; is this a /v1/{form.path} server?") from None
+    _check_choice(choice, form)
     usage = body.get("usage")
     # Half a surrogate pair is JSON, but no file takes it.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = form.finish(choice.text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    likely = choice.logprobs
     return Written(
         text=text,
-        finish_reason=reason if isinstance(reason, str) else "",
-        prompt_tokens=_count(usage, "prompt_tokens"),
-        completion_tokens=_count(usage, "completion_tokens"),
-        first_token=read_first_token(likely if isinstance(likely, list) else [likely]),
-        cached_tokens=_read_cached(usage),
+        finish_reason=choice.finish_reason if isinstance(choice.finish_reason, str) else "",
+        prompt_tokens=read_count(usage, "prompt_tokens"),
+        completion_tokens=read_count(usage, "completion_tokens"),
+        # Of a text that was cut off in front, the first token is not the answer's.
+        first_token=read_first_token(likely if isinstance(likely, list) else [likely]) if text == choice.text else {},
+        cached_tokens=read_cached(body),
+        thoughts=choice.thoughts,
     )
+
+
+def _check_choice(choice: Choice, form: Form) -> None:
+    """Raise `Declined` or `RequestFault` for a choice that is no answer."""
+    reason = choice.finish_reason
+    if choice.refusal:
+        raise Declined(f"the model declines: {_shorten(choice.refusal)}")
+    if not isinstance(choice.text, str):
+        raise RequestFault(f"{form.holds} in its answer is not a text; is this a /v1/{form.path} server?")
+    if reason == "content_filter":
+        raise Declined("the server's content filter has ended the answer")
+    if reason in ("tool_calls", "function_call"):
+        raise RequestFault("it answers with the call of a tool, not with a text")
+    if reason in ("abort", "error") or (not choice.text and not choice.thoughts and reason is None):
+        raise RequestFault(f"the answer was broken off (finish_reason {reason})", broken_off=True)
 
 
 def to_completion(written: Written, stop: tuple[str, ...], max_tokens: int) -> Completion:
@@ -201,22 +223,6 @@ def _raise_error(body: dict[str, Any], streamed: bool) -> None:
 def is_stream(answer: HttpResponse) -> bool:
     """Return whether a response is a stream of server-sent events; its body need not have come."""
     return answer.status == 200 and "text/event-stream" in answer.headers.get("content-type", "")
-
-
-def _count(usage: Any, name: str) -> int:
-    """A count of tokens; 0 if the server gives none that can be one."""
-    try:
-        return max(0, int(usage[name]))
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
-        return 0
-
-
-def _read_cached(usage: Any) -> int | None:
-    """Prompt tokens from the prefix cache, as OpenAI, vLLM (--enable-prompt-tokens-details) and SGLang tell them."""
-    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-    if not isinstance(details, dict) or details.get("cached_tokens") is None:
-        return None
-    return min(_count(details, "cached_tokens"), _count(usage, "prompt_tokens"))
 
 
 def _find_message(body: Any) -> str:

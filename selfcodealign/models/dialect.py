@@ -1,19 +1,30 @@
 """What one server takes and how it answers, learnt from its refusals and answers.
 
-Servers that speak `/v1/completions` differ: some refuse `seed` or fields that they do not know, some take few stop
-strings, some repeat the prompt in front of the completion. What is learnt from one request holds for all later ones.
+Servers differ: some refuse `seed` or fields that they do not know, some take few stop strings, some repeat the prompt
+in front of the completion, some tell of cached tokens only where there are any. What is learnt from one request holds
+for all later ones.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from selfcodealign.models.forms import CONTINUE
+
+if TYPE_CHECKING:
+    from selfcodealign.models.completions_api import Written
 
 #: What a request means without: the rest of the fields decides what the text is.
-_NEEDED = ("model", "prompt", "max_tokens", "temperature", "stop")
+_NEEDED = ("model", "prompt", "messages", "max_tokens", "temperature", "stop")
+#: Another name for `max_tokens`, which newer servers ask for in their refusals.
+_MOST_TOKENS = "max_completion_tokens"
 #: What adds to an answer and changes no text: left out after any refusal that names it, whatever is wrong with it.
 ADDED = "logprobs"
+_TOP = "top_logprobs"
+#: How servers tell that they cannot go on with a message of the assistant.
+_NO_PREFILL = re.compile(rf"\b{CONTINUE}\b|\bpre-?fill", re.IGNORECASE)
 #: A field that is named as unknown, or as known with a wrong value. Only the first is left out.
 _UNKNOWN = re.compile(
     r"not (?:be )?(?:supported|permitted|allowed|recogni[sz]ed|accepted|available|implemented)|un(?:supported|known|"
@@ -22,6 +33,7 @@ _UNKNOWN = re.compile(
     r"|not a valid (?:field|parameter|argument)|disabled|refuse",
     re.IGNORECASE,
 )
+_BELOW_ONE = re.compile(r"(?:<|less than) ?1(?:\.0)?\b")
 _NUMBERS = {"one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "eight": 8, "sixteen": 16}
 _MOST_STOPS = re.compile(
     r"(?:at most|up to|maximum|max|no more than|more than|limit|limited to|only|exceeds?|expected)\D{0,40}?"
@@ -46,6 +58,8 @@ class Dialect:
     omitted: set[str] = field(default_factory=set)
     most_stops: int | None = None
     echoes: bool = False
+    renames: bool = False
+    tells_cached: bool = False
     together: bool | None = None
     refusals: int = 0
 
@@ -71,6 +85,10 @@ class Dialect:
         adapted = {name: value for name, value in body.items() if name not in self.omitted}
         if "stream" not in adapted:
             adapted.pop("stream_options", None)
+        if ADDED not in adapted:
+            adapted.pop(_TOP, None)
+        if self.renames:
+            adapted[_MOST_TOKENS] = adapted.pop("max_tokens")
         if self.most_stops is not None and "stop" in adapted:
             stops = adapted.pop("stop")[: self.most_stops]
             if stops:
@@ -82,15 +100,29 @@ class Dialect:
 
         The sentence is "" if an earlier refusal has taught the same.
         """
-        names = [name for name in sent if name not in _NEEDED and re.search(_words_for(name), told)]
-        if names and (_UNKNOWN.search(told) or names == [ADDED]):
-            new = set(names) - self.omitted
-            self.omitted |= new
-            return True, f"it refuses {' and '.join(sorted(new))}: asked without" if new else ""
+        if "max_tokens" in sent and re.search(rf"\b{_MOST_TOKENS}\b", told):
+            said = "" if self.renames else f"it wants {_MOST_TOKENS}: asked with it"
+            self.renames = True
+            return True, said
+        if CONTINUE in sent and _NO_PREFILL.search(told):
+            return True, self._omit({CONTINUE})
+        names = {name for name in sent if name not in _NEEDED and re.search(_words_for(name), told)}
+        if ADDED in names:
+            names.discard(_TOP)
+        if names and (_UNKNOWN.search(told) or names == {ADDED}):
+            return True, self._omit(names)
+        # TGI refuses the limit that keeps every token; without a limit, it keeps every token.
+        if names == {"top_p"} and sent["top_p"] >= 1 and _BELOW_ONE.search(told):
+            return True, self._omit(names)
         wrong = any(words.search(told) for words in (_MOST_STOPS, _STOP_WRONG, _UNKNOWN))
         if wrong and "stop" in sent and _STOP_NAMED.search(told):
             return self._learn_stops(told, [sent["stop"]] if isinstance(sent["stop"], str) else sent["stop"])
         return False, ""
+
+    def _omit(self, names: set[str]) -> str:
+        new = names - self.omitted
+        self.omitted |= new
+        return f"it refuses {' and '.join(sorted(new))}: asked without" if new else ""
 
     def _learn_stops(self, told: str, sent: list[str]) -> tuple[bool, str]:
         found = _MOST_STOPS.search(told)
@@ -113,11 +145,21 @@ class Dialect:
         self.echoes = True
         return begun[len(asked) :], said
 
+    def complete_counts(self, written: Written) -> Written:
+        """Some servers leave the number of cached tokens out where it is 0: known once they have told one."""
+        if written.cached_tokens is not None:
+            self.tells_cached = True
+        elif self.tells_cached and written.prompt_tokens:
+            return replace(written, cached_tokens=0)
+        return written
+
     def describe(self) -> list[str]:
         """What is done differently for this server, in words."""
         found = [f"without {name}" for name in sorted(self.omitted)]
         if self.most_stops is not None:
             found.append(f"with {self.most_stops} stop strings, cut at the others")
+        if self.renames:
+            found.append(f"with {_MOST_TOKENS}")
         return found + ["its echo of the prompt cut off"] * self.echoes
 
 

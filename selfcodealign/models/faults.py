@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from selfcodealign.errors import ModelError
+from selfcodealign.models import Unanswered
 
 
 class PassingFault(Exception):
@@ -43,6 +44,13 @@ class Refused(RequestFault):
         super().__init__(message)
         self.status = status
         self.told = told
+
+
+class Declined(Unanswered):
+    """The model, or a filter behind it, does not want to answer this prompt: an answer that is no text, and no fault of
+    the server."""
+
+    reason = "model_refused"
 
 
 class ContextExceeded(Exception):

@@ -36,4 +36,5 @@ def store(completion: Completion) -> dict[str, Any]:
 
 def restore(answer: Mapping[str, Any]) -> Completion:
     """The answer that `store` made JSON of. An answer whose text is not needed may lack it."""
-    return Completion(**{"text": "", "finish_reason": "stop", **answer, "recalled": True})
+    fields: dict[str, Any] = {"text": "", "finish_reason": "stop", **answer, "recalled": True}
+    return Completion(**fields)

@@ -6,16 +6,17 @@ from typing import Any
 
 from selfcodealign.errors import ModelError, did_you_mean
 from selfcodealign.models.completions_api import is_passing, read_json, read_message
-from selfcodealign.models.faults import PassingFault
+from selfcodealign.models.faults import PassingFault, RequestFault
 from selfcodealign.models.http_client import CONNECT_SECONDS, HttpClient
 
-#: Fields beyond OpenAI's that turn off the samplers which engines enable by default (vLLM reads top_k and penalties
-#: from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
+#: Fields beyond OpenAI's that turn off the samplers which engines enable by default (vLLM and SGLang read top_k and
+#: penalties from the model's generation_config.json; llama.cpp defaults to top_k 40, min_p 0.05).
 EXTRA_FIELDS: dict[str, dict[str, float]] = {
     "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
+    "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
     "llamacpp": {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0},
 }
-#: Statuses of a server that has no list; its name is then taken from the settings as it is.
+#: Statuses of a server that does not have what it is asked for; without a list, the name in the settings is taken.
 NO_LIST = frozenset({404, 405, 410, 501})
 
 
@@ -35,6 +36,15 @@ async def list_models(client: HttpClient, url: str, seconds: float, key_advice: 
     if held is None:
         raise ModelError("what it lists at /models is no OpenAI model list")
     return held
+
+
+async def answers_at(client: HttpClient, url: str, path: str) -> bool:
+    """Whether the server has `path`, found by a request without fields, which it refuses in some other way if so."""
+    try:
+        async with client.post(f"{url}/{path}", {}) as reply:
+            return reply.head.status not in NO_LIST
+    except (PassingFault, RequestFault):
+        return False
 
 
 async def ask_version(client: HttpClient, url: str) -> str:

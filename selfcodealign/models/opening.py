@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from selfcodealign.errors import MissingExtra
+from selfcodealign.errors import MissingExtra, ModelError
 from selfcodealign.models import Model
 from selfcodealign.progress import Progress
 
@@ -32,6 +32,8 @@ def open_model(settings: ModelSettings) -> Model:
         from selfcodealign.models.vllm import ServedModel
 
         return ServedModel(settings)
+    if settings.api == "chat":
+        raise ModelError('model.api = "chat" is for servers: set model.urls or model.serve, or leave model.api out')
     from selfcodealign.models.local import LocalModel
 
     return LocalModel(settings)

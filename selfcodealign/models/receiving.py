@@ -18,6 +18,7 @@ from selfcodealign.models.chunks import Chunks, Text
 from selfcodealign.models.completions_api import Written, is_stream, read_answer, read_body
 from selfcodealign.models.endpoints import Endpoint
 from selfcodealign.models.faults import ConnectionFault, PassingFault
+from selfcodealign.models.forms import COMPLETIONS, Form
 from selfcodealign.models.http_client import HttpClient
 from selfcodealign.models.loops import repeats
 from selfcodealign.models.request import Request
@@ -35,13 +36,17 @@ _STREAM: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": T
 class Receiver:
     """Reads the answers of all servers of a model.
 
-    `seconds` is the longest silence of a server; `note_room` is called when a server may get more requests.
+    `seconds` is the longest silence of a server; `note_room` is called when a server may get more requests; `form` is
+    that of requests and answers.
     """
 
-    def __init__(self, client: HttpClient, seconds: float, note_room: Callable[[], None]) -> None:
+    def __init__(
+        self, client: HttpClient, seconds: float, note_room: Callable[[], None], form: Form = COMPLETIONS
+    ) -> None:
         self._client = client
         self._seconds = seconds
         self._note_room = note_room
+        self._form = form
         self._counted = 0.0
         self._counted_at = time.monotonic()
 
@@ -72,18 +77,18 @@ class Receiver:
             if not isinstance(request.chunks, Chunks) or not request.chunks.ended:
                 raise
             # Some servers close the connection after their last event, without the end of the body.
-            return read_body(request.chunks.whole(), streamed=True)
+            return read_body(request.chunks.whole(), self._form, streamed=True)
 
     async def _read_body(self, request: Request, endpoint: Endpoint, body: dict[str, Any], watched: Watched) -> Written:
         stop_loops = request.sampling.stop_loops
-        async with self._client.post(f"{endpoint.url}/completions", body) as reply:
+        async with self._client.post(f"{endpoint.url}/{self._form.path}", body) as reply:
             if not is_stream(reply.head):
                 answer = await reply.whole()
                 endpoint.silence.hear(watched)
-                written = read_answer(answer)
+                written = read_answer(answer, self._form)
                 looped = stop_loops and written.finish_reason == "length" and repeats(written.text)
                 return replace(written, finish_reason="loop") if looped else written
-            request.chunks = chunks = Chunks(stop_loops=stop_loops)
+            request.chunks = chunks = Chunks(self._form, stop_loops=stop_loops)
             async for part in reply.parts():
                 count = chunks.feed(part)
                 if endpoint.silence.hear(watched, answering=count > 0):
@@ -92,7 +97,7 @@ class Receiver:
                 self._count(count)
                 if chunks.looped:  # leaving closes the connection, and the server stops
                     break
-        written = read_body(chunks.whole(), streamed=True)
+        written = read_body(chunks.whole(), self._form, streamed=True)
         if chunks.looped and not written.prompt_tokens:  # the stream has ended before the server told
             written = replace(written, prompt_tokens=count_roughly(request.prompt))
         return written

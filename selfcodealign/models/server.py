@@ -1,4 +1,4 @@
-"""OpenAI-compatible `/v1/completions` servers as a model; several servers share the load.
+"""OpenAI-compatible servers as a model, asked for completions or in chat; several servers share the load.
 
 A request goes to the server that has read the beginning of its prompt while loads are balanced, else to the one with
 the fewest requests in flight. What becomes of a response that is no completion:
@@ -35,9 +35,20 @@ from selfcodealign.models.dialect import ADDED
 from selfcodealign.models.endpoints import Endpoint, ServerState, grow_pause
 from selfcodealign.models.failures import Failures
 from selfcodealign.models.faults import ConnectionFault, ContextExceeded, PassingFault, Refused, RequestFault
+from selfcodealign.models.form_choice import choose_form, other_api
+from selfcodealign.models.forms import COMPLETIONS, CONTINUE
 from selfcodealign.models.health import Health
 from selfcodealign.models.http_client import HttpClient
-from selfcodealign.models.listing import EXTRA_FIELDS, ask_version, context_of, holds_model, list_models, name_models
+from selfcodealign.models.listing import (
+    EXTRA_FIELDS,
+    NO_LIST,
+    answers_at,
+    ask_version,
+    context_of,
+    holds_model,
+    list_models,
+    name_models,
+)
 from selfcodealign.models.moods import TRIES, Moods
 from selfcodealign.models.pacing import Pacer
 from selfcodealign.models.receiving import Receiver
@@ -80,6 +91,7 @@ class ServerModel:
         #: Tokens of texts that nobody waited for to the end: cancelled calls.
         self.abandoned_tokens = 0
         self._settings = settings
+        self._form = choose_form(settings.api)
         self._endpoints = Endpoints(list(dict.fromkeys(map(normalize_url, settings.urls))), settings.concurrency)
         self._key = os.environ.get(settings.api_key_env, "").strip()
         self._secrets = {self._key}.union(*map(secrets_of, settings.urls)) - {""}
@@ -103,7 +115,7 @@ class ServerModel:
 
     async def __aenter__(self) -> Self:
         self._client = HttpClient(self._key)
-        self._receiver = Receiver(self._client, self._settings.request_seconds, self._endpoints.wake)
+        self._receiver = Receiver(self._client, self._settings.request_seconds, self._endpoints.wake, self._form)
         try:
             await self._meet_servers()
         except BaseException:
@@ -202,7 +214,7 @@ class ServerModel:
         With seeds, only where text i of a request has the seed of the request plus i, and is not greedy.
         """
         assert self._receiver is not None, "enter the model with `async with` first"
-        if request.alone or self._turns.most == 1 or not self._receiver.fields():
+        if request.alone or self._turns.most == 1 or self._form is not COMPLETIONS or not self._receiver.fields():
             return False
         if request.seeded and (self._identity.get("engine") != "vllm" or request.sampling.temperature == 0):
             return False
@@ -212,7 +224,9 @@ class ServerModel:
         """Send a request to the endpoint whose turn it has taken, and read the response."""
         assert self._receiver is not None, "enter the model with `async with` first"
         endpoint = turn.server
-        body = request.body = endpoint.dialect.adapt(self._fields | request.fields() | self._receiver.fields())
+        fields = self._fields | request.fields() | self._receiver.fields()
+        dialect = endpoint.dialect
+        body = request.body = dialect.adapt(self._form.write(fields, dialect.omitted))
         self._sent[request] = None
         self._health.poll(endpoint)
         try:
@@ -222,6 +236,9 @@ class ServerModel:
             raise
         finally:
             self._note_end(request, endpoint)
+        if CONTINUE in body and written.thoughts and not written.text and written.finish_reason == "stop":
+            # Where a text goes on, some parsers of reasoning find no end of it and take all for reasoning.
+            raise Refused("its answer is reasoning alone", 400, f"{CONTINUE}: the answer is reasoning alone")
         completion = self._finish(request, written, endpoint)
         self._note_answer(turn, request, completion)
         return completion
@@ -276,12 +293,13 @@ class ServerModel:
             self._beginning.note_rest()
 
     def _finish(self, request: Request, written: Written, endpoint: Endpoint) -> Completion:
+        written = endpoint.dialect.complete_counts(written)
         text, said = endpoint.dialect.cut_echo(written.text, request.prompt)
         self._say_once(endpoint, said)
         # Of an echo, the first token is the prompt's.
         likely = written.first_token if text == written.text else {}
         written = replace(written, text=text, first_token=likely)
-        return to_completion(written, request.sampling.stop, request.max_tokens)
+        return to_completion(written, self._form.stops(request.sampling.stop), request.max_tokens)
 
     def _note_answer(self, turn: Turn, request: Request, completion: Completion) -> None:
         """A server has answered a request."""
@@ -423,13 +441,23 @@ class ServerModel:
         status = error.status if isinstance(error, Refused) else 0
         if status in (401, 403):
             return ModelError(f"{endpoint.shown}: {message}; {self._key_advice(endpoint)}")
-        if status == 404:
+        if status in NO_LIST:
             held = await self._list_again(endpoint)
             name = self._identity.get("name", "")
             if held and not holds_model(held, name):
                 return ModelError(f"{endpoint.shown} {name_models(name, list(held))}")
-            return ModelError(f"{endpoint.shown}: {message}; it may be a chat-only server, without /v1/completions")
-        return ModelError(f"{endpoint.shown}: {message}")
+            return ModelError(f"{endpoint.shown}: {message}; {await self._form_advice(endpoint)}")
+        advice = '; completions need none: set model.api = "completions"' * self._form.lacks_template(message)
+        return ModelError(f"{endpoint.shown}: {message}{advice}")
+
+    async def _form_advice(self, endpoint: Endpoint) -> str:
+        """What to set where the server does not have what `model.api` asks for."""
+        assert self._client is not None
+        other = other_api(self._settings.api)
+        path = choose_form(other).path
+        if await answers_at(self._client, endpoint.url, path):
+            return f'it has no /v1/{self._form.path}, but /v1/{path}: set model.api = "{other}"'
+        return f"it may have neither /v1/{self._form.path} nor /v1/{path}; check its address"
 
     def _key_advice(self, endpoint: Endpoint) -> str:
         if "@" in endpoint.url:  # sent instead of the key
@@ -479,7 +507,7 @@ class ServerModel:
         engine = str(card.get("owned_by") or "unknown")
         extra = EXTRA_FIELDS.get(engine)
         context = context_of(card)
-        self._fields = {"model": name, **(extra or {})}
+        self._fields = {"model": name, **(extra or {}), **self._form.fields(engine)}
         self._identity = {
             "name": name,
             "revision": self._settings.revision or "unknown",

@@ -30,7 +30,13 @@ async def compare_models(context: Context) -> str:
         for mode in settings.base_modes
     ]
     if "train" in context.places:
-        tuned = {"name": str(context.folder.path / "tuned"), "revision": None, "urls": [], "serve": None}
+        tuned = {
+            "name": str(context.folder.path / "tuned"),
+            "revision": None,
+            "urls": [],
+            "serve": None,
+            "api": "completions",
+        }
         candidates.append(Candidate(label="tuned", mode="chat", settings=recipe.model.model_copy(update=tuned)))
     scores = context.folder.path / "evaluation"
     found = await evaluate(

@@ -97,7 +97,9 @@ def _check(context: Context) -> Iterable[str]:
         name = _base(context)
         revision = context.recipe.model.revision if settings.model is None else None
         check_model(
-            context.recipe.model.model_copy(update={"name": name, "revision": revision, "urls": [], "serve": None})
+            context.recipe.model.model_copy(
+                update={"name": name, "revision": revision, "urls": [], "serve": None, "api": "completions"}
+            )
         )
 
 

@@ -117,3 +117,21 @@ async def test_the_worked_examples_tell_how_long_an_answer_may_be(
     found = seen[0].max_tokens
     assert found == asked or (asked is None and 2 * longest / 3 <= found <= 2 * longest / 3 + 20)
     assert question.digest == replace(question, estimated=False, ends=()).digest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<response>\nprint(1)\n</response>\n<tests>\nassert True\n",
+        "Sure, here is the answer:\n\n<response>\nprint(1)\n</response>\n<tests>\nassert True\n",
+        "Certainly!\nprint(1)\n</response>\n<tests>\nassert True\n",
+        "```xml\n<response>\nprint(1)\n</response>\n<tests>\nassert True\n```\n",
+        "## Example 9\n<instruction>\nGo.\n</instruction>\n<response>\nprint(1)\n</response>\n<tests>\nassert True\n",
+    ],
+    ids=["opened again", "greeting", "greeting without a tag", "fence around everything", "shown again"],
+)
+def test_what_chat_models_write_in_front_is_left_out(text: str):
+    """The sections are those of the same answer without it, and the repair is named."""
+    reading = read_sections(text, ["response", "tests"])
+    assert reading.sections == {"response": "print(1)", "tests": "assert True"}
+    assert reading.repairs == ("text before <response> left out",)

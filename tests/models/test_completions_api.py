@@ -111,12 +111,6 @@ def test_server_without_a_model_list_is_asked_by_name():
         assert "does not tell which models it holds; set model.name" in fail(server, name="")
 
 
-def test_chat_only_server():
-    """A server with the model but without /v1/completions is named a chat-only server."""
-    with FaultyServer(refuse(404, "Not Found")) as server:
-        assert "without /v1/completions" in fail(server)
-
-
 def test_redirect_is_named():
     """Redirected POSTs lose their body, so the address is to be corrected instead."""
     with FaultyServer(refuse(307, headers={"Location": "https://elsewhere/v1"})) as server:

@@ -61,7 +61,7 @@ def test_a_server_that_fails_is_probed_and_gets_no_requests(caplog: pytest.LogCa
     assert sum("is back after" in line for line in caplog.messages) == 1
 
 
-OTHERS = {
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"models": ("other",)}, 'holds no model "demo"; it holds other'),
     "root": ({"card": {"root": "/weights/two"}}, 'lists root /weights/two for "demo", and had /weights/one'),
 }

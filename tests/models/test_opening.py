@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfcodealign.errors import MissingExtra, ModelError
-from selfcodealign.models import vllm
+from selfcodealign.models import vllm_process
 from selfcodealign.models.local import LocalModel
 from selfcodealign.models.opening import open_model
 from selfcodealign.models.server import ServerModel
@@ -37,7 +37,7 @@ def test_serve_means_a_server_of_our_own(tmp_path: Path, monkeypatch: pytest.Mon
 def test_serve_without_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without vLLM the message says how to install it and where it is searched for."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(vllm, "find_spec", lambda name: None)
+    monkeypatch.setattr(vllm_process, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"^model.serve = \"vllm\" needs .*pip install .*\[vllm\]'.*; or .*PATH$"):
         open_model(ModelSettings(name="x", serve="vllm"))
 

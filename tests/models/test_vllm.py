@@ -18,7 +18,8 @@ import pytest
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Completion, Sampling, endpoints
-from selfcodealign.models.vllm import ServedModel, list_arguments
+from selfcodealign.models.vllm import ServedModel
+from selfcodealign.models.vllm_process import list_arguments
 from selfcodealign.settings import ModelSettings
 from tests.support.places import ROOT
 from tests.support.tiny_checkpoints import make_checkpoint
@@ -179,9 +180,16 @@ def test_arguments_follow_the_settings(tmp_path: Path):
     settings = ModelSettings(name="a/b", revision="abc", dtype="bfloat16", serve="vllm", serve_args=["--dtype", "half"])
     assert list_arguments(settings, 99) == [
         "a/b", "--host", "127.0.0.1", "--port", "99", "--uvicorn-log-level", "warning",
-        "--dtype", "bfloat16", "--revision", "abc", "--dtype", "half",
+        "--enable-prompt-tokens-details", "--dtype", "bfloat16", "--revision", "abc", "--dtype", "half",
     ]  # fmt: skip
     assert list_arguments(ModelSettings(name=str(tmp_path), serve="vllm"), 1)[0] == str(tmp_path)
+    for given in (
+        "--enable-prompt-tokens-details",
+        "--no-enable-prompt-tokens-details",
+        "--enable_prompt_tokens_details",
+    ):
+        arguments = list_arguments(ModelSettings(name="a/b", serve="vllm", serve_args=[given]), 99)
+        assert [one for one in arguments if "tokens" in one] == [given]
     with pytest.raises(ModelError, match="serve_args cannot set --port"):
         list_arguments(ModelSettings(name="a/b", serve="vllm", serve_args=["--port=1"]), 99)
 

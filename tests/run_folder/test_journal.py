@@ -30,7 +30,7 @@ def found(path: Path, *keys: str) -> list[str | None]:
     opened = Journal(path)
     opened.open()
     answers = [opened.find(key) for key in keys]
-    return [answer and answer["text"] for answer in answers]
+    return [None if answer is None else answer["text"] for answer in answers]
 
 
 def test_answers_are_found_by_key_after_a_kill(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ class FakeCollector:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *arguments: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 """Nothing is written."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -90,7 +90,7 @@ class _Server:
         text = moody_answer(body["prompt"], Sampling(stop=tuple(stop)), body["seed"])
         usage = {"prompt_tokens": 7, "completion_tokens": 3}
         whole = {"choices": [{"index": 0, "text": text, "finish_reason": "stop"}], "usage": usage}
-        parts = [{"choices": [{"text": text[at : at + 60]}]} for at in range(0, len(text), 60)]
+        parts: list[dict[str, Any]] = [{"choices": [{"text": text[at : at + 60]}]} for at in range(0, len(text), 60)]
         parts.append({"choices": [{"text": "", "finish_reason": "stop"}], "usage": usage})
         plain = json.dumps(whole).encode()
         events = [f"data: {one if isinstance(one, str) else json.dumps(one)}\n\n" for one in (*parts, "[DONE]")]
