@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from selfcodealign.models import Completion
 from selfcodealign.models.chunks import Chunks, Text
 from selfcodealign.models.completions_api import Written, read_answer, read_body, read_json
 from selfcodealign.models.faults import RequestFault
+from selfcodealign.models.forms import Choice
 from selfcodealign.models.http_response import HttpResponse
 from selfcodealign.models.request import Request
 from selfcodealign.models.together import Shares, Turn
@@ -90,7 +91,7 @@ class SharedAnswer:
         if self.needed:
             raise RequestFault("it gave fewer texts than it was asked for")
 
-    def _give_rest(self, done: dict[Request, dict[str, Any]], usage: Any) -> None:
+    def _give_rest(self, done: Mapping[Request, Choice | dict[str, Any]], usage: Any) -> None:
         """Give the calls that still wait what was written, and the rest of the tokens."""
         finished: dict[Request, Completion] = {}
         for call, choice in done.items():
@@ -103,7 +104,7 @@ class SharedAnswer:
         for call, completion in zip(finished, self._shares.count_rest(list(finished.values()), counts), strict=True):
             self._give(call, completion)
 
-    def _complete(self, call: Request, choice: dict[str, Any], usage: Any) -> Completion | None:
+    def _complete(self, call: Request, choice: Choice | dict[str, Any], usage: Any) -> Completion | None:
         """Make a completion; a call whose text was broken off is asked again, alone."""
         try:
             return self._finish(call, read_body({"choices": [choice], "usage": usage}))
