@@ -19,7 +19,7 @@ from selfcodealign.generation.odds import Odds
 
 #: The chance that a sample is not needed, up to which it begins: while other work waits for the model, and while the
 #: model has room. Chosen by simulation (`python -m bench.waves`).
-BUSY, ROOM = 0.05, 0.6
+BUSY, ROOM = 0.03, 0.6
 
 T = TypeVar("T")
 

@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+#: Time for what has come to be read before a request is given up.
+HEARING_SECONDS = 0.05
+
 
 @dataclass(eq=False)
 class Watched:
@@ -84,7 +87,11 @@ class Silence:
 
     def _wake_at(self, moment: float) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, moment - time.monotonic()), self._end_late)
+        self._timer = loop.call_later(max(0.0, moment - time.monotonic()), self._let_hear)
+
+    def _let_hear(self) -> None:
+        """What has come while this process was held up is heard first."""
+        self._timer = asyncio.get_running_loop().call_later(HEARING_SECONDS, self._end_late)
 
     def _end_late(self) -> None:
         """End the requests that are late, and come back when the next one may be."""

@@ -10,7 +10,7 @@ from typing import Self
 from selfcodealign.errors import SandboxError
 from selfcodealign.sandbox import Program, Sandbox, Status, Verdict
 
-#: One program can kill its worker twice and go unjudged; this many in a row mean a broken sandbox.
+#: One program can lose all its workers and go unjudged; this many in a row mean a broken sandbox.
 MOST_UNJUDGED = 20
 
 

@@ -20,6 +20,8 @@ from selfcodealign.sandbox.verdict import Limits, Program, Status, Verdict
 from selfcodealign.sandbox.worker import ServerSettings, WallMissing, Worker, WorkerDied
 
 Mode = Literal["auto", "namespaces", "landlock", "unsafe"]
+#: Workers in a row that die on one program before it goes unjudged: the machine may have killed some of them.
+MOST_DEATHS = 4
 _FLAKE_SEEDS = (1, 2, 3, 5, 8, 13, 21, 34)
 
 
@@ -87,7 +89,9 @@ class Sandbox:
             try:
                 (outcome,) = await self._ask(job, job.message(mutants_wanted=mutation_testing))
             except WorkerDied as death:
-                return Verdict(Status.NOT_JUDGED, message=f"the worker died twice on this program: {death}")
+                return Verdict(
+                    Status.NOT_JUDGED, message=f"the worker died {MOST_DEATHS} times on this program: {death}"
+                )
             verdict = self._language.judge(job, outcome)
             if verdict.passed:
                 verdict = await self._confirm_apart(job, verdict, program)
@@ -114,8 +118,7 @@ class Sandbox:
                 try:
                     verdicts = await CrossRun(self._language, list(jobs.values()), self._ask).run()
                 except WorkerDied as death:
-                    why = f"the worker died twice on this program: {death}"
-                    verdicts = [Verdict(Status.NOT_JUDGED, message=why)] * len(jobs)
+                    verdicts = [_unjudged(death)] * len(jobs)
                 found |= zip(jobs, verdicts, strict=True)
         return [found[number] for number in range(len(tests))]
 
@@ -159,10 +162,10 @@ class Sandbox:
     async def _ask(
         self, job: Job, message: dict[str, Any], hash_seed: int = 0, split: bool = False
     ) -> list[dict[str, Any]]:
-        """Run the message on a worker; replace a worker that dies, and retry once. Raises `WorkerDied`."""
+        """Run the message on a worker; replace a worker that dies, and ask the next one. Raises `WorkerDied`."""
         settings = self._settings(self._choose_warm(job), hash_seed, split or (self.split and not hash_seed))
         died = WorkerDied()
-        for _ in range(2):
+        for _ in range(MOST_DEATHS):
             worker = await self._take(settings)
             try:
                 outcomes = await worker.run(message)
@@ -234,3 +237,7 @@ class Sandbox:
         for worker in workers:
             worker.abandon()
         await asyncio.gather(*(worker.close() for worker in workers))
+
+
+def _unjudged(death: WorkerDied) -> Verdict:
+    return Verdict(Status.NOT_JUDGED, message=f"{MOST_DEATHS} workers died on this program: {death}")

@@ -75,7 +75,7 @@ class InstructionWriter:
     def __init__(self, context: Context) -> None:
         self._count = context.count
         self._settings = context.recipe.instructions
-        self._concepts = context.recipe.concepts
+        self._no_concepts = digest(context.recipe.concepts.result_digest(enabled=False))
         self._prompts = InstructionPrompts(context)
         self._question = self._prompts.question
 
@@ -105,8 +105,7 @@ class InstructionWriter:
         """A seed that no stage has named concepts of has none."""
         if isinstance(row, Concepts):
             return row
-        concepts_id = digest(row.id, digest(self._concepts.result_digest(enabled=False)))
-        return grow(row, Concepts, concepts_id=concepts_id, concepts=[])
+        return grow(row, Concepts, concepts_id=digest(row.id, self._no_concepts), concepts=[])
 
 
 def _prompt(context: Context) -> str:

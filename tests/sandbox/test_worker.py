@@ -89,12 +89,12 @@ def test_what_one_program_leaves_in_the_scratch_the_next_does_not_find(mode: str
         judge.close()
 
 
-def test_a_worker_killed_twice_judges_nothing(mode: str) -> None:
-    """A program whose worker dies again is our failure, not its own."""
+def test_a_program_whose_workers_all_die_is_not_judged(mode: str) -> None:
+    """A program whose workers die again and again is our failure, not its own."""
     judge = Judge(mode, workers=1)  # type: ignore[arg-type]
     try:
 
-        async def kill_twice() -> Status:
+        async def kill_all() -> Status:
             endless = Program("import time\ntime.sleep(600)", kind="script", limits=Limits(seconds=600))
             run = asyncio.create_task(judge.sandbox.run(endless))
             killed: set[int] = set()
@@ -107,7 +107,7 @@ def test_a_worker_killed_twice_judges_nothing(mode: str) -> None:
                         os.kill(servers[0], signal.SIGKILL)
             return (await run).status
 
-        assert judge.wait(kill_twice()) is Status.NOT_JUDGED
+        assert judge.wait(kill_all()) is Status.NOT_JUDGED
         assert judge(GOOD).passed
     finally:
         judge.close()
