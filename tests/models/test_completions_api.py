@@ -77,7 +77,7 @@ def test_other_refusals_end_the_run_in_the_servers_words():
 @pytest.mark.parametrize("where", ["list", "completion"])
 def test_web_page_instead_of_the_api(where: str):
     """A web page means a wrong address."""
-    with FaultyServer(show_page(), list_plan=show_page() if where == "list" else None) as server:
+    with FaultyServer(always=show_page(), list_plan=show_page() if where == "list" else None) as server:
         message = fail(server)
     assert message == f"{server.url}: it answers with a web page, not with the OpenAI API; check host, port and path"
 
@@ -94,7 +94,7 @@ def test_web_page_instead_of_the_api(where: str):
 )
 def test_answers_in_no_known_form(plan: Plan, words: str):
     """JSON of another shape, or other text, is named in the error."""
-    with FaultyServer(plan) as server:
+    with FaultyServer(always=plan) as server:
         assert words in fail(server)
 
 

@@ -41,7 +41,10 @@ async def complete(model: ServerModel, *prompts: str) -> list[Completion | BaseE
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_lasting_fault_costs_one_row(name: str):
-    """Asked a few times, then the row has its reason and the server's words; the others are answered."""
+    """Asked a few times, then the row has its reason and the server's words; the others are answered.
+
+    A refusal is plain after `TRIES`; what cannot be read may be the server's mood while few other requests are known.
+    """
     plan, reason = FAULTS[name]
 
     async def run(server: FaultyServer) -> list[Completion | BaseException]:
@@ -55,7 +58,8 @@ def test_a_lasting_fault_costs_one_row(name: str):
     assert failed.reason == reason
     assert str(failed)
     assert server.url not in str(failed)
-    assert sum(body["prompt"] == "poison" for body in server.bodies) == TRIES
+    tries = sum(body["prompt"] == "poison" for body in server.bodies)
+    assert tries == TRIES if reason == "model_refused" else tries >= TRIES
 
 
 def test_a_request_that_a_living_server_cannot_do_costs_one_row():
