@@ -52,8 +52,8 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_token: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
-    cached_tokens: int | None = None
-    told_tokens: int | None = None
+    cached_tokens: int | None = field(default=None, compare=False)
+    told_tokens: int | None = field(default=None, compare=False)
     recalled: bool = field(default=False, repr=False, compare=False)
 
 

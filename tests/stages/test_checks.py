@@ -182,7 +182,7 @@ def test_a_folder_with_other_files_is_no_run_folder(tmp_path: Path) -> None:
 
 def test_a_finished_run_opens_neither_model_nor_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of which everything is there needs no server to say so."""
-    recipe = small_recipe(write_sources(tmp_path / "source", 3), "responses.samples=1")
+    recipe = small_recipe(write_sources(tmp_path / "source", 8), "responses.samples=1")
     asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
 
     async def never(self: object) -> None:
@@ -208,7 +208,7 @@ def test_a_run_that_asks_nothing_needs_no_address(tmp_path: Path) -> None:
 
 def test_a_run_is_resumed_when_its_sources_are_gone(tmp_path: Path) -> None:
     """Sources that were read to their end are not needed again; unread ones are."""
-    recipe = small_recipe(write_sources(tmp_path / "source", 3), "responses.samples=1")
+    recipe = small_recipe(write_sources(tmp_path / "source", 8), "responses.samples=1")
     asyncio.run(run_recipe(recipe, tmp_path / "run", until="concepts", model=scripted_model()))
     (tmp_path / "source").rename(tmp_path / "elsewhere")
     asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))

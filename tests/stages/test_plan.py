@@ -169,7 +169,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
     """A recipe and a finished run of it, made once."""
     sources = places / "source"
     if not sources.exists():
-        write_sources(sources, 3)
+        write_sources(sources, 8)
         (places / "benchmark.jsonl").write_text(
             json.dumps({"task_id": "Own/0", "text": "Write a function that reads a road map and names every lake."})
         )
