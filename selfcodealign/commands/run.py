@@ -100,7 +100,7 @@ def run(
     responses, selection, dataset, train, evaluate. The recipe, the model, the sandbox, extras and benchmarks are
     checked before any work.
 
-    A stopped run (Ctrl-C, kill, power) loses only the rows in progress: the same command resumes it. A changed
+    A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
     setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
     a model's finished answers, the run stops and says what changed, unless --yes is given. A run whose data set is
     empty says which stage dropped everything, and exits with code 3.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal, get_args
 
 from selfcodealign.errors import RecipeError, did_you_mean
@@ -44,7 +45,7 @@ class Budget:
     @classmethod
     def read(cls, texts: Iterable[str]) -> Budget:
         """Read what `--budget` gave. Raises `RecipeError`."""
-        found = cls()
+        found, texts = cls(), list(texts)
         for text in (part for one in texts for part in re.split(r",(?=\s*[A-Za-z])", one) if part.strip()):
             kind, equals, number = (part.strip() for part in text.partition("="))
             if kind not in KINDS:
@@ -56,7 +57,13 @@ class Budget:
             if getattr(found, kind) is not None:
                 raise RecipeError(f"--budget names {kind} twice: give one number")
             limit = float(read[1]) * _SUFFIXES[read[2].lower()]
+            if not isfinite(limit):
+                raise RecipeError(f"--budget {text.strip()}: the number is too large")
+            if kind == "examples" and limit != round(limit):
+                raise RecipeError(f"--budget {text.strip()}: examples are rows: give a whole number")
             found = replace(found, **{kind: round(limit) if kind == "examples" else limit})
+        if texts and not found.limits():
+            raise RecipeError("--budget is empty: give a limit, as in tokens=5M")
         return found
 
     def limits(self) -> list[tuple[Kind, float]]:
@@ -67,7 +74,9 @@ class Budget:
     def problems(self, recipe: Recipe, stages: Sequence[str]) -> list[str]:
         """What a person has to fix before a run of these stages can keep to this budget."""
         found = []
-        if self.money is not None and not recipe.prices.known:
+        prices = recipe.prices
+        whole = prices.server_hour is not None or None not in (prices.prompt_tokens, prices.answer_tokens)
+        if self.money is not None and not whole:
             found.append(
                 "--budget money= needs prices: set prices.prompt_tokens and prices.answer_tokens (each per million "
                 "tokens), or prices.server_hour"
@@ -84,8 +93,10 @@ def show(kind: Kind, amount: float, currency: str | None = None) -> str:
     ['1,234,568 tokens', '0.51 hours', '12.30 EUR', '40 examples']
     """
     if kind == "money":
-        return f"{amount:,.2f} {currency or 'of money'}"
-    return f"{amount:,.2f} hours" if kind == "hours" else f"{amount:,.0f} {kind}"
+        return f"{amount:,.2f} {currency or '(money)'}"
+    if kind == "hours":
+        return f"{amount:,.2f} hours" if amount >= 0.1 else f"{amount:.2g} hours"
+    return f"{amount:,.0f} {kind}"
 
 
 def name_limit(kind: Kind, limit: float) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfcodealign.engine.budget import Budget, Kind, name_limit, show, spent
+from selfcodealign.errors import RecipeError
 from selfcodealign.progress.tally import clock
 from selfcodealign.rows import Dropped
 from selfcodealign.stages import Each
@@ -195,6 +196,7 @@ class Gate:
                     return kind
                 continue
             now, tokens = spent(kind, self._context), spent("tokens", self._context)
+            self._check_told(kind, tokens)
             expected = self._expect_tokens(stage)
             if kind == "tokens":
                 now = expected
@@ -203,6 +205,16 @@ class Gate:
             if now > limit:
                 return kind
         return None
+
+    def _check_told(self, kind: Kind, tokens: float) -> None:
+        """A server that tells no tokens would never reach a limit of them. Raises `RecipeError`."""
+        prices = self._context.recipe.prices
+        counts = kind == "tokens" or (kind == "money" and (prices.prompt_tokens or prices.answer_tokens))
+        if counts and not tokens and any(one.requests for one in list(self._context.asked.values())):
+            raise RecipeError(
+                f"--budget {kind}= counts tokens, and this server tells none (no usage in its answers): use hours= or "
+                "examples="
+            )
 
     def _is_over(self, kind: Kind) -> bool:
         if kind == "examples":

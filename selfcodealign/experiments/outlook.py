@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,7 +38,16 @@ class Outlook:
 
     def json(self) -> dict[str, Any]:
         """Everything as JSON values."""
-        return {"level": LEVEL} | asdict(self)
+        return {"level": LEVEL} | _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it: null for what is unknown, since JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def look_ahead(
@@ -129,7 +139,7 @@ def _seeds_for(examples: int, rate: Any, slope: Any, count: int) -> Any:
 
 def _notes(pilot: Pilot, need: Interval) -> list[str]:
     notes = [
-        f"{round(100 * LEVEL)} % intervals, from {len(pilot.seeds)} seeds of the pilot.",
+        f"Intervals from {len(pilot.seeds)} seeds of the pilot; about 9 of 10 larger runs lie within.",
         "Server-hours are at the pilot's rate of tokens, with its servers and its requests under way: a pilot seldom "
         "fills a server, so a larger run should need fewer.",
         "Hours of execution are seconds of programs; disk is without seeds and data set.",
@@ -149,7 +159,7 @@ def _notes(pilot: Pilot, need: Interval) -> list[str]:
     if not sum(pilot.examples):
         notes.append("No seed of the pilot gave an example: only the lower bound of the seeds means something.")
     if need.low > pilot.available:
-        notes.append(f"The sources have {pilot.available:,} seeds: too few.")
+        notes.append(f"There are {pilot.available:,} seeds (by the sources and seeds.limit): too few.")
     elif need.high > pilot.available:
-        notes.append(f"The sources have {pilot.available:,} seeds, which may be too few.")
+        notes.append(f"There are {pilot.available:,} seeds (by the sources and seeds.limit), which may be too few.")
     return notes

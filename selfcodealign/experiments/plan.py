@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 
 from rich.console import Group
@@ -41,11 +42,27 @@ async def run_pilot(
         raise RecipeError("a plan needs the stages near_dedup, which limits a pilot, and selection: add them")
     seeds = recipe.seeds.model_copy(update={"limit": wanted.pilot})
     small = recipe.model_copy(update={"seeds": seeds})
+    _refuse_larger(out, wanted.pilot)
     await run_recipe(small, out, until=stages[-1], progress=progress, model=model)
     pilot = read_pilot(RunFolder(out))
+    if recipe.seeds.limit is not None:
+        pilot = replace(pilot, available=min(pilot.available, recipe.seeds.limit))
     if len(pilot.seeds) < 2:
         raise RecipeError(f"the pilot has {len(pilot.seeds)} seeds: name sources with more, or a larger --pilot")
     return look_ahead(pilot, recipe.prices, examples=wanted.examples, seeds=wanted.seeds)
+
+
+def _refuse_larger(out: Path, pilot: int) -> None:
+    """A folder with more seeds is no pilot to resume: most of its rows would go."""
+    stage = RunFolder(out).look_at("near_dedup")
+    if stage is None:
+        return
+    limit = stage.decided_by.get("seeds.limit")
+    if limit is None or limit > pilot:
+        seeds = "all seeds" if limit is None else f"{limit:,} seeds"
+        raise RecipeError(
+            f"{out} holds a run of {seeds}, not a pilot of {pilot:,}: name another --out, or a larger --pilot"
+        )
 
 
 def draw(found: Outlook, servers: int = 1, currency: str | None = None) -> Group:
@@ -54,7 +71,12 @@ def draw(found: Outlook, servers: int = 1, currency: str | None = None) -> Group
     for head in ("stage", "in", "kept", "rows for each that came in"):
         stages.add_column(head, justify="left" if head == "stage" else "right")
     for name, (entered, kept, rate) in found.yields.items():
-        stages.add_row(name, f"{entered:,}", f"{kept:,}", f"{rate.expected:.2f} ({rate.low:.2f}–{rate.high:.2f})")
+        stages.add_row(
+            name,
+            f"{entered:,}",
+            f"{kept:,}",
+            "–" if isnan(rate.expected) else f"{rate.expected:.2f} ({rate.low:.2f}–{rate.high:.2f})",
+        )
     run = Table(title="What a run would come to", title_justify="left")
     for head in ("", "expected", "from", "to"):
         run.add_column(head, justify="right" if head else "left")
