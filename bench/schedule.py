@@ -108,7 +108,7 @@ async def run_published(recipe: Recipe, seeds: Sequence[Seed], url: str, out: Pa
         instructions: list[Instruction] = await take_all(concepts, InstructionWriter(context))
         print(f"published: {len(concepts)} concept lists, {len(instructions)} instructions", flush=True)
         question = ask_for_responses(context)
-        sampling = question._sampling
+        sampling = question.sent_sampling
 
         async def answer(row: Instruction) -> list[tuple[str, str]]:
             prompt = question.lay_out(row.id, {"instruction": row.instruction})

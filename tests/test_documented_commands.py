@@ -65,6 +65,7 @@ SMALLER = {
     r"run paper --dry-run": [*LOCAL, *HERE],
     r"run paper .*--without evaluate": ["--dry-run", *LOCAL],
     r"run paper": ["--dry-run", *LOCAL, *HERE],
+    r"plan quickstart": ["--pilot", "10"],
     r"run quickstart --set model\.name=": ["--source", "project", "--limit", "2", "--until", "concepts"],
     r"evaluate .*tiny-eval": ["--limit", "1", "--max-tokens", "16"],
     r"evaluate .*--samples": [],

@@ -117,7 +117,7 @@ class Question:
         """
         seed = (seed_of(digest(self.random_seed, row_id), f"{self.stage} 0") + number) % 2**31
         try:
-            completion = await self.model.complete(prompt, self._sampling, seed=seed)
+            completion = await self.model.complete(prompt, self.sent_sampling, seed=seed)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
         if not completion.recalled:
@@ -138,7 +138,8 @@ class Question:
         return Answer(text, reading.sections, repairs=reading.repairs)
 
     @cached_property
-    def _sampling(self) -> Sampling:
+    def sent_sampling(self) -> Sampling:
+        """The sampling parameters of a request: with stop strings, and the limit that the worked examples need."""
         stop = self.sampling.stop or (*stop_strings(self.wanted), *self.ends)
         most = self.sampling.max_tokens
         if self.estimated:

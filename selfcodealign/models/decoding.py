@@ -137,6 +137,7 @@ class Decoder:
         waiting = sum(row.prompt_length for row in self.waiting)
         return UnderWay(len(rows), prompts + waiting, read, sum(row.written for row in rows))
 
+    @torch.inference_mode()  # rows that stay move to other places of the cache
     def discard(self, unwanted: Callable[[BatchRow], bool]) -> None:
         """Drop the waiting and active rows for which `unwanted(row)` is true."""
         self.waiting = deque(row for row in self.waiting if not unwanted(row))

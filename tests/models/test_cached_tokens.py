@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 
 from rich.console import Console
@@ -34,7 +35,7 @@ def test_the_report_counts_computed_and_cached_tokens() -> None:
     told, silent = Usage(3, 1000, 1000, 800, 50), Usage(2, 500, 0, 0, 450)
 
     def draw(stages: dict[str, Usage], examples: int | None) -> str:
-        console = Console(width=100, record=True, quiet=True)
+        console = Console(width=100, record=True, file=io.StringIO())
         console.print(draw_asked(AskedAccount(stages, examples)))
         return console.export_text()
 

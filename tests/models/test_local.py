@@ -242,6 +242,23 @@ def test_cancelled_calls_leave_the_batch(checkpoint: Path):
     assert sum(isinstance(one, asyncio.CancelledError) for one in rest) >= 40
 
 
+def test_rows_that_write_on_beside_cancelled_ones_change_nothing(checkpoint: Path):
+    """Every second row of a batch is cancelled while it is written; the others write what they write alone."""
+    endless = Sampling(temperature=1.5, max_tokens=60)
+    calls = [(prompt, endless, seed) for seed, prompt in enumerate(PROMPTS)]
+
+    async def job(model: LocalModel) -> list[Completion | BaseException]:
+        tasks = [asyncio.create_task(model.complete(prompt, sampling, seed=seed)) for prompt, sampling, seed in calls]
+        while model.under_way().completion_tokens < 2 * len(calls):
+            await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    found, alone = using(checkpoint, job), ask(checkpoint, calls, batch_size=1)
+    assert found[1::2] == alone[1::2]
+
+
 def test_identity_changes_with_the_weights(tmp_path: Path):
     """The revision of a folder depends on its files, so rows of other weights are not reused."""
 
