@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from selfcodealign.addresses import hide_address
 from selfcodealign.models.dialect import Dialect
 from selfcodealign.models.metrics import Queue
 from selfcodealign.models.silence import Silence
 from selfcodealign.models.window import Window
+
+_log = logging.getLogger(__name__)
 
 #: Back-off in seconds after an endpoint's first fault; doubled with every further fault.
 FIRST_PAUSE = 0.5
@@ -202,12 +205,24 @@ class Endpoint:
         else:
             self.window.note_queue(queue.running, queue.waiting, self.outstanding)
 
-    def worth_saying(self) -> bool:
-        """Return whether to report this fault: the first, and the first after `SILENCE`."""
+    def say(self, consequence: str) -> None:
+        """Report the fault and what follows from it: the first time, and again after `SILENCE`."""
         now = time.monotonic()
         quiet, self.said_at = now - self.said_at > SILENCE, now
         self.told = self.told or quiet
-        return quiet
+        if quiet:
+            _log.warning("%s fails (%s); %s", self.shown, self.fault, consequence)
+
+    def learn(self, told: str, sent: dict[str, Any]) -> bool:
+        """Whether a refusal tells what to leave out of the request `sent`; said the first time."""
+        learnt, said = self.dialect.learn(told, sent)
+        self.say_learnt(said)
+        return learnt
+
+    def say_learnt(self, said: str) -> None:
+        """Report what its dialect has learnt; "" if it knew that."""
+        if said:
+            _log.warning("%s: %s", self.shown, said)
 
 
 def grow_pause(faults: int) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from selfcodealign.errors import ModelError
-from selfcodealign.models import Sampling, endpoints, server
+from selfcodealign.models import Sampling, endpoints, patience
 from selfcodealign.models.endpoints import Endpoint
 from selfcodealign.models.pacing import Pacer
 from selfcodealign.models.server import ServerModel
@@ -56,7 +56,7 @@ def test_a_rate_limit_ends_no_run_while_requests_are_answered(retry_after: str |
 
 def test_a_limit_that_lets_nothing_through_ends_the_run(monkeypatch: pytest.MonkeyPatch):
     """Once no request is answered any more, the patience is that of the settings or a minute."""
-    monkeypatch.setattr(server, "_LIMITED_SECONDS", 0.3)
+    monkeypatch.setattr(patience, "_LIMITED_SECONDS", 0.3)
 
     async def run(faulty: FaultyServer) -> None:
         async with ServerModel(settings(faulty, retry_seconds=0.1)) as model:
