@@ -170,7 +170,8 @@ class Patience:
             self._locked_out.add(request)
         elif request.tries == 1:
             self._moods.note(bad=True)
-        if not self._beginning.answered and not fault.broken_off and self._endpoints.outstanding:
+        to_decide = not fault.broken_off or request.tries >= TRIES
+        if not self._beginning.answered and to_decide and self._endpoints.outstanding:
             await self._beginning.wait()
         # What says no is believed at once; half an answer or a proxy's page may be an accident.
         if not self._beginning.answered and (isinstance(fault, Refused) or request.tries >= TRIES):
