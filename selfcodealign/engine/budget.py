@@ -68,8 +68,7 @@ class Budget:
 
     def limits(self) -> list[tuple[Kind, float]]:
         """The limits that are set."""
-        kinds: tuple[Kind, ...] = get_args(Kind)
-        return [(kind, limit) for kind in kinds if (limit := getattr(self, kind)) is not None]
+        return [(kind, limit) for kind in KINDS if (limit := getattr(self, kind)) is not None]
 
     def problems(self, recipe: Recipe, stages: Sequence[str]) -> list[str]:
         """What a person has to fix before a run of these stages can keep to this budget."""

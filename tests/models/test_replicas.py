@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from selfcodealign.models.vllm import ServedModel
 from selfcodealign.settings import ModelSettings
 from tests.support.places import ROOT
 from tests.support.processes import wait_for
+from tests.support.served import start_served
 
 #: A stand-in for `vllm`: notes its process and its GPUs in a file by port, dies at start where a file says so, serves.
 STAND_IN = """#!{python}
@@ -151,26 +151,11 @@ def test_a_death_at_start_ends_the_run(notes: Path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_none_is_left_behind(notes: Path, how: signal.Signals):
     """Ctrl-C and kill -9 of our process end all servers."""
-    code = (
-        "import asyncio\n"
-        "from selfcodealign.models.vllm import ServedModel\n"
-        "from selfcodealign.settings import ModelSettings\n"
-        "async def run():\n"
-        "    async with ServedModel(ModelSettings(name='some/model', serve='vllm', replicas=3)):\n"
-        "        print('ready', flush=True)\n"
-        "        await asyncio.sleep(600)\n"
-        "asyncio.run(run())\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    process = start_served(replicas=3)
     pids = [note["pid"] for note in read_notes(notes)]
     assert len(pids) == 3
     process.send_signal(how)
     process.wait(60)
-    process.stdout.close()
     wait_for(lambda: not any(map(is_running, pids)))
 
 

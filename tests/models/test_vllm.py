@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from selfcodealign.models.vllm import ServedModel
 from selfcodealign.models.vllm_process import list_arguments
 from selfcodealign.settings import ModelSettings
 from tests.support.places import ROOT
+from tests.support.served import start_served
 from tests.support.tiny_checkpoints import make_checkpoint
 
 #: What a stand-in for `vllm` does: writes its arguments and process ids, starts an engine process, serves.
@@ -151,25 +151,10 @@ def test_death_half_way_does_not_wait_for_retries(note: Path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_server_is_left_behind(note: Path, how: signal.Signals):
     """Ctrl-C and kill -9 of our process end the server too (that its engine follows is the server's business)."""
-    code = (
-        "import asyncio\n"
-        "from selfcodealign.models.vllm import ServedModel\n"
-        "from selfcodealign.settings import ModelSettings\n"
-        "async def run():\n"
-        "    async with ServedModel(ModelSettings(name='some/model', serve='vllm')):\n"
-        "        print('ready', flush=True)\n"
-        "        await asyncio.sleep(600)\n"
-        "asyncio.run(run())\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    process = start_served()
     server, engine = read_note(note)["pids"]
     process.send_signal(how)
     process.wait(60)
-    process.stdout.close()
     wait_until_gone(server)
     if how == signal.SIGKILL:
         os.kill(engine, signal.SIGKILL)
