@@ -105,7 +105,7 @@ async def run_recipe(
     the recipe's journey may name. When settings have changed, finished answers of a model or a tuned model move to
     superseded/ only with `replace_finished`; otherwise a `RunFolderError` says what would go and why, before anything
     is moved. A `budget` keeps rows out of the stages that ask the model once it is spent, by all runs of this folder;
-    the run goes on with what there is, and a later one with a larger budget resumes. Cancelling (Ctrl-C under
+    the finished rows become the data set, and a later run with a larger budget resumes. Cancelling (Ctrl-C under
     `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises a `UserError` for whatever a person
     has to fix, before any work, and `EmptyDataset` for a run that leaves no row.
     """
@@ -161,7 +161,7 @@ def run(
     - `replace_finished`: where settings have changed, let a model's finished answers and a tuned model move to
       superseded/; otherwise a `UserError` says what would go and why, before anything is moved.
     - `budget`: what all runs of this folder may spend, as in `Budget(tokens=5e6)`, or the examples to reach. When it is
-      spent, no further rows are asked about, the run goes on with what there is, and `stopped` of the result says so.
+      spent, no further rows are asked about, the finished rows become the data set, and `stopped` says so.
 
     Returns a `RunResult`: the folder, the rows that entered, were kept and were dropped by stage, the folders of data
     set and tuned model, and the scores. Ctrl-C (in a notebook: interrupt) stops the run with everything finished on

@@ -47,7 +47,7 @@ class RowWork:
 
     Rows of one id are one row: the second is not worked on. `from_outside`: the rows are no stage's; each comes once.
     `admit` is asked before every row: it returns "" or why no further row is worked on. Rows that it refuses have not
-    entered; the stage stays unfinished, and a later run goes on with them.
+    entered; the stage stays unfinished, and a later run works on them.
     """
 
     folder: StageFolder[Any]
