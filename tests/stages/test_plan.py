@@ -297,7 +297,7 @@ def test_the_first_run_begins_and_a_second_one_rests(finished: tuple[Recipe, Pat
     assert not (tmp_path / "new").exists()
     again = {one.step.name: one for one in asyncio.run(plan_recipe(recipe, run, model=scripted_model()))}
     assert {name for name, one in again.items() if one.action is not Action.REST} == {"dataset"}
-    assert again["seeds"].sentence == "seeds: finished (3 files in, 3 seeds kept); its sources are not read again"
+    assert again["seeds"].sentence == "seeds: finished (8 files in, 8 seeds kept); its sources are not read again"
 
 
 def test_an_unfinished_stage_resumes_and_a_missing_file_is_noticed(
