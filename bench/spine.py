@@ -102,7 +102,7 @@ async def run_spine(count: int, samples: int, folder: Path) -> dict[str, Any]:
     with RunFolder(folder) as run:
         context = Context(recipe, {}, run, given_model=model)
         context.__dict__["sandbox"] = InstantSandbox()
-        await context.open_model()
+        await context.open_models(["concepts", "instructions"])
         description = Description("Response", "response_id", "instruction_id", None, Response.field_names())
         stage = run.stage("responses", description, Response)
         work = RowWork(stage, Answerer(context), 16, {}, from_outside=True)

@@ -15,7 +15,7 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -95,13 +95,15 @@ async def run_recipe(
     until: str | None = None,
     progress: Progress | None = None,
     model: Model | None = None,
+    models: Mapping[str, Model] | None = None,
     stages: Sequence[Stage] = (),
     replace_finished: bool = False,
     budget: Budget | None = None,
 ) -> RunResult:
     """Run a recipe (or the one of this name or path) into the folder `out`, resuming what is there.
 
-    `until` is the last stage to run. `model` replaces the one the recipe names. `stages` are stages of your own, which
+    `until` is the last stage to run. `model` replaces the one the recipe names, `models` those of its [models.NAME], by
+    name. `stages` are stages of your own, which
     the recipe's journey may name. When settings have changed, finished answers of a model or a tuned model move to
     superseded/ only with `replace_finished`; otherwise a `RunFolderError` says what would go and why, before anything
     is moved. A `budget` keeps rows out of the stages that ask the model once it is spent, by all runs of this folder;
@@ -112,7 +114,8 @@ async def run_recipe(
     recipe, out = _load(recipe), Path(out)
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
-    async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model) as context:
+    _check_models(recipe, models)
+    async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model, models or {}) as context:
         check_budget(context, budget, steps)
         with context.progress.waiting("checking the recipe and this machine"):
             decisions = await prepare(context, steps)
@@ -144,6 +147,7 @@ def run(
     until: str | None = None,
     progress: Progress | Literal[False] | None = None,
     model: Model | None = None,
+    models: Mapping[str, Model] | None = None,
     stages: Sequence[Stage] = (),
     replace_finished: bool = False,
     budget: Budget | None = None,
@@ -157,6 +161,7 @@ def run(
     - `progress`: None shows the run on stderr, as bars on a terminal and as lines elsewhere; False keeps silent; an
       object of a class derived from `Progress` shows it elsewhere.
     - `model`: a `Model` that answers instead of the one the recipe names.
+    - `models`: models that answer instead of those in the recipe's [models.NAME], by their names.
     - `stages`: stages of your own, which the recipe's journey may name.
     - `replace_finished`: where settings have changed, let a model's finished answers and a tuned model move to
       superseded/; otherwise a `UserError` says what would go and why, before anything is moved.
@@ -179,6 +184,7 @@ def run(
                 until=until,
                 progress=shown,
                 model=model,
+                models=models,
                 stages=stages,
                 replace_finished=replace_finished,
                 budget=budget,
@@ -206,13 +212,16 @@ async def plan_recipe(
     *,
     until: str | None = None,
     model: Model | None = None,
+    models: Mapping[str, Model] | None = None,
     stages: Sequence[Stage] = (),
     budget: Budget | None = None,
 ) -> list[Decision]:
     """What `run_recipe` would do in each stage, after the same checks; nothing is written. Raises what it raises."""
     recipe = _load(recipe)
     journey = make_journey(recipe, stages)
-    async with Context(recipe, journey.places, RunFolder(Path(out)), given_model=model) as context:
+    async with Context(
+        recipe, journey.places, RunFolder(Path(out)), given_model=model, given_models=models or {}
+    ) as context:
         check_budget(context, budget, journey.until(until))
         decisions = await prepare(context, journey.until(until))
         return note_outgrown(context, decisions, open_gate(context, budget, decisions))
@@ -229,6 +238,14 @@ def tell_spent(recipe: Recipe, out: Path, decisions: Sequence[Decision], budget:
     places = {one.step.name: one.step.place for one in decisions}
     gate = open_gate(Context(recipe, places, RunFolder(out)), budget, decisions)
     return gate.told_spent() if gate is not None else []
+
+
+def _check_models(recipe: Recipe, models: Mapping[str, Model] | None) -> None:
+    for name in models or {}:
+        if name not in recipe.models:
+            raise RecipeError(
+                f"models has {name!r}, and the recipe has no [models.{name}]: its stages ask no such model"
+            )
 
 
 def _load(recipe: Recipe | str | Path) -> Recipe:

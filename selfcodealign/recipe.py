@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from selfcodealign.addresses import REMOVED, hide_address, hide_arguments, hide_in, is_incomplete, secrets_of
 from selfcodealign.errors import RecipeError, did_you_mean
 from selfcodealign.files import read_text
-from selfcodealign.settings import Recipe, Section
+from selfcodealign.settings import ModelSettings, Recipe, Section
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -90,33 +91,48 @@ def recipe_toml(recipe: Recipe, *, published: bool = False) -> str:
     values = hide_in(recipe.model_dump(mode="json", exclude_none=True), REMOVED)
     if published:
         values.pop("telemetry")
-        values["model"] = {name: value for name, value in values["model"].items() if name not in PRIVATE}
-    else:
-        values["model"]["urls"] = [hide_address(url, REMOVED) for url in recipe.model.urls]
-        values["model"]["serve_args"] = hide_arguments(recipe.model.serve_args)
+    for section, model in _models(recipe, values):
+        if published:
+            for name in PRIVATE:
+                section.pop(name, None)
+        else:
+            section["urls"] = [hide_address(url, REMOVED) for url in model.urls]
+            section["serve_args"] = hide_arguments(model.serve_args)
     return tomli_w.dumps(values)
 
 
+def _models(recipe: Recipe, values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], ModelSettings]]:
+    """Yield what stands for each model in `values`, and its settings."""
+    yield values["model"], recipe.model
+    for name, model in recipe.models.items():
+        yield values["models"][name], model
+
+
 def list_removed(recipe: Recipe) -> list[str]:
-    """List the settings of a recipe.toml from which a secret was removed, without model.urls: not every run asks it."""
+    """List the settings of a recipe.toml from which a secret was removed, without the models' urls: not every run asks
+    them."""
     values = recipe.model_dump(mode="json")
-    values["model"].pop("urls")
-    arguments = values["model"].pop("serve_args")
-    found = [name for name, text in _texts("", values) if is_incomplete(text)]
-    return found + ["model.serve_args"] * any(word.rpartition("=")[2] == REMOVED for word in arguments)
+    names = ["model", *(f"models.{name}" for name in recipe.models)]
+    arguments = []
+    for name, (section, _) in zip(names, _models(recipe, values), strict=True):
+        section.pop("urls")
+        if any(word.rpartition("=")[2] == REMOVED for word in section.pop("serve_args")):
+            arguments.append(f"{name}.serve_args")
+    return [name for name, text in _texts("", values) if is_incomplete(text)] + arguments
 
 
 def find_secrets(recipe: Recipe) -> set[str]:
-    """Return what `recipe_toml` removes from the settings of the model, and the key in the environment."""
-    found = {os.environ.get(recipe.model.api_key_env, "").strip()}
-    for url in (*recipe.model.urls, recipe.telemetry.otlp):
-        found |= secrets_of(url)
-    arguments = recipe.model.serve_args
-    found |= {
-        word.rpartition("=")[2] if "=" in word else word
-        for word, shown in zip(arguments, hide_arguments(arguments), strict=True)
-        if word != shown
-    }
+    """Return what `recipe_toml` removes from the settings of the models, and the keys in the environment."""
+    found = secrets_of(recipe.telemetry.otlp)
+    for model in (recipe.model, *recipe.models.values()):
+        found.add(os.environ.get(model.api_key_env, "").strip())
+        for url in model.urls:
+            found |= secrets_of(url)
+        found |= {
+            word.rpartition("=")[2] if "=" in word else word
+            for word, shown in zip(model.serve_args, hide_arguments(model.serve_args), strict=True)
+            if word != shown
+        }
     return found - {""}
 
 
@@ -209,6 +225,11 @@ def _explain(error: ValidationError, kind: type[Section] = Recipe, prefix: str =
     return f"{len(told)} settings are wrong:\n" + "\n".join(f"  - {text}" for text in told)
 
 
+def _section_of(kind: Any) -> Any:
+    """The section that a setting is; None for sections by name."""
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
 def _find_in_sections(name: str) -> str:
     """The settings that have this bare name in their sections, as a hint."""
     found = [
@@ -227,7 +248,8 @@ def _explain_one(problem: dict[str, Any], kind: type[Section], prefix: str) -> s
     if problem["type"] == "extra_forbidden":
         section: Any = kind
         for part in problem["loc"][:-1]:
-            section = section.model_fields[part].annotation
+            # Below [models] stand names that a person chose.
+            section = ModelSettings if section is None else _section_of(section.model_fields[part].annotation)
         if where in RETIRED:
             return f"{where} is no longer a setting: {RETIRED[where]}"
         hint = did_you_mean(str(problem["loc"][-1]), section.model_fields)
@@ -236,5 +258,5 @@ def _explain_one(problem: dict[str, Any], kind: type[Section], prefix: str) -> s
         return f"{where} = {problem['input']!r}: [{where}] is a section: write {where}.NAME = ..."
     if problem["type"] == "value_error":
         return f"{where + ': ' if where else ''}{problem['ctx']['error']}"
-    shown = "..." if where.startswith("model.urls") else repr(problem["input"])
+    shown = "..." if re.match(r"model(s\.[^.]+)?\.urls", where) else repr(problem["input"])
     return f"{where} = {shown}: {problem['msg'].lower()}"

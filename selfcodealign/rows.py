@@ -141,13 +141,13 @@ class Instruction(Concepts):
 class Response(Instruction):
     """One sampled answer with its own tests, and what happened when they were run.
 
-    `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value, `seconds` wall
-    time, `line` the line that ended the program (-1: none), `mutation_score` the share of mutants of the answer
-    that the tests killed (NaN when not measured), `proof` "split" where the answer also passed in a process apart from
-    its tests, else "shared", and empty where it did not pass; `killed_by_value` whether an assertion noticed other
-    values of the same types (None when not measured, or when nothing plain reaches the tests). `completion` is what the
-    model wrote; `response` and `tests` are its sections without what `repairs` names: thinking, special tokens,
-    characters that nobody sees.
+    `sample` counts from 0 among the answers to one instruction. `status` is a `sandbox.Status` value ("not_run" where a
+    recipe runs nothing), `seconds` wall time, `line` the line that ended the program (-1: none), `mutation_score`
+    the share of mutants of the answer that the tests killed (NaN when not measured), `proof` "split" where the
+    answer also passed in a process apart from its tests, else "shared", and empty where it did not pass;
+    `killed_by_value` whether an assertion noticed other values of the same types (None when not measured, or when
+    nothing plain reaches the tests). `completion` is what the model wrote; `response` and `tests` are its sections
+    without what `repairs` names: thinking, special tokens, characters that nobody sees.
 
     With `execution.cross`: `siblings` has a word for each sample of the instruction, in order and this one included,
     that says how this answer ended against the tests of that sample ("" where nothing was run, see `stages.siblings`);
@@ -184,11 +184,18 @@ class Example(Response):
     """A response chosen for the data set.
 
     `samples` answers were drawn for its instruction and `pass_rate` of them were verified (with an early stop both
-    describe the draws until then).
+    describe the draws until then). `user` and `assistant` are the two messages that a model is tuned on, where they
+    say more or less than `instruction` and `response`; else they are empty.
     """
 
     samples: int
     pass_rate: float
+    user: str = ""
+    assistant: str = ""
+
+    def messages(self) -> tuple[str, str]:
+        """What the user says and what the model answers."""
+        return self.user or self.instruction, self.assistant or self.response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,12 @@ class ModelSettings(Section):
         return name
 
 
+class AskingSection(Section):
+    """The section of a stage that asks a model."""
+
+    model: str = later("", description='the model that is asked: NAME of a section [models.NAME]; "": [model]')
+
+
 class SeedSettings(Section):
     """The sources of seeds, and the functions that qualify as seeds."""
 
@@ -287,7 +293,7 @@ class DecontaminationSettings(Section):
     )
 
 
-class JudgeSettings(Section):
+class JudgeSettings(AskingSection):
     """The base model as a yes/no judge of a seed's docstring: few-shot, greedy."""
 
     by: Literal["probability", "word"] = Field(
@@ -312,7 +318,7 @@ class FewShotSettings(Section):
     )
 
 
-class ConceptSettings(Section):
+class ConceptSettings(AskingSection):
     """Seed → concepts."""
 
     examples: int = Field(8, ge=1, description="worked examples per prompt")
@@ -334,7 +340,7 @@ class ConceptSettings(Section):
     snippet_docstrings: bool = Field(True, description="false: show the seed's code without its docstrings")
 
 
-class InstructionSettings(Section):
+class InstructionSettings(AskingSection):
     """Concepts → instruction."""
 
     examples: int = Field(8, ge=1, description="worked examples per prompt")
@@ -358,7 +364,7 @@ class InstructionSettings(Section):
     concepts_shown: int | None = Field(None, ge=1, description="show at most this many concepts, drawn at random")
 
 
-class ResponseSettings(Section):
+class ResponseSettings(AskingSection):
     """Instruction → responses with tests; each is executed as soon as it is sampled."""
 
     examples: int = Field(1, ge=1, description="worked examples per prompt")
@@ -596,6 +602,9 @@ class Recipe(Section):
     random_seed: int = Field(0, description="seed of every draw and every sample")
     flush_seconds: float = free(10.0, gt=0, description="most time until a finished row is on disk")
     model: ModelSettings = ModelSettings()
+    models: dict[str, ModelSettings] = Field(
+        default={}, description="[models.NAME]: another model, which a stage asks that names it (responses.model)"
+    )
     seeds: SeedSettings = SeedSettings()
     near_dedup: NearDedupSettings = NearDedupSettings()
     quality: QualitySettings = QualitySettings()
@@ -616,8 +625,26 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
-        if self.model.urls and self.model.serve:
-            raise ValueError("model.urls and model.serve exclude each other: name servers, or let serve start one")
-        if self.model.name == "embedded" and (self.model.serve is None) and self.model.urls:
-            raise ValueError('model.urls needs model.name: the name the servers use, or "" to take the one they hold')
+        for where, model in {
+            "model": self.model,
+            **{f"models.{name}": one for name, one in self.models.items()},
+        }.items():
+            if model.urls and model.serve:
+                raise ValueError(
+                    f"{where}.urls and {where}.serve exclude each other: name servers, or let serve start one"
+                )
+            if model.name == "embedded" and (model.serve is None) and model.urls:
+                raise ValueError(
+                    f'{where}.urls needs {where}.name: the name the servers use, or "" to take the one they hold'
+                )
+            if where != "model" and "name" not in model.model_fields_set:
+                raise ValueError(f"[{where}] names no model: set {where}.name")
+        for section, settings in self:
+            if isinstance(settings, AskingSection) and settings.model not in ("", *self.models):
+                known = (
+                    f"its models are {', '.join(self.models)}" if self.models else "this recipe has no [models.NAME]"
+                )
+                raise ValueError(
+                    f'{section}.model = "{settings.model}", and {known}: add [models.{settings.model}], or name another'
+                )
         return self

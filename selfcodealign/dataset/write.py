@@ -93,8 +93,6 @@ def write_dataset(
 def _columns(row: Example, names: Sequence[str]) -> dict[str, Any]:
     columns = row.fields()
     columns |= {"seed_code": row.seed, "license": row.licence}
-    columns["messages"] = [
-        {"role": "user", "content": row.instruction},
-        {"role": "assistant", "content": row.response},
-    ]
+    said = zip(("user", "assistant"), row.messages(), strict=True)
+    columns["messages"] = [{"role": role, "content": content} for role, content in said]
     return {name: columns[name] for name in names}

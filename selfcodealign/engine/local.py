@@ -34,7 +34,7 @@ async def each(context: Context, decisions: Sequence[Decision], gate: Gate | Non
     asking = [one.step.name for one in decisions if "model" in one.step.stage.needs]
     if asking:
         context.open_journal()
-        await context.open_model()
+        await context.open_models(asking)
         if gate is not None:
             gate.begin_flow(asking)
     first = decisions[0].step
@@ -59,7 +59,7 @@ async def each(context: Context, decisions: Sequence[Decision], gate: Gate | Non
                 work, admit = gate.watch(stage.name, work), gate.admit(stage.name)
             elif gate is not None and asking and outside:
                 admit = gate.admit_source
-            works.append(RowWork(folder, work, stage.rows_at_once(context), one.decided_by, outside, admit))
+            works.append(RowWork(folder, work, stage.count_rows_at_once(context), one.decided_by, outside, admit))
         rows, total = _incoming(context, first)
         if prefix := _find_prefix(context, decisions):
             rows = in_groups(rows, prefix)
@@ -80,7 +80,7 @@ async def each(context: Context, decisions: Sequence[Decision], gate: Gate | Non
                 context.record_asked()
                 context.journal.close()
     if asking:
-        context.record_model()
+        context.record_models(asking)
 
 
 async def whole(context: Context, decision: Decision) -> None:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any, Self
 
 from selfcodealign.errors import reason_of
+from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.models.usage import Usage
 from selfcodealign.progress.counting import Counting
 from selfcodealign.rows import Response
@@ -172,15 +173,14 @@ class Telemetry:
         reading.add("stage.{stage}.expected_rows", counts.total, stage=stage)
 
     def _add_model(self, reading: Reading, usage: Usage, seconds: float) -> None:
-        if "model" not in self._context.__dict__:
+        models = list(self._context.models.made.values()) if "models" in self._context.__dict__ else []
+        if not models:
             return
-        model = self._context.model
-        under_way = model.under_way().requests
-        servers = model.state()
+        under_way = sum(model.under_way().requests for model in models)
+        servers = [one for model in models for one in model.state()]
         reading.add("model.requests_under_way", under_way)
-        reading.add("model.waiting_calls", max(0, model.calls - under_way))
-        limits = [min(one.limit, model.concurrency) for one in servers if one.state not in AWAY]
-        reading.add("model.limit", min(sum(limits), model.concurrency) if servers else model.concurrency)
+        reading.add("model.waiting_calls", max(0, sum(model.calls for model in models) - under_way))
+        reading.add("model.limit", sum(map(_limit, models)))
         _add_usage(reading, "model", usage)
         for name, total in (
             ("model.requests", usage.requests),
@@ -218,6 +218,13 @@ class Telemetry:
             if len(ids) == 2 and ids[0] != made == ids[1]:
                 return name
         return ""
+
+
+def _limit(model: OnDemandModel) -> int:
+    """How many requests a model's servers take at once now."""
+    servers = model.state()
+    limits = [min(one.limit, model.concurrency) for one in servers if one.state not in AWAY]
+    return min(sum(limits), model.concurrency) if servers else model.concurrency
 
 
 def _add_usage(reading: Reading, prefix: str, usage: Usage, **of: str) -> None:

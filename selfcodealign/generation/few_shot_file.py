@@ -39,6 +39,10 @@ PROMPT_TAGS = {
     "responses": ("instruction", "response", "tests"),
     "judge": ("snippet", "judgement"),
 }
+# The heading under which a kind of prompt finds its worked examples, where that is not "Example".
+HEADINGS = {"judge": "Judgement"}
+# The kinds whose texts may be repeated in a data set, and are watched for.
+_WATCHED = ("concepts", "instructions", "instructions-from-seed", "responses", "judge")
 KNOWN_VALUES = {"category": ("function", "class", "program"), "difficulty": ("easy", "medium", "hard")}
 JUDGEMENTS = ("yes", "no")
 PROPERTIES = ("category", "language", "difficulty", "concepts")
@@ -89,11 +93,15 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShotFile:
-    """A parsed few-shot file; `introductions` has every stage of `PROMPT_TAGS`, "" where the file has none."""
+    """A parsed few-shot file; `introductions` has every kind of `PROMPT_TAGS`, "" where the file has none.
+
+    `others` has the worked examples under further headings of `KIND_TAGS`: text by tag.
+    """
 
     introductions: dict[str, str]
     examples: tuple[WorkedExample, ...]
     judgements: tuple[Judgement, ...]
+    others: dict[str, tuple[dict[str, str], ...]] = field(default_factory=dict)
     path: str = field(default="", compare=False)
 
     def pool(self, stage: str, count: int = 1) -> tuple[dict[str, str], ...]:
@@ -101,14 +109,19 @@ class FewShotFile:
 
         Raises `FewShotError` if there are fewer than `count`.
         """
-        parts = self.judgements if stage == "judge" else self.examples
+        kind = HEADINGS.get(stage, "Example")
+        parts = self._parts(kind)
         if len(parts) < count:
-            kind = "Judgement" if stage == "judge" else "Example"
             raise FewShotError(
                 f'{self.path}: stage "{stage}" needs more examples ({count}) than are here ({len(parts)}); '
                 f'add "## {kind}: name" sections or lower the stage\'s setting "examples"'
             )
-        return tuple({tag: part.sections()[tag] for tag in PROMPT_TAGS[stage]} for part in parts)
+        return tuple({tag: part[tag] for tag in PROMPT_TAGS[stage]} for part in parts)
+
+    def _parts(self, kind: str) -> Sequence[dict[str, str]]:
+        if kind == "Example":
+            return [one.sections() for one in self.examples]
+        return [one.sections() for one in self.judgements] if kind == "Judgement" else self.others.get(kind, ())
 
     def prompt_digest(self, stage: str) -> str:
         """Digest of the texts in the stage's prompts; other edits, comments and names do not change it."""
@@ -117,8 +130,8 @@ class FewShotFile:
 
     @property
     def digest(self) -> str:
-        """Digest of the texts in the prompts of all stages."""
-        return digest(*(self.prompt_digest(stage) for stage in PROMPT_TAGS))
+        """Digest of the texts in the prompts that lead from a seed to responses."""
+        return digest(*(self.prompt_digest(stage) for stage in _WATCHED))
 
 
 def lay_out_properties(category: str, language: str, difficulty: str, concepts: Sequence[str]) -> str:
@@ -155,6 +168,7 @@ def parse_few_shot(text: str, path: str) -> FewShotFile:
     introductions = dict.fromkeys(PROMPT_TAGS, "")
     examples: list[WorkedExample] = []
     judgements: list[Judgement] = []
+    others: dict[str, list[dict[str, str]]] = {}
     taken: set[tuple[str, str]] = set()
     while lines.skip_blank():
         line, kind, name = lines.take_heading(tuple(PROMPT_TAGS))
@@ -165,11 +179,20 @@ def parse_few_shot(text: str, path: str) -> FewShotFile:
             introductions[name] = lines.take_introduction()
         elif kind == "Example":
             examples.append(_read_example(lines, line, name, lines.take_sections(line, kind, name)))
-        else:
+        elif kind == "Judgement":
             judgements.append(_read_judgement(lines, name, lines.take_sections(line, kind, name)))
-    if not examples and not judgements:
+        else:
+            sections = lines.take_sections(line, kind, name)
+            others.setdefault(kind, []).append({tag: text.strip("\n") for tag, (_, text) in sections.items()})
+    if not examples and not judgements and not others:
         raise lines.error(1, 'there is no worked example; add at least one "## Example: name"')
-    return FewShotFile(introductions=introductions, examples=tuple(examples), judgements=tuple(judgements), path=path)
+    return FewShotFile(
+        introductions=introductions,
+        examples=tuple(examples),
+        judgements=tuple(judgements),
+        others={kind: tuple(parts) for kind, parts in others.items()},
+        path=path,
+    )
 
 
 def _read_example(lines: Lines, line: int, name: str, sections: dict[str, FoundSection]) -> WorkedExample:

@@ -20,7 +20,7 @@ KIND_TAGS = {
     "Judgement": ("snippet", "judgement"),
 }
 # "concepts" is not a section of the file, but prompts close it, so no text may contain its closing tag.
-_TAGS = "|".join((*KIND_TAGS["Example"], "judgement", "concepts"))
+_TAGS = "|".join(dict.fromkeys([*(tag for tags in KIND_TAGS.values() for tag in tags), "concepts"]))
 _TAG_LINE = re.compile(rf"</?({_TAGS})>\s*")
 _CLOSING_TAG = re.compile(rf"</({_TAGS})>")
 _HEADINGS = tuple(f"## {kind}:" for kind in KIND_TAGS)
@@ -85,7 +85,7 @@ class Lines:
         return "\n".join(kept).strip()
 
     def take_sections(self, line: int, kind: str, name: str) -> dict[str, FoundSection]:
-        """Read the sections of the example or judgement whose heading is on `line`; keyed by tag."""
+        """Read the sections of the part whose heading is on `line`; keyed by tag."""
         tags = KIND_TAGS[kind]
         order = ", ".join(f"<{tag}>" for tag in tags)
         found: dict[str, FoundSection] = {}

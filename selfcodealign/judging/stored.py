@@ -74,7 +74,7 @@ class Judged(Row):
 
 def has_program(row: Mapping[str, Any]) -> bool:
     """Return whether a stored row was run: an answer that was never read has no status."""
-    return bool(row.get("status"))
+    return row.get("status") not in (None, "", NOT_RUN)
 
 
 def program_of(row: Mapping[str, Any]) -> Program:
@@ -90,6 +90,15 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
         "line": -1 if verdict.line is None else verdict.line,
         "mutation_score": nan if verdict.mutation_score is None else verdict.mutation_score,
     }
+
+
+#: The status of an answer that a recipe takes without running it.
+NOT_RUN = "not_run"
+
+
+def not_run_fields() -> dict[str, Any]:
+    """Return what a stored row holds in the place of a verdict where nothing was run."""
+    return {**STORED_VERDICT, "status": NOT_RUN}
 
 
 def compare_verdicts(row: Mapping[str, Any], verdict: Verdict) -> Judged:

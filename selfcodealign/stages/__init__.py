@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from selfcodealign.errors import UserError
 from selfcodealign.rows import Dropped, Outcome, Row
@@ -33,6 +33,28 @@ Facts = Mapping[str, Any]
 Worker = Callable[[Any], Awaitable[Outcome[Any]]] | Callable[[Any], Outcome[Any]]
 #: All rows that came into a stage, in the order of their ids; may be called more than once.
 Rows = Callable[[], Iterable[Any]]
+
+
+class Asked(NamedTuple):
+    """What a stage asks for one row that comes in, as far as it is known before any work.
+
+    `kind` is the kind of prompt (`PROMPT_TAGS`) with `examples` worked examples, `prompts` how many different ones
+    there are, `most` and `typical` the answers to each, `tokens` the most tokens of an answer (None: as many as the
+    worked examples need). `rows` is how many rows the stage gives for one.
+    """
+
+    kind: str
+    examples: int
+    tokens: int | None
+    prompts: int = 1
+    most: int = 1
+    typical: int = 1
+    rows: int = 1
+
+
+def nothing_asked(context: Context) -> Iterable[Asked]:
+    """A stage that asks no model, or none of which anything is known before."""
+    return ()
 
 
 def nothing_to_fix(context: Context) -> Iterable[str]:
@@ -64,15 +86,23 @@ class Each(Stage):
     """Looks at one row at a time. Outcomes are on disk soon after; a resumed run skips the rows that are done.
 
     `build` makes the worker from a context alone, so that another engine can build it elsewhere. `rows_at_once` says
-    how many rows are worth having under way. With `cpu`, the worker is a plain function of one row that runs in a
-    pool of processes (it has to be picklable). `prefix` may give what tells by which rows' prompts begin alike: rows
-    that agree in it are taken in one after the other.
+    how many rows are worth having under way; default: as many as the stage's model takes. With `cpu`, the worker is
+    a plain function of one row that runs in a pool of processes (it has to be picklable). `prefix` may give what
+    tells by which rows' prompts begin alike: rows that agree in it are taken in one after the other. `asks` tells
+    what the stage asks of its model.
     """
 
     build: Callable[[Context], Worker]
-    rows_at_once: Callable[[Context], int] = lambda context: context.model.concurrency
+    rows_at_once: Callable[[Context], int] | None = None
     cpu: bool = False
     prefix: Callable[[Context], Callable[[Any], Any] | None] = lambda context: None
+    asks: Callable[[Context], Iterable[Asked]] = nothing_asked
+
+    def count_rows_at_once(self, context: Context) -> int:
+        """How many rows to have under way."""
+        if self.rows_at_once is not None:
+            return self.rows_at_once(context)
+        return context.model_of(self.name).concurrency
 
 
 @dataclass(frozen=True, kw_only=True)

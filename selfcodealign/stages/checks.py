@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfcodealign.errors import RecipeError, UserError
+from selfcodealign.models.named import settings_of
 from selfcodealign.models.opening import check_model
 from selfcodealign.recipe import list_removed
 from selfcodealign.stages.context import Context
@@ -13,7 +14,7 @@ from selfcodealign.stages.plan import Action, Decision, plan
 from selfcodealign.telemetry.otlp import check_packages
 
 #: Sections of a recipe that are no stage's.
-SHARED = ("own", "model", "few_shot", "execution", "decontamination", "telemetry")
+SHARED = ("own", "model", "models", "few_shot", "execution", "decontamination", "telemetry")
 
 
 async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
@@ -44,25 +45,27 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
     working = [one.step for one in decisions if one.action is not Action.REST] if decisions else steps
     needs = {need for step in working for need in step.stage.needs}
     # Asked first: servers tell the context that prompts are compared with.
-    model_problem = await _find_model_problem(context) if "model" in needs else None
+    asking = [step.name for step in working if "model" in step.stage.needs]
+    model_problems = [await _find_model_problem(context, name) for name in context.models_of(asking)]
     for step in working:
         try:
             found += step.stage.check(context)
         except UserError as error:
             found.append(error)
-    for problem in [model_problem, await _find_sandbox_problem(context) if "sandbox" in needs else None]:
+    for problem in [*model_problems, await _find_sandbox_problem(context) if "sandbox" in needs else None]:
         if problem is not None:
             found.append(problem)
     _raise(found)
     return decisions
 
 
-async def _find_model_problem(context: Context) -> UserError | None:
+async def _find_model_problem(context: Context, name: str) -> UserError | None:
+    settings, given = settings_of(context.recipe, name), name in context.models.given
     try:
-        if context.given_model is None:
-            check_model(context.recipe.model, context.progress)
-        if context.given_model is not None or context.recipe.model.urls:
-            await context.model.open()
+        if not given:
+            check_model(settings, context.progress)
+        if given or settings.urls:
+            await context.models[name].open()
     except UserError as error:
         return error
     return None

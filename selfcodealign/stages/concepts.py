@@ -14,7 +14,7 @@ from selfcodealign.markdown import split_lines
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Seed, digest, grow
 from selfcodealign.settings import MOST_TOKENS, ConceptSettings
-from selfcodealign.stages import Each
+from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.context import Context
 
 #: A list ends at an empty line: what follows is another task.
@@ -131,4 +131,5 @@ CONCEPTS = Each(
     decided_by=lambda context: {**context.deciding("concepts"), **context.asking("concepts")},
     build=ConceptWriter,
     prefix=lambda context: ask_for_concepts(context).by_draw(),
+    asks=lambda context: [Asked("concepts", context.recipe.concepts.examples, context.recipe.concepts.max_tokens)],
 )

@@ -1,4 +1,4 @@
-"""What the stages of one run share: the recipe, the model, the sandbox, the worked examples, the run folder."""
+"""What the stages of one run share: the recipe, the models, the sandbox, the worked examples, the run folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,10 +21,10 @@ from selfcodealign.generation.draws import DECIDING_SEEDS, NOT_COUNTED, Growth
 from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, load_few_shot
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.generation.question import Question
-from selfcodealign.models import Model, Sampling, UnderWay
+from selfcodealign.models import Model, Sampling
 from selfcodealign.models.kept_answers import restore
+from selfcodealign.models.named import BASE, Models, settings_of
 from selfcodealign.models.on_demand import OnDemandModel
-from selfcodealign.models.opening import open_model
 from selfcodealign.models.room import Room, find_room
 from selfcodealign.models.usage import Usage
 from selfcodealign.progress import Progress
@@ -34,7 +34,7 @@ from selfcodealign.run_folder.folder import ASKED, ASKING_SECONDS, COUNTED, COUN
 from selfcodealign.run_folder.journal import Journal
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
-from selfcodealign.settings import Recipe, Section
+from selfcodealign.settings import AskingSection, ModelSettings, Recipe, Section
 
 #: The number of draws that grows with the seeds, in words.
 GROWING = "growing with the seeds"
@@ -70,9 +70,10 @@ class Place:
 class Context:
     """One run, as its stages see it.
 
-    `places` has every stage of the journey by name, in order; `given_model` replaces the model that the recipe names;
-    `counted` is what stages have counted and not yet recorded; `waves` has the answers drawn and verified in each wave
-    of samples (1: the first), by this run; `stopping` is set when work in threads is to end.
+    `places` has every stage of the journey by name, in order; `given_model` replaces the model that the recipe names,
+    `given_models` those of its [models.NAME]; `counted` is what stages have counted and not yet recorded; `waves`
+    has the answers drawn and verified in each wave of samples (1: the first), by this run; `stopping` is set when
+    work in threads is to end.
     """
 
     recipe: Recipe
@@ -80,6 +81,7 @@ class Context:
     folder: RunFolder
     progress: Progress = field(default_factory=Progress)
     given_model: Model | None = None
+    given_models: Mapping[str, Model] = field(default_factory=dict)
     counted: dict[str, Counter[str]] = field(default_factory=dict)
     waves: dict[int, tuple[int, int]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -94,22 +96,45 @@ class Context:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Close the model and the sandbox, if they were opened."""
-        if "model" in self.__dict__:
-            await self.model.__aexit__(*exc_info)
+        """Close the models and the sandbox, if they were opened."""
+        await self.close_models()
         if "sandbox" in self.__dict__:
             await self.sandbox.__aexit__(*exc_info)
 
     # ------------------------------------------------------------------------------------------ what is opened
 
     @cached_property
+    def models(self) -> Models:
+        """All models of this run, each opened by its first request."""
+        given = {**self.given_models, **({BASE: self.given_model} if self.given_model is not None else {})}
+        return Models(self.recipe, given, self.folder.facts(), self.journal)
+
+    @property
     def model(self) -> OnDemandModel:
-        """The base model, opened by its first request."""
-        return OnDemandModel(self.given_model or open_model(self.recipe.model), self.known_identity(), self.journal)
+        """The base model."""
+        return self.models[BASE]
+
+    def model_of(self, stage: str) -> OnDemandModel:
+        """The model that a stage asks."""
+        return self.models[self.model_name(stage)]
+
+    def model_name(self, stage: str) -> str:
+        """The name of the model that a stage asks: NAME of [models.NAME], "" for [model]."""
+        has_section = stage in type(self.recipe).model_fields or (stage in self.places and self.places[stage].settings)
+        section = self.section(stage) if has_section else None
+        return section.model if isinstance(section, AskingSection) else BASE
+
+    def model_settings(self, stage: str) -> ModelSettings:
+        """The section of the model that a stage asks."""
+        return settings_of(self.recipe, self.model_name(stage))
+
+    def models_of(self, stages: Iterable[str]) -> list[str]:
+        """The names of the models that these stages ask, each once."""
+        return list(dict.fromkeys(self.model_name(stage) for stage in stages))
 
     @cached_property
     def journal(self) -> Journal:
-        """Keeps the model's answers until the outcomes of their rows are on disk; opened under the folder's lock."""
+        """Keeps the models' answers until the outcomes of their rows are on disk; opened under the folder's lock."""
         return Journal(self.folder.path / "journal")
 
     @cached_property
@@ -175,42 +200,40 @@ class Context:
         """Programs worth running at once."""
         return self.recipe.execution.workers or os.cpu_count() or 1
 
-    def known_identity(self) -> dict[str, str] | None:
-        """The model's identity as an earlier run recorded it, unless the settings name another model now."""
-        facts = self.folder.facts()
-        return facts.get("model") if facts.get("model_settings") == self.recipe.model.result_digest() else None
+    async def open_models(self, stages: Iterable[str]) -> None:
+        """Open the models that these stages ask now, and record which ones they are. Raises `ModelError`."""
+        names = self.models_of(stages)
+        for name in names:
+            what = "asking the servers for" if self.models.is_served(name) else "loading"
+            with self.progress.waiting(f"{what} {self.models.called(name)}"):
+                await self.models[name].open()
+        self.folder.record(self.models.facts(names))
 
-    async def open_model(self) -> None:
-        """Open the model now and record which one it is. Raises `ModelError`."""
-        settings = self.recipe.model
-        remote = settings.urls and self.given_model is None
-        what = f"{'asking the servers for' if remote else 'loading'} {settings.name or 'the model'}"
-        with self.progress.waiting(what):
-            await self.model.open()
-        self.record_model()
+    def record_models(self, stages: Iterable[str]) -> None:
+        """Record the models that these stages ask, with what their servers have taught since they were opened."""
+        self.folder.record(self.models.facts(self.models_of(stages)))
 
-    async def close_model(self) -> None:
-        """Close the model, if it was made; a later request opens it again."""
-        if "model" in self.__dict__:
-            await self.model.close()
+    async def close_models(self) -> None:
+        """Close the models, if they were made; a later request opens its model again."""
+        if "models" in self.__dict__:
+            await self.models.close()
 
     def count_tokens(self) -> tuple[int, int]:
-        """Tokens of prompts and completions so far. A model that nothing asks is not made: its address may be gone."""
-        return self.model.count_tokens() if "model" in self.__dict__ else (0, 0)
+        """Tokens of prompts and completions so far, of all models."""
+        return self.models.count_tokens() if "models" in self.__dict__ else (0, 0)
 
     def describe_activity(self) -> str:
-        """What the model does before it writes; "" if it has nothing to do."""
-        now = self.model.under_way() if "model" in self.__dict__ else UnderWay()
-        if not now.requests:
-            return ""
-        if (self.recipe.model.urls or self.recipe.model.serve) and self.given_model is None:
-            return f"waiting for the server: {now.requests:,} request{'s' * (now.requests != 1)} under way"
-        read = f"{now.prompt_tokens_read:,} of " if now.prompt_tokens_read else ""
-        return f"reading {now.requests:,} prompt{'s' * (now.requests != 1)}, {read}{now.prompt_tokens:,} tokens"
-
-    def record_model(self) -> None:
-        """Record which model it is, with what its servers have taught since it was opened."""
-        self.folder.record({"model": self.model.identity(), "model_settings": self.recipe.model.result_digest()})
+        """What the models do before they write; "" if they have nothing to do."""
+        now = self.models.under_way() if "models" in self.__dict__ else {}
+        waiting = sum(one.requests for name, one in now.items() if self.models.is_served(name))
+        reading = [one for name, one in now.items() if one.requests and not self.models.is_served(name)]
+        told = [f"waiting for the server: {waiting:,} request{'s' * (waiting != 1)} under way"] if waiting else []
+        if reading:
+            prompts, read = sum(one.requests for one in reading), sum(one.prompt_tokens_read for one in reading)
+            of = f"{read:,} of " if read else ""
+            tokens = sum(one.prompt_tokens for one in reading)
+            told.append(f"reading {prompts:,} prompt{'s' * (prompts != 1)}, {of}{tokens:,} tokens")
+        return "; ".join(told)
 
     # --------------------------------------------------------------------------------- what stages are built from
 
@@ -224,20 +247,25 @@ class Context:
 
     def question(
         self,
-        stage: str,
+        kind: str,
         wanted: tuple[str, ...],
         examples: int,
         sampling: Sampling,
         ends: tuple[str, ...] = (),
         *,
         estimated: bool = False,
+        stage: str = "",
     ) -> Question:
-        """A few-shot question to the model, drawn and seeded as the recipe says; the model must be open or known."""
+        """A few-shot question to a stage's model, drawn and seeded as the recipe says; the model must be open or known.
+
+        `kind` is a kind of prompt (`PROMPT_TAGS`), `stage` the stage that asks if its name is another one.
+        """
         draws, seed = self.recipe.few_shot.draws, self.recipe.random_seed
+        stage = stage or self._stage_of(kind)
         return Question(
-            self.model,
+            self.model_of(stage),
             self.few_shot,
-            stage,
+            kind,
             wanted,
             examples,
             draws,
@@ -246,7 +274,7 @@ class Context:
             ends=ends,
             estimated=estimated,
             growth=self.growth if draws is None else NOT_COUNTED,
-            usage=self.asked.setdefault(self._stage_of(stage), Usage()),
+            usage=self.asked.setdefault(stage, Usage()),
         )
 
     @property
@@ -343,15 +371,17 @@ class Context:
             found |= {f"{where}.{setting}": value for setting, value in settings.deciding().items()}
         return found
 
-    def asking(self, stage: str) -> Mapping[str, Any]:
-        """What decides a model's answers besides the stage's own settings. The weights themselves are watched by
-        `OnDemandModel`: another model under the same name is refused."""
-        recipe = self.recipe
+    def asking(self, kind: str, stage: str = "") -> Mapping[str, Any]:
+        """What decides a model's answers besides the stage's own settings; `kind` and `stage` as in `question`. The
+        weights themselves are watched by `OnDemandModel`: another model under the same name is refused."""
+        recipe, name = self.recipe, self.model_name(stage or self._stage_of(kind))
+        section = f"models.{name}" if name else "model"
+        model = {f"{section}.{key}": value for key, value in settings_of(recipe, name).deciding().items()}
         return {
-            **self.deciding("model"),
+            **model,
             "random_seed": recipe.random_seed,
             "few_shot.draws": GROWING if recipe.few_shot.draws is None else recipe.few_shot.draws,
-            f"few-shot texts of {stage}": self.few_shot.prompt_digest(stage),
+            f"few-shot texts of {kind}": self.few_shot.prompt_digest(kind),
         }
 
     def benchmarks(self) -> Mapping[str, Any]:
@@ -361,34 +391,36 @@ class Context:
             BENCHMARK_VERSIONS: [f"{one.name} {one.version}" for one in self.benchmark_texts.loaded],
         }
 
-    def check_examples(self, stage: str, count: int) -> Sequence[str]:
-        """What is wrong when a stage wants more worked examples than the few-shot file has, or the model can read."""
+    def check_examples(self, kind: str, count: int, stage: str = "") -> Sequence[str]:
+        """What is wrong when a stage wants more worked examples than the few-shot file has, or its model can read;
+        `kind` and `stage` as in `question`."""
         try:
-            pool = self.few_shot.pool(stage, count)
+            pool = self.few_shot.pool(kind, count)
         except FewShotError as error:
             return [str(error)]
-        room = self._room
+        name = self.model_name(stage or self._stage_of(kind))
+        room = self._find_room(name)
         if room is None:
             return []
         # The shortest draw, before an open example without text: no prompt has fewer tokens.
         shortest = sorted(pool, key=lambda one: room.measure("\n".join(one.values())))[:count]
-        shown, *wanted = PROMPT_TAGS[stage]
-        tokens = room.measure(lay_out(self.few_shot.introductions[stage], shortest, {shown: ""}, wanted))
+        shown, *wanted = PROMPT_TAGS[kind]
+        tokens = room.measure(lay_out(self.few_shot.introductions[kind], shortest, {shown: ""}, wanted))
         if room.holds(tokens):
             return []
         # The same words for every stage: one thing to fix is told once.
-        name, file = self.recipe.model.name or "the model", self.recipe.few_shot.file
+        called, file = self.models.called(name), self.recipe.few_shot.file
         return [
-            f"prompts with the worked examples of {file} are longer than the context of {name} ({room.context:,} "
+            f"prompts with the worked examples of {file} are longer than the context of {called} ({room.context:,} "
             f"tokens): use {smaller_prompts(self.recipe)}"
         ]
 
-    @cached_property
-    def _room(self) -> Room | None:
-        """How many tokens the model takes, if that is known: from a checkpoint's folder, or from servers once asked."""
-        if self.given_model is not None:
+    def _find_room(self, name: str) -> Room | None:
+        """How many tokens a model takes, if that is known: from a checkpoint's folder, or from servers once asked."""
+        if name in self.models.given:
             return None
-        if not self.recipe.model.urls:
-            return find_room(self.recipe.model)
-        context = self.model.known("context")
+        settings = settings_of(self.recipe, name)
+        if not settings.urls:
+            return find_room(settings)
+        context = self.models[name].known("context")
         return Room(int(context)) if context else None

@@ -23,7 +23,7 @@ async def compare_models(context: Context) -> str:
     """
     from selfcodealign.evaluation import Candidate, evaluate
 
-    await context.close_model()  # the evaluated models need its device
+    await context.close_models()  # the evaluated models need its device
     recipe, settings = context.recipe, context.recipe.evaluate
     candidates = [
         Candidate(label=f"base ({'one example' if mode == 'few-shot' else mode})", mode=mode, settings=recipe.model)

@@ -17,15 +17,13 @@ from selfcodealign.generation.few_shot_file import PROMPT_TAGS
 from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out
 from selfcodealign.generation.question import estimate_tokens
 from selfcodealign.models.room import TOKEN_CHARACTERS, Room, find_room, find_tokenizer
-from selfcodealign.rows import Concepts, holds
 from selfcodealign.settings import MOST_TOKENS
+from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.plan import Action, Decision
 
 #: Prompts that are laid out for each stage.
 _PROMPTS = 24
-#: Answers that are drawn until one passes its tests, where a run stops at the first: a model that passes half of them.
-_DRAWS_PER_PASS = 2
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def forecast(context: Context, decisions: Sequence[Decision]) -> Forecast:
     room = find_room(context.recipe.model) or Room(0, find_tokenizer(context.recipe.model))
     working = {one.step.name for one in decisions if one.action is not Action.REST}
     seeds = _count_seeds(context, working)
-    stages = [_estimate(context, room, seeds, asked) for asked in _asked(context) if asked.name in working]
+    stages = [_estimate(context, room, seeds, asked) for asked in _asked(context, decisions) if asked.name in working]
     return Forecast(stages, seeds, room.tokenizer is not None)
 
 
@@ -85,47 +83,39 @@ def _count_seeds(context: Context, working: Set[str]) -> int | None:
 
 
 class _Asked(NamedTuple):
-    """What a stage asks: its name, its kind of prompt, its worked examples, prompts for a seed, most and typical
-    answers to a prompt, most tokens."""
+    """What a stage asks for a seed: `prompts` counts those of all rows that it is given for one."""
 
     name: str
-    kind: str
-    examples: int
+    what: Asked
     prompts: int
-    most: int
-    typical: int
-    tokens: int | None
 
 
-def _asked(context: Context) -> Iterator[_Asked]:
-    recipe, places = context.recipe, context.places
-    if "judge" in places:
-        yield _Asked("judge", "judge", recipe.judge.examples, 1, 1, 1, recipe.judge.max_tokens)
-    if "concepts" in places:
-        yield _Asked("concepts", "concepts", recipe.concepts.examples, 1, 1, 1, recipe.concepts.max_tokens)
-    tasks = recipe.instructions.per_seed
-    if "instructions" in places:
-        given = places["instructions"].given
-        kind = "instructions" if given is not None and holds(given, Concepts) else "instructions-from-seed"
-        yield _Asked("instructions", kind, recipe.instructions.examples, tasks, 1, 1, recipe.instructions.max_tokens)
-    if "responses" in places:
-        one = recipe.responses
-        drawn = min(one.samples, _DRAWS_PER_PASS * one.stop_after_passes) if one.stop_after_passes else one.samples
-        yield _Asked("responses", "responses", one.examples, tasks, one.samples, drawn, one.max_tokens)
+def _asked(context: Context, decisions: Sequence[Decision]) -> Iterator[_Asked]:
+    rows = 1
+    for one in decisions:
+        stage = one.step.stage
+        for asked in stage.asks(context) if isinstance(stage, Each) else ():
+            yield _Asked(stage.name, asked, rows * asked.prompts)
+            rows *= asked.rows
 
 
 def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) -> Asking:
-    few_shot, draws, kind = context.few_shot, context.recipe.few_shot.draws, asked.kind
-    pool = few_shot.pool(kind, asked.examples)
-    used = _count_used(context, seeds, asked, perm(len(pool), asked.examples))
+    few_shot, draws, kind, examples = (
+        context.few_shot,
+        context.recipe.few_shot.draws,
+        asked.what.kind,
+        asked.what.examples,
+    )
+    pool = few_shot.pool(kind, examples)
+    used = _count_used(context, seeds, asked, perm(len(pool), examples))
     shown, *wanted = PROMPT_TAGS[kind]
-    tokens = asked.tokens or min(MOST_TOKENS[asked.name], estimate_tokens(pool, wanted))
+    tokens = asked.what.tokens or min(MOST_TOKENS[asked.name], estimate_tokens(pool, wanted))
     introduction = few_shot.introductions[kind]
 
     def draw(number: int) -> list[dict[str, str]]:
         if draws is None:
-            return nth_draw(pool, asked.examples, kind, number % round(used), context.recipe.random_seed)
-        return draw_examples(pool, asked.examples, kind, f"prompt {number}", draws)
+            return nth_draw(pool, examples, kind, number % round(used), context.recipe.random_seed)
+        return draw_examples(pool, examples, kind, f"prompt {number}", draws)
 
     prompts = [
         lay_out(introduction, draw(number), {shown: pool[number % len(pool)][shown]}, wanted)
@@ -136,11 +126,11 @@ def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) ->
     shared = [introduction if draws == 0 else prompt[: prompt.rindex(f"\n{EXAMPLE_HEADING}")] for prompt in prompts]
     first = min(1.0, used / (seeds * asked.prompts)) if seeds else 0.0  # of the prompts of a draw, one finds nothing
     kept = fmean(room.measure(text) for text in shared) * (1 - first)
-    same = asked.typical  # of several answers to one prompt, all but the first read nothing
+    same = asked.what.typical  # of several answers to one prompt, all but the first read nothing
     kept = kept / same + whole * (same - 1) / same
     answers = [room.measure("\n".join(f"{one[tag]}\n</{tag}>" for tag in wanted)) for one in pool]
     typical = min(tokens, round(fmean(answers)))
-    requests = asked.prompts * asked.most, asked.prompts * asked.typical
+    requests = asked.prompts * asked.what.most, asked.prompts * asked.what.typical
     return Asking(asked.name, *requests, round(whole), round(kept), typical, tokens)
 
 
@@ -153,7 +143,7 @@ def _count_used(context: Context, seeds: int | None, asked: _Asked, possible: in
     if seeds is None:
         return most
     if draws is None and context.counting is not None:
-        return min(most, count_draws(seeds) + (asked.prompts - 1 if asked.name == "instructions" else 0))
+        return min(most, count_draws(seeds) + (asked.what.prompts - 1))
     return most * (1 - (1 - 1 / most) ** (seeds * asked.prompts))  # those that at least one row has drawn
 
 

@@ -13,7 +13,7 @@ from selfcodealign.generation.tasks import find_contradictions, find_fault
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, grow, holds, seed_of
 from selfcodealign.settings import MOST_TOKENS, InstructionSettings
-from selfcodealign.stages import Each
+from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.concepts import cut_snippet
 from selfcodealign.stages.context import Context
 
@@ -131,6 +131,15 @@ def _decided_by(context: Context) -> dict[str, Any]:
     return found
 
 
+def _asks(context: Context) -> list[Asked]:
+    settings = context.recipe.instructions
+    return [
+        Asked(
+            _prompt(context), settings.examples, settings.max_tokens, prompts=settings.per_seed, rows=settings.per_seed
+        )
+    ]
+
+
 INSTRUCTIONS = Each(
     name="instructions",
     takes=Seed,
@@ -141,4 +150,5 @@ INSTRUCTIONS = Each(
     decided_by=_decided_by,
     build=InstructionWriter,
     prefix=_by_draw,
+    asks=_asks,
 )

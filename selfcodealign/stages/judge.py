@@ -17,7 +17,7 @@ from selfcodealign.models import Sampling
 from selfcodealign.models.first_token import bare
 from selfcodealign.rows import Dropped, Seed
 from selfcodealign.settings import JudgeSettings
-from selfcodealign.stages import Each
+from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.context import Context
 
 #: Tokens that are asked for at the first place: what OpenAI's protocol allows.
@@ -63,7 +63,7 @@ class Judge:
         self._context.count("judge", _BY_WORD)
         if not self._told:
             self._told = True
-            name = self._context.model.identity()["name"]
+            name = self._context.model_of("judge").identity()["name"]
             self._context.progress.say(
                 f"the judge: an answer of {name} has no probabilities of yes and no (logprobs): its first word "
                 f'decides, as in all such answers, which run.json counts; judge.by="word" asks for no probabilities'
@@ -126,4 +126,5 @@ JUDGE = Each(
     decided_by=lambda context: {**context.deciding("judge"), **context.asking("judge")},
     build=Judge,
     prefix=lambda context: ask_the_judge(context).by_draw(),
+    asks=lambda context: [Asked("judge", context.recipe.judge.examples, context.recipe.judge.max_tokens)],
 )

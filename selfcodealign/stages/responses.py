@@ -21,7 +21,7 @@ from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
-from selfcodealign.stages import Each
+from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.siblings import measure, unmeasured
 
@@ -31,6 +31,8 @@ SPLIT_PROOF = "verified with split proof"
 #: that were written to the end, and instructions that were given up.
 UNNEEDED, UNNEEDED_TOKENS = "samples drawn and not needed", "tokens of samples drawn and not needed"
 GIVEN_UP = "instructions given up"
+#: Answers that are thought to be drawn until one passes its tests: a model that passes half of them.
+_DRAWS_PER_PASS = 2
 
 
 class Answerer:
@@ -44,7 +46,7 @@ class Answerer:
         self._question = ask_for_responses(context)
         execution = context.recipe.execution
         self._wants_cross = execution.cross
-        self._model, self._cores, self._executing = context.model, context.cores, 0
+        self._model, self._cores, self._executing = context.model_of("responses"), context.cores, 0
         self._waves: Waves[Response | Dropped] = Waves(
             settings.samples,
             settings.stop_after_passes,
@@ -165,9 +167,16 @@ def _grow(
 
 def _rows_at_once(context: Context) -> int:
     """More instructions than the model takes at once: while some are in the sandbox, others keep the model busy."""
-    at_once = 2 * context.model.concurrency + 2 * context.cores
+    at_once = 2 * context.model_of("responses").concurrency + 2 * context.cores
     settings = context.recipe.responses
     return at_once if settings.stop_after_passes else -(-at_once // settings.samples)
+
+
+def _asks(context: Context) -> list[Asked]:
+    settings = context.recipe.responses
+    first = min(settings.samples, _DRAWS_PER_PASS * settings.stop_after_passes)
+    drawn = first if settings.stop_after_passes else settings.samples
+    return [Asked("responses", settings.examples, settings.max_tokens, most=settings.samples, typical=drawn)]
 
 
 RESPONSES = Each(
@@ -181,4 +190,5 @@ RESPONSES = Each(
     build=Answerer,
     prefix=lambda context: ask_for_responses(context).by_draw(),
     rows_at_once=_rows_at_once,
+    asks=_asks,
 )

@@ -30,7 +30,7 @@ async def tune(context: Context) -> str:
     from selfcodealign.training import train
     from selfcodealign.training.display import TrainDisplay
 
-    await context.close_model()  # training needs its device
+    await context.close_models()  # training needs its device
     tell, out = TrainDisplay(context.progress), context.folder.path / "tuned"
     work = partial(train, context.folder.path, _base(context), out, context.recipe.train, tell)
     if threading.current_thread() is threading.main_thread():

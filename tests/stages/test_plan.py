@@ -29,6 +29,11 @@ JOURNEY = [*ROW_STAGES, "dataset", "train", "evaluate"]
 OTHER: dict[str, Any] = {
     "journey": JOURNEY[:-1],
     "own": {"nothing": {}},
+    "models": {"teacher": {"name": "other"}, "another": {"name": "other"}},
+    "judge.model": "teacher",
+    "concepts.model": "teacher",
+    "instructions.model": "teacher",
+    "responses.model": "teacher",
     "model.name": "other",
     "model.revision": "abc",
     "model.urls": ["http://localhost:1"],
@@ -181,6 +186,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         "responses.samples=2",
         "execution.workers=1",
         "execution.mutation_testing=false",
+        "models.teacher.name=scripted",
     )
     recipe = change(recipe, "journey", JOURNEY)
     run = places / "finished"
@@ -225,15 +231,16 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     assert value != read(recipe, setting)
     changed = change(recipe, setting, value)
     before = look_at(run)
-    planned = outcome_of(plan_recipe(changed, run, model=scripted_model()))
-    assert look_at(run) == before, "a dry run changes nothing"
     told, model = Told(), scripted_model()
+    given: Any = {"model": model, "models": {"teacher": model}}
+    planned = outcome_of(plan_recipe(changed, run, **given))
+    assert look_at(run) == before, "a dry run changes nothing"
     if not isinstance(planned, str) and any(one.lost for one in planned):
-        refused = outcome_of(run_recipe(changed, run, model=model))
+        refused = outcome_of(run_recipe(changed, run, **given))
         assert "would move to superseded/" in refused
         assert setting in refused
         assert look_at(run) == before
-    ran = outcome_of(run_recipe(changed, run, progress=told, model=model, replace_finished=True))
+    ran = outcome_of(run_recipe(changed, run, progress=told, **given, replace_finished=True))
     if isinstance(planned, str):
         assert ran == planned
         assert look_at(run) == before
@@ -248,7 +255,7 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     check_what_was_done(decisions, before, look_at(run), model.calls, told)
     free = setting == "flush_seconds" or is_free(setting)
     started = [one for one in planned if one.action is Action.START_AGAIN]
-    if free or setting == "journey":
+    if free or setting in ("journey", "models"):  # what no stage asks decides nothing
         assert {one.action for one in planned} <= {Action.REST, Action.UPDATE}
         assert not started
     else:
