@@ -111,3 +111,9 @@ def derived(id_value: Any, **constraints: Any) -> Any:
     """
     names: Any = {"id_value": id_value}
     return Field(None, json_schema_extra=names, **constraints)
+
+
+class AskingSection(Section):
+    """The section of a stage that asks a model."""
+
+    model: str = later("", description='the model that is asked: NAME of a section [models.NAME]; "": [model]')

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selfcodealign.sections import Section, derived, free, later, renamed
+from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
 _LISTED: str = """
@@ -122,12 +122,6 @@ class ModelSettings(Section):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError("this is no name of an environment variable; put the key in one, and its name here")
         return name
-
-
-class AskingSection(Section):
-    """The section of a stage that asks a model."""
-
-    model: str = later("", description='the model that is asked: NAME of a section [models.NAME]; "": [model]')
 
 
 class SeedSettings(Section):

@@ -33,6 +33,7 @@ ROOMS = {
     "files": "raises errors, knows no rows",
     "telemetry": "takes numbers by name; knows neither runs nor stages",
     "sections": "what a section of settings is",
+    "baseline_settings": "sections of the stages of other methods",
     "settings": "what a person may set; names rows' properties",
     "recipe": "settings from files",
     "run_folder": "keeps rows of any stage, and knows no stage",

@@ -34,7 +34,8 @@ from selfcodealign.run_folder.folder import ASKED, ASKING_SECONDS, COUNTED, COUN
 from selfcodealign.run_folder.journal import Journal
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
-from selfcodealign.settings import AskingSection, ModelSettings, Recipe, Section
+from selfcodealign.sections import AskingSection
+from selfcodealign.settings import ModelSettings, Recipe, Section
 
 #: The number of draws that grows with the seeds, in words.
 GROWING = "growing with the seeds"
