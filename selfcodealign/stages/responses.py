@@ -12,21 +12,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.question import Question
 from selfcodealign.generation.waves import Drawn, Waves
-from selfcodealign.judging.stored import verdict_fields
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
-from selfcodealign.sandbox import Program, Verdict
+from selfcodealign.rows import Dropped, Instruction, Response, digest
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Asked, Each
+from selfcodealign.stages.answering import Taker
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.siblings import measure, unmeasured
+from selfcodealign.stages.siblings import measure
 
-#: The name under which a run counts answers that passed apart from their tests.
-SPLIT_PROOF = "verified with split proof"
 #: The names under which it counts samples that began before it was known that they are not needed, the tokens of those
 #: that were written to the end, and instructions that were given up.
 UNNEEDED, UNNEEDED_TOKENS = "samples drawn and not needed", "tokens of samples drawn and not needed"
@@ -46,7 +42,8 @@ class Answerer:
         self._question = ask_for_responses(context)
         execution = context.recipe.execution
         self._wants_cross = execution.cross
-        self._model, self._cores, self._executing = context.model_of("responses"), context.cores, 0
+        self._model, self._cores = context.model_of("responses"), context.cores
+        self._take = Taker(context, "responses")
         self._waves: Waves[Response | Dropped] = Waves(
             settings.samples,
             settings.stop_after_passes,
@@ -72,7 +69,7 @@ class Answerer:
 
     def _room(self) -> int:
         """How many more requests are worth sending now: none while programs wait for the sandbox."""
-        return self._model.spare if self._executing <= self._cores else 0
+        return self._model.spare if self._take.executing <= self._cores else 0
 
     def _count_unneeded(self, drawn: Drawn[Response | Dropped], tokens: dict[int, int]) -> None:
         if drawn.given_up:
@@ -105,23 +102,7 @@ class Answerer:
         if problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
             return Dropped(parent=row.id, reason=problem, detail=detail, row=written)
-        # What is verified is what the data set holds: the sections as they were read, not as they were written.
-        reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
-        program = Program(response=reading.text, tests=tests.text)
-        repairs = ", ".join(dict.fromkeys((*answer.repairs, *reading.repairs, *tests.repairs)))
-        response = _grow(row, response_id, sample, answer.text, program, await self._execute(program), repairs)
-        if response.status == "passed":
-            if response.proof == "split":
-                self._count("responses", SPLIT_PROOF)
-            return response
-        return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
-
-    async def _execute(self, program: Program) -> Verdict:
-        self._executing += 1
-        try:
-            return await self._sandbox.run(program)
-        finally:
-            self._executing -= 1
+        return await self._take(row, response_id, sample, answer.text, answer.sections, answer.repairs)
 
 
 def _is_verified(one: Response | Dropped) -> bool:
@@ -139,29 +120,6 @@ def ask_for_responses(context: Context) -> Question:
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
     return context.question(
         "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
-    )
-
-
-def _grow(
-    row: Instruction,
-    response_id: str,
-    sample: int,
-    completion: str,
-    program: Program,
-    verdict: Verdict,
-    repairs: str,
-) -> Response:
-    return grow(
-        row,
-        Response,
-        response_id=response_id,
-        sample=sample,
-        completion=completion,
-        response=program.response,
-        tests=program.tests,
-        repairs=repairs,
-        **verdict_fields(verdict),
-        **unmeasured(),
     )
 
 
