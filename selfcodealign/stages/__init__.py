@@ -59,6 +59,11 @@ def nothing_asked(context: Context) -> Iterable[Asked]:
     return ()
 
 
+def always(context: Context) -> bool:
+    """What a stage does under all settings."""
+    return True
+
+
 def nothing_to_fix(context: Context) -> Iterable[str]:
     """A stage that needs nothing of a person."""
     return ()
@@ -70,9 +75,9 @@ class Stage:
 
     `name` is the stage's folder in a run and its section in a recipe; `takes` and `gives` are row types; `settings` is
     the type of its section, if it has one. `check` yields what a person has to fix, one sentence each, before any
-    work. `decided_by` names everything that decides the rows besides the rows that come in: settings as
-    `section.setting`, other facts in words. `spares` names what the settings make unneeded: it is not opened, and its
-    absence is no error.
+    work; `executes` says whether a stage with the need "sandbox" runs programs under these settings. `decided_by` names
+    everything that decides the rows besides the rows that come in: settings as
+    `section.setting`, other facts in words.
     """
 
     name: str
@@ -81,7 +86,7 @@ class Stage:
     gives: type[Row] | None = None
     settings: type[Section] | None = None
     needs: tuple[Need, ...] = ()
-    spares: Callable[[Context], Iterable[Need]] = lambda context: ()
+    executes: Callable[[Context], bool] = always
     check: Callable[[Context], Iterable[str | UserError]] = nothing_to_fix
 
 

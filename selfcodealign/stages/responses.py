@@ -22,8 +22,8 @@ from selfcodealign.rows import Dropped, Instruction, Response, digest
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.answering import Taker
+from selfcodealign.stages.chat import ask_chat, chat_facts, check_chat
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.messages import ask_chat, chat_facts, check_chat
 from selfcodealign.stages.siblings import measure
 
 #: The names under which it counts samples that began before it was known that they are not needed, the tokens of those
@@ -202,7 +202,7 @@ RESPONSES = Each(
     gives=Response,
     settings=ResponseSettings,
     needs=("model", "sandbox"),
-    spares=lambda context: () if context.recipe.responses.execute else ("sandbox",),
+    executes=lambda context: context.recipe.responses.execute,
     check=check_answering,
     decided_by=answering_facts,
     build=Answerer,

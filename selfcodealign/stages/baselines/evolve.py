@@ -14,7 +14,7 @@ from the start's id. A rewriting that fails is dropped with its reason, and its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -26,8 +26,8 @@ from selfcodealign.generation.tasks import find_fault
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, digest, extended, seed_of
 from selfcodealign.stages import Asked, Each
+from selfcodealign.stages.chat import ask_chat, chat_facts, check_chat
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.messages import ask_chat, chat_facts, check_chat
 
 #: What a chat model is told.
 WORDS = """Here is a programming task:
@@ -178,6 +178,13 @@ def _ask(context: Context, stage: str) -> Question:
     if settings.prompt == "message":
         return ask_chat(context, "evolve", ("evolved",), WORDS, sampling, stage)
     return context.question("evolve", ("evolved",), settings.examples, sampling, stage=stage)
+
+
+def ask_to_evolve(context: Context, stage: str, row: Mapping[str, Any]) -> tuple[Question, dict[str, str]]:
+    """The question that a stored evolved row answered, and the sections that it showed."""
+    settings: EvolveSettings = context.section(stage)
+    change = dict(settings.changes()).get(row["heuristic"], row["heuristic"])
+    return _ask(context, stage), {"instruction": row["parent_instruction"], "change": change}
 
 
 def check_evolving(context: Context, stage: str = "evolve") -> Iterable[str]:
