@@ -1,3 +1,73 @@
 """Sections of the stages in `stages/baselines`: what other published methods do otherwise."""
 
 from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from selfcodealign.errors import did_you_mean
+from selfcodealign.sections import AskingSection
+
+#: What an evolved task does otherwise than the one before, by name.
+HEURISTICS = {
+    "constraints": "Add one or two constraints or requirements that the task did not have, in about ten further words.",
+    "rarer": "Replace a common requirement by a less common and more specific one.",
+    "reasoning": "Make it a task that needs more steps of reasoning than it does now.",
+    "misdirection": "Add a short piece of wrong code, as an earlier attempt, which leads away from the solution.",
+    "complexity": "Ask for a lower time or memory complexity than the obvious solution has.",
+}
+
+
+class EvolveSettings(AskingSection):
+    """Instruction → evolved instructions, round by round (Evol-Instruct)."""
+
+    rounds: int = Field(3, ge=1, description="rounds of rewriting; each begins with what the round before has made")
+    keep: Literal["all", "last"] = Field(
+        "all", description="all: the start and the tasks of all rounds; last: the task of the last round that succeeded"
+    )
+    heuristics: list[str] = Field(
+        default=list(HEURISTICS),
+        min_length=1,
+        description='one is drawn uniformly for each rewriting: a known one by name, or your own as "name: change"',
+    )
+    prompt: Literal["few-shot", "message"] = Field(
+        "few-shot", description="message: a chat model is told in words what to do, without worked examples"
+    )
+    examples: int = Field(3, ge=1, description="worked examples per prompt")
+    temperature: float = Field(1.0, ge=0.0, description="sampling temperature; 0: greedy")
+    top_p: float = Field(0.9, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
+    max_tokens: int = Field(1024, ge=1, description="most tokens of a task; longer ones are dropped")
+    min_words: int = Field(4, ge=1, description="drop shorter tasks (too_short)")
+    max_words: int = Field(600, ge=1, description="drop longer tasks (too_long)")
+    similarity: float = Field(
+        0.9,
+        gt=0.0,
+        le=1.0,
+        description="share of common word triples from which a task is the same as the one before (same_as_parent)",
+    )
+
+    @field_validator("heuristics")
+    @classmethod
+    def _know_them(cls, heuristics: list[str]) -> list[str]:
+        for one in heuristics:
+            name, colon, change = one.partition(":")
+            if one not in HEURISTICS and not (colon and name.strip() and change.strip()):
+                hint = did_you_mean(one, list(HEURISTICS)) or f"; known are {', '.join(HEURISTICS)}"
+                raise ValueError(f'no heuristic "{one}"{hint}; write one of your own as "name: what changes"')
+        return heuristics
+
+    def changes(self) -> list[tuple[str, str]]:
+        """Name and words of each heuristic."""
+        parts = [(one, HEURISTICS.get(one, "")) for one in self.heuristics]
+        return [(one, change) if change else _split(one) for one, change in parts]
+
+
+def _split(heuristic: str) -> tuple[str, str]:
+    name, _, change = heuristic.partition(":")
+    return name.strip(), change.strip()
+
+
+class EvolveVerifiedSettings(EvolveSettings):
+    """Instruction → verified responses of evolved instructions; each round begins with a task that has a passing
+    answer. How answers are drawn is in [responses]."""

@@ -38,6 +38,8 @@ from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
+from selfcodealign.stages.baselines.evolve import EVOLVE
+from selfcodealign.stages.baselines.evolve_verified import EVOLVE_VERIFIED
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -71,8 +73,10 @@ _IN_ORDER = (
     # seed → concepts → instruction
     CONCEPTS,  # the base model names the programming concepts it sees
     INSTRUCTIONS,  # and writes new tasks about them
+    EVOLVE,  # rewrites each task round by round into harder ones (evol-instruct)
     DISTINCT,  # each distinct task once, before anything is paid for its answers
     # instruction → verified responses
+    EVOLVE_VERIFIED,  # the same, each round from a task with a verified answer; gives the answers, too
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives
     # verified responses → data set
     SELECTION,  # which verified answers become examples

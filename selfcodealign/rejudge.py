@@ -26,10 +26,10 @@ from selfcodealign.run_folder.folder import COUNTED, REJUDGED, StageFolder, open
 from selfcodealign.run_folder.lock import locked
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Last, Stage
+from selfcodealign.stages.answering import SPLIT_PROOF
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Journey
 from selfcodealign.stages.plan import Decision, explain_changes, plan
-from selfcodealign.stages.responses import SPLIT_PROOF
 
 #: The name under which `show` counts answers whose verdict is not the one of the run that sampled them.
 JUDGED_AGAIN = "judged again"

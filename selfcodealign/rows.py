@@ -252,7 +252,7 @@ Outcome = Sequence[R | Dropped]
 
 
 #: What rows are called in reports, by the field of their id, and what is looked at to make them, by `seeds.kind`.
-_UNITS = {"source_id": "files", "concepts_id": "concept lists"}
+_UNITS = {"source_id": "files", "concepts_id": "concept lists", "start_instruction_id": "instructions"}
 _CANDIDATES = {"functions": "functions", "lines": "windows", "commits": "commits"}
 
 

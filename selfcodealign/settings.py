@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from selfcodealign.baseline_settings import EvolveSettings, EvolveVerifiedSettings
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -362,6 +363,15 @@ class ResponseSettings(AskingSection):
     """Instruction → responses with tests; each is executed as soon as it is sampled."""
 
     examples: int = Field(1, ge=1, description="worked examples per prompt")
+    prompt: Literal["few-shot", "instruction"] = later(
+        "few-shot",
+        description="instruction: the instruction alone is what a chat model is asked, and its whole answer is the "
+        "response",
+    )
+    tests: bool = later(True, description="ask for tests with each response")
+    execute: bool = later(
+        True, description="run each response with its tests; false: take every answer unverified (status not_run)"
+    )
     samples: int = Field(10, ge=1, description="most responses sampled per instruction")
     stop_after_passes: int = Field(
         1, ge=0, description="stop sampling an instruction after this many verified responses; 0: draw all samples"
@@ -381,6 +391,15 @@ class ResponseSettings(AskingSection):
         description="most tokens of an answer; longer ones are dropped; default: twice what the longest worked example "
         "needs, at most 1536",
     )
+
+    @model_validator(mode="after")
+    def _have_tests_to_run(self) -> ResponseSettings:
+        if self.execute and not self.tests:
+            raise ValueError(
+                "responses.tests = false leaves nothing to run: set responses.execute = false, too, which takes every "
+                "answer unverified"
+            )
+        return self
 
 
 class ExecutionSettings(Section):
@@ -608,6 +627,8 @@ class Recipe(Section):
     few_shot: FewShotSettings = FewShotSettings()
     concepts: ConceptSettings = ConceptSettings()
     instructions: InstructionSettings = InstructionSettings()
+    evolve: EvolveSettings = EvolveSettings()
+    evolve_verified: EvolveVerifiedSettings = EvolveVerifiedSettings()
     responses: ResponseSettings = ResponseSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()

@@ -204,6 +204,8 @@ class Telemetry:
             return
         verified, drawn = counts.kept, counts.kept + counts.dropped.total()
         reading.add("samples.answers", drawn)
+        if not self._context.recipe.responses.execute:  # answers that were taken, and not verified
+            return
         reading.add("samples.verified_answers", verified)
         reading.add("samples.pass_rate", verified / drawn if drawn else None)
         if verified:

@@ -12,6 +12,10 @@
     ## Judgement: short name
     <snippet> … </snippet>
     <judgement> … </judgement>       yes or no
+    ## Evolution: short name
+    <instruction> … </instruction>
+    <change> … </change>             what the evolved task does otherwise
+    <evolved> … </evolved>           the evolved task
 
 Any other content is refused with file, line and fix, because a section lost silently would spoil every prompt of a
 run. A file may lack what a run does not need (judgements, say); only a request for it fails (`pool`).
@@ -38,9 +42,10 @@ PROMPT_TAGS = {
     "instructions-from-seed": ("snippet", "instruction"),
     "responses": ("instruction", "response", "tests"),
     "judge": ("snippet", "judgement"),
+    "evolve": ("instruction", "change", "evolved"),
 }
 # The heading under which a kind of prompt finds its worked examples, where that is not "Example".
-HEADINGS = {"judge": "Judgement"}
+HEADINGS = {"judge": "Judgement", "evolve": "Evolution"}
 # The kinds whose texts may be repeated in a data set, and are watched for.
 _WATCHED = ("concepts", "instructions", "instructions-from-seed", "responses", "judge")
 KNOWN_VALUES = {"category": ("function", "class", "program"), "difficulty": ("easy", "medium", "hard")}

@@ -10,7 +10,7 @@ from typing import Any
 from selfcodealign.generation.draws import NOT_COUNTED, Growth, choose_draw, draw_examples, nth_draw
 from selfcodealign.generation.few_shot_file import FewShotFile
 from selfcodealign.generation.prompts import lay_out, section, stop_strings
-from selfcodealign.generation.reading import read_sections
+from selfcodealign.generation.reading import Reading, read_sections
 from selfcodealign.models import Completion, Model, Sampling, Unanswered
 from selfcodealign.models.loops import repeats
 from selfcodealign.models.usage import Usage
@@ -132,10 +132,13 @@ class Question:
             return Answer(text, {}, "looping", shorten(text))
         if ended == "length":
             return Answer(text, {}, "truncated", shorten(text))
-        reading = read_sections(text, self.wanted)
+        reading = self._read_sections(text)
         if reading.problem:
             return Answer(text, {}, "unparsed", f"{reading.problem}\n{shorten(text)}".rstrip())
         return Answer(text, reading.sections, repairs=reading.repairs)
+
+    def _read_sections(self, text: str) -> Reading:
+        return read_sections(text, self.wanted)
 
     @cached_property
     def sent_sampling(self) -> Sampling:

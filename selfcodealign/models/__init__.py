@@ -18,8 +18,9 @@ class Sampling:
     """Sampling parameters. `temperature` 0 is greedy; `stop` strings end the text and are not part of the text.
 
     `stop_loops` ends a text that repeats itself (`loops.repeats`) before `max_tokens` does. `top_logprobs` asks for the
-    log-probabilities of so many first tokens; some servers give at most 5. Both are no part of the `repr`, which
-    decides ids of rows: the one changes only texts that are dropped, the other none.
+    log-probabilities of so many first tokens; some servers give at most 5. `message`: the prompt is the whole message
+    of a user, and no text to go on with; a chat server gets it unchanged. None is part of the `repr`, which decides ids
+    of rows: the first changes only texts that are dropped, the second none, and the third goes with other prompts.
     """
 
     temperature: float = 0.7
@@ -28,6 +29,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     stop_loops: bool = field(default=False, repr=False)
     top_logprobs: int = field(default=0, repr=False)
+    message: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

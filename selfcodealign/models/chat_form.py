@@ -34,17 +34,17 @@ class ChatForm:
     def fields(self, engine: str) -> dict[str, Any]:
         return {CONTINUE: True, "add_generation_prompt": False} if engine in _CONTINUING else {}
 
-    def write(self, body: dict[str, Any], omitted: Collection[str]) -> dict[str, Any]:
+    def write(self, body: dict[str, Any], omitted: Collection[str], *, message: bool = False) -> dict[str, Any]:
         body = dict(body)
         prompt = body.pop("prompt")
         shown, line_end, opening = prompt.rstrip("\n").rpartition("\n")
-        if CONTINUE in body and CONTINUE not in omitted and line_end:
+        if CONTINUE in body and CONTINUE not in omitted and line_end and not message:
             messages = [
                 {"role": "user", "content": f"{REQUEST}{shown}{line_end}"},
                 {"role": "assistant", "content": f"{opening}\n"},
             ]
         else:
-            messages = [{"role": "user", "content": f"{REQUEST}{prompt}"}]
+            messages = [{"role": "user", "content": prompt if message else f"{REQUEST}{prompt}"}]
             body.pop(CONTINUE, None)
             body.pop("add_generation_prompt", None)
         if stops := list(self.stops(tuple(body.pop("stop", ())))):

@@ -36,8 +36,9 @@ class Form(Protocol):
         """What every request to an engine has besides."""
         ...
 
-    def write(self, body: dict[str, Any], omitted: Collection[str]) -> dict[str, Any]:
-        """Turn a request in the form of `/v1/completions` into this one; the server refuses the `omitted` fields."""
+    def write(self, body: dict[str, Any], omitted: Collection[str], *, message: bool = False) -> dict[str, Any]:
+        """Turn a request in the form of `/v1/completions` into this one; the server refuses the `omitted` fields. With
+        `message`, the prompt is what a user says, and not a text to go on with."""
         ...
 
     def stops(self, stop: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ class CompletionsForm:
     def fields(self, engine: str) -> dict[str, Any]:
         return {}
 
-    def write(self, body: dict[str, Any], omitted: Collection[str]) -> dict[str, Any]:
+    def write(self, body: dict[str, Any], omitted: Collection[str], *, message: bool = False) -> dict[str, Any]:
         return body
 
     def stops(self, stop: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,19 @@ from selfcodealign.settings import ModelSettings, Recipe
 BASE = ""
 #: The names under which a run folder records the base model, its settings, and the other models.
 MODEL, MODEL_SETTINGS, MODELS = "model", "model_settings", "models"
+
+
+#: A setting of [model] in the words of an error.
+_SETTING = re.compile(rf"\bmodel\.(?=(?:{'|'.join(ModelSettings.model_fields)})\b)")
+
+
+def name_section(words: str, name: str) -> str:
+    """An error's words about [model], about the section of another model.
+
+    >>> name_section("set model.urls", "teacher"), name_section("set model.urls", "")
+    ('set models.teacher.urls', 'set model.urls')
+    """
+    return words if name == BASE else _SETTING.sub(f"models.{name}.", words)
 
 
 def settings_of(recipe: Recipe, name: str) -> ModelSettings:
@@ -40,7 +54,9 @@ class Models:
     def __getitem__(self, name: str) -> OnDemandModel:
         if name not in self.made:
             model = self.given.get(name) or open_model(settings_of(self.recipe, name))
-            self.made[name] = OnDemandModel(model, self._known_identity(name), self.keeper)
+            self.made[name] = OnDemandModel(
+                model, self._known_identity(name), self.keeper, lambda words: name_section(words, name)
+            )
         return self.made[name]
 
     def _known_identity(self, name: str) -> dict[str, str] | None:

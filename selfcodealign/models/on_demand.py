@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from typing import Any, Self
 
 from selfcodealign.errors import ModelError
@@ -17,11 +17,18 @@ class OnDemandModel:
 
     `known` is the identity that an earlier run of the same folder recorded; it identifies finished rows without opening
     the model. If the opened model is another one, `ModelError` is raised before a row is written. `keeper` gets every
-    answer, and is asked for it first.
+    answer, and is asked for it first. `say` puts the words of an error so that they name this model's settings.
     """
 
-    def __init__(self, model: Model, known: Mapping[str, str] | None = None, keeper: Keeper | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        known: Mapping[str, str] | None = None,
+        keeper: Keeper | None = None,
+        say: Callable[[str], str] = str,
+    ) -> None:
         self._model = model
+        self._say = say
         self._known = dict(known) if known else None
         self._keeper = keeper
         self._opened = False
@@ -52,7 +59,8 @@ class OnDemandModel:
         async with self._opening:
             if self._opened:
                 return
-            await self._stack.enter_async_context(self._model)
+            with self._own_words():
+                await self._stack.enter_async_context(self._model)
             self._opened = True
         found = self._model.identity()
         if self._known and any(found[key] != self._known[key] for key in ("name", "revision")):
@@ -110,9 +118,20 @@ class OnDemandModel:
         finally:
             self.calls -= 1
 
+    @contextmanager
+    def _own_words(self) -> Iterator[None]:
+        try:
+            yield
+        except ModelError as error:
+            words = self._say(str(error))
+            if words == str(error):
+                raise
+            raise ModelError(words) from error
+
     async def _complete(self, key: str, prompt: str, sampling: Sampling, seed: int) -> Completion:
         async with self._slots:
-            completion = await self._model.complete(prompt, sampling, seed=seed)
+            with self._own_words():
+                completion = await self._model.complete(prompt, sampling, seed=seed)
         if self._keeper is not None:
             self._keeper.add(key, store(completion))
         self.prompt_tokens += completion.prompt_tokens

@@ -194,7 +194,7 @@ class ServerModel:
         endpoint = turn.server
         fields = self._meeting.fields | request.fields() | self._receiver.fields()
         dialect = endpoint.dialect
-        body = request.body = dialect.adapt(self._form.write(fields, dialect.omitted))
+        body = request.body = dialect.adapt(self._form.write(fields, dialect.omitted, message=request.sampling.message))
         self._sent[request] = None
         self._health.poll(endpoint)
         try:

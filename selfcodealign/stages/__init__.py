@@ -40,7 +40,8 @@ class Asked(NamedTuple):
 
     `kind` is the kind of prompt (`PROMPT_TAGS`) with `examples` worked examples, `prompts` how many different ones
     there are, `most` and `typical` the answers to each, `tokens` the most tokens of an answer (None: as many as the
-    worked examples need). `rows` is how many rows the stage gives for one.
+    worked examples need). `rows` is how many rows the stage gives for one, `wanted` the sections that the model writes,
+    if not all but the first.
     """
 
     kind: str
@@ -50,11 +51,17 @@ class Asked(NamedTuple):
     most: int = 1
     typical: int = 1
     rows: int = 1
+    wanted: tuple[str, ...] = ()
 
 
 def nothing_asked(context: Context) -> Iterable[Asked]:
     """A stage that asks no model, or none of which anything is known before."""
     return ()
+
+
+def always(context: Context) -> bool:
+    """What a stage does under all settings."""
+    return True
 
 
 def nothing_to_fix(context: Context) -> Iterable[str]:
@@ -68,7 +75,8 @@ class Stage:
 
     `name` is the stage's folder in a run and its section in a recipe; `takes` and `gives` are row types; `settings` is
     the type of its section, if it has one. `check` yields what a person has to fix, one sentence each, before any
-    work. `decided_by` names everything that decides the rows besides the rows that come in: settings as
+    work; `executes` says whether a stage with the need "sandbox" runs programs under these settings. `decided_by` names
+    everything that decides the rows besides the rows that come in: settings as
     `section.setting`, other facts in words.
     """
 
@@ -78,6 +86,7 @@ class Stage:
     gives: type[Row] | None = None
     settings: type[Section] | None = None
     needs: tuple[Need, ...] = ()
+    executes: Callable[[Context], bool] = always
     check: Callable[[Context], Iterable[str | UserError]] = nothing_to_fix
 
 
@@ -89,7 +98,8 @@ class Each(Stage):
     how many rows are worth having under way; default: as many as the stage's model takes. With `cpu`, the worker is
     a plain function of one row that runs in a pool of processes (it has to be picklable). `prefix` may give what
     tells by which rows' prompts begin alike: rows that agree in it are taken in one after the other. `asks` tells
-    what the stage asks of its model.
+    what the stage asks of its model. `parent` is the field of the given rows that names the row they were made from,
+    where that is another field than the id of the rows that come in.
     """
 
     build: Callable[[Context], Worker]
@@ -97,6 +107,7 @@ class Each(Stage):
     cpu: bool = False
     prefix: Callable[[Context], Callable[[Any], Any] | None] = lambda context: None
     asks: Callable[[Context], Iterable[Asked]] = nothing_asked
+    parent: str = ""
 
     def count_rows_at_once(self, context: Context) -> int:
         """How many rows to have under way."""

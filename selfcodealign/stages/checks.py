@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfcodealign.errors import RecipeError, UserError
-from selfcodealign.models.named import settings_of
+from selfcodealign.errors import ModelError, RecipeError, UserError
+from selfcodealign.models.named import name_section, settings_of
 from selfcodealign.models.opening import check_model
 from selfcodealign.recipe import list_removed
 from selfcodealign.stages.context import Context
@@ -43,7 +43,7 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
         found.append(error)
     # A finished stage needs nothing: its sources may be gone, its packages missing.
     working = [one.step for one in decisions if one.action is not Action.REST] if decisions else steps
-    needs = {need for step in working for need in step.stage.needs}
+    executes = any("sandbox" in step.stage.needs and step.stage.executes(context) for step in working)
     # Asked first: servers tell the context that prompts are compared with.
     asking = [step.name for step in working if "model" in step.stage.needs]
     model_problems = [await _find_model_problem(context, name) for name in context.models_of(asking)]
@@ -52,7 +52,7 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
             found += step.stage.check(context)
         except UserError as error:
             found.append(error)
-    for problem in [*model_problems, await _find_sandbox_problem(context) if "sandbox" in needs else None]:
+    for problem in [*model_problems, await _find_sandbox_problem(context) if executes else None]:
         if problem is not None:
             found.append(problem)
     _raise(found)
@@ -66,6 +66,8 @@ async def _find_model_problem(context: Context, name: str) -> UserError | None:
             check_model(settings, context.progress)
         if given or settings.urls:
             await context.models[name].open()
+    except ModelError as error:
+        return ModelError(name_section(str(error), name)) if name else error
     except UserError as error:
         return error
     return None

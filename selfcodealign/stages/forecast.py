@@ -107,8 +107,14 @@ def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) ->
         asked.what.examples,
     )
     pool = few_shot.pool(kind, examples)
+    requests = asked.prompts * asked.what.most, asked.prompts * asked.what.typical
+    if not pool:  # a message, and no worked example that tells how long tasks and answers are
+        most = asked.what.tokens or MOST_TOKENS[asked.name]
+        return Asking(asked.name, *requests, 0, 0, most, most)
     used = _count_used(context, seeds, asked, perm(len(pool), examples))
-    shown, *wanted = PROMPT_TAGS[kind]
+    tags = PROMPT_TAGS[kind]
+    wanted = asked.what.wanted or tags[1:]
+    shown = tags[: tags.index(wanted[0])]
     tokens = asked.what.tokens or min(MOST_TOKENS[asked.name], estimate_tokens(pool, wanted))
     introduction = few_shot.introductions[kind]
 
@@ -118,19 +124,18 @@ def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) ->
         return draw_examples(pool, examples, kind, f"prompt {number}", draws)
 
     prompts = [
-        lay_out(introduction, draw(number), {shown: pool[number % len(pool)][shown]}, wanted)
+        lay_out(introduction, draw(number), {tag: pool[number % len(pool)][tag] for tag in shown}, wanted)
         for number in range(_PROMPTS)
     ]
     whole = fmean(room.measure(prompt) for prompt in prompts)
     # Rows of one draw share all but the open example; without draws, only the introduction.
-    shared = [introduction if draws == 0 else prompt[: prompt.rindex(f"\n{EXAMPLE_HEADING}")] for prompt in prompts]
+    shared = [introduction if draws == 0 else prompt.rpartition(f"\n{EXAMPLE_HEADING}")[0] for prompt in prompts]
     first = min(1.0, used / (seeds * asked.prompts)) if seeds else 0.0  # of the prompts of a draw, one finds nothing
     kept = fmean(room.measure(text) for text in shared) * (1 - first)
     same = asked.what.typical  # of several answers to one prompt, all but the first read nothing
     kept = kept / same + whole * (same - 1) / same
     answers = [room.measure("\n".join(f"{one[tag]}\n</{tag}>" for tag in wanted)) for one in pool]
     typical = min(tokens, round(fmean(answers)))
-    requests = asked.prompts * asked.what.most, asked.prompts * asked.what.typical
     return Asking(asked.name, *requests, round(whole), round(kept), typical, tokens)
 
 

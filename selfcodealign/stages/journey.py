@@ -30,7 +30,7 @@ class Step:
     @property
     def parent(self) -> str:
         """The field by which this stage's rows name the row they were made from."""
-        if isinstance(self.stage, Source):
+        if isinstance(self.stage, Each) and self.stage.parent:
             return self.stage.parent
         assert self.place.given is not None
         return self.place.given.id_field

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from selfcodealign.curation.carried import hide_carried
 from selfcodealign.rows import Concepts, Row
+from selfcodealign.stages.baselines.evolve import ask_to_evolve
 from selfcodealign.stages.concepts import ask_for_concepts, cut_snippet
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.instructions import InstructionPrompts
@@ -58,8 +59,13 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
                 concepts, own = _restore(row, Concepts), row["instruction_id"]
                 prompt = prompts.lay_out(concepts, own, prompts.find_number(concepts, own))
                 answer = row["instruction"] or detail
-            case "responses" if row.get("response_id"):
-                question = ask_for_responses(context)
+            case "evolve" | "evolve_verified" if row.get("heuristic") and not row.get("response_id"):
+                question, shown = ask_to_evolve(context, stage, row)
+                own, number = row["instruction_id"], row["round"]
+                prompt = question.lay_out(own, shown, row["seed_id"], number)
+                answer = row["instruction"] or detail
+            case "responses" | "evolve_verified" if row.get("response_id"):
+                question = ask_for_responses(context, stage)
                 shown = {"instruction": row["instruction"]}
                 prompt = question.lay_out(row["instruction_id"], shown, row["seed_id"])
                 answer = row["completion"] or detail

@@ -3,50 +3,57 @@
 Sampling and execution flow together: while the sandbox runs one answer the model writes others, and nothing waits
 for a batch. A uniformly random verified answer among n has the same distribution as the first verified one, so by
 default an instruction is sampled no further than that. Its samples begin in waves (`generation.waves`), which change no
-row. With `execution.cross`, all that were drawn are then compared (`siblings`).
+row. With `execution.cross`, all that were drawn are then compared (`siblings`). With `responses.execute` false nothing
+is run: every answer that can be read counts, and says that it was not run.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
-from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.question import Question
 from selfcodealign.generation.waves import Drawn, Waves
-from selfcodealign.judging.stored import verdict_fields
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
-from selfcodealign.sandbox import Program, Verdict
+from selfcodealign.rows import Dropped, Instruction, Response, digest
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Asked, Each
+from selfcodealign.stages.answering import Taker
+from selfcodealign.stages.chat import ask_chat, chat_facts, check_chat
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.siblings import measure, unmeasured
+from selfcodealign.stages.siblings import measure
 
-#: The name under which a run counts answers that passed apart from their tests.
-SPLIT_PROOF = "verified with split proof"
 #: The names under which it counts samples that began before it was known that they are not needed, the tokens of those
 #: that were written to the end, and instructions that were given up.
 UNNEEDED, UNNEEDED_TOKENS = "samples drawn and not needed", "tokens of samples drawn and not needed"
 GIVEN_UP = "instructions given up"
 #: Answers that are thought to be drawn until one passes its tests: a model that passes half of them.
 _DRAWS_PER_PASS = 2
+#: What a chat model is told behind an instruction whose answer is to have tests.
+WITH_TESTS = """{instruction}
+
+Write your answer in two parts. Begin the first with a line <response>: explain the solution briefly, give the complete
+code in one fenced Python block, and end the part with a line </response>. Begin the second with a line <tests>: one
+fenced Python block with assertions that call this code and check its exact results, for ordinary and special cases, and
+end with a line </tests>."""
 
 
 class Answerer:
     """Samples answers to one instruction at a time: in waves while verified ones are still wanted, or all at once when
     `stop_after_passes` is 0, since no answer then depends on another's verdict."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, stage: str = "responses") -> None:
         self._sandbox = context.sandbox
         self._count = context.count
         self._settings = settings = context.recipe.responses
-        self._question = ask_for_responses(context)
+        self._stage, self._question = stage, ask_for_responses(context, stage)
         execution = context.recipe.execution
-        self._wants_cross = execution.cross
-        self._model, self._cores, self._executing = context.model_of("responses"), context.cores, 0
+        self._wants_cross = execution.cross and settings.execute
+        self._model, self._cores = context.model_of(stage), context.cores
+        self._take = Taker(context, stage, execute=settings.execute)
         self._waves: Waves[Response | Dropped] = Waves(
             settings.samples,
             settings.stop_after_passes,
@@ -54,7 +61,8 @@ class Answerer:
             room=self._room,
             waves=context.waves,
         )
-        self._digest = digest(settings.result_digest(), execution.result_digest(), self._question.digest)
+        judged_by = execution.result_digest() if settings.execute else "nothing is run"
+        self._digest = digest(settings.result_digest(), judged_by, self._question.digest)
 
     async def __call__(self, row: Instruction) -> Sequence[Response | Dropped]:
         prompt = self._question.lay_out(row.id, {"instruction": row.instruction}, row.seed_id)
@@ -72,15 +80,15 @@ class Answerer:
 
     def _room(self) -> int:
         """How many more requests are worth sending now: none while programs wait for the sandbox."""
-        return self._model.spare if self._executing <= self._cores else 0
+        return self._model.spare if self._take.executing <= self._cores else 0
 
     def _count_unneeded(self, drawn: Drawn[Response | Dropped], tokens: dict[int, int]) -> None:
         if drawn.given_up:
-            self._count("responses", GIVEN_UP)
+            self._count(self._stage, GIVEN_UP)
         if drawn.unneeded:
-            self._count("responses", UNNEEDED, drawn.unneeded)
+            self._count(self._stage, UNNEEDED, drawn.unneeded)
             written = sum(number for sample, number in tokens.items() if sample >= len(drawn.kept))
-            self._count("responses", UNNEEDED_TOKENS, written)
+            self._count(self._stage, UNNEEDED_TOKENS, written)
 
     async def _cross(self, outcome: Sequence[Response | Dropped]) -> Sequence[Response | Dropped]:
         """Add to each answer where it stands among all that were drawn, where that is wanted."""
@@ -105,23 +113,7 @@ class Answerer:
         if problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
             return Dropped(parent=row.id, reason=problem, detail=detail, row=written)
-        # What is verified is what the data set holds: the sections as they were read, not as they were written.
-        reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
-        program = Program(response=reading.text, tests=tests.text)
-        repairs = ", ".join(dict.fromkeys((*answer.repairs, *reading.repairs, *tests.repairs)))
-        response = _grow(row, response_id, sample, answer.text, program, await self._execute(program), repairs)
-        if response.status == "passed":
-            if response.proof == "split":
-                self._count("responses", SPLIT_PROOF)
-            return response
-        return Dropped(parent=row.id, reason=response.status, detail=response.message, row=response.fields())
-
-    async def _execute(self, program: Program) -> Verdict:
-        self._executing += 1
-        try:
-            return await self._sandbox.run(program)
-        finally:
-            self._executing -= 1
+        return await self._take(row, response_id, sample, answer.text, answer.sections, answer.repairs)
 
 
 def _is_verified(one: Response | Dropped) -> bool:
@@ -133,36 +125,54 @@ def _is_prompt_too_long(one: Response | Dropped) -> bool:
     return isinstance(one, Dropped) and one.reason == "prompt_too_long"
 
 
-def ask_for_responses(context: Context) -> Question:
-    """The question about an instruction."""
+def ask_for_responses(context: Context, stage: str = "responses") -> Question:
+    """The question about an instruction; `stage` asks it."""
     settings = context.recipe.responses
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
-    return context.question(
-        "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
-    )
+    wanted = _wanted(settings)
+    if settings.prompt == "instruction":
+        return ask_chat(context, "responses", wanted, _words(settings), sampling, stage)
+    estimated = settings.max_tokens is None
+    return context.question("responses", wanted, settings.examples, sampling, estimated=estimated, stage=stage)
 
 
-def _grow(
-    row: Instruction,
-    response_id: str,
-    sample: int,
-    completion: str,
-    program: Program,
-    verdict: Verdict,
-    repairs: str,
-) -> Response:
-    return grow(
-        row,
-        Response,
-        response_id=response_id,
-        sample=sample,
-        completion=completion,
-        response=program.response,
-        tests=program.tests,
-        repairs=repairs,
-        **verdict_fields(verdict),
-        **unmeasured(),
-    )
+def _wanted(settings: ResponseSettings) -> tuple[str, ...]:
+    return ("response", "tests") if settings.tests else ("response",)
+
+
+def _words(settings: ResponseSettings) -> str:
+    return WITH_TESTS if settings.tests else "{instruction}"
+
+
+def check_answering(context: Context, stage: str = "responses") -> Iterator[str]:
+    """What a person has to fix where `stage` draws answers to instructions."""
+    recipe = context.recipe
+    if recipe.responses.prompt == "instruction":
+        yield from check_chat(context, stage, 'responses.prompt = "instruction"')
+    else:
+        yield from context.check_examples("responses", recipe.responses.examples, stage)
+    if recipe.responses.execute:
+        return
+    if recipe.execution.cross:
+        yield (
+            "execution.cross compares runs of answers, and responses.execute = false runs none: set "
+            "execution.cross = false"
+        )
+    if recipe.selection.proof == "split" and "selection" in context.places:
+        yield (
+            'selection.proof = "split" would drop every answer, because responses.execute = false runs none: set '
+            'selection.proof = "any"'
+        )
+
+
+def answering_facts(context: Context, stage: str = "responses") -> dict[str, Any]:
+    """What decides the answers that `stage` draws."""
+    settings = context.recipe.responses
+    # What runs nothing is not decided by how programs are run.
+    found = context.deciding("responses", *(("execution",) if settings.execute else ()))
+    if settings.prompt == "instruction":
+        return found | chat_facts(context, "responses", _words(settings), stage)
+    return {**found, **context.asking("responses", stage)}
 
 
 def _rows_at_once(context: Context) -> int:
@@ -172,11 +182,18 @@ def _rows_at_once(context: Context) -> int:
     return at_once if settings.stop_after_passes else -(-at_once // settings.samples)
 
 
-def _asks(context: Context) -> list[Asked]:
+def asked_for_answers(context: Context, prompts: int = 1) -> Asked:
+    """What is asked for the answers to so many instructions."""
     settings = context.recipe.responses
     first = min(settings.samples, _DRAWS_PER_PASS * settings.stop_after_passes)
-    drawn = first if settings.stop_after_passes else settings.samples
-    return [Asked("responses", settings.examples, settings.max_tokens, most=settings.samples, typical=drawn)]
+    drawn, most = first if settings.stop_after_passes else settings.samples, settings.samples
+    if not settings.execute and settings.stop_after_passes:  # every answer counts
+        drawn = most = min(settings.samples, settings.stop_after_passes)
+    # A message has no worked example, and its answers no limit that follows from them.
+    chat = settings.prompt == "instruction"
+    examples = 0 if chat else settings.examples
+    tokens = settings.max_tokens or (MOST_TOKENS["responses"] if chat else None)
+    return Asked("responses", examples, tokens, prompts, most, drawn, prompts, _wanted(settings))
 
 
 RESPONSES = Each(
@@ -185,10 +202,11 @@ RESPONSES = Each(
     gives=Response,
     settings=ResponseSettings,
     needs=("model", "sandbox"),
-    check=lambda context: context.check_examples("responses", context.recipe.responses.examples),
-    decided_by=lambda context: {**context.deciding("responses", "execution"), **context.asking("responses")},
+    executes=lambda context: context.recipe.responses.execute,
+    check=check_answering,
+    decided_by=answering_facts,
     build=Answerer,
     prefix=lambda context: ask_for_responses(context).by_draw(),
     rows_at_once=_rows_at_once,
-    asks=_asks,
+    asks=lambda context: [asked_for_answers(context)],
 )
