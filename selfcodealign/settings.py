@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from selfcodealign.baseline_settings import ImportedSettings, VerifySettings
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -600,6 +601,7 @@ class Recipe(Section):
         default={}, description="[models.NAME]: another model, which a stage asks that names it (responses.model)"
     )
     seeds: SeedSettings = SeedSettings()
+    imported: ImportedSettings = ImportedSettings()
     near_dedup: NearDedupSettings = NearDedupSettings()
     quality: QualitySettings = QualitySettings()
     types: TypeSettings = TypeSettings()
@@ -609,6 +611,7 @@ class Recipe(Section):
     concepts: ConceptSettings = ConceptSettings()
     instructions: InstructionSettings = InstructionSettings()
     responses: ResponseSettings = ResponseSettings()
+    verify: VerifySettings = VerifySettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
     dataset: DatasetSettings = DatasetSettings()
