@@ -108,7 +108,7 @@ def _check(context: Context) -> Iterator[str | UserError]:
     settings = context.recipe.imported
     if not settings.sources:
         yield RecipeError(
-            "imported.sources names no data set: --set imported.sources=FILE (.jsonl, .parquet, a folder, hub:NAME, "
+            "imported.sources names no data set: give --source FILE (.jsonl, .parquet, a folder, hub:NAME, "
             "or the folder of a run)"
         )
     for source in settings.sources:
