@@ -49,7 +49,8 @@ selfcodealign run paper --dry-run
 - `--set section.key=value` wins over the recipe. Values are TOML; a bare word is taken as a string. A setting that is
   a list takes a single value, too: `--set seeds.sources=package:requests`.
 - `-m`, `--url`, `--serve`, `--source`, `--limit` and `--sandbox` are short for `model.name`, `model.urls`,
-  `model.serve`, `seeds.sources`, `seeds.limit` and `execution.sandbox`.
+  `model.serve`, `seeds.sources`, `seeds.limit` and `execution.sandbox`; in a journey of imported rows `--source` and
+  `--limit` are `imported.sources` and `imported.limit`.
 - `--dry-run` checks everything, prints what the run would do in each stage and the settings that differ from the
   recipe's (`--settings`: all in force), and does nothing.
 

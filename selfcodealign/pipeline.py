@@ -49,6 +49,7 @@ from selfcodealign.stages.decontamination import DECONTAMINATION
 from selfcodealign.stages.distinct import DISTINCT
 from selfcodealign.stages.evaluate import EVALUATE
 from selfcodealign.stages.forecast import Forecast, forecast
+from selfcodealign.stages.imported import IMPORTED
 from selfcodealign.stages.instructions import INSTRUCTIONS
 from selfcodealign.stages.journey import Journey, find_stages
 from selfcodealign.stages.judge import JUDGE
@@ -60,10 +61,12 @@ from selfcodealign.stages.seeds import SEEDS
 from selfcodealign.stages.selection import SELECTION
 from selfcodealign.stages.train import TRAIN
 from selfcodealign.stages.types import TYPES
+from selfcodealign.stages.verify import VERIFY
 
 _IN_ORDER = (
     # source code → seed
     SEEDS,  # documented functions that stand alone, out of files, packages, repositories, data sets
+    IMPORTED,  # or: instructions of others, with their responses and tests, out of data sets and runs
     QUALITY,  # secrets, personal data, placeholders, and what shows nothing go
     TYPES,  # undefined names and type errors go
     DECONTAMINATION,  # what holds a task of a benchmark goes
@@ -78,6 +81,7 @@ _IN_ORDER = (
     # instruction → verified responses
     EVOLVE_VERIFIED,  # the same, each round from a task with a verified answer; gives the answers, too
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives
+    VERIFY,  # or: the response of an imported row runs against the tests of that row
     # verified responses → data set
     SELECTION,  # which verified answers become examples
     DATASET,  # Parquet files and a card

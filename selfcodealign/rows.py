@@ -1,6 +1,7 @@
 """The row that travels: each stage's row holds all fields of the one before and adds its own.
 
     SourceFile → Seed → Concepts → Instruction → Response → Example
+               a row of a data set → Imported ↗
                    ↘ any of them may become Dropped(reason, detail)
 
 A stage of your own may add a type: a frozen dataclass that extends one of these. Later stages carry its fields on
@@ -138,6 +139,24 @@ class Instruction(Concepts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imported(Instruction):
+    """An instruction that a data set of others holds, with the response and the tests given there (each may be empty).
+
+    Its `kind` is "imported", its `seed` is empty. `origin` names the data set, `commit` its revision on the hub,
+    `given_id` the id of the row there. `seed_id` comes from the instruction alone, `instruction_id` from the origin,
+    the given id and all given texts: rows of two data sets that share an id are told apart.
+    """
+
+    given_id: str
+    given_response: str
+    given_tests: str
+
+
+#: The `kind` of imported rows.
+IMPORTED = "imported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response(Instruction):
     """One sampled answer with its own tests, and what happened when they were run.
 
@@ -254,18 +273,22 @@ Outcome = Sequence[R | Dropped]
 #: What rows are called in reports, by the field of their id, and what is looked at to make them, by `seeds.kind`.
 _UNITS = {"source_id": "files", "concepts_id": "concept lists", "start_instruction_id": "instructions"}
 _CANDIDATES = {"functions": "functions", "lines": "windows", "commits": "commits"}
+#: What seeds or instructions were taken out of, by their kind, if not out of files.
+_OUTSIDE = {"commits": "commits", IMPORTED: "rows"}
 
 
 def unit_of(id_field: str, *, candidates: bool = False, kind: str = "functions") -> str:
     """What rows with this id are called, or the `candidates` for such rows, kept and dropped ones together.
 
-    `kind` is that of the seeds, which are taken out of files or out of commits.
+    `kind` is that of the seeds, which are taken out of files or out of commits, or of imported rows.
 
     >>> unit_of("response_id"), unit_of("seed_id", candidates=True), unit_of("source_id", kind="commits")
     ('responses', 'functions', 'commits')
     """
-    if (candidates and id_field == "seed_id") or (kind == "commits" and id_field == "source_id"):
+    if candidates and id_field == "seed_id":
         return _CANDIDATES.get(kind, "functions")
+    if id_field == "source_id" and kind in _OUTSIDE:
+        return _OUTSIDE[kind]
     return _UNITS.get(id_field) or f"{id_field.removesuffix('_id')}s"
 
 

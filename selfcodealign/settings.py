@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selfcodealign.baseline_settings import EvolveSettings, EvolveVerifiedSettings
+from selfcodealign.baseline_settings import EvolveSettings, EvolveVerifiedSettings, ImportedSettings, VerifySettings
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -619,6 +619,7 @@ class Recipe(Section):
         default={}, description="[models.NAME]: another model, which a stage asks that names it (responses.model)"
     )
     seeds: SeedSettings = SeedSettings()
+    imported: ImportedSettings = ImportedSettings()
     near_dedup: NearDedupSettings = NearDedupSettings()
     quality: QualitySettings = QualitySettings()
     types: TypeSettings = TypeSettings()
@@ -630,6 +631,7 @@ class Recipe(Section):
     evolve: EvolveSettings = EvolveSettings()
     evolve_verified: EvolveVerifiedSettings = EvolveVerifiedSettings()
     responses: ResponseSettings = ResponseSettings()
+    verify: VerifySettings = VerifySettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
     dataset: DatasetSettings = DatasetSettings()

@@ -62,7 +62,10 @@ def test_a_single_value_is_taken_for_a_list_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["limit=3"], '--set: unknown setting "limit"; did you mean "seeds.limit" or "evaluate.limit"?'),
+        (
+            ["limit=3"],
+            '--set: unknown setting "limit"; did you mean "seeds.limit" or "imported.limit" or "evaluate.limit"?',
+        ),
         (["seeds=3"], "--set: seeds = 3: [seeds] is a section: write seeds.NAME = ..."),
         (["execution.sandbox=nsp"], "--set: execution.sandbox = 'nsp'"),
         (["responses.sample=3"], 'unknown setting "responses.sample"; did you mean "samples"?'),

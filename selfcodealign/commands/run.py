@@ -71,14 +71,19 @@ def run(
         list[str] | None,
         typer.Option(
             help="Code to take seeds from (seeds.sources): stdlib, package:NAME, git:PATH, hub:NAME, a file or a "
-            "folder; may be repeated.",
+            "folder; or data sets to import (imported.sources); may be repeated.",
             metavar="SOURCE",
             rich_help_panel=MODEL,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="Use at most this many seeds (seeds.limit).", min=1, metavar="N", rich_help_panel=MODEL),
+        typer.Option(
+            help="Use at most this many seeds (seeds.limit), or rows of each data set (imported.limit).",
+            min=1,
+            metavar="N",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     added: Added = None,
     removed: Removed = None,
@@ -96,29 +101,35 @@ def run(
 ) -> None:
     """Run a recipe: take rows through the stages of its journey.
 
-    Stages: seeds, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions, evolve,
-    distinct, evolve_verified, responses, selection, dataset, train, evaluate. The recipe, the model, the sandbox, extras and benchmarks are
-    checked before any work.
+            Stages: seeds, imported, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions,
+    evolve, distinct, evolve_verified, responses, verify, selection, dataset, train, evaluate. The recipe, the
+    model, the sandbox, extras and benchmarks are checked before any work.
 
-    A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
-    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
-    a model's finished answers, the run stops and says what changed, unless --yes is given. A run whose data set is
-    empty says which stage dropped everything, and exits with code 3.
+        A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
+        setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
+        a model's finished answers, the run stops and says what changed, unless --yes is given. A run whose data set is
+        empty says which stage dropped everything, and exits with code 3.
 
-    A budget counts what all runs of a folder have asked of the model. When it is reached, no further rows are asked
-    about, the run makes its data set of what there is, and a larger budget goes on.
+        A budget counts what all runs of a folder have asked of the model. When it is reached, no further rows are asked
+        about, the run makes its data set of what there is, and a larger budget goes on.
 
-        selfcodealign run quickstart
-        selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
-        selfcodealign run paper -o runs/mine --until dataset   # the data alone
-        selfcodealign run paper --budget tokens=5M,hours=2
-        selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
+            selfcodealign run quickstart
+            selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
+            selfcodealign run paper -o runs/mine --until dataset   # the data alone
+            selfcodealign run paper --budget tokens=5M,hours=2
+            selfcodealign run verify-foreign --source rows.jsonl
+            selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
     """
     if all_settings and not dry_run:
         raise RecipeError("--settings shows settings with --dry-run only: give both")
     name, folder = _find(recipe, out)
-    given = {"model.name": model, "model.urls": url, "model.serve": serve, "seeds.sources": source}
-    given |= {"seeds.limit": limit, "execution.sandbox": sandbox}
+    begins = (
+        "imported"
+        if (source or limit) and "imported" in load(name, [], added or [], removed or []).journey
+        else "seeds"
+    )
+    given = {"model.name": model, "model.urls": url, "model.serve": serve, f"{begins}.sources": source}
+    given |= {f"{begins}.limit": limit, "execution.sandbox": sandbox}
     loaded = load(name, [*(settings or []), *as_settings(given)], added or [], removed or [])
     limits = read_budget(budget)
     if dry_run:

@@ -29,7 +29,7 @@ import numpy as np
 from selfcodealign import files
 from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
-from selfcodealign.rows import Books, R, Row, unit_of
+from selfcodealign.rows import IMPORTED, Books, Imported, R, Row, unit_of
 from selfcodealign.run_folder.lock import take_lock
 from selfcodealign.run_folder.shards import Shards
 
@@ -112,7 +112,9 @@ class StageFolder(Generic[R]):
 
     @property
     def seed_kind(self) -> str:
-        """The kind of the seeds that this stage read (that of other stages does not matter: they are given seeds)."""
+        """The kind of what this stage read from outside (that of other stages does not matter: they are given rows)."""
+        if self.description.kind == Imported.__name__ and self.description.after is None:
+            return IMPORTED
         return self.decided_by.get("seeds.kind", "functions")
 
     def books(self) -> Books:

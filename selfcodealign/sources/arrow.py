@@ -88,14 +88,14 @@ def is_saved(folder: Path) -> bool:
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def saved_files(folder: Path, split: str) -> list[Path]:
-    """The .arrow files of a saved data set in order; of one with splits, those of `split`."""
+def saved_files(folder: Path, split: str, section: str = "seeds") -> list[Path]:
+    """The .arrow files of a saved data set in order; of one with splits, those of `split`, a setting of `section`."""
     if (folder / "dataset_dict.json").is_file():
         splits = _read_state(folder / "dataset_dict.json").get("splits")
         known = [name for name in splits if isinstance(name, str)] if isinstance(splits, list) else []
         if split not in known or "/" in split or split in (".", ".."):
             raise SourceError(
-                f'{folder} has no split "{split}" (it has {", ".join(known)}): set seeds.split'
+                f'{folder} has no split "{split}" (it has {", ".join(known)}): set {section}.split'
                 f"{did_you_mean(split, known)}"
             )
         folder = folder / split

@@ -103,12 +103,17 @@ def cell(row: Mapping[str, Any], column: str | None) -> Any:
 def find_row_role(row: Mapping[str, Any], layout: Layout, skip: Sequence[str]) -> tuple[str, str] | None:
     """Why a row is dropped by what its data set says of it, as (reason, detail)."""
     language = cell(row, layout.language)
-    if isinstance(language, str) and language.lower() not in _PYTHON:
+    if isinstance(language, str) and not is_python(language):
         return "not_python", language
     for reason, column in (("vendored", layout.vendored), ("generated", layout.generated)):
         if reason in skip and cell(row, column) is True:
             return reason, f"the data set's {column}"
     return None
+
+
+def is_python(language: str) -> bool:
+    """Whether the word by which a data set names a language means Python."""
+    return language.strip().lower() in _PYTHON
 
 
 def name_row_licence(row: Mapping[str, Any], layout: Layout) -> str | None:

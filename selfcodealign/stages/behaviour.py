@@ -29,7 +29,7 @@ class TryBehaviour:
         context.folder.record({"generic_behaviour": {name: sorted(tasks) for name, tasks in generic.items()}})
 
     async def __call__(self, row: Seed) -> list[Seed | Dropped]:
-        for text in (row.seed, getattr(row, "response", "")):
+        for text in (row.seed, getattr(row, "response", "") or getattr(row, "given_response", "")):
             if text and (hit := await self._try(text)):
                 return [Dropped(parent=row.id, reason="contaminated", detail=str(hit), row=row.fields())]
         return [row]

@@ -1,4 +1,7 @@
-"""Seed → seed: what holds a task of a benchmark goes, with the task, both texts and the rule on the dropped row."""
+"""Seed → seed: what holds a task of a benchmark goes, with the task, both texts and the rule on the dropped row.
+
+An imported row has no seed: its instruction, response and tests are compared.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 
 from selfcodealign.benchmarks.published import KnownTexts
 from selfcodealign.curation.contamination import Decontaminator
+from selfcodealign.curation.given_text import given_text
 from selfcodealign.rows import Dropped, Seed
 from selfcodealign.settings import DecontaminationSettings
 from selfcodealign.stages import Each
@@ -22,8 +26,9 @@ class Decontamination:
         self._version = version
 
     def __call__(self, seed: Seed) -> list[Seed | Dropped]:
-        text = "\n".join(part for part in (seed.commit_message, seed.old_code, seed.seed) if part)
-        hit = _open(self._kept, self._version).find(text)
+        given = given_text(seed.fields(), tests=True)
+        own = "\n".join(part for part in (seed.commit_message, seed.old_code, seed.seed) if part)
+        hit = _open(self._kept, self._version).find(own if given is None else given)
         if hit is None:
             return [seed]
         return [Dropped(parent=seed.id, reason="contaminated", detail=str(hit), row=seed.fields())]

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from selfcodealign.curation.given_text import given_text
 from selfcodealign.rows import Dropped, Instruction, digest
 from selfcodealign.stages import Rows, Whole
 from selfcodealign.stages.context import Context
 
 
-def drop_copies(rows: Iterable[Instruction], most_words: int | None = None) -> Iterator[Instruction | Dropped]:
+def drop_copies(
+    rows: Iterable[Instruction], most_words: int | None = None, *, given: bool = False
+) -> Iterator[Instruction | Dropped]:
     """Keep the first of all instructions that differ in white space only; a drop's detail is the id of that first.
 
-    Instructions of more than `most_words` words are dropped, too.
+    Instructions of more than `most_words` words are dropped, too. With `given`, imported rows are copies only if their
+    given responses are the same as well.
     """
     first: dict[str, str] = {}
     for row in rows:
@@ -25,7 +29,8 @@ def drop_copies(rows: Iterable[Instruction], most_words: int | None = None) -> I
         if most_words is not None and words > most_words:
             yield Dropped(parent=row.id, reason="long_instruction", detail=f"{words} words", row=row.fields())
             continue
-        kept = first.setdefault(digest("".join(row.instruction.split())), row.id)
+        text = (given_text(row.fields()) if given else None) or row.instruction
+        kept = first.setdefault(digest("".join(text.split())), row.id)
         if kept == row.id:
             yield row
         else:
@@ -40,7 +45,9 @@ def _decided_by(context: Context) -> dict[str, Any]:
 
 
 def _decide(context: Context, rows: Rows) -> Iterator[Instruction | Dropped]:
-    return drop_copies(rows(), next(iter(_decided_by(context).values()), None))
+    # Where a model answers the instructions, the given responses make no difference.
+    answered = "responses" in context.places
+    return drop_copies(rows(), next(iter(_decided_by(context).values()), None), given=not answered)
 
 
 DISTINCT = Whole(

@@ -9,6 +9,7 @@ from typing import Any
 
 from selfcodealign.curation.carried import own_code
 from selfcodealign.curation.earlier_rows import EarlierRows, EarlierSource
+from selfcodealign.curation.given_text import given_text
 from selfcodealign.curation.near_duplicates import NearDuplicate, Pulse, near_duplicates, no_pulse
 from selfcodealign.errors import UserError
 from selfcodealign.rows import Dropped, Seed
@@ -31,7 +32,8 @@ def drop_near_copies(
 ) -> Iterator[Seed | Dropped]:
     """Yield every seed, kept or dropped. `rows` gives them in the order of their ids.
 
-    Of copies the first stays; what seeds carry besides their functions is not compared. Ids are hashes of the code, so
+    Of copies the first stays; what seeds carry besides their functions is not compared. Imported rows are compared by
+    instruction and given response. Ids are hashes of the code, so
     the first `limit` seeds are a uniform draw, and a higher limit draws the same ones and more. `folder` and `pulse`
     are those of `near_duplicates`.
     """
@@ -46,7 +48,7 @@ def drop_near_copies(
         if seed.id == previous:
             reason, detail = "copy", seed.id
         else:
-            same = earlier.find(seed.seed)
+            same = earlier.find(given_text(seed.fields()) or seed.seed)
             if nearest is not None and nearest.row_id == seed.id:
                 similar, nearest = nearest, next(near, None)
         if same is not None:
@@ -76,7 +78,7 @@ def _find_near(
         deque(earlier.read(), maxlen=0)
         return
     yield from near_duplicates(
-        _first_of_each((seed.id, own_code(seed.fields())) for seed in rows()),
+        _first_of_each((seed.id, _compared(seed)) for seed in rows()),
         jaccard=settings.jaccard,
         permutations=settings.permutations,
         ngram=settings.ngram,
@@ -84,6 +86,12 @@ def _find_near(
         folder=folder,
         pulse=pulse,
     )
+
+
+def _compared(seed: Seed) -> str:
+    fields = seed.fields()
+    given = given_text(fields)
+    return own_code(fields) if given is None else given
 
 
 def _first_of_each(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
