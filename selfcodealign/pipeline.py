@@ -38,6 +38,7 @@ from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
+from selfcodealign.stages.baselines.score_curation import SCORE_CURATION
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -76,6 +77,7 @@ _IN_ORDER = (
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives
     # verified responses → data set
     SELECTION,  # which verified answers become examples
+    SCORE_CURATION,  # a budget of rows, by curated scores and by diversity (recipe ds2)
     DATASET,  # Parquet files and a card
     # data set → tuned model → scores
     TRAIN,  # the base model, fine-tuned on the examples

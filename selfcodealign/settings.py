@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from selfcodealign.baseline_settings import ScoreCurationSettings
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -611,6 +612,7 @@ class Recipe(Section):
     responses: ResponseSettings = ResponseSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
+    score_curation: ScoreCurationSettings = ScoreCurationSettings()
     dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
