@@ -66,10 +66,11 @@ def embed(
     if rank == 0:
         return np.zeros((len(counts), 1), np.float32)
     basis = np.random.default_rng(seed).standard_normal((matrix.shape[1], min(rank + 8, *matrix.shape)))
-    for done in range(_POWER_ITERATIONS + 1):
-        pulse("decomposing", done, _POWER_ITERATIONS + 1)
-        span, _ = np.linalg.qr(matrix.times(basis))
-        basis = matrix.turned_times(span)
+    span = np.linalg.qr(matrix.times(basis)).Q
+    for done in range(_POWER_ITERATIONS):
+        pulse("decomposing", done, _POWER_ITERATIONS)
+        span = np.linalg.qr(matrix.times(matrix.turned_times(span))).Q
+    basis = matrix.turned_times(span)
     left, strength, _ = np.linalg.svd(basis.T, full_matrices=False)
     vectors = (span @ left[:, :rank]) * strength[:rank]
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

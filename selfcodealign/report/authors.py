@@ -47,7 +47,9 @@ def find_authors(folder: RunFolder) -> list[Author]:
             written += [
                 field for field in before if field in texts[name] and _writes_over(folder, stage, stages, field)
             ]
-        found += [author for field in written for author in _authors(field, stage, asked)]
+        for field in written:
+            by = [] if asked and "commit_message" in before and _is_of_commits(folder, stage, field) else asked
+            found += _authors(field, stage, by)
     return found
 
 
@@ -69,6 +71,17 @@ def models_asked(stage: StageFolder[Any], facts: Mapping[str, Any]) -> list[dict
         # A stage that does not say which model decides its rows has asked one of these.
         found = [*([facts[MODEL]] if MODEL in facts else []), *(one["identity"] for one in others.values())]
     return found
+
+
+def _is_of_commits(folder: RunFolder, stage: StageFolder[Any], field: str) -> bool:
+    """Whether a stage that asked a model about commits took this field out of them: all responses hold the new code."""
+    if field != "response":
+        return False
+    files = [str(path) for path in sorted(stage.path.glob("kept-*.parquet"))]
+    query = "SELECT bool_and(seed <> '' AND contains(response, trim(seed, E' \\n'))) FROM read_parquet(?)"
+    with folder.connect() as connection:
+        found = connection.execute(query, [files]).fetchone()
+    return bool(found and found[0])
 
 
 def _filled(stage: StageFolder[Any]) -> list[str]:

@@ -65,7 +65,7 @@ def test_neighbours_are_exact_and_texts_of_one_subject_are_near() -> None:
 def small_rows(count: int) -> tuple[list[str], list[tuple[str, float]]]:
     random = np.random.default_rng(3)
     words = [f"word{number}" for number in range(40)]
-    rows = [(" ".join(random.choice(words, 12)), float(random.integers(0, 7)) / 6) for _ in range(count)]
+    rows = [(str(" ".join(random.choice(words, 12))), float(random.integers(0, 7)) / 6) for _ in range(count)]
     return [f"{number:016x}" for number in range(count)], rows
 
 
