@@ -40,6 +40,7 @@ from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
 from selfcodealign.stages.baselines.evolve import EVOLVE
 from selfcodealign.stages.baselines.evolve_verified import EVOLVE_VERIFIED
+from selfcodealign.stages.baselines.score_curation import SCORE_CURATION
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -84,6 +85,7 @@ _IN_ORDER = (
     VERIFY,  # or: the response of an imported row runs against the tests of that row
     # verified responses → data set
     SELECTION,  # which verified answers become examples
+    SCORE_CURATION,  # a budget of rows, by curated scores and by diversity (recipe ds2)
     DATASET,  # Parquet files and a card
     # data set → tuned model → scores
     TRAIN,  # the base model, fine-tuned on the examples

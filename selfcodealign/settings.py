@@ -7,7 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selfcodealign.baseline_settings import EvolveSettings, EvolveVerifiedSettings, ImportedSettings, VerifySettings
+from selfcodealign.baseline_settings import (
+    EvolveSettings,
+    EvolveVerifiedSettings,
+    ImportedSettings,
+    ScoreCurationSettings,
+    VerifySettings,
+)
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -634,6 +640,7 @@ class Recipe(Section):
     verify: VerifySettings = VerifySettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
+    score_curation: ScoreCurationSettings = ScoreCurationSettings()
     dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -101,24 +101,24 @@ def run(
 ) -> None:
     """Run a recipe: take rows through the stages of its journey.
 
-            Stages: seeds, imported, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions,
-    evolve, distinct, evolve_verified, responses, verify, selection, dataset, train, evaluate. The recipe, the
-    model, the sandbox, extras and benchmarks are checked before any work.
+    Stages: seeds, imported, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions,
+    evolve, distinct, evolve_verified, responses, verify, selection, score_curation, dataset, train, evaluate. The
+    recipe, the model, the sandbox, extras and benchmarks are checked before any work.
 
-        A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
-        setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
-        a model's finished answers, the run stops and says what changed, unless --yes is given. A run whose data set is
-        empty says which stage dropped everything, and exits with code 3.
+    A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
+    setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are
+    a model's finished answers, the run stops and says what changed, unless --yes is given. A run whose data set is
+    empty says which stage dropped everything, and exits with code 3.
 
-        A budget counts what all runs of a folder have asked of the model. When it is reached, no further rows are asked
-        about, the run makes its data set of what there is, and a larger budget goes on.
+    A budget counts what all runs of a folder have asked of the model. When it is reached, no further rows are asked
+    about, the run makes its data set of what there is, and a larger budget goes on.
 
-            selfcodealign run quickstart
-            selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
-            selfcodealign run paper -o runs/mine --until dataset   # the data alone
-            selfcodealign run paper --budget tokens=5M,hours=2
-            selfcodealign run verify-foreign --source rows.jsonl
-            selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
+        selfcodealign run quickstart
+        selfcodealign run paper -o runs/mine -m org/base-7b --source git:.
+        selfcodealign run paper -o runs/mine --until dataset   # the data alone
+        selfcodealign run paper --budget tokens=5M,hours=2
+        selfcodealign run verify-foreign --source rows.jsonl
+        selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
     """
     if all_settings and not dry_run:
         raise RecipeError("--settings shows settings with --dry-run only: give both")

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfcodealign.dataset.authors import Author, models_of, of_field, tell_pairs
+from selfcodealign.judging.stored import NOT_RUN
 from selfcodealign.rows import Books, Example
 from selfcodealign.sandbox import Status
 
@@ -18,6 +20,8 @@ _KNOWN = """
     postgresql unlicense wtfpl zlib
 """
 HUB_LICENCES = _KNOWN.split()
+#: What stands for a licence that nobody states.
+_NOT_STATED = ("", "unknown")
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,20 @@ class CardFacts:
     license: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
     compared: Sequence[str] = ()
+    authors: Sequence[Author] = ()
+    #: Which answers the recipe asked for, where it did not ask for those that passed.
+    answers: str = ""
 
 
 @dataclass
 class Examples:
-    """What the rows themselves say: how many there are, verified, apart from their tests too, with a mutation score,
-    compared with siblings, per licence and origin."""
+    """What the rows themselves say: how many there are, per status, apart from their tests too, with a mutation score,
+    compared with siblings, with the code of a seed; per kind, licence and origin."""
 
     count: int = 0
-    verified: int = 0
+    seeds: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     split: int = 0
     scored: int = 0
     crossed: int = 0
@@ -49,17 +58,23 @@ class Examples:
     def add(self, row: Example) -> None:
         """Count one more."""
         self.count += 1
-        self.verified += row.status == Status.PASSED
+        self.seeds += bool(row.seed)
+        self.statuses[row.status] += 1
+        self.kinds[row.kind] += 1
         self.split += row.proof == "split"
         self.crossed += bool(row.siblings)
         self.scored += not math.isnan(row.mutation_score)
         self.licences[row.licence] += 1
         self.origins[row.origin] += 1
 
+    @property
+    def verified(self) -> int:
+        """Rows whose response passed its tests."""
+        return self.statuses[Status.PASSED]
+
 
 def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
     """The card as Markdown; `data_files` is the pattern of the files that hold the rows."""
-    model = facts.run.get("model", {})
     lines = [
         "---",
         "configs:",
@@ -76,14 +91,16 @@ def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
         "- selfcodealign",
         "---",
         "",
-        "# Self-aligned code instructions",
+        f"# {_title(facts.authors)}",
         "",
-        f"{examples.count} instruction–response pairs that `{model.get('name', 'unknown')}` wrote. {_claim(examples)}",
+        f"{examples.count} instruction–response pairs{tell_pairs(facts.authors, examples.kinds)}. "
+        f"{_claim(examples, facts)}",
         "",
         "## How it was made",
         "",
         *_table(("", ""), [(key, f"`{value}`") for key, value in _provenance(facts.run)]),
         "",
+        *_written(examples, facts),
         "| stage | rows in | rows kept | dropped |",
         "| --- | ---: | ---: | --- |",
         *(
@@ -92,14 +109,7 @@ def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
             for name, books in facts.funnel
         ),
         "",
-        "## Licences and origins of the seeds",
-        "",
-        *_table(("licence", "examples"), examples.licences.most_common()),
-        "",
-        _inherited(model.get("name", "unknown"), facts.license),
-        "",
-        *_table(("origin", "examples"), examples.origins.most_common(20)),
-        *([f"\n… and {len(examples.origins) - 20} more origins."] if len(examples.origins) > 20 else []),
+        *_licences(examples, facts),
         "",
         "## Decontamination",
         "",
@@ -118,34 +128,85 @@ def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
 def _license(examples: Examples, stated: str) -> list[str]:
     """The licence in the card's metadata: an identifier of the hub, or `other` with a name."""
     name = stated or (next(iter(examples.licences)) if len(examples.licences) == 1 else "several")
+    name = name or "unknown"
     if name.lower() in HUB_LICENCES:
         return [f"license: {name.lower()}"]
     return ["license: other", f"license_name: {re.sub(r'[^a-z0-9.-]+', '-', name.lower())}"]
 
 
-def _inherited(model: str, stated: str) -> str:
-    own = f"The publisher states the licence {stated} for the data set. " if stated else ""
-    return (
-        f"{own}These are the licences of the code that the examples grew from. Instructions and responses were written "
-        f"by `{model}`: the licence and the terms of that model apply to them as well."
-    )
+def _title(authors: Sequence[Author]) -> str:
+    """One model that has written all texts has aligned itself."""
+    asked, answered = (models_of(of_field(authors, field)) for field in ("instruction", "response"))
+    return "Self-aligned code instructions" if asked == answered and len(asked) == 1 else "Code instructions"
 
 
-def _claim(examples: Examples) -> str:
+def _written(examples: Examples, facts: CardFacts) -> list[str]:
+    """Who wrote which field, by stage."""
+    if not facts.authors:
+        return []
+    rows = [(f"`{one.field}`", one.describe(examples.kinds), one.stage) for one in facts.authors]
+    return ["## Who wrote what", "", *_table(("field", "written by", "stage"), rows), ""]
+
+
+def _licences(examples: Examples, facts: CardFacts) -> list[str]:
+    """The licences of what the rows grew from, and of those who wrote them."""
+    stated = {name: n for name, n in examples.licences.most_common() if examples.seeds or name not in _NOT_STATED}
+    lines = ["## Licences", ""]
+    if stated:
+        lines += [*_table(("licence of the seed" if examples.seeds else "licence", "examples"), stated.items()), ""]
+    lines += [_inherited(examples, facts, bool(stated))]
+    if any(examples.origins):
+        lines += ["", *_table(("origin", "examples"), examples.origins.most_common(20))]
+        lines += [f"\n… and {len(examples.origins) - 20} more origins."] if len(examples.origins) > 20 else []
+    return lines
+
+
+def _inherited(examples: Examples, facts: CardFacts, stated: bool) -> str:
+    told = [f"The publisher states the licence {facts.license} for the data set."] if facts.license else []
+    what = "code that the examples grew from" if examples.seeds else "data that the examples were read from"
+    if stated:
+        told.append(f"The table has the licences of the {what}.")
+    elif examples.count:
+        told.append("The examples grew from no code, and no licence is stated for what they were read from.")
+    if models := models_of(facts.authors):
+        names = " and ".join(f"`{name}`" for name in models)
+        them = "these models" if len(models) > 1 else "that model"
+        told.append(
+            f"What {names} wrote (above) inherits the licence and the terms of {them}"
+            ", and so does a model that is tuned on it, besides the licence of its base."
+        )
+    return " ".join(told)
+
+
+def _claim(examples: Examples, facts: CardFacts) -> str:
     """What the verdicts on the rows allow to be said of them."""
     if not examples.count:
         return "The table below says where the rows went."
+    statuses = examples.statuses
+    tests = _tests(facts.authors)
     if examples.verified < examples.count:
-        return (
-            f"{examples.verified} of the responses passed tests written with them, in a sandbox; the others did "
-            "**not** pass or were not run."
-        )
+        not_run = statuses[NOT_RUN] + statuses[""]
+        failed = {name: n for name, n in statuses.items() if name not in (Status.PASSED, NOT_RUN, "")}
+        told = [f"{examples.verified} of the responses passed {tests}, in a sandbox"] if examples.verified else []
+        if failed:
+            why = ", ".join(f"{name} {number}" for name, number in sorted(failed.items()))
+            told.append(f"{sum(failed.values())} did **not** pass ({why})")
+        if not_run:
+            told.append(f"{not_run} responses were **not** run: nothing is known of their correctness")
+        policy = f" The recipe asked for such answers (`{facts.answers}`)." if facts.answers else ""
+        return "; ".join(told) + "." + policy
     score = ", and its tests killed at least one mutant of the response where a mutation score is given"
     return (
-        f"Every response passed tests written with it, in a sandbox{score if examples.scored else ''}. "
+        f"Every response passed {tests}, in a sandbox{score if examples.scored else ''}. "
         f"{examples.split} of them also passed in a process apart from their tests (`proof` is `split`), where a "
         f"response cannot reach what judges it. That is evidence of correctness, not proof.{_siblings(examples)}"
     )
+
+
+def _tests(authors: Sequence[Author]) -> str:
+    """Whose tests they are: those of a response's own author judge it less strictly than others."""
+    stages = [{one.stage for one in of_field(authors, field)} for field in ("response", "tests")]
+    return "tests written with it" if stages[0] == stages[1] and stages[0] else "its tests"
 
 
 def _siblings(examples: Examples) -> str:
@@ -161,6 +222,8 @@ def _siblings(examples: Examples) -> str:
 
 def _provenance(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
     pairs = [(f"model {key}", value) for key, value in run.get("model", {}).items()]
+    for name, one in run.get("models", {}).items():
+        pairs += [(f"model {name}: {key}", value) for key, value in one["identity"].items()]
     pairs += [(key, run[key]) for key in ("selfcodealign", "python", "sandbox", "started") if key in run]
     return pairs
 

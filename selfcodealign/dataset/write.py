@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selfcodealign.dataset.authors import AUTHORS_FILE
 from selfcodealign.dataset.card import CardFacts, Examples, write_card
 from selfcodealign.errors import RunFolderError
+from selfcodealign.files import write_json
 from selfcodealign.rows import Example
 from selfcodealign.run_folder.shards import schema_of
 
@@ -56,7 +58,8 @@ FILE_ROWS = 50_000
 def write_dataset(
     folder: Path, rows: Iterable[Example], count: int, facts: CardFacts, kind: type[Example] = Example
 ) -> None:
-    """Replace `folder`: data/train-DIGEST-*.parquet and README.md; a reader sees either the old or the new data set.
+    """Replace `folder`: data/train-DIGEST-*.parquet, README.md and written_by.json; a reader sees
+    either the old or the new data set.
 
     `count` rows of the type `kind`, whose fields beyond those of an `Example` become columns too. `datasets` keeps what
     it has read under the names of folder and files: the digest of the rows in the names keeps two runs apart.
@@ -84,6 +87,7 @@ def write_dataset(
             file.rename(file.with_name(f"{name}-{file.name}"))
         card = write_card(examples, facts, data_files=f"data/{name}-*.parquet")
         (fresh / "README.md").write_text(card, "utf-8")
+        write_json(fresh / AUTHORS_FILE, [one.fields() for one in facts.authors], error=RunFolderError)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(fresh, folder)
     except OSError as error:

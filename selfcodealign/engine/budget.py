@@ -13,6 +13,8 @@ from selfcodealign.models.usage import Usage
 from selfcodealign.settings import PriceSettings, Recipe
 from selfcodealign.stages.context import Context
 
+#: The stage whose kept rows are verified answers, as `--budget examples=` counts them.
+ANSWERS = "responses"
 Kind = Literal["tokens", "hours", "money", "examples"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
@@ -80,8 +82,8 @@ class Budget:
                 "--budget money= needs prices: set prices.prompt_tokens and prices.answer_tokens (each per million "
                 "tokens), or prices.server_hour"
             )
-        if self.examples is not None and "responses" not in stages:
-            found.append("--budget examples= counts verified answers: this run has no stage responses; add it")
+        if self.examples is not None and ANSWERS not in stages:
+            found.append(f"--budget examples= counts verified answers: this run has no stage {ANSWERS}; add it")
         return found
 
 

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfcodealign.engine.budget import Budget, Kind, name_limit, show, spent
+from selfcodealign.engine.budget import ANSWERS, Budget, Kind, name_limit, show, spent
 from selfcodealign.errors import RecipeError
 from selfcodealign.progress.tally import clock
 from selfcodealign.rows import Dropped
@@ -25,8 +25,6 @@ from selfcodealign.stages import Each
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
 
-#: The stage whose kept rows are verified answers.
-ANSWERS = "responses"
 #: Seconds between two looks whether rows under way have left room for another one.
 LOOK_SECONDS = 0.02
 #: The share of verified answers, before any is known.

@@ -9,8 +9,9 @@ from typing import Any
 from rich.table import Table
 
 from selfcodealign.models.usage import Usage
-from selfcodealign.rows import Response
+from selfcodealign.report.verified import count_statuses, last_answers
 from selfcodealign.run_folder.folder import ASKED, RunFolder
+from selfcodealign.sandbox import Status
 
 NOT_TOLD = "the server does not tell"
 #: How a server is made to tell.
@@ -21,11 +22,12 @@ MAKE_IT_TELL = "cached tokens are unknown: vLLM tells them with --enable-prompt-
 class AskedAccount:
     """What all runs of a folder have asked, by stage; `examples` are the rows that came out, None before there are any.
 
-    Examples are the verified answers that the last stage of rows has kept.
+    Examples are the answers that the last stage of rows has kept; `verified` of them passed their tests.
     """
 
     stages: Mapping[str, Usage]
     examples: int | None
+    verified: int | None = None
 
     @property
     def total(self) -> Usage:
@@ -36,12 +38,22 @@ class AskedAccount:
         """Tokens of all prompts and answers for each example."""
         return self.total.tokens / self.examples if self.examples else None
 
+    def tell_cost(self) -> str:
+        """The tokens of an example in words, which calls no unverified answer verified; "" where there is none."""
+        if (each := self.tokens_per_example) is None:
+            return ""
+        kind = (
+            "verified examples" if self.verified == self.examples else f"examples, of which {self.verified:,} verified"
+        )
+        return f"{each:,.0f} tokens for each of {self.examples:,} {kind}"
+
     def fields(self) -> dict[str, Any]:
         """The account as JSON values."""
         return {
             "stages": {name: usage.fields() for name, usage in self.stages.items()},
             "total": self.total.fields(),
             "examples": self.examples,
+            "verified": self.verified,
             "tokens_per_example": self.tokens_per_example,
         }
 
@@ -50,8 +62,10 @@ def read_asked(folder: RunFolder) -> AskedAccount:
     """Read what was asked in a run's folder."""
     stored = folder.facts().get(ASKED, {})
     stages = {name: Usage.read(stored[name]) for name in folder.journey() if name in stored}
-    verified = [one for one in folder.stages() if one.description.row_id == Response.id_field]
-    return AskedAccount(stages, verified[-1].shards.sizes()[0] if verified else None)
+    last = last_answers(folder)
+    if last is None:
+        return AskedAccount(stages, None)
+    return AskedAccount(stages, last.shards.sizes()[0], count_statuses(folder, last)[Status.PASSED])
 
 
 def draw_asked(found: AskedAccount) -> Table:
@@ -66,8 +80,8 @@ def draw_asked(found: AskedAccount) -> Table:
         table.add_section()
         table.add_row("in all", *_cells(found.total))
     lines = []
-    if (each := found.tokens_per_example) is not None:
-        lines.append(f"{each:,.0f} tokens for each of {found.examples:,} verified examples")
+    if cost := found.tell_cost():
+        lines.append(cost)
     if found.total.told_tokens < found.total.prompt_tokens:
         lines.append(MAKE_IT_TELL)
     table.caption = "\n".join(lines) or None

@@ -8,7 +8,7 @@ what was made of it (a function without a docstring).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from rich.text import Text
 
 from selfcodealign.report.answers import NO_CODE
 from selfcodealign.report.asked import draw_asked, read_asked
+from selfcodealign.report.authors import find_authors
+from selfcodealign.report.verified import count_statuses, last_answers, tell_verified
 from selfcodealign.rows import Books, Response, unit_of
 from selfcodealign.run_folder.folder import COUNTED, RunFolder, StageFolder, open_existing
 
@@ -129,8 +131,8 @@ def no_code_share(account: StageAccount) -> str | None:
 
 
 def print_funnel(path: Path, console: Console) -> None:
-    """Print the funnel, what the model was asked, the share of answers without code, where data set and tuned model
-    are, and the scores."""
+    """Print the funnel, what the model was asked, who wrote what and how far it is verified, the share of answers
+    without code, where data set and tuned model are, and the scores."""
     accounts = read_funnel(path)
     console.print(draw_funnel(accounts))
     for one in accounts:
@@ -140,6 +142,8 @@ def print_funnel(path: Path, console: Console) -> None:
     folder = open_existing(path)
     if (asked := read_asked(folder)).stages:
         console.print(draw_asked(asked))
+    for line in _tell_texts(folder):
+        console.print(line, soft_wrap=True, highlight=False)
     journey = folder.journey()
     for stage, counts in folder.facts().get(COUNTED, {}).items():
         if stage in journey:
@@ -160,12 +164,29 @@ def print_funnel(path: Path, console: Console) -> None:
         console.print(Markdown((path / "evaluation" / "scores.md").read_text("utf-8")))
 
 
+def _tell_texts(folder: RunFolder) -> Iterator[str]:
+    """Say who wrote which text, and how far the answers are verified."""
+    authors = find_authors(folder)
+    kinds = [stage.seed_kind for stage in folder.stages()[:1]]
+    by: dict[str, list[str]] = {}
+    for one in authors:
+        by.setdefault(one.describe(kinds).replace("`", ""), []).append(one.field)
+    told = [f"{', '.join(dict.fromkeys(fields))}: {who}" for who, fields in by.items()]
+    if told:
+        yield f"written by: {'; '.join(told)}"
+    last = last_answers(folder)
+    if last is not None and (verified := tell_verified(count_statuses(folder, last))):
+        yield f"{verified} (kept by {last.name})"
+
+
 def funnel_json(path: Path) -> str:
     """Write the funnel as JSON: `made` of `units.made` were looked at, null where those are the ones that came in.
 
-    `asked` has the requests and tokens of a stage that asked the model, null of others.
+    `asked` has the requests and tokens of a stage that asked the model, null of others; `wrote` the texts that a stage
+    wrote, with the model it asked for them (null: none), and `statuses` the kept answers of a stage by status.
     """
-    asked = read_asked(open_existing(path)).stages
+    folder = open_existing(path)
+    asked, authors, stages = read_asked(folder).stages, find_authors(folder), {one.name: one for one in folder.stages()}
     accounts = [
         {
             "stage": one.name,
@@ -178,6 +199,8 @@ def funnel_json(path: Path) -> str:
         | {"dropped": one.books.dropped, "made": one.looked_at, "dropped_whole": dict(one.whole)}
         | {"units": {"in": one.came, "made": one.made, "kept": one.stayed}}
         | {"asked": asked[one.name].fields() if one.name in asked else None}
-        for one in read_funnel(path)
+        | {"wrote": {author.field: author.model or None for author in authors if author.stage == one.name}}
+        | {"statuses": dict(count_statuses(folder, stages[one.name]))}
+        for one in account_for(folder)
     ]
     return json.dumps(accounts, indent=1)

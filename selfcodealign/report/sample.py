@@ -82,7 +82,8 @@ def _find_stage(
         return stages[stage]
     known = ", ".join(stages)
     if stage == "dataset":
-        raise RunFolderError(NO_DATA_SET if not written else "a data set has no rows of its own: --stage selection")
+        last = next(reversed(stages), "STAGE")
+        raise RunFolderError(NO_DATA_SET if not written else f"a data set has no rows of its own: --stage {last}")
     if stage is not None:
         raise RunFolderError(f'no stage "{stage}" in this run{did_you_mean(stage, stages)} (it has rows of {known})')
     reasons = {one.name: one.shards.counts()[1] for one in stages.values()}

@@ -11,11 +11,16 @@ from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.write import write_dataset
 from selfcodealign.errors import EmptyDataset
 from selfcodealign.recipe import recipe_toml
+from selfcodealign.report.authors import find_authors
 from selfcodealign.report.funnel import StageAccount, account_for
 from selfcodealign.rows import Example, extended
+from selfcodealign.run_folder.folder import StageFolder
 from selfcodealign.settings import DatasetSettings, Recipe
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context, smaller_prompts
+
+#: The setting that chooses among a task's answers by how they ended.
+ANSWERS = "selection.answers"
 
 
 async def publish(context: Context) -> str:
@@ -42,6 +47,8 @@ async def publish(context: Context) -> str:
         missing=context.benchmark_texts.missing,
         compared=[one.name for one in compared],
         license=context.recipe.dataset.license,
+        authors=find_authors(context.folder),
+        answers=_policy(stages),
     )
     with context.folder.connect() as connection:
         rows = examples.shards.sorted_rows(connection, examples.description.row_id)
@@ -49,6 +56,15 @@ async def publish(context: Context) -> str:
     if not examples.books().kept:
         raise EmptyDataset(explain_empty(funnel, context.folder.path, context.recipe))
     return f"{examples.books().kept} examples"
+
+
+def _policy(stages: Sequence[StageFolder[Any]]) -> str:
+    """The setting by which the stage that chose the examples took other answers than those that passed."""
+    for stage in stages:
+        chosen = stage.decided_by.get(ANSWERS, "passed")
+        if stage.description.kind == Example.__name__ and chosen != "passed":
+            return f"{ANSWERS} = {chosen}"
+    return ""
 
 
 def _measure(context: Context) -> list[dict[str, Any]]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfcodealign.dataset.authors import AUTHORS_FILE
 from selfcodealign.errors import SourceError, TrainingError, did_you_mean, reason_of
 from selfcodealign.files import read_json, read_json_lines
 from selfcodealign.sources.hub import load_hub
@@ -24,11 +25,12 @@ _ONE_PER_ROW = "it must hold a list of one JSON object per row"
 
 @dataclass(frozen=True)
 class Conversations:
-    """Rows in order, their source, and a digest of their text."""
+    """Rows in order, their source, a digest of their text, and the models that wrote texts of them, if that is told."""
 
     rows: list[Messages]
     source: str
     digest: str
+    written_by: Sequence[str] = ()
 
 
 def load_conversations(dataset: str | Path) -> Conversations:
@@ -42,7 +44,16 @@ def load_conversations(dataset: str | Path) -> Conversations:
     state = hashlib.blake2b(digest_size=8)
     for row in rows:
         state.update(json.dumps(row, sort_keys=True).encode())
-    return Conversations(rows, str(dataset), state.hexdigest())
+    return Conversations(rows, str(dataset), state.hexdigest(), _read_models(Path(dataset)))
+
+
+def _read_models(folder: Path) -> list[str]:
+    """The models that a data set of this package says wrote it."""
+    for file in (folder / "dataset" / AUTHORS_FILE, folder / AUTHORS_FILE):
+        if file.is_file():
+            authors = read_json(file, error=TrainingError, fix="remove it, or write the data set again")
+            return list(dict.fromkeys(one["model"] for one in authors if one.get("model")))
+    return []
 
 
 def _converse(row: dict[str, Any], number: int) -> Messages:

@@ -112,12 +112,26 @@ def _page(result: TrainResult, curves: dict[str, str], proof: Proof, about: dict
     )
 
 
+def _written_by(about: dict[str, Any]) -> str:
+    """Say which models wrote the data set, and that their terms apply besides those of the base model."""
+    models = about.get("written_by") or []
+    if not models:
+        return ""
+    names = " and ".join(f"`{name}`" for name in models)
+    others = [name for name in models if name != str(about["model"])]
+    teacher = " A model other than the base wrote what it was tuned on: it is no self-alignment." if others else ""
+    return (
+        f"The texts of the data set were written by {names}. The licences and terms of the base model and of "
+        f"{names} apply to this model.{teacher}\n\n"
+    )
+
+
 def _card(result: TrainResult, about: dict[str, Any]) -> str:
     figures = "\n".join(f"| {key} | {value} |" for key, value in _figures(result, about).items())
     base = f"base_model: {about['model']}\n" if not Path(str(about["model"])).exists() else ""
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n{base}tags: [selfcodealign, code]\n---\n\n"
-        f"# {result.out.name}\n\nFine-tuned with selfcodealign; loss on the answers only.\n\n"
+        f"# {result.out.name}\n\nFine-tuned with selfcodealign; loss on the answers only.\n\n{_written_by(about)}"
         f"| | |\n| --- | --- |\n{figures}\n\n![loss](loss.svg)\n\n"
         "The tokenizer carries the chat template:\n\n```python\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"

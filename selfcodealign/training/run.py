@@ -264,6 +264,7 @@ def _about(
         "model": model,
         "dataset": conversations.source,
         "dataset_digest": conversations.digest,
+        "written_by": conversations.written_by,
         "settings": settings.model_dump(mode="json"),
         "split": {
             "micro_batch": plan.micro_batch,
