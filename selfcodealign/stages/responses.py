@@ -20,7 +20,7 @@ from selfcodealign.judging.stored import verdict_fields
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
 from selfcodealign.sandbox import Program, Verdict
-from selfcodealign.settings import MOST_TOKENS, ResponseSettings
+from selfcodealign.settings import MOST_TOKENS, PLAIN_PARTS, ResponseSettings
 from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.siblings import measure, unmeasured
@@ -99,8 +99,9 @@ class Answerer:
         response_id = digest(row.id, self._digest, sample)
         problem, detail = answer.problem, answer.detail
         if not problem:
-            examples, explained = self._question.draw(row.id, row.seed_id), answer.sections["response"]
-            if detail := find_echo(explained, examples, ("instruction", "response"), own=row.instruction):
+            examples, prose = self._question.draw(row.id, row.seed_id), [*self._question.wanted[:-1]]
+            explained = "\n".join(answer.sections[tag] for tag in prose)
+            if detail := find_echo(explained, examples, ("instruction", *prose), own=row.instruction):
                 problem = "echo"
         if problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
@@ -133,12 +134,18 @@ def _is_prompt_too_long(one: Response | Dropped) -> bool:
     return isinstance(one, Dropped) and one.reason == "prompt_too_long"
 
 
+def _kind(context: Context) -> str:
+    """The kind of prompt that asks for the parts of an answer."""
+    return "responses" if tuple(context.recipe.responses.parts) == PLAIN_PARTS else "responses-explained"
+
+
 def ask_for_responses(context: Context) -> Question:
     """The question about an instruction."""
     settings = context.recipe.responses
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
+    estimated = settings.max_tokens is None
     return context.question(
-        "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
+        _kind(context), tuple(settings.parts), settings.examples, sampling, estimated=estimated, stage="responses"
     )
 
 
@@ -176,7 +183,7 @@ def _asks(context: Context) -> list[Asked]:
     settings = context.recipe.responses
     first = min(settings.samples, _DRAWS_PER_PASS * settings.stop_after_passes)
     drawn = first if settings.stop_after_passes else settings.samples
-    return [Asked("responses", settings.examples, settings.max_tokens, most=settings.samples, typical=drawn)]
+    return [Asked(_kind(context), settings.examples, settings.max_tokens, most=settings.samples, typical=drawn)]
 
 
 RESPONSES = Each(
@@ -185,8 +192,11 @@ RESPONSES = Each(
     gives=Response,
     settings=ResponseSettings,
     needs=("model", "sandbox"),
-    check=lambda context: context.check_examples("responses", context.recipe.responses.examples),
-    decided_by=lambda context: {**context.deciding("responses", "execution"), **context.asking("responses")},
+    check=lambda context: context.check_examples(_kind(context), context.recipe.responses.examples, "responses"),
+    decided_by=lambda context: {
+        **context.deciding("responses", "execution"),
+        **context.asking(_kind(context), "responses"),
+    },
     build=Answerer,
     prefix=lambda context: ask_for_responses(context).by_draw(),
     rows_at_once=_rows_at_once,
