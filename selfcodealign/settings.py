@@ -498,6 +498,11 @@ class TrainSettings(Section):
     """Fine-tuning; the defaults are the published settings. A step is `batch` rows on any number of devices."""
 
     model: str | None = Field(None, description="the model to tune; default: the recipe's model")
+    mix: list[str] = Field(
+        default=[],
+        description="further data sets to train on together with the examples: run folders, data-set folders, .jsonl "
+        'or .parquet files, "hub:NAME"; "PATH@5000" draws 5000 rows of it',
+    )
     method: Literal["full", "lora", "qlora"] = Field(
         "full", description="full: all weights; lora: adapters; qlora: adapters on a 4-bit base"
     )
@@ -510,7 +515,9 @@ class TrainSettings(Section):
     warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the steps over which the learning rate rises")
     optimizer: Literal["adafactor", "adamw"] = Field("adafactor", description="optimizer")
     weight_decay: float = Field(0.0, ge=0.0, description="weight decay")
-    max_grad_norm: float = Field(1.0, gt=0.0, description="gradient norm above which gradients are clipped")
+    max_grad_norm: float = Field(
+        1.0, ge=0.0, description="gradient norm above which gradients are clipped; 0: none is clipped"
+    )
     batch: int = Field(64, ge=1, description="rows per step, over all devices")
     max_tokens: int = Field(1280, ge=8, description="drop and count longer rows; none is cut")
     bad_rows: Literal["refuse", "drop"] = Field(
