@@ -109,9 +109,7 @@ def test_a_stage_that_saw_only_passing_answers_is_refused(sources: Path, tmp_pat
     recipe = recipe_of(sources, "selection.answers=random")
     names = [*recipe.journey[: recipe.journey.index("selection")], "behaviour", "selection", "dataset"]
     with pytest.raises(UserError, match=r"leave it out \(--without behaviour\)"):
-        asyncio.run(
-            run_recipe(recipe.model_copy(update={"journey": names}), tmp_path / "run", model=scripted_model())
-        )
+        asyncio.run(run_recipe(recipe.model_copy(update={"journey": names}), tmp_path / "run", model=scripted_model()))
 
 
 def select(*rows: Any, **settings: Any) -> list[Example | Dropped]:
