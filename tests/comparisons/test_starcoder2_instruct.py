@@ -44,7 +44,7 @@ def recipe_of(folder: Path, *settings: str) -> Recipe:
             *settings,
         ],
     )
-    names = [one for one in recipe.journey if one not in ("quality", "types", "train", "evaluate")]
+    names = [one for one in recipe.journey if one not in ("quality", "types", "decontamination", "train", "evaluate")]
     return recipe.model_copy(update={"journey": names})
 
 
