@@ -68,6 +68,9 @@ _MODULES: str = """
     setuptools distutils pip pkg_resources
 """
 BAD_IMPORTS: list[str] = _MODULES.split()
+#: The parts that an answer may have, in their order, and those that every answer has.
+ANSWER_PARTS = ("reasoning", "response", "explanation", "tests")
+PLAIN_PARTS = ("response", "tests")
 #: Most tokens of an answer where a recipe sets no number.
 MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536}
 
@@ -378,6 +381,11 @@ class ResponseSettings(AskingSection):
     execute: bool = later(
         True, description="run each response with its tests; false: take every answer unverified (status not_run)"
     )
+    parts: list[Literal["reasoning", "response", "explanation", "tests"]] = later(
+        list(PLAIN_PARTS),
+        description="what the model writes; with reasoning before the response or an explanation after it, all four "
+        "parts, from worked examples that have them",
+    )
     samples: int = Field(10, ge=1, description="most responses sampled per instruction")
     stop_after_passes: int = Field(
         1, ge=0, description="stop sampling an instruction after this many verified responses; 0: draw all samples"
@@ -407,6 +415,14 @@ class ResponseSettings(AskingSection):
             )
         return self
 
+    @field_validator("parts")
+    @classmethod
+    def _know_the_parts(cls, parts: list[str]) -> list[str]:
+        if tuple(parts) not in (PLAIN_PARTS, ANSWER_PARTS):
+            known = " or ".join(str(list(one)).replace("'", '"') for one in (PLAIN_PARTS, ANSWER_PARTS))
+            raise ValueError(f"an answer has these parts, in this order: {known}")
+        return parts
+
 
 class ExecutionSettings(Section):
     """The sandbox that runs every response against its tests."""
@@ -435,8 +451,31 @@ class ExecutionSettings(Section):
 
 
 class SelectionSettings(Section):
-    """Which verified responses become the data set."""
+    """Which responses become the data set, and what a model tuned on it reads and writes."""
 
+    answers: Literal["passed", "failed", "random", "passed_else_any"] = later(
+        "passed",
+        description="the answer to an instruction that becomes its row: passed: one that passed its tests, or any "
+        "where a recipe runs none; failed: one that did not; random: the first sample that could be read; "
+        "passed_else_any: one that passed, else one that did not",
+    )
+    tests_in_instruction: float = later(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="probability with which some of the tests' assertions are shown to the user, below instructions "
+        "that have no examples",
+    )
+    tests_in_response: Literal["never", "asked"] = later(
+        "never", description="asked: the assistant also writes the tests where the instruction mentions tests"
+    )
+    comments: bool = later(True, description="false: the assistant's code has no comments")
+    keep_reasoning: float = later(
+        1.0, ge=0.0, le=1.0, description="probability with which the assistant's message keeps its reasoning part"
+    )
+    keep_explanation: float = later(
+        1.0, ge=0.0, le=1.0, description="probability with which the assistant's message keeps its explanation part"
+    )
     max_instruction_words: int = Field(200, ge=1, description="drop longer instructions")
     min_mutation_score: float = renamed(
         "min_test_strength", 0.0, ge=0.0, le=1.0, description="smallest share of mutants that the tests must kill"
@@ -484,6 +523,11 @@ class TrainSettings(Section):
     """Fine-tuning; the defaults are the published settings. A step is `batch` rows on any number of devices."""
 
     model: str | None = Field(None, description="the model to tune; default: the recipe's model")
+    mix: list[str] = Field(
+        default=[],
+        description="further data sets to train on together with the examples: run folders, data-set folders, .jsonl "
+        'or .parquet files, "hub:NAME"; "PATH@5000" draws 5000 rows of it',
+    )
     method: Literal["full", "lora", "qlora"] = Field(
         "full", description="full: all weights; lora: adapters; qlora: adapters on a 4-bit base"
     )
@@ -496,7 +540,9 @@ class TrainSettings(Section):
     warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the steps over which the learning rate rises")
     optimizer: Literal["adafactor", "adamw"] = Field("adafactor", description="optimizer")
     weight_decay: float = Field(0.0, ge=0.0, description="weight decay")
-    max_grad_norm: float = Field(1.0, gt=0.0, description="gradient norm above which gradients are clipped")
+    max_grad_norm: float = Field(
+        1.0, ge=0.0, description="gradient norm above which gradients are clipped; 0: none is clipped"
+    )
     batch: int = Field(64, ge=1, description="rows per step, over all devices")
     max_tokens: int = Field(1280, ge=8, description="drop and count longer rows; none is cut")
     bad_rows: Literal["refuse", "drop"] = Field(

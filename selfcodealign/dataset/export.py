@@ -4,6 +4,9 @@ Supervised: `trl` (prompt + completion, so that TRL puts loss on the responses),
 Preference pairs: `dpo`, a response that passed its tests and one that failed them, to the same instruction.
 Verifiable rewards: `rl`, an instruction with the tests of its verified response and the share of responses that passed.
 
+Supervised formats hold the messages that a model is tuned on; pairs and tasks hold the instruction alone and verified
+answers: tests shown in a prompt would be a reward given away.
+
 The tests of an `rl` task will judge other responses, which are trained to pass them: by default a task is made only of
 an example that also passed in a process apart from its tests.
 """
@@ -21,6 +24,7 @@ from selfcodealign.errors import ExportError, did_you_mean
 from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
 from selfcodealign.rows import Response
 from selfcodealign.run_folder.folder import RunFolder
+from selfcodealign.sandbox import Status
 
 #: Reasons that prove the response wrong; others (no tests, cut by length, ...) say nothing about the code.
 FAILED = ("failed", "error", "timeout", "memory", "crashed", "blocked")
@@ -164,11 +168,11 @@ def _examples(run: Path) -> Iterator[Record]:
 
 
 def _tasks(run: Path) -> Iterator[Record]:
-    """Read the examples that have tests."""
+    """Read the examples that passed their tests."""
     for row in _examples(run):
         if "tests" not in row or "pass_rate" not in row:
             raise ExportError(f"{run} has no tests with measured pass rates: export a run of this package")
-        if row["tests"]:
+        if row["tests"] and _has_passed(row):
             yield row
 
 
@@ -196,7 +200,7 @@ def _pairs(run: Path) -> Iterator[Record]:
     except duckdb.Error as error:
         raise ExportError(f"cannot read the answers of {run}: {str(error).splitlines()[0]}") from None
     for example in _examples(run):
-        if example["instruction_id"] in failures:
+        if example["instruction_id"] in failures and _has_passed(example):
             names = ("rejected", "rejected_id", "rejected_reason")
             yield example | dict(zip(names, failures[example["instruction_id"]], strict=True))
 
@@ -204,6 +208,17 @@ def _pairs(run: Path) -> Iterator[Record]:
 def _provenance(row: Record) -> Record:
     """The licence and the origin of the seed; data sets of earlier versions call the former `licence`."""
     return {"license": row.get("license", row.get("licence")), "origin": row.get("origin")}
+
+
+def _has_passed(row: Record) -> bool:
+    """Whether an example passed its tests; in data sets of earlier versions all did."""
+    return row.get("status", Status.PASSED) == Status.PASSED
+
+
+def _said(row: Record) -> tuple[str, str]:
+    """What the user says and what the model answers."""
+    by_role = {message["role"]: message["content"] for message in row.get("messages") or ()}
+    return by_role.get("user", row["instruction"]), by_role.get("assistant", row["response"])
 
 
 def _user(text: str) -> list[Record]:
@@ -215,11 +230,13 @@ def _assistant(text: str) -> list[Record]:
 
 
 def _to_trl(row: Record) -> Record:
-    return {"prompt": _user(row["instruction"]), "completion": _assistant(row["response"]), **_provenance(row)}
+    user, assistant = _said(row)
+    return {"prompt": _user(user), "completion": _assistant(assistant), **_provenance(row)}
 
 
 def _to_messages(row: Record) -> Record:
-    return {"messages": _user(row["instruction"]) + _assistant(row["response"])}
+    user, assistant = _said(row)
+    return {"messages": _user(user) + _assistant(assistant)}
 
 
 def _to_messages_and_more(row: Record) -> Record:
@@ -227,7 +244,8 @@ def _to_messages_and_more(row: Record) -> Record:
 
 
 def _to_alpaca(row: Record) -> Record:
-    return {"instruction": row["instruction"], "input": "", "output": row["response"], **_provenance(row)}
+    user, assistant = _said(row)
+    return {"instruction": user, "input": "", "output": assistant, **_provenance(row)}
 
 
 def _to_pair(row: Record) -> Record:

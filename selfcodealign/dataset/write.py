@@ -27,6 +27,7 @@ SCHEMA = pa.schema(
         "response": TEXT,
         "messages": pa.list_(pa.struct({"role": TEXT, "content": TEXT})),
         "tests": TEXT,
+        "status": TEXT,
         "concepts": pa.list_(TEXT),
         "category": TEXT,
         "difficulty": TEXT,

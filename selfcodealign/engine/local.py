@@ -90,6 +90,7 @@ async def whole(context: Context, decision: Decision) -> None:
     assert place.after is not None
     assert place.given is not None
     before = context.folder.open(place.after, place.given)
+    reasons = stage.drops_too(context)
     cursors: list[duckdb.DuckDBPyConnection] = []
     with context.folder.connect() as connection:
 
@@ -97,7 +98,7 @@ async def whole(context: Context, decision: Decision) -> None:
             order = (before.description.row_id, before.description.parent)
             # A second pass may begin before the first has ended, so each has a cursor.
             cursors.append(connection.cursor())
-            for row in before.shards.sorted_rows(cursors[-1], *order):
+            for row in before.shards.sorted_rows(cursors[-1], *order, drops=reasons):
                 context.go_on()
                 yield row
 
@@ -109,7 +110,7 @@ async def whole(context: Context, decision: Decision) -> None:
         await compare(
             _open(context, decision),
             lambda: stage.decide(context, rows),
-            before.books().kept,
+            before.books().kept + sum(before.books().dropped.get(reason, 0) for reason in reasons),
             decided_by=decision.decided_by,
             progress=context.progress,
             stop=stop,

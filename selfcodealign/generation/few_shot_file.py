@@ -7,7 +7,9 @@
     <snippet> … </snippet>           each tag alone on its line, in this order
     <properties> … </properties>     category, language, difficulty, concepts: one `name: value` per line
     <instruction> … </instruction>
+    <reasoning> … </reasoning>       optional: how a solution is found
     <response> … </response>         holds a fenced code block
+    <explanation> … </explanation>   optional: how the response works
     <tests> … </tests>               holds a fenced code block
     ## Judgement: short name
     <snippet> … </snippet>
@@ -32,7 +34,7 @@ from pathlib import Path
 
 from selfcodealign.errors import FewShotError, did_you_mean
 from selfcodealign.files import read_text
-from selfcodealign.generation.few_shot_parser import FoundSection, Lines
+from selfcodealign.generation.few_shot_parser import OPTIONAL_TAGS, FoundSection, Lines
 from selfcodealign.rows import digest
 
 # The kinds of prompts and the sections of each, in order; a stage chooses its kind.
@@ -41,6 +43,7 @@ PROMPT_TAGS = {
     "instructions": ("properties", "instruction"),
     "instructions-from-seed": ("snippet", "instruction"),
     "responses": ("instruction", "response", "tests"),
+    "responses-explained": ("instruction", "reasoning", "response", "explanation", "tests"),
     "judge": ("snippet", "judgement"),
     "evolve": ("instruction", "change", "evolved"),
 }
@@ -57,7 +60,8 @@ PROPERTIES = ("category", "language", "difficulty", "concepts")
 class WorkedExample:
     """One worked example: a seed snippet, the instruction made from its concepts, and a response with tests.
 
-    `response` and `tests` are Markdown with fenced code; `line` is the line of its heading in the file.
+    `response` and `tests` are Markdown with fenced code; `reasoning` and `explanation` stand around the response in
+    prompts that ask for them, and may be empty; `line` is the line of its heading in the file.
     """
 
     name: str
@@ -69,6 +73,8 @@ class WorkedExample:
     instruction: str
     response: str
     tests: str
+    reasoning: str = ""
+    explanation: str = ""
     line: int = field(default=0, compare=False)
 
     def sections(self) -> dict[str, str]:
@@ -80,6 +86,8 @@ class WorkedExample:
             "instruction": self.instruction,
             "response": self.response,
             "tests": self.tests,
+            **({"reasoning": self.reasoning} if self.reasoning else {}),
+            **({"explanation": self.explanation} if self.explanation else {}),
         }
 
 
@@ -115,13 +123,16 @@ class FewShotFile:
         Raises `FewShotError` if there are fewer than `count`.
         """
         kind = HEADINGS.get(stage, "Example")
-        parts = self._parts(kind)
+        tags = PROMPT_TAGS[stage]
+        parts = [part for part in self._parts(kind) if all(tag in part for tag in tags)]
         if len(parts) < count:
+            optional = " and ".join(f"<{tag}>" for tag in tags if tag in OPTIONAL_TAGS)
+            sections = f'"## {kind}: name" sections' + (f" with {optional}" if optional else "")
             raise FewShotError(
                 f'{self.path}: stage "{stage}" needs more examples ({count}) than are here ({len(parts)}); '
-                f'add "## {kind}: name" sections or lower the stage\'s setting "examples"'
+                f'add {sections} or lower the stage\'s setting "examples"'
             )
-        return tuple({tag: part[tag] for tag in PROMPT_TAGS[stage]} for part in parts)
+        return tuple({tag: part[tag] for tag in tags} for part in parts)
 
     def _parts(self, kind: str) -> Sequence[dict[str, str]]:
         if kind == "Example":
@@ -217,6 +228,7 @@ def _read_example(lines: Lines, line: int, name: str, sections: dict[str, FoundS
         instruction=sections["instruction"][1].strip("\n"),
         response=sections["response"][1].strip("\n"),
         tests=sections["tests"][1].strip("\n"),
+        **{tag: sections[tag][1].strip("\n") for tag in OPTIONAL_TAGS if tag in sections},
         line=line,
     )
 

@@ -16,10 +16,12 @@ from selfcodealign.markdown import find_blocks
 # The sections under each kind of heading, in order; an introduction is free text.
 KIND_TAGS = {
     "Introduction": (),
-    "Example": ("snippet", "properties", "instruction", "response", "tests"),
+    "Example": ("snippet", "properties", "instruction", "reasoning", "response", "explanation", "tests"),
     "Judgement": ("snippet", "judgement"),
     "Evolution": ("instruction", "change", "evolved"),
 }
+# Sections that only some kinds of prompts show: an example may leave them out.
+OPTIONAL_TAGS = ("reasoning", "explanation")
 # "concepts" is not a section of the file, but prompts close it, so no text may contain its closing tag.
 _TAGS = "|".join(dict.fromkeys([*(tag for tags in KIND_TAGS.values() for tag in tags), "concepts"]))
 _TAG_LINE = re.compile(rf"</?({_TAGS})>\s*")
@@ -88,7 +90,8 @@ class Lines:
     def take_sections(self, line: int, kind: str, name: str) -> dict[str, FoundSection]:
         """Read the sections of the part whose heading is on `line`; keyed by tag."""
         tags = KIND_TAGS[kind]
-        order = ", ".join(f"<{tag}>" for tag in tags)
+        needed = [tag for tag in tags if tag not in OPTIONAL_TAGS]
+        order = ", ".join(f"<{tag}>" for tag in needed)
         found: dict[str, FoundSection] = {}
         while self.skip_blank() and not self.lines[self.read].startswith("## "):
             text = self._take().strip()
@@ -100,13 +103,14 @@ class Lines:
             self.check_choice(self.read, tag, f"tag in this {kind.lower()}:", tags)
             if tag in found:
                 raise self.error(self.read, f"{text} is there twice in this {kind.lower()}; remove one")
-            if tag != tags[len(found)]:
-                raise self.error(
-                    self.read, f"{text} comes too early: <{tags[len(found)]}> is missing above it ({order})"
-                )
+            above = tags[: tags.index(tag)]
+            if missing := [one for one in above if one in needed and one not in found]:
+                raise self.error(self.read, f"{text} comes too early: <{missing[0]}> is missing above it ({order})")
+            if below := [one for one in found if one not in above]:
+                raise self.error(self.read, f"{text} comes too late: put it above <{below[0]}>")
             found[tag] = self._take_section(tag)
-        if len(found) < len(tags):
-            raise self.error(line, f'{kind.lower()} "{name}" has no <{tags[len(found)]}>; it needs {order}')
+        if missing := [one for one in needed if one not in found]:
+            raise self.error(line, f'{kind.lower()} "{name}" has no <{missing[0]}>; it needs {order}')
         return found
 
     def check_choice(self, line: int, word: str, what: str, known: Sequence[str]) -> None:

@@ -150,6 +150,9 @@ def _tell_instruction(instruction_id: str | None, rows: list[dict[str, Any]]) ->
         parts: list[RenderableType] = [Markdown(row["response"] or row["completion"] or "")]
         if row.get("tests"):
             parts += [Text("tests", style="bold"), Markdown(row["tests"])]
+        for name in ("user", "assistant"):
+            if row.get(name):
+                parts += [Text(f"{name}, as a model is tuned on it", style="bold"), Markdown(row[name])]
         if row.get("status"):
             parts.append(Text(_verdict(row), style="green" if row["status"] == "passed" else "red"))
         yield _panel(f"response {row['response_id']}", f"sample {row['sample']}: {_fate(row)}", Group(*parts))

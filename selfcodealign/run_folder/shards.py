@@ -93,20 +93,25 @@ class Shards(Generic[R]):
                 for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
                     yield from self._rows_of(batch)
 
-    def sorted_rows(self, connection: duckdb.DuckDBPyConnection, *order: str) -> Iterator[R]:
-        """Yield all kept rows ordered by these columns; the sort spills to disk."""
+    def sorted_rows(self, connection: duckdb.DuckDBPyConnection, *order: str, drops: Sequence[str] = ()) -> Iterator[R]:
+        """Yield all kept rows, and those that were dropped for a reason in `drops`, ordered by these columns; the sort
+        spills to disk. Drops for these reasons must hold all fields of a row."""
         files = [str(path) for path in self._kept_files()]
         if not files:
             return
         names = ", ".join(f'"{field.name}"' for field in self._schema)
-        query = f"SELECT {names} FROM read_parquet(?) ORDER BY {', '.join(order)}"
+        query, given = f"SELECT {names} FROM read_parquet(?)", [files]
+        if drops:
+            query += f" UNION ALL SELECT {names} FROM read_parquet(?) WHERE list_contains(?, reason)"
+            given += [[str(_twin(path)) for path in self._kept_files()], list(drops)]
+        query = f"SELECT {names} FROM ({query}) ORDER BY {', '.join(order)}"
         try:
-            yield from self._sorted(connection, query, files)
+            yield from self._sorted(connection, query, given)
         except duckdb.Error as error:
             raise RunFolderError(f"cannot sort the rows of {self.folder}: {str(error).splitlines()[0]}") from error
 
-    def _sorted(self, connection: duckdb.DuckDBPyConnection, query: str, files: list[str]) -> Iterator[R]:
-        reader: pa.RecordBatchReader = connection.sql(query, params=[files]).to_arrow_reader(BATCH_ROWS)  # pyrefly: ignore
+    def _sorted(self, connection: duckdb.DuckDBPyConnection, query: str, given: list[list[str]]) -> Iterator[R]:
+        reader: pa.RecordBatchReader = connection.sql(query, params=given).to_arrow_reader(BATCH_ROWS)  # pyrefly: ignore
         for batch in reader:
             yield from self._rows_of(batch)
 

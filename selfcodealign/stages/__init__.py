@@ -15,7 +15,7 @@ is a filter; the rows it keeps stay what they are, of whatever type they came.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -133,10 +133,12 @@ class Whole(Stage):
     """Compares rows: `decide` yields every row, kept or dropped. Made again from all rows whenever one may differ.
 
     `decide` runs in a thread; where it works long without taking a row, it calls `Context.go_on`, so that Ctrl-C
-    ends it.
+    ends it. `drops_too` names reasons: rows that the stage before dropped for them come in as well. Such drops hold all
+    fields of a row.
     """
 
     decide: Callable[[Context, Rows], Iterator[Row | Dropped]]
+    drops_too: Callable[[Context], Sequence[str]] = lambda context: ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from selfcodealign.generation.question import Question
 from selfcodealign.generation.waves import Drawn, Waves
 from selfcodealign.models import Sampling
 from selfcodealign.rows import Dropped, Instruction, Response, digest
-from selfcodealign.settings import MOST_TOKENS, ResponseSettings
+from selfcodealign.settings import MOST_TOKENS, PLAIN_PARTS, ResponseSettings
 from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.answering import Taker
 from selfcodealign.stages.chat import ask_chat, chat_facts, check_chat
@@ -107,8 +107,9 @@ class Answerer:
         response_id = digest(row.id, self._digest, sample)
         problem, detail = answer.problem, answer.detail
         if not problem:
-            examples, explained = self._question.draw(row.id, row.seed_id), answer.sections["response"]
-            if detail := find_echo(explained, examples, ("instruction", "response"), own=row.instruction):
+            examples, prose = self._question.draw(row.id, row.seed_id), [*self._question.wanted[:-1]]
+            explained = "\n".join(answer.sections[tag] for tag in prose)
+            if detail := find_echo(explained, examples, ("instruction", *prose), own=row.instruction):
                 problem = "echo"
         if problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
@@ -133,11 +134,16 @@ def ask_for_responses(context: Context, stage: str = "responses") -> Question:
     if settings.prompt == "instruction":
         return ask_chat(context, "responses", wanted, _words(settings), sampling, stage)
     estimated = settings.max_tokens is None
-    return context.question("responses", wanted, settings.examples, sampling, estimated=estimated, stage=stage)
+    return context.question(_kind(settings), wanted, settings.examples, sampling, estimated=estimated, stage=stage)
+
+
+def _kind(settings: ResponseSettings) -> str:
+    """The kind of prompt that asks for the parts of an answer."""
+    return "responses" if tuple(settings.parts) == PLAIN_PARTS else "responses-explained"
 
 
 def _wanted(settings: ResponseSettings) -> tuple[str, ...]:
-    return ("response", "tests") if settings.tests else ("response",)
+    return tuple(part for part in settings.parts if settings.tests or part != "tests")
 
 
 def _words(settings: ResponseSettings) -> str:
@@ -150,7 +156,7 @@ def check_answering(context: Context, stage: str = "responses") -> Iterator[str]
     if recipe.responses.prompt == "instruction":
         yield from check_chat(context, stage, 'responses.prompt = "instruction"')
     else:
-        yield from context.check_examples("responses", recipe.responses.examples, stage)
+        yield from context.check_examples(_kind(recipe.responses), recipe.responses.examples, stage)
     if recipe.responses.execute:
         return
     if recipe.execution.cross:
@@ -172,7 +178,7 @@ def answering_facts(context: Context, stage: str = "responses") -> dict[str, Any
     found = context.deciding("responses", *(("execution",) if settings.execute else ()))
     if settings.prompt == "instruction":
         return found | chat_facts(context, "responses", _words(settings), stage)
-    return {**found, **context.asking("responses", stage)}
+    return {**found, **context.asking(_kind(settings), stage)}
 
 
 def _rows_at_once(context: Context) -> int:
@@ -193,7 +199,7 @@ def asked_for_answers(context: Context, prompts: int = 1) -> Asked:
     chat = settings.prompt == "instruction"
     examples = 0 if chat else settings.examples
     tokens = settings.max_tokens or (MOST_TOKENS["responses"] if chat else None)
-    return Asked("responses", examples, tokens, prompts, most, drawn, prompts, _wanted(settings))
+    return Asked(_kind(settings), examples, tokens, prompts, most, drawn, prompts, _wanted(settings))
 
 
 RESPONSES = Each(

@@ -1,4 +1,4 @@
-"""Verified responses → examples: which of them become the data set, each rule a named filter with its own count.
+"""Responses → examples: which of them become the data set, each rule a named filter with its own count.
 
 In this order, a row being dropped by the first filter that wants it:
 
@@ -6,9 +6,9 @@ In this order, a row being dropped by the first filter that wants it:
     long_instruction       more words than a task should have
     only_code, repeated, prompt_markup    the instruction is no task (see `find_fault`)
     echo                   instruction or response holds a sentence of a worked example
-    no_split_proof         it passed only in one process with its tests, and the settings ask for more
+    no_split_proof         it passed only in one process with its tests, or was never run, and the settings ask for more
     weak_tests             its tests kill too few mutants of the answer
-    one_per_instruction    another verified answer to the same instruction was drawn
+    one_per_instruction    another answer to the same instruction was drawn
     same_instruction       another row's instruction, white space aside
     same_response          another row's response, white space aside
     same_names             another row's answer defines exactly these names
@@ -16,16 +16,18 @@ In this order, a row being dropped by the first filter that wants it:
     contaminated           instruction, response or tests hold a benchmark task
 
 Rows come in the order of their ids, which are hashes: "the first one stays" is a uniform draw, the same one in every
-run. With `selection.choose = "agreement"` it is the answer that agrees most with its siblings (`stages.siblings`). The
-paper draws one response per instruction last; drawing it before rows are compared keeps two answers to one
-instruction from being taken for copies of each other.
+run. With `selection.answers` other than "passed", answers that did not pass come in, too; one answer to each
+instruction is drawn before anything else (`stages.answers`), and `no_split_proof` and `weak_tests` are asked of those
+that passed alone. With `selection.choose = "agreement"` it is the answer that agrees most with
+its siblings (`stages.siblings`). The paper draws one response per instruction last; drawing it before rows are compared
+keeps two answers to one instruction from being taken for copies of each other.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,11 +37,15 @@ from selfcodealign.curation.near_duplicates import Pulse, near_duplicates, no_pu
 from selfcodealign.fences import extract_python
 from selfcodealign.generation.echo import Echo
 from selfcodealign.generation.tasks import find_fault
+from selfcodealign.judging.stored import NOT_RUN
 from selfcodealign.models import FAILED_REASONS
 from selfcodealign.rows import Dropped, Example, Instruction, Response, digest, grow
-from selfcodealign.settings import SelectionSettings
+from selfcodealign.sandbox import Status
+from selfcodealign.settings import PLAIN_PARTS, SelectionSettings
 from selfcodealign.stages import Rows, Whole
+from selfcodealign.stages.answers import NONE_FAILED, NOT_PASSED, check_answers, draw_answers
 from selfcodealign.stages.context import Context
+from selfcodealign.stages.messages import Messages
 from selfcodealign.stages.watch import Watch
 
 #: Of one instruction: answers drawn, answers verified.
@@ -53,20 +59,26 @@ def select_examples(
     decontaminator: Decontaminator | None,
     echo: Echo | None = None,
     *,
+    messages: Messages | None = None,
     folder: Path | None = None,
     pulse: Pulse = no_pulse,
 ) -> Iterator[Example | Dropped]:
     """Yield every row as an example or with the reason why not. `rows` gives all of them, in the same order each time.
-    `folder` and `pulse` are those of `near_duplicates`.
+    `messages` writes what a model is tuned on (None: by the settings, for answers of response and tests). `folder` and
+    `pulse` are those of `near_duplicates`.
 
     Every filter is a pass over the rows that are left, so no more than hashes and signatures is held in memory.
     """
     gone: dict[str, tuple[str, str]] = {}
-    faults = _Faults(settings, echo)
+    messages = messages or Messages(settings)
+    faults = _Faults(settings, echo, messages)
 
     def left() -> Iterator[Response]:
         return (row for row in rows() if row.id not in gone)
 
+    if settings.answers != "passed":
+        drawn = draw_answers(rows, settings.answers)
+        gone.update({row.id: why for row in rows() if (why := _not_drawn(row, drawn))})
     one_by_one = _Comparison(settings, faults, {} if settings.choose == "random" else _strongest(rows, faults))
     gone.update({row.id: why for row in left() if (why := one_by_one.drop(row))})
     for part in settings.near_dedup:
@@ -82,7 +94,8 @@ def select_examples(
         gone.update({one.row_id: (f"near_{part}", f"{one.kept_id} ({one.similarity:.2f})") for one in near})
     if decontaminator is not None:
         for row in left():
-            found = decontaminator.find(f"{row.instruction}\n{row.response}\n{row.tests}")
+            texts = (row.instruction, row.response, row.tests, *messages.prose(row).values())
+            found = decontaminator.find("\n".join(texts))
             if found:
                 gone[row.id] = ("contaminated", str(found))
     for row in rows():
@@ -91,7 +104,15 @@ def select_examples(
             yield Dropped(parent=row.id, reason=reason, detail=detail, row=row.fields())
         else:
             samples, verified = tally[row.instruction_id]
-            yield grow(row, Example, samples=samples, pass_rate=verified / samples)
+            # Where nothing was run, nothing is known of how many would have passed.
+            pass_rate = math.nan if row.status == NOT_RUN else verified / samples
+            yield grow(row, Example, samples=samples, pass_rate=pass_rate, **messages.of(row))
+
+
+def _not_drawn(row: Response, drawn: Mapping[str, str]) -> tuple[str, str] | None:
+    if row.instruction_id not in drawn:
+        return NONE_FAILED, ""
+    return None if drawn[row.instruction_id] == row.id else ("one_per_instruction", row.instruction_id)
 
 
 TEXTS: dict[str, Callable[[Response], str]] = {
@@ -106,11 +127,13 @@ class _Faults:
     """The filters that need no more than the row."""
 
     settings: SelectionSettings
-    echo: Echo | None = None
+    echo: Echo | None
+    messages: Messages
 
     def find(self, row: Response) -> tuple[str, str] | None:
         """Reason and detail, or None for a row without a fault."""
-        text = f"{row.response}\n{row.tests}".lower()
+        prose = "\n".join(self.messages.prose(row).values())
+        text = f"{row.response}\n{row.tests}\n{prose}".lower()
         for word in self.settings.unfinished_words:
             if word.lower() in text:
                 return "unfinished", word
@@ -120,11 +143,12 @@ class _Faults:
         if fault := find_fault(row.instruction):
             return fault
         if self.echo and (
-            lifted := self.echo.find(row.instruction) or self.echo.find(row.response, own=row.instruction)
+            lifted := self.echo.find(row.instruction) or self.echo.find(f"{row.response}\n{prose}", own=row.instruction)
         ):
             return "echo", lifted
-        if self.settings.proof == "split" and row.proof != "split":
-            return "no_split_proof", row.proof
+        may_have_proof = row.status in (Status.PASSED, NOT_RUN)
+        if self.settings.proof == "split" and row.proof != "split" and may_have_proof:
+            return "no_split_proof", "never run" if row.status == NOT_RUN else row.proof
         if not math.isnan(row.mutation_score) and row.mutation_score < self.settings.min_mutation_score:
             return "weak_tests", f"{row.mutation_score:.2f} of the mutants killed"
         return None
@@ -192,6 +216,7 @@ def _check(context: Context) -> Iterator[str]:
     """Settings that ask for what the earlier settings leave out: found here, and not by rows that are all dropped."""
     recipe = context.recipe
     wanted, execution = recipe.selection, recipe.execution
+    yield from check_answers(context)
     if wanted.proof == "split" and not execution.split:
         yield (
             'selection.proof = "split" would drop every answer, because execution.split = false gives none that proof: '
@@ -213,6 +238,11 @@ def _check(context: Context) -> Iterator[str]:
         )
 
 
+def _parts(context: Context) -> Sequence[str]:
+    """The parts of the answers that this run's model wrote."""
+    return context.recipe.responses.parts if "responses" in context.places else PLAIN_PARTS
+
+
 def _decided_by(context: Context) -> dict[str, Any]:
     return {**context.deciding("selection"), **context.benchmarks(), "few-shot texts": context.few_shot.digest}
 
@@ -225,7 +255,8 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
         tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS)
     if "decontamination" not in context.places:
         _ = context.kept_benchmarks
-    echo = Echo(f"{one.instruction}\n{one.response}" for one in context.few_shot.examples)
+    examples = context.few_shot.examples
+    echo = Echo("\n".join((one.instruction, one.response, one.reasoning, one.explanation)) for one in examples)
     watch = Watch(context, "selection")
     yield from select_examples(
         rows,
@@ -233,6 +264,7 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
         context.recipe.selection,
         context.decontaminator,
         echo,
+        messages=Messages(context.recipe.selection, _parts(context)),
         folder=context.folder.path,
         pulse=watch,
     )
@@ -247,4 +279,5 @@ SELECTION = Whole(
     check=_check,
     decided_by=_decided_by,
     decide=_decide,
+    drops_too=lambda context: NOT_PASSED if context.recipe.selection.answers != "passed" else (),
 )

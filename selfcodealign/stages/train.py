@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfcodealign.errors import UserError
 from selfcodealign.installation import install_extra, install_packages
 from selfcodealign.rows import Example, digest
 from selfcodealign.settings import TrainSettings
@@ -86,6 +87,7 @@ def _check(context: Context) -> Iterable[str]:
     for name in settings.report_to:
         if find_spec(name) is None:
             yield f"train.report_to names {name}, which is not installed: {install_packages(name)}"
+    yield from _check_mix(settings)
     if context.recipe.model.urls and settings.model is None:
         yield (
             f"training needs the weights of {context.recipe.model.name or 'the model'}, which servers do not give: "
@@ -103,6 +105,18 @@ def _check(context: Context) -> Iterable[str]:
         )
 
 
+def _check_mix(settings: TrainSettings) -> Iterable[str]:
+    """The data sets are read before any work: what is wrong with one would else be known when the rows are made."""
+    if not settings.mix:
+        return
+    from selfcodealign.training.conversations import join, load_mix
+
+    try:
+        join(load_mix(settings.mix, settings.seed))
+    except UserError as error:
+        yield str(error)
+
+
 def _decided_by(context: Context) -> dict[str, Any]:
     return {"model.name": _base(context), "model.revision": context.recipe.model.revision, **context.deciding("train")}
 
@@ -112,7 +126,14 @@ def _made_from(context: Context) -> dict[str, Any]:
     assert after is not None
     ids = sorted(context.folder.open(after, Example).shards.column(Example.id_field))
     weights = context.folder.facts().get("model", {}).get("revision")
-    return {"the examples": f"{len(ids)} ({digest(*ids)})", "the base model's weights": weights}
+    facts = {"the examples": f"{len(ids)} ({digest(*ids)})", "the base model's weights": weights}
+    settings = context.recipe.train
+    if settings.mix:
+        from selfcodealign.training.conversations import load_mix
+
+        mixed = load_mix(settings.mix, settings.seed)
+        facts["the mixed data sets"] = ", ".join(f"{one.source} ({len(one.rows)} rows, {one.digest})" for one in mixed)
+    return facts
 
 
 TRAIN = Last(

@@ -1,20 +1,23 @@
 """Load the conversations to train on: from a run, a data-set folder, a file, or the hub.
 
-A row is either `messages` (a list of {role, content}) or a pair `instruction` + `response`.
+A row is either `messages` (a list of {role, content}) or a pair `instruction` + `response`. Several data sets become
+one: all rows of the first, then those of the others (`train.mix`), each whole or as many of its rows as are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selfcodealign.dataset.authors import AUTHORS_FILE
 from selfcodealign.errors import SourceError, TrainingError, did_you_mean, reason_of
 from selfcodealign.files import read_json, read_json_lines
+from selfcodealign.rows import digest
 from selfcodealign.sources.hub import load_hub
 
 Messages = list[dict[str, str]]
@@ -24,27 +27,106 @@ _ONE_PER_ROW = "it must hold a list of one JSON object per row"
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the data sets: how many of its rows are trained on."""
+
+    source: str
+    rows: int
+    of: int
+    digest: str
+
+    def describe(self) -> str:
+        """Name and rows, in words.
+
+        >>> Part("a.jsonl", 10, 24, "").describe()
+        'a.jsonl (10 of 24 rows)'
+        """
+        return f"{self.source} ({self.rows}{f' of {self.of}' if self.rows < self.of else ''} rows)"
+
+
+@dataclass(frozen=True)
 class Conversations:
-    """Rows in order, their source, a digest of their text, and the models that wrote texts of them, if that is told."""
+    """Rows in order, their source, and a digest of their text; `parts` has every data set that they come from,
+    `written_by` the models that wrote texts of them, as far as that is told."""
 
     rows: list[Messages]
     source: str
     digest: str
     written_by: Sequence[str] = ()
+    parts: Sequence[Part] = field(default=(), compare=False)
 
 
 def load_conversations(dataset: str | Path) -> Conversations:
     """Load a run folder (its `dataset/`), a data-set folder, a .parquet / .jsonl / .json file, or a hub data set.
 
-    A hub name may include a split: "owner/name:train". Raises `TrainingError`.
+    A hub name may begin with "hub:" and include a split: "owner/name:train". Raises `TrainingError`.
     """
     rows = [_converse(row, number) for number, row in enumerate(_read(dataset))]
     if not rows:
         raise TrainingError(f"{dataset} holds no rows")
+    known = _digest(rows)
+    parts = [Part(str(dataset), len(rows), len(rows), known)]
+    return Conversations(rows, str(dataset), known, _read_models(Path(dataset)), parts)
+
+
+def load_mixed(dataset: str | Path, mix: Sequence[str], seed: int) -> Conversations:
+    """Load a data set and those that `mix` names. Raises `TrainingError`."""
+    own = load_conversations(dataset)
+    return join([own, *load_mix(mix, seed)]) if mix else own
+
+
+def load_mix(mix: Sequence[str], seed: int) -> list[Conversations]:
+    """Load the data sets of `train.mix`; rows are drawn by `seed` and their text. Raises `TrainingError`."""
+    found = []
+    for entry in mix:
+        name, count = read_entry(entry)
+        try:
+            found.append(_draw(load_conversations(name), count, seed))
+        except TrainingError as error:
+            raise TrainingError(f"train.mix: {error}") from None
+    return found
+
+
+def read_entry(entry: str) -> tuple[str, int | None]:
+    """Split an entry of `train.mix` into the data set and the number of rows (None: all).
+
+    >>> read_entry("runs/other@5000"), read_entry("hub:owner/name")
+    (('runs/other', 5000), ('hub:owner/name', None))
+    """
+    numbered = re.fullmatch(r"(.+)@([1-9][0-9]*)", entry)
+    return (numbered[1], int(numbered[2])) if numbered and not Path(entry).exists() else (entry, None)
+
+
+def join(parts: Sequence[Conversations]) -> Conversations:
+    """Put data sets behind each other. Raises `TrainingError` if one is there twice."""
+    sources = [part.source for part in parts]
+    for source in sources:
+        if sources.count(source) > 1:
+            raise TrainingError(f"train.mix: {source} is trained on twice: name it once")
+    rows = [row for part in parts for row in part.rows]
+    told = [one for part in parts for one in part.parts]
+    models = list(dict.fromkeys(model for part in parts for model in part.written_by))
+    return Conversations(rows, " + ".join(sources), _digest(rows), models, told)
+
+
+def _draw(whole: Conversations, count: int | None, seed: int) -> Conversations:
+    """Draw rows by their text: more rows of the same data set, or another order, change few of them."""
+    if count is None:
+        return whole
+    if count > len(whole.rows):
+        raise TrainingError(f"{whole.source} has {len(whole.rows)} rows, and {count} are asked for: ask for fewer")
+    order = sorted(range(len(whole.rows)), key=lambda place: digest(seed, json.dumps(whole.rows[place])))
+    rows = [whole.rows[place] for place in sorted(order[:count])]
+    known = _digest(rows)
+    parts = [Part(whole.source, count, len(whole.rows), known)]
+    return Conversations(rows, whole.source, known, whole.written_by, parts)
+
+
+def _digest(rows: Iterable[Messages]) -> str:
     state = hashlib.blake2b(digest_size=8)
     for row in rows:
         state.update(json.dumps(row, sort_keys=True).encode())
-    return Conversations(rows, str(dataset), state.hexdigest(), _read_models(Path(dataset)))
+    return state.hexdigest()
 
 
 def _read_models(folder: Path) -> list[str]:
@@ -66,6 +148,8 @@ def _converse(row: dict[str, Any], number: int) -> Messages:
 
 
 def _read(dataset: str | Path) -> Iterable[dict[str, Any]]:
+    if str(dataset).startswith("hub:"):
+        return _read_hub(str(dataset).removeprefix("hub:"))
     path = Path(dataset)
     if path.is_dir():
         return _read_folder(path)

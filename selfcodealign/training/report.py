@@ -12,6 +12,7 @@ from selfcodealign.files import write_json, write_text
 from selfcodealign.training.curves import draw_curve
 from selfcodealign.training.events import Proof, TrainResult
 from selfcodealign.training.output import REPORT, as_json
+from selfcodealign.training.weights import describe_dropouts
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -76,14 +77,22 @@ def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
     split = about["split"]
     return {
         "Base model": str(about["model"]),
-        "Data set": f"{about['dataset']} ({result.rows} rows; left out: {dropped})",
+        **_data_sets(result, about, dropped),
         "Tokens": f"{result.tokens:,} per epoch, {result.loss_tokens:,} of them with loss",
         "Steps": f"{result.steps} of {about['settings']['batch']} rows ({split['micro_batch']} rows × "
         f"{split['accumulation']} passes × {split['processes']} processes)",
+        "Dropout": f"off: {describe_dropouts(about['dropouts'])}" if about.get("dropouts") else "none",
         "Loss": f"{result.first_loss:.4f} → {result.last_loss:.4f}",
         "Time": f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s, "
         f"{result.useful_tokens_per_second:,.0f} with loss",
     }
+
+
+def _data_sets(result: TrainResult, about: dict[str, Any], dropped: str) -> dict[str, str]:
+    told = [part["told"] for part in about.get("datasets", ())]
+    if len(told) < 2:
+        return {"Data set": f"{about['dataset']} ({result.rows} rows; left out: {dropped})"}
+    return {"Data sets": ", ".join(told), "Rows": f"{result.rows}; left out: {dropped}"}
 
 
 def _page(result: TrainResult, curves: dict[str, str], proof: Proof, about: dict[str, Any]) -> str:

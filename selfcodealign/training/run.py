@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from selfcodealign.models.chat import Chat, open_chat
 from selfcodealign.models.revisions import Source, ask_hub, digest_folder, find_source, is_elsewhere
 from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import BatchPlan, plan_batches
-from selfcodealign.training.conversations import Conversations, load_conversations
+from selfcodealign.training.conversations import Conversations, load_mixed
 from selfcodealign.training.events import Loading, Note, OnProgress, Proof, TrainResult
 from selfcodealign.training.masking import TokenRows, choose_proof, mask_rows, show_loss
 from selfcodealign.training.output import CHECKPOINTS, STOP, find_checkpoint, find_result, open_output
 from selfcodealign.training.report import write_report
 from selfcodealign.training.weights import (
     choose_adapters,
+    describe_dropouts,
     load_model,
     load_tokenizer,
     save_model,
@@ -47,7 +49,7 @@ def train_here(
     with quiet():
         source = _find_weights(model)
         location, folder = source.location, source.folder
-        conversations = load_conversations(dataset)
+        conversations = load_mixed(dataset, settings.mix, settings.seed)
         identity = _identify(conversations, model, folder, settings, processes)
         if rank == 0:
             open_output(out, identity, fresh=fresh)
@@ -60,12 +62,14 @@ def train_here(
             ask_hub(location, None)
         chat = open_chat(load_tokenizer(location), settings.chat_template)
         tell(Loading(f"loading {model}"))
-        network, kept = load_model(location, settings, device)
+        network, kept, dropouts = load_model(location, settings, device)
         longest = _longest(network, settings)
         rows = mask_rows(conversations.rows, chat, longest, settings.bad_rows)
         proof = _prove(rows, chat, settings)
         _tell_rows(rows, longest, tell)
         tell(proof)
+        if dropouts:
+            tell(Note(f"dropout is off: {describe_dropouts(dropouts)}"))
         plan = _plan(rows, settings, processes, device)
         trainer = _assemble(network, chat, rows, plan, settings, out, device)
         _check_sharing(trainer, settings)
@@ -75,7 +79,7 @@ def train_here(
         save_model(trainer, chat, location, out, kept)
         result = _sum_up(out, trainer, rows, steps, time.monotonic() - start)
         if rank == 0:
-            about = _about(conversations, model, settings, plan, trainer, device)
+            about = _about(conversations, model, settings, plan, trainer, device) | {"dropouts": dropouts}
             write_report(out, result, _history(trainer), proof, about)
             shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return result
@@ -265,6 +269,7 @@ def _about(
         "dataset": conversations.source,
         "dataset_digest": conversations.digest,
         "written_by": conversations.written_by,
+        "datasets": [asdict(part) | {"told": part.describe()} for part in conversations.parts],
         "settings": settings.model_dump(mode="json"),
         "split": {
             "micro_batch": plan.micro_batch,

@@ -24,15 +24,14 @@ def load_tokenizer(location: str) -> Any:
         raise ModelError(f"cannot load the tokenizer of {location}: {_first_line(error)}") from None
 
 
-def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any, torch.dtype]:
-    """Load weights in the training precision, without dropout; also return the precision they are stored in."""
+def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any, torch.dtype, dict[str, float]]:
+    """Load weights in the training precision, without dropout; also return the precision they are stored in, and the
+    dropouts that their configuration asks for."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
         config: Any = AutoConfig.from_pretrained(location)
-        for name in vars(config):
-            if "dropout" in name or name.endswith("pdrop"):
-                setattr(config, name, 0.0)
+        dropouts = _switch_dropout_off(config)
         kept = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
         kwargs: dict[str, Any] = {"dtype": torch.bfloat16 if settings.precision == "bfloat16" else torch.float32}
         if settings.attention:
@@ -44,7 +43,28 @@ def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any
         raise ModelError(f"cannot load {location}: {_first_line(error)}") from None
     if device == "cpu" and settings.packing and not settings.attention:
         attend_rows_apart(model)
-    return model, kept
+    return model, kept, dropouts
+
+
+def _switch_dropout_off(config: Any) -> dict[str, float]:
+    """Set every dropout of a configuration, and of those inside it, to 0; return what they were, by name."""
+    found: dict[str, float] = {}
+    for name, value in list(vars(config).items()):
+        if hasattr(value, "to_diff_dict"):
+            found |= {f"{name}.{inner}": was for inner, was in _switch_dropout_off(value).items()}
+        elif "dropout" in name or name.endswith("pdrop"):
+            found[name] = float(value or 0.0)
+            setattr(config, name, 0.0)
+    return found
+
+
+def describe_dropouts(dropouts: dict[str, float]) -> str:
+    """Say which dropouts a configuration has, and what they were before they were set to 0.
+
+    >>> describe_dropouts({"attention_dropout": 0.1})
+    'attention_dropout (was 0.1)'
+    """
+    return ", ".join(f"{name} (was {value:g})" for name, value in dropouts.items())
 
 
 def choose_adapters(settings: TrainSettings) -> Any:

@@ -145,12 +145,52 @@ def test_judgements_are_balanced():
 def test_every_stage_lays_out_a_prompt_of_moderate_length():
     """All stages find introduction and examples, and 8 worked examples leave room in a 4k-token context."""
     for stage, tags in PROMPT_TAGS.items():
+        if stage == "responses-explained":
+            continue
         assert FEW_SHOT.introductions[stage]
         count = 1 if stage == "responses" else 8
         drawn = draw_examples(FEW_SHOT.pool(stage, count), count, stage, "a row", 64)
         prompt = lay_out(FEW_SHOT.introductions[stage], drawn, {tags[0]: "x"}, tags[1:])
         assert prompt.endswith(f"## Example {count + 1}\n<{tags[0]}>\nx\n</{tags[0]}>\n<{tags[1]}>\n")
         assert len(prompt) / TOKEN_CHARACTERS < 4096 - MOST_TOKENS["instructions"]
+
+
+# --- answers of four parts
+
+EXPLAINED = load_few_shot("starcoder2-instruct")
+
+
+def test_sixteen_functions_have_reasoning_and_explanation(verdicts: dict[str, Verdict]):
+    """Their tasks, responses and tests are those of python.md, so that what was run there is what is shown; all other
+    prompts find what they need."""
+    known = {example.name: example for example in FEW_SHOT.examples}
+    assert len(EXPLAINED.pool("responses-explained", 16)) == len(EXPLAINED.examples) == 16
+    for example in EXPLAINED.examples:
+        same = known[example.name]
+        assert (example.response, example.tests) == (same.response, same.tests)
+        assert (example.instruction, example.snippet, example.category) == (same.instruction, same.snippet, "function")
+        assert verdicts[example.name].passed
+    assert all(EXPLAINED.introductions[stage] for stage in PROMPT_TAGS)
+    assert EXPLAINED.pool("judge", 7)
+
+
+def test_reasoning_and_explanation_are_prose_of_their_kind():
+    """No code blocks, of moderate length, each its own; no sentence of the response is said again."""
+    texts = [text for one in EXPLAINED.examples for text in (one.reasoning, one.explanation)]
+    assert len(set(texts)) == 32
+    assert not [text for text in texts if "```" in text]
+    for one in EXPLAINED.examples:
+        assert 60 <= len(one.reasoning.split()) <= 160
+        assert 20 <= len(one.explanation.split()) <= 90
+        assert not words_shared(one.reasoning + one.explanation, [one.response, one.instruction])
+
+
+def test_prompts_of_all_parts_have_a_moderate_length():
+    """One worked example, as the recipe shows, leaves room in a 4k-token context."""
+    tags = PROMPT_TAGS["responses-explained"]
+    for one in EXPLAINED.pool("responses-explained"):
+        prompt = lay_out(EXPLAINED.introductions["responses-explained"], [one], {tags[0]: "x"}, tags[1:])
+        assert len(prompt) / TOKEN_CHARACTERS < 4096 - MOST_TOKENS["responses"]
 
 
 # --- our own writing -------------------------------------------------------------------------------------------------
@@ -201,7 +241,8 @@ def test_nothing_is_taken_from_a_benchmark(benchmark):
     texts = [text for path in files for record in read_records(path) for text in strings_in(record)]
     assert len(texts) > 100
 
-    ours = [text for part in (*FEW_SHOT.examples, *FEW_SHOT.judgements) for text in part.sections().values()]
+    parts = (*FEW_SHOT.examples, *EXPLAINED.examples, *FEW_SHOT.judgements)
+    ours = [text for part in parts for text in part.sections().values()]
     own_runs = set().union(*(runs_of_words(text) for text in ours))
     own_lines = {line.strip() for text in ours for line in text.split("\n") if len(line.strip()) >= 60}
     assert len(own_runs) > 5000

@@ -97,9 +97,26 @@ def test_a_good_file_is_read_in_full():
     assert few_shot.path == "mine.md"
 
 
+EXPLAINED = GOOD.replace("<response>", "<reasoning>\nHalve it.\n</reasoning>\n<response>", 1).replace(
+    "<tests>", "<explanation>\nIt is halved.\n</explanation>\n<tests>", 1
+)
+
+
+def test_reasoning_and_explanation_may_be_left_out():
+    """The other prompts are the same with them; only prompts of all parts need them, and they have their places."""
+    plain, explained = parse_few_shot(GOOD, "mine.md"), parse_few_shot(EXPLAINED, "mine.md")
+    assert explained.examples[0].reasoning == "Halve it."
+    assert explained.digest == plain.digest
+    with pytest.raises(FewShotError, match='add "## Example: name" sections with <reasoning> and <explanation>'):
+        plain.pool("responses-explained")
+    late = GOOD.replace("</tests>", "</tests>\n<explanation>\nIt is halved.\n</explanation>", 1)
+    with pytest.raises(FewShotError, match="<explanation> comes too late: put it above <tests>"):
+        parse_few_shot(late, "mine.md")
+
+
 def test_each_stage_gets_its_sections_in_the_order_of_its_prompt():
     """`pool` fits `lay_out`: the tags a stage shows and wants, and no others."""
-    few_shot = parse_few_shot(GOOD, "mine.md")
+    few_shot = parse_few_shot(EXPLAINED, "mine.md")
     assert {stage: tuple(few_shot.pool(stage)[0]) for stage in PROMPT_TAGS} == PROMPT_TAGS
     assert few_shot.pool("concepts")[0]["concepts"] == "arithmetic, functions"
     assert few_shot.pool("instructions")[0]["properties"] == (

@@ -90,6 +90,7 @@ OTHER: dict[str, Any] = {
     "prices.currency": "EUR",
     "few_shot.file": "tiny",
     "instructions.categories": ["function"],
+    "responses.parts": ["reasoning", "response", "explanation", "tests"],
     "instructions.difficulties": ["easy"],
     "execution.warm": ["json"],
     "selection.unfinished_words": ["later"],
@@ -97,6 +98,7 @@ OTHER: dict[str, Any] = {
     "decontamination.benchmarks": ["BENCHMARK"],
     "train.model": f"{ROOT}/selfcodealign/embedded",
     "train.attention": "eager",
+    "train.mix": ["MIX"],
     "train.report_to": ["tensorboard"],
     "evaluate.benchmarks": ["tiny-eval", "tiny-eval"],
     "evaluate.problems": {"tiny-eval": f"{ROOT}/selfcodealign/embedded/tiny_eval.jsonl"},
@@ -207,6 +209,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         (places / "benchmark.jsonl").write_text(
             json.dumps({"task_id": "Own/0", "text": "Write a function that reads a road map and names every lake."})
         )
+        (places / "mix.jsonl").write_text(json.dumps({"instruction": "Name a tree.", "response": "alder"}))
         (places / "earlier.jsonl").write_text(json.dumps({"seed": "def unlike(any, seed, of, this, run): pass"}))
     recipe = small_recipe(
         sources,
@@ -266,6 +269,7 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
         .replace("SOURCES", str(places / "source"))
         .replace("BENCHMARK", str(places / "benchmark.jsonl"))
         .replace("EARLIER", str(places / "earlier.jsonl"))
+        .replace("MIX", str(places / "mix.jsonl"))
     )
     assert value != read(recipe, setting)
     changed = change(recipe, setting, value)
