@@ -24,7 +24,7 @@ FAULTS = {
     "too_short": "Sort it.",
     "same_as_parent": None,
     "prompt_words": "The rewritten task: write a function `task_7(n)` that returns n plus 7, or None for None.",
-    "too_long": "Write a function that adds. " * 300,
+    "too_long": " ".join(f"Add {number}." for number in range(60)),
     "only_code": "```python\ndef task_1(n):\n    return n + 1\n\n\ntask_1(2)\n```",
 }
 
@@ -65,7 +65,7 @@ def teach(prompt: str, sampling: Sampling, seed: int) -> str:
 
 
 def test_three_rounds_and_the_start_are_merged_and_answered_unverified(tmp_path: Path) -> None:
-    """Each start gives four tasks, each made from the one before by one of five heuristics, and each is answered once."""
+    """Each start gives four tasks, each made from the one before by a heuristic, and each is answered once."""
     recipe = small("evol-instruct", tmp_path, journey=[*BEGIN, "evolve", "responses", "selection", "dataset"])
     run(recipe, tmp_path / "run", model=scripted_model(), models={"teacher": ScriptedModel(teach)}, progress=False)
     rows = rows_of(tmp_path / "run", "evolve")
@@ -100,7 +100,7 @@ def test_a_failed_rewriting_is_dropped_by_name_and_its_parent_begins_the_next_ro
         return evolve(prompt, seed)
 
     seen: list[str] = []
-    recipe = small("evol-instruct", tmp_path, "seeds.limit=1", journey=[*BEGIN, "evolve"])
+    recipe = small("evol-instruct", tmp_path, "seeds.limit=1", "evolve.max_words=50", journey=[*BEGIN, "evolve"])
     run(recipe, tmp_path / "run", model=scripted_model(), models={"teacher": ScriptedModel(fail_once)}, progress=False)
     kept = {row["round"]: row for row in rows_of(tmp_path / "run", "evolve")}
     (dropped,) = rows_of(tmp_path / "run", "evolve", "dropped")
@@ -138,8 +138,8 @@ def test_a_base_model_evolves_with_worked_examples(tmp_path: Path) -> None:
 
 
 def test_a_lineage_goes_on_from_solved_tasks_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task without a passing answer begins no round: round 2 fails, so round 3 is made from round 1. run.json counts by
-    round; every row is verified, and its answers were drawn once."""
+    """A task without a passing answer begins no round: round 2 fails, so round 3 is made from round 1. run.json counts
+    by round; every row is verified, and its answers were drawn once."""
     judge_by_text(monkeypatch)
     unsolvable: list[str] = []
 
@@ -162,11 +162,8 @@ def test_a_lineage_goes_on_from_solved_tasks_alone(tmp_path: Path, monkeypatch: 
     dropped = rows_of(tmp_path / "run", "evolve_verified", "dropped")
     assert {(row["reason"], row["round"]) for row in dropped} == {("failed", 2)}
     counted = json.loads((tmp_path / "run" / "run.json").read_text())["counted"]["evolve_verified"]
-    told = [
-        (counted[f"round {n}: tasks answered"], counted.get(f"round {n}: tasks with a verified answer", 0))
-        for n in range(4)
-    ]
-    assert told == [(1, 1), (1, 1), (1, 0), (1, 1)]
+    assert [counted[f"round {number}: tasks answered"] for number in range(4)] == [1, 1, 1, 1]
+    assert [counted.get(f"round {number}: tasks with a verified answer", 0) for number in range(4)] == [1, 1, 0, 1]
 
 
 def test_without_an_answer_to_the_start_nothing_evolves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
