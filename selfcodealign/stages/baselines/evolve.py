@@ -72,7 +72,12 @@ class Evolver:
 
     def start(self, row: Instruction) -> Evolved:
         """The task that a row begins with, as round 0."""
-        own = {"round": 0, "start_instruction_id": row.id, "parent_instruction_id": "", "parent_instruction": ""}
+        own: dict[str, Any] = {
+            "round": 0,
+            "start_instruction_id": row.id,
+            "parent_instruction_id": "",
+            "parent_instruction": "",
+        }
         return extended(Evolved, type(row))(**row.fields(), **own, heuristic="")
 
     async def rewrite(self, parent: Evolved, number: int) -> Evolved | Dropped:
