@@ -96,7 +96,7 @@ def test_a_failed_rewriting_is_dropped_by_name_and_its_parent_begins_the_next_ro
             return evolve(prompt, seed)
         seen.append(task)
         if seen.count(task) == 1:
-            return task if FAULTS[reason] is None else FAULTS[reason]
+            return FAULTS[reason] or task
         return evolve(prompt, seed)
 
     seen: list[str] = []
