@@ -77,8 +77,8 @@ _IN_ORDER = (
     # seed → concepts → instruction
     CONCEPTS,  # the base model names the programming concepts it sees
     INSTRUCTIONS,  # and writes new tasks about them
-    EVOLVE,  # rewrites each task round by round into harder ones (evol-instruct)
     DISTINCT,  # each distinct task once, before anything is paid for its answers
+    EVOLVE,  # a model rewrites tasks round by round (evol-instruct)
     # instruction → verified responses
     EVOLVE_VERIFIED,  # the same, each round from a task with a verified answer; gives the answers, too
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives

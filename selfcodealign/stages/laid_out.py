@@ -56,13 +56,17 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
             case "instructions" if row.get("instruction_id"):
                 prompts = InstructionPrompts(context)
                 question = prompts.question
-                concepts, own = _restore(row, Concepts), row["instruction_id"]
+                concepts, own = _restore(row, Concepts), row.get("start_instruction_id") or row["instruction_id"]
                 prompt = prompts.lay_out(concepts, own, prompts.find_number(concepts, own))
-                answer = row["instruction"] or detail
-            case "evolve" | "evolve_verified" if row.get("heuristic") and not row.get("response_id"):
+                answer = _first_text(row) or detail
+            case "evolve" if row.get("heuristic"):
                 question, shown = ask_to_evolve(context, stage, row)
                 own, number = row["instruction_id"], row["round"]
                 prompt = question.lay_out(own, shown, row["seed_id"], number)
+                answer = row["instruction"] or detail
+            case "evolve_verified" if row.get("heuristic") and not row.get("response_id"):
+                question, shown = ask_to_evolve(context, stage, row)
+                prompt = question.lay_out(row["instruction_id"], shown, row["seed_id"], row["round"])
                 answer = row["instruction"] or detail
             case "responses" | "evolve_verified" if row.get("response_id"):
                 question = ask_for_responses(context, stage)
@@ -72,6 +76,13 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
             case _:
                 continue
         yield Asked(stage, prompt, answer, _has_changed(context, stage, question.stage))
+
+
+def _first_text(row: Mapping[str, Any]) -> str:
+    """The task as `instructions` wrote it; of a row that later rounds evolved, what the row still has of it."""
+    if row.get("heuristic"):
+        return row["parent_instruction"] if row["parent_instruction_id"] == row["start_instruction_id"] else ""
+    return row["instruction"] or ""
 
 
 def _has_changed(context: Context, stage: str, kind: str) -> bool:

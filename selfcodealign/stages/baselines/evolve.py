@@ -37,10 +37,9 @@ WORDS = """Here is a programming task:
 Write a harder version of it. {change} The result must be a complete task that somebody can understand and solve without
 knowing this one, at most twice as long, and in the same language. Reply with the text of the new task alone: no title,
 no remark on what you have changed, no solution."""
-#: Words about the rewriting itself.
+#: Words about the rewriting itself. A "new task" may be what a program handles.
 _ABOUT = re.compile(
-    r"\b(?:(?:rewritten|evolved|original|given|new|harder|updated|modified) (?:version of the )?"
-    r"(?:task|prompt|instruction)|harder version)\b",
+    r"\b(?:(?:rewritten|evolved|original) (?:version of the )?(?:task|prompt|instruction)|harder version)\b",
     re.IGNORECASE,
 )
 _DECLINED = re.compile(r"\b(?:i(?:'m| am) sorry|sorry,|i (?:cannot|can't|am unable to)|as an ai)\b", re.IGNORECASE)
@@ -73,7 +72,12 @@ class Evolver:
 
     def start(self, row: Instruction) -> Evolved:
         """The task that a row begins with, as round 0."""
-        own = {"round": 0, "start_instruction_id": row.id, "parent_instruction_id": "", "parent_instruction": ""}
+        own: dict[str, Any] = {
+            "round": 0,
+            "start_instruction_id": row.id,
+            "parent_instruction_id": "",
+            "parent_instruction": "",
+        }
         return extended(Evolved, type(row))(**row.fields(), **own, heuristic="")
 
     async def rewrite(self, parent: Evolved, number: int) -> Evolved | Dropped:
