@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from selfcodealign.rows import Dropped, Instruction
+from selfcodealign.rows import Dropped, Imported, Instruction, grow
 from selfcodealign.stages.distinct import drop_copies
 from tests.support.rows import make_instruction, store_and_sort
 
@@ -22,6 +22,17 @@ def test_a_copy_is_dropped_whatever_its_white_space(text: str) -> None:
         FIRST,
         Dropped(parent=copy.id, reason="same_instruction", detail=FIRST.id, row=copy.fields()),
     ]
+
+
+def test_imported_rows_are_copies_by_what_they_were_given() -> None:
+    """Two answers to one instruction are two rows to verify; the same answer again is a copy."""
+    given = {"given_id": "", "given_tests": ""}
+    rows = [
+        grow(make_instruction(number, instruction="Add."), Imported, given_response=text, **given)
+        for number, text in enumerate(("a + b", "b + a", " b  +a"))
+    ]
+    assert [isinstance(one, Dropped) for one in drop_copies(rows, given=True)] == [False, False, True]
+    assert [isinstance(one, Dropped) for one in drop_copies(rows)] == [False, True, True]
 
 
 @pytest.mark.parametrize("text", ["add two numbers.", "Add two numbers", "Add two numbers!", "Add 2 numbers.", ""])
