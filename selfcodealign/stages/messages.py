@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from textwrap import dedent
@@ -143,7 +143,7 @@ def without_comments(response: str) -> str:
 
 def _strip(code: str) -> str:
     try:
-        before: Mapping[str, object] | ast.AST = ast.parse(code)
+        before = ast.parse(code)
         comments = [one for one in tokenize.generate_tokens(io.StringIO(code).readline) if one.type == tokenize.COMMENT]
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
         return code
@@ -154,7 +154,7 @@ def _strip(code: str) -> str:
         lines[number - 1] = left or None
     stripped = "\n".join(line for line in lines if line is not None)
     try:
-        same = ast.dump(ast.parse(stripped)) == ast.dump(before)  # type: ignore[arg-type]
+        same = ast.dump(ast.parse(stripped)) == ast.dump(before)
     except (SyntaxError, ValueError):
         return code
     return stripped if same else code
