@@ -43,7 +43,9 @@ class AskedAccount:
         if (each := self.tokens_per_example) is None:
             return ""
         kind = (
-            "verified examples" if self.verified == self.examples else f"examples, of which {self.verified:,} verified"
+            "verified examples"
+            if self.verified == self.examples
+            else f"examples, of which {self.verified or 0:,} verified"
         )
         return f"{each:,.0f} tokens for each of {self.examples:,} {kind}"
 

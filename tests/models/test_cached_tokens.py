@@ -36,7 +36,7 @@ def test_the_report_counts_computed_and_cached_tokens() -> None:
 
     def draw(stages: dict[str, Usage], examples: int | None) -> str:
         console = Console(width=100, record=True, file=io.StringIO())
-        console.print(draw_asked(AskedAccount(stages, examples)))
+        console.print(draw_asked(AskedAccount(stages, examples, examples)))
         return console.export_text()
 
     text = draw({"concepts": told}, 3)
@@ -48,4 +48,11 @@ def test_the_report_counts_computed_and_cached_tokens() -> None:
     assert "the server does not tell" in both
     assert "800 (80%) of 1,000 told" in both
     assert "--enable-prompt-tokens-details" in both
-    assert json.dumps(AskedAccount({"concepts": told}, 3).fields())
+    assert json.dumps(AskedAccount({"concepts": told}, 3, 3).fields())
+
+
+def test_unverified_examples_are_not_called_verified() -> None:
+    """The cost is that of an example, and how many of them passed is said beside it."""
+    told = Usage(3, 1000, 1000, 800, 50)
+    assert AskedAccount({"distil": told}, 3, 1).tell_cost() == "350 tokens for each of 3 examples, of which 1 verified"
+    assert AskedAccount({"distil": told}, None).tell_cost() == ""

@@ -35,6 +35,12 @@ def make_steps(count: int) -> list[dict[str, float]]:
 @pytest.fixture
 def page(tmp_path: Path) -> str:
     """The report of twelve steps on two rows."""
+    write(tmp_path)
+    return (tmp_path / "train_report.html").read_text("utf-8")
+
+
+def write(tmp_path: Path, **facts: object) -> None:
+    """Write the report of twelve steps on two rows, with these further facts."""
     steps = make_steps(12)
     losses = [step["loss"] for step in steps]
     result = TrainResult(
@@ -42,10 +48,28 @@ def page(tmp_path: Path) -> str:
     )
     proof = Proof([4], [[Piece("ask <b>\n", False, 2), Piece("answer<|end|>", True, 3)]])
     split = {"micro_batch": 1, "accumulation": 2, "processes": 1}
-    write_report(
-        tmp_path, result, steps, proof, {"model": "m", "dataset": "d", "settings": {"batch": 2}, "split": split}
-    )
-    return (tmp_path / "train_report.html").read_text("utf-8")
+    about = {"model": "m", "dataset": "d", "settings": {"batch": 2}, "split": split}
+    write_report(tmp_path, result, steps, proof, about | facts)
+
+
+@pytest.mark.parametrize(
+    ("models", "said", "unsaid"),
+    [
+        (["m"], "written by `m`. The licences and terms of the base model and of `m` apply", "no self-alignment"),
+        (["m", "t"], "written by `m` and `t`. The licences", "only"),
+        (["t"], "A model other than the base wrote what it was tuned on", "`m`"),
+        ([], "loss on the answers only", "written by"),
+    ],
+    ids=["itself", "with a teacher", "a teacher", "unknown"],
+)
+def test_the_card_names_the_models_that_wrote_the_data(
+    tmp_path: Path, models: list[str], said: str, unsaid: str
+) -> None:
+    """A tuned model carries the terms of its base and of whatever wrote its data."""
+    write(tmp_path, written_by=models)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert said in card
+    assert unsaid not in card.replace("loss on the answers only", "")
 
 
 def pictures(page: str) -> list[ET.Element]:
