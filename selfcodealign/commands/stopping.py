@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def run_stoppable(work: Coroutine[Any, Any, Result], progress: Progress, done: str) -> Result:
-    """Return what a coroutine returns. A signal cancels it; once it has ended, the progress says that `done` is on disk.
+    """Return what a coroutine returns. A signal cancels it; then the progress says that what is `done` is on disk.
 
     Raises `KeyboardInterrupt` after Ctrl-C, and `StoppedBySignal` after SIGTERM, which batch systems send before they
     kill, and after SIGHUP: a closed terminal.

@@ -161,11 +161,13 @@ def print_funnel(path: Path, console: Console) -> None:
 
 
 def funnel_json(path: Path) -> str:
-    """Write the funnel as JSON: `made` of `units.made` were looked at, null where those are the ones that came in.
+    """Write the funnel as JSON: the `stages`, and what was `asked` by all of them together.
 
-    `asked` has the requests and tokens of a stage that asked the model, null of others.
+    Of a stage, `made` of `units.made` were looked at, null where those are the ones that came in; its `asked` has the
+    requests and tokens of a stage that asked the model, null of others.
     """
-    asked = read_asked(open_existing(path)).stages
+    account = read_asked(open_existing(path))
+    asked = account.stages
     accounts = [
         {
             "stage": one.name,
@@ -180,4 +182,5 @@ def funnel_json(path: Path) -> str:
         | {"asked": asked[one.name].fields() if one.name in asked else None}
         for one in read_funnel(path)
     ]
-    return json.dumps(accounts, indent=1)
+    told = {name: value for name, value in account.fields().items() if name != "stages"} if asked else None
+    return json.dumps({"stages": accounts, "asked": told}, indent=1)

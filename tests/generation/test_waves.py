@@ -131,7 +131,7 @@ def test_room_is_filled_with_samples_that_are_likely_needed() -> None:
 
 
 def test_samples_belong_to_their_instruction_whoever_begins_them() -> None:
-    """The verdict on one instruction may begin a sample of another, which stays that one's: its answer is kept for it."""
+    """The verdict on one instruction may begin a sample of another: the answer is kept for that other one."""
     owner, seen = ContextVar("owner", default=""), set[tuple[str, str]]()
     waves: Waves[tuple[int, str]] = Waves(8, 1, room=lambda: 8)
 

@@ -88,7 +88,7 @@ def run_through(
     interruptions: int,
     draw: random.Random,
 ) -> Course:
-    """Run until the end, with `interruptions` of its sessions. `wait` returns when a session is to be interrupted, or has
+    """Run until the end, with `interruptions` of sessions. `wait` returns when a session is to be interrupted, or has
     ended. Raises `RuntimeError` when a session that nobody ended fails, or one on a full disk without saying so."""
     course = Course()
     while True:
