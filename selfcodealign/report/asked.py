@@ -47,7 +47,7 @@ class AskedAccount:
         }
 
     def _per_example(self) -> dict[str, float | None] | None:
-        """Tokens for each example by kind; those computed and cached are null where they are not told of all prompts."""
+        """Tokens for each example by kind; computed and cached ones are null where they are not told of all prompts."""
         total, examples = self.total, self.examples
         if not examples:
             return None

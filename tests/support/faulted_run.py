@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+from selfcodealign.settings import Recipe
+from tests.support.journey import small_recipe
 from tests.support.moody_server import MoodyServer
 from tests.support.taken_answers import DEFECTS, REASONS, Told, read_told, why_again
 
@@ -26,22 +28,40 @@ from pathlib import Path
 from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import UserError
 from selfcodealign.models import endpoints
-from tests.support.journey import small_recipe
+from tests.support.faulted_run import small_night
 from tests.support.moody_server import moody_answer
 from tests.support.taken_answers import tell_answers
-tell_answers()
 logging.disable(logging.WARNING)
 endpoints.FIRST_PAUSE = 0.05  # a tenth of the real pauses
 sources, out, samples, *urls = sys.argv[1:]
-recipe = small_recipe(Path(sources), "model.name=demo", f"model.urls={urls or ['localhost:9']}", "few_shot.file=tiny",
-    "model.concurrency=64", "model.request_seconds=1", "model.retry_seconds=120", "flush_seconds=5",
-    f"responses.samples={samples}", "execution.mutation_testing=false", "instructions.per_seed=2")
+if urls:
+    tell_answers()
+recipe = small_night(Path(sources), int(samples), urls)
 model = None if urls else ScriptedModel(moody_answer, name="demo", revision="unknown")
 try:
     asyncio.run(run_recipe(recipe, Path(out), until="selection", model=model))
 except UserError as error:
     sys.exit(f"{error}")
 """
+
+
+def small_night(sources: Path, samples: int, urls: Sequence[str] = ()) -> Recipe:
+    """The recipe of such a run; without servers, a model has to be given."""
+    return small_recipe(
+        sources,
+        "model.name=demo",
+        f"model.urls={list(urls) or ['localhost:9']}",
+        "few_shot.file=tiny",
+        "model.concurrency=64",
+        "model.request_seconds=1",
+        "model.retry_seconds=120",
+        "flush_seconds=5",
+        f"responses.samples={samples}",
+        "execution.mutation_testing=false",
+        "instructions.per_seed=2",
+    )
+
+
 #: What ends a session: kill -9 of all its processes, or a full disk; kill -9 of processes of the sandbox does not.
 ENDINGS = ("kill", "kill", "disk", "sandbox")
 
