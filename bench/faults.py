@@ -22,7 +22,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.faulted_run import run_through, start
+from tests.support.faulted_run import ENDINGS, run_through, start
 from tests.support.journey import write_sources
 from tests.support.moody_server import FAULTS, MoodyServer
 from tests.support.runs import books, everything
@@ -55,14 +55,15 @@ def main() -> None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(draw.uniform(0.1, 2 * options.every))
 
+            draw = random.Random(options.seed)
             course = run_through(
                 sources,
                 folder / "run",
                 server,
                 options.samples,
                 wait,
-                options.interruptions,
-                random.Random(options.seed),
+                draw.choices(ENDINGS, k=options.interruptions),
+                draw,
             )
             kinds, distinct, again = server.look()
         seconds = time.monotonic() - began

@@ -105,12 +105,13 @@ def run_through(
     server: MoodyServer,
     samples: int,
     wait: Callable[[subprocess.Popen[str], random.Random], None],
-    interruptions: int,
+    endings: Sequence[str],
     draw: random.Random,
 ) -> Course:
-    """Run until the end, with `interruptions` of sessions. `wait` returns when a session is to be interrupted, or has
-    ended. Raises `RuntimeError` when a session that nobody ended fails, or one on a full disk without saying so."""
-    course = Course()
+    """Run until the end, interrupted by each of `endings` in turn; `wait` returns when that is to happen, or when the
+    session has ended. Raises `RuntimeError` when a session that nobody ended fails, or one on a full disk with a
+    traceback."""
+    course, planned = Course(), iter(endings)
     while True:
         before = server.look()[1]
         process = start(sources, out, server.urls, samples)
@@ -118,7 +119,7 @@ def run_through(
         listener.start()
         how, since = "sandbox", None
         while how == "sandbox" and process.poll() is None:  # the run goes on after that
-            how = draw.choice(ENDINGS) if sum(course.endings.values()) < interruptions else ""
+            how = next(planned, "")
             if how:
                 _wait_for_answers(process, server, before + 1)
                 wait(process, draw)
