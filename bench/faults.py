@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import argparse
 import random
+import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from tests.support.faulted_run import SAFE_SECONDS, run_through, start
+from tests.support.faulted_run import ENDINGS, run_through, start
 from tests.support.journey import write_sources
 from tests.support.moody_server import FAULTS, MoodyServer
 from tests.support.runs import books, everything
+from tests.support.taken_answers import DEFECTS
 
 #: Requests that a seed costs in the end, faults included; measured.
 REQUESTS_PER_SEED = 28.0
@@ -45,30 +48,33 @@ def main() -> None:
         began = time.monotonic()
         with MoodyServer(options.chance, options.seed) as server:
 
-            def pause(draw: random.Random) -> float:
+            def wait(process: subprocess.Popen[str], draw: random.Random) -> None:
                 kinds, distinct, again = server.look()
                 told = f"{sum(kinds.values())} requests, {distinct} answered, {len(again)} again"
                 print(f"  {time.monotonic() - began:.0f} s: {told}", flush=True)
-                return draw.uniform(0.1, 2 * options.every)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(draw.uniform(0.1, 2 * options.every))
 
+            draw = random.Random(options.seed)
             course = run_through(
                 sources,
                 folder / "run",
                 server,
                 options.samples,
-                pause,
-                options.interruptions,
-                random.Random(options.seed),
+                wait,
+                draw.choices(ENDINGS, k=options.interruptions),
+                draw,
             )
             kinds, distinct, again = server.look()
         seconds = time.monotonic() - began
-        total, lost = sum(kinds.values()), course.lost(again)
+        total, reasons = sum(kinds.values()), course.sort(again)
+        lost = sum(reasons[one] for one in DEFECTS)
         print(f"{total} requests in {seconds:.0f} s, {distinct} different ones answered")
         print("faults: " + ", ".join(f"{kind} {kinds.get(kind, 0) / total:.1%}" for kind in FAULTS))
-        print(f"interruptions: {dict(course.endings)}; sessions: {len(course.ended_at)}; said: {set(course.said)}")
-        print(
-            f"asked again after the answer: {len(again)}, of those answered over {SAFE_SECONDS:g} s before: {len(lost)}"
-        )
+        print(f"interruptions: {dict(course.endings)}; sessions: {len(course.ended)}; said: {set(course.said)}")
+        print(f"asked again after the answer: {len(again)}; why: {reasons}")
+        for one in course.defects(again)[:10]:
+            print(f"  {one}")
         if calm.wait():
             sys.exit(f"the run without faults failed: {calm.communicate()[1]}")
         expected = everything(folder / "calm")

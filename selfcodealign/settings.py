@@ -628,20 +628,26 @@ class TelemetrySettings(Section):
 
 
 class PriceSettings(Section):
-    """What a model's tokens and its servers cost, for `selfcodealign plan` and `--budget money=`."""
+    """What tokens of the base model and hours of servers cost, for `selfcodealign plan` and `--budget money=`."""
 
     prompt_tokens: float | None = free(None, ge=0, description="price of a million tokens of prompts")
     cached_tokens: float | None = free(
         None, ge=0, description="price of a million tokens of prompts from a prefix cache; default: as other prompts"
     )
     answer_tokens: float | None = free(None, ge=0, description="price of a million tokens of answers")
-    server_hour: float | None = free(None, ge=0, description="price of an hour of all servers of the model together")
+    all_models: bool = free(False, description="the prices of tokens hold for the recipe's [models.NAME], too")
+    server_hour: float | None = free(None, ge=0, description="price of an hour of all servers of a run together")
     currency: str | None = free(None, description='word that stands behind prices, such as "EUR"')
 
     @property
     def known(self) -> bool:
         """Whether anything has a price."""
-        return any((self.prompt_tokens, self.cached_tokens, self.answer_tokens, self.server_hour))
+        return self.of_tokens or bool(self.server_hour)
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether any token has a price."""
+        return any((self.prompt_tokens, self.cached_tokens, self.answer_tokens))
 
 
 #: From source code to a data set.

@@ -48,12 +48,12 @@ def plan(
         selfcodealign plan quickstart
         selfcodealign plan recipe.toml --examples 50000 --set prices.server_hour=2.5
     """
-    import asyncio
     import json
 
     from rich.console import Console
 
     from selfcodealign.commands.running import load
+    from selfcodealign.commands.stopping import run_stoppable
     from selfcodealign.experiments.plan import Wanted, draw, run_pilot
     from selfcodealign.progress.terminal import open_progress
 
@@ -62,11 +62,8 @@ def plan(
     loaded = load(recipe, settings or [], [], [])
     folder = out or Path("runs") / f"{Path(recipe).stem}-pilot"
     with open_progress() as progress:
-        try:
-            found = asyncio.run(run_pilot(loaded, folder, Wanted(examples, seeds, pilot), progress=progress))
-        except KeyboardInterrupt:
-            progress.say("stopped; all finished rows are on disk, and the same command resumes")
-            raise
+        work = run_pilot(loaded, folder, Wanted(examples, seeds, pilot), progress=progress)
+        found = run_stoppable(work, progress, "all finished rows are")
     if as_json:
         print(json.dumps(found.json(), indent=1))
         return

@@ -55,8 +55,7 @@ def rejudge(
         selfcodealign rejudge runs/mine --set execution.seconds=3 -o flips.jsonl
         selfcodealign rejudge runs/mine --set execution.seconds=3 --apply
     """
-    import asyncio
-
+    from selfcodealign.commands.stopping import run_stoppable
     from selfcodealign.errors import UserError
     from selfcodealign.progress.terminal import open_progress
     from selfcodealign.rejudge import rejudge_run
@@ -65,13 +64,8 @@ def rejudge(
     if out is not None and out.exists() and not overwrite:
         raise UserError(f"{out} exists: give --overwrite to replace it, or name another file")
     with open_progress() as progress:
-        try:
-            done = asyncio.run(
-                rejudge_run(run, settings or [], workers=workers, apply=apply, fresh=fresh, progress=progress)
-            )
-        except KeyboardInterrupt:
-            progress.say("stopped; all verdicts so far are on disk, and the same command resumes")
-            raise
+        work = rejudge_run(run, settings or [], workers=workers, apply=apply, fresh=fresh, progress=progress)
+        done = run_stoppable(work, progress, "all verdicts so far are")
     for line in tell_changes(done.changes, run):
         print(line)
     print(f"verdicts: {done.table.path}")

@@ -51,11 +51,10 @@ def read_budget(given: list[str] | None) -> Budget | None:
 
 def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, budget: Budget | None = None) -> None:
     """Run a recipe with its progress on the screen, then print the funnel and what came out."""
-    import asyncio
-
     from rich.console import Console
     from rich.text import Text
 
+    from selfcodealign.commands.stopping import run_stoppable
     from selfcodealign.pipeline import run_recipe
     from selfcodealign.progress.log import log_drawn
     from selfcodealign.progress.terminal import open_progress
@@ -64,12 +63,9 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, b
     with open_progress() as progress:
         try:
             work = run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes, budget=budget)
-            result = asyncio.run(work)
+            result = run_stoppable(work, progress, "all finished rows are")
         except EmptyDataset:
             progress.show(draw_funnel(read_funnel(folder)))
-            raise
-        except KeyboardInterrupt:
-            progress.say("stopped; all finished rows are on disk, and the same command resumes")
             raise
 
     def draw(console: Console) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from selfcodealign.errors import RecipeError, did_you_mean
 from selfcodealign.models.usage import Usage
+from selfcodealign.sections import AskingSection
 from selfcodealign.settings import PriceSettings, Recipe
 from selfcodealign.stages.context import Context
 
@@ -82,6 +83,8 @@ class Budget:
                 "--budget money= needs prices: set prices.prompt_tokens and prices.answer_tokens (each per million "
                 "tokens), or prices.server_hour"
             )
+        if self.money is not None and (others := unpriced_models(recipe, stages)):
+            found.append(f"--budget money=: {tell_unpriced(others)}")
         if self.examples is not None and ANSWERS not in stages:
             found.append(f"--budget examples= counts verified answers: this run has no stage {ANSWERS}; add it")
         return found
@@ -114,14 +117,39 @@ def spent(kind: Kind, context: Context) -> float:
     if kind == "tokens":
         return sum(one.tokens for one in list(context.asked.values()))
     hours = sum(context.asking_seconds().values()) / 3600
-    return hours if kind == "hours" else cost(sum(list(context.asked.values()), Usage()), hours, context.recipe.prices)
+    if kind == "hours":
+        return hours
+    asked = sum(list(context.asked.values()), Usage())
+    return cost(context.recipe.prices, asked.prompt_tokens, asked.cached_tokens, asked.completion_tokens, hours)
 
 
-def cost(usage: Usage, hours: float, prices: PriceSettings) -> float:
-    """What requests and the hours of servers cost. Prompt tokens of which no engine said that they were cached count
-    as computed ones."""
-    computed = usage.prompt_tokens - usage.cached_tokens
-    prompt = prices.prompt_tokens or 0.0
-    cached = prompt if prices.cached_tokens is None else prices.cached_tokens
-    tokens = computed * prompt + usage.cached_tokens * cached + usage.completion_tokens * (prices.answer_tokens or 0.0)
+def cost(prices: PriceSettings, prompt: float, cached: float, answers: float, hours: float) -> float:
+    """What tokens (`cached` of those of prompts) and the hours of servers cost. Prompt tokens of which no engine said
+    that they were cached count as computed ones.
+
+    >>> cost(PriceSettings(prompt_tokens=2, cached_tokens=0.5, answer_tokens=4, server_hour=3), 1e6, 4e5, 5e5, 1)
+    6.4
+    """
+    each = prices.prompt_tokens or 0.0
+    each_cached = each if prices.cached_tokens is None else prices.cached_tokens
+    tokens = (prompt - cached) * each + cached * each_cached + answers * (prices.answer_tokens or 0.0)
     return tokens / PER_TOKENS + hours * (prices.server_hour or 0.0)
+
+
+def unpriced_models(recipe: Recipe, stages: Sequence[str]) -> list[str]:
+    """The models besides [model] that these stages ask, where tokens have the prices of [model] alone."""
+    if recipe.prices.all_models or not recipe.prices.of_tokens:
+        return []
+    sections = [getattr(recipe, stage, None) for stage in stages]
+    names = {one.model for one in sections if isinstance(one, AskingSection)}
+    names |= {str(recipe.own.get(stage, {}).get("model", "")) for stage in stages}
+    return sorted(names - {""})
+
+
+def tell_unpriced(names: Sequence[str]) -> str:
+    """Why models have no price, and what to do about it."""
+    sections = ", ".join(f"[models.{name}]" for name in names)
+    return (
+        f"the prices of tokens are those of [model], and {sections} may cost otherwise: set prices.all_models=true if "
+        "they hold for all, or price servers alone (prices.server_hour)"
+    )

@@ -16,15 +16,18 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import FunctionType, ModuleType
 from typing import Any
 
-from selfcodealign.errors import RecipeError
+from selfcodealign.errors import RecipeError, UserError
 from selfcodealign.rows import Outcome, Row
+
+#: Killed processes after which a row that was under way each time is taken for the cause.
+_TRIES = 5
 
 
 @contextmanager
@@ -33,16 +36,42 @@ def work_in_processes(
 ) -> Iterator[Callable[[Any], Awaitable[Outcome[Any]]]]:
     """Give `work` of the stage `name` as a coroutine function that calls it in a pool of processes.
 
-    Raises `RecipeError` when the work, or the type of the rows it is given, is defined in the main script.
+    Raises `RecipeError` when the work, or the type of the rows it is given, is defined in the main script. The work
+    raises `UserError` for a row that was under way each time that processes were killed.
     """
     _refuse_main(name, (work, given))
     _start_tracker()
-    with ProcessPoolExecutor(os.cpu_count() or 1, _Context(), initializer=_follow_run) as pool:
-        yield partial(_in_process, pool, work)
+    processes = _Processes(name, work)
+    try:
+        yield processes.work_on
+    finally:
+        processes.pool.shutdown()
 
 
-def _in_process(pool: ProcessPoolExecutor, work: Callable[[Any], Outcome[Any]], row: Any) -> Awaitable[Outcome[Any]]:
-    return asyncio.get_running_loop().run_in_executor(pool, work, row)
+class _Processes:
+    """A pool that is replaced when one of its processes is killed, as by a system without memory."""
+
+    def __init__(self, name: str, work: Callable[[Any], Outcome[Any]]) -> None:
+        self._name, self._work = name, work
+        self.pool = self._open()
+
+    async def work_on(self, row: Any) -> Outcome[Any]:
+        for _ in range(_TRIES):
+            pool = self.pool
+            try:
+                return await asyncio.get_running_loop().run_in_executor(pool, self._work, row)
+            except BrokenProcessPool:
+                if self.pool is pool:  # the first of the rows that were under way
+                    pool.shutdown(wait=False)
+                    self.pool = self._open()
+        raise UserError(
+            f"{self._name}: processes of this stage were killed {_TRIES} times, perhaps for lack of memory; the row "
+            f"{row.id} was under way each time. All finished rows are on disk, and the same command resumes"
+        )
+
+    @staticmethod
+    def _open() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(os.cpu_count() or 1, _Context(), initializer=_follow_run)
 
 
 def _start_tracker() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from shlex import quote
 
 from selfcodealign.engine.budget import Budget, name_limit
 from selfcodealign.engine.gate import Gate
@@ -74,5 +75,5 @@ def conclude(context: Context, decisions: Sequence[Decision], gate: Gate | None)
     verb = "is" if len(names) == 1 else "are"
     return (
         f"stopped by {why} ({', '.join(gate.told_spent())}): {', '.join(names)} {verb} not finished; to go on, give a "
-        f"larger budget or none: selfcodealign run -o {context.folder.path}"
+        f"larger budget or none: selfcodealign run -o {quote(str(context.folder.path))}"
     )

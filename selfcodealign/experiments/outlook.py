@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from selfcodealign.engine.budget import cost
+from selfcodealign.engine.budget import cost, tell_unpriced
 from selfcodealign.experiments.intervals import DRAWS, LEVEL, Bootstrap, Interval, share, summarise
 from selfcodealign.experiments.pilot import Pilot
-from selfcodealign.models.usage import Usage
 from selfcodealign.settings import PriceSettings
 
 #: The largest run that is considered, in seeds.
@@ -51,9 +51,16 @@ def _plain(value: Any) -> Any:
 
 
 def look_ahead(
-    pilot: Pilot, prices: PriceSettings, *, examples: int | None = None, seeds: int | None = None, random: int = 0
+    pilot: Pilot,
+    prices: PriceSettings,
+    *,
+    examples: int | None = None,
+    seeds: int | None = None,
+    unpriced: Sequence[str] = (),
+    random: int = 0,
 ) -> Outlook:
-    """The outlook for a number of examples, or for a number of seeds (default: those there are)."""
+    """The outlook for a number of examples, or for a number of seeds (default: those there are). Nothing is priced
+    where models are `unpriced`."""
     generator = np.random.default_rng(random)
     count, boot = len(pilot.seeds), Bootstrap(len(pilot.seeds), generator)
     most = max([1.0, *pilot.examples])
@@ -81,15 +88,9 @@ def look_ahead(
     hours = (prompt[0] + answers[0]) * rate, (prompt[1] + answers[1]) * rate
     cached = pilot.cached_share or 0.0
 
-    def price(prompts: float, written: float, served: float) -> float:
-        usage = Usage(prompt_tokens=1_000_000, cached_tokens=round(cached * 1e6), completion_tokens=0)
-        return (
-            cost(usage, 0.0, prices) * prompts / 1e6
-            + cost(Usage(), served, prices)
-            + written / 1e6 * (prices.answer_tokens or 0.0)
-        )
+    def price(prompts: Any, written: Any, served: Any) -> Any:
+        return cost(prices, prompts, prompts * cached, written, served)
 
-    paid = [price(*one) for one in zip(prompt[1], answers[1], hours[1], strict=True)] if prices.known else []
     return Outlook(
         seeds=need,
         examples=found,
@@ -99,9 +100,9 @@ def look_ahead(
         server_hours=summarise(*hours),
         execution_hours=summarise(programs[0] / 3600, programs[1] / 3600),
         disk_bytes=summarise(*disk),
-        money=summarise(price(prompt[0], answers[0], hours[0]), np.asarray(paid)) if paid else None,
+        money=summarise(*map(price, prompt, answers, hours)) if prices.known and not unpriced else None,
         yields={one.stage: (sum(one.entered), sum(one.kept), _rate(one, boot)) for one in pilot.yields},
-        notes=_notes(pilot, need),
+        notes=_notes(pilot, need) + ([f"No cost: {tell_unpriced(unpriced)}"] if unpriced else []),
     )
 
 
@@ -144,6 +145,11 @@ def _notes(pilot: Pilot, need: Interval) -> list[str]:
         "fills a server, so a larger run should need fewer.",
         "Hours of execution are seconds of programs; disk is without seeds and data set.",
     ]
+    if pilot.superseded:
+        notes.append(
+            "The pilot's folder has rows of earlier settings in superseded/, and their tokens and hours count here: "
+            "another --out tells those of these settings alone."
+        )
     if pilot.cached_share is not None:
         notes.append("Larger runs find more prompts in the cache: what is not cached is an upper bound.")
     if pilot.compared:

@@ -33,7 +33,8 @@ class Yield:
 @dataclass(frozen=True)
 class Pilot:
     """Of each seed: examples, tokens, seconds of programs, bytes on disk. `copies` of the `compared` rows were dropped
-    because of another seed's row; `available` seeds could be asked about."""
+    because of another seed's row; `available` seeds could be asked about. `superseded`: tokens and hours also have
+    those of rows of earlier settings."""
 
     seeds: Sequence[str]
     available: int
@@ -48,6 +49,7 @@ class Pilot:
     copies: int
     yields: Sequence[Yield]
     funnel: Sequence[StageAccount] = field(default_factory=list)
+    superseded: bool = False
 
 
 def read_pilot(folder: RunFolder) -> Pilot:
@@ -86,6 +88,7 @@ def read_pilot(folder: RunFolder) -> Pilot:
         copies=copies,
         yields=yields,
         funnel=accounts,
+        superseded=any(list((folder.path / "superseded").glob(f"{stage}-*")) for stage in asked),
         **{name: sums[name] for name in ("examples", "prompt", "answers", "programs", "disk")},
     )
 

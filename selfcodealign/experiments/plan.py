@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from selfcodealign.engine.budget import unpriced_models
 from selfcodealign.errors import RecipeError
 from selfcodealign.experiments.intervals import Interval
 from selfcodealign.experiments.outlook import Outlook, look_ahead
@@ -43,13 +44,16 @@ async def run_pilot(
     seeds = recipe.seeds.model_copy(update={"limit": wanted.pilot})
     small = recipe.model_copy(update={"seeds": seeds})
     _refuse_larger(out, wanted.pilot)
+    if progress is not None:
+        progress.say(f"the pilot: a run of {wanted.pilot:,} seeds up to {stages[-1]}, kept and resumed")
     await run_recipe(small, out, until=stages[-1], progress=progress, model=model)
     pilot = read_pilot(RunFolder(out))
     if recipe.seeds.limit is not None:
         pilot = replace(pilot, available=min(pilot.available, recipe.seeds.limit))
     if len(pilot.seeds) < 2:
         raise RecipeError(f"the pilot has {len(pilot.seeds)} seeds: name sources with more, or a larger --pilot")
-    return look_ahead(pilot, recipe.prices, examples=wanted.examples, seeds=wanted.seeds)
+    unpriced = unpriced_models(recipe, stages)
+    return look_ahead(pilot, recipe.prices, examples=wanted.examples, seeds=wanted.seeds, unpriced=unpriced)
 
 
 def _refuse_larger(out: Path, pilot: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -194,6 +195,8 @@ class _Drawing(Generic[T]):
         self.waves: dict[int, int] = {}
         self._tasks: dict[int, asyncio.Task[T]] = {}
         self._ended: asyncio.Queue[int] = asyncio.Queue()
+        #: That of the instruction: a sample may be begun by the task of another one, and belongs to this one.
+        self._context = copy_context()
 
     def begin(self, starting: set[asyncio.Task[T]]) -> asyncio.Task[T]:
         """Begin the next sample; its task leaves `starting` once it runs."""
@@ -204,7 +207,7 @@ class _Drawing(Generic[T]):
             starting.discard(task)
             return await self._sample(number)
 
-        self._tasks[number] = task = asyncio.create_task(run())
+        self._tasks[number] = task = asyncio.create_task(run(), context=self._context.copy())
         task.add_done_callback(lambda _: self._ended.put_nowait(number))
         return task
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from selfcodealign.errors import UserError
@@ -28,16 +28,17 @@ class Stop:
 
 
 @contextmanager
-def cancelled_by_signals() -> Iterator[Stop]:
-    """Within the context, the first signal cancels the current task. In other threads than the main one, none does."""
+def cancelled_by_signals(numbers: Sequence[signal.Signals] = _SIGNALS) -> Iterator[Stop]:
+    """Within the context, the first of these signals cancels the current task. In other threads than the main one, none
+    does."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    taken = [number for number in _SIGNALS if before[number] not in (signal.SIG_IGN, None)]  # `nohup` stays in force
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]  # `nohup` stays in force
 
     def restore() -> None:
         for number in taken:

@@ -13,7 +13,7 @@ from selfcodealign.report.verified import count_statuses, last_answers
 from selfcodealign.run_folder.folder import ASKED, RunFolder
 from selfcodealign.sandbox import Status
 
-NOT_TOLD = "the server does not tell"
+NOT_TOLD = "not told"
 #: How a server is made to tell.
 MAKE_IT_TELL = "cached tokens are unknown: vLLM tells them with --enable-prompt-tokens-details"
 
@@ -57,6 +57,20 @@ class AskedAccount:
             "examples": self.examples,
             "verified": self.verified,
             "tokens_per_example": self.tokens_per_example,
+            "per_example": self._per_example(),
+        }
+
+    def _per_example(self) -> dict[str, float | None] | None:
+        """Tokens for each example by kind; computed and cached ones are null where they are not told of all prompts."""
+        total, examples = self.total, self.examples
+        if not examples:
+            return None
+        told = total.told_tokens >= total.prompt_tokens
+        return {
+            "prompt_tokens": total.prompt_tokens / examples,
+            "computed_tokens": (total.prompt_tokens - total.cached_tokens) / examples if told else None,
+            "cached_tokens": total.cached_tokens / examples if told else None,
+            "completion_tokens": total.completion_tokens / examples,
         }
 
 
@@ -74,7 +88,7 @@ def draw_asked(found: AskedAccount) -> Table:
     """Draw the account as a table, and the tokens of an example below it."""
     table = Table(title="What the model was asked, in tokens", title_justify="left", caption_justify="left")
     table.add_column("stage")
-    for name in ("requests", "prompts computed", "cached", "answers"):
+    for name in ("requests", "prompts", "computed", "cached", "answers"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, usage in found.stages.items():
         table.add_row(name, *_cells(usage))
@@ -91,11 +105,12 @@ def draw_asked(found: AskedAccount) -> Table:
 
 
 def _cells(usage: Usage) -> list[str]:
+    """Of which prompts were computed is said only where the servers tell it."""
     if not usage.told_tokens:
-        computed, cached = f"{usage.prompt_tokens:,}", NOT_TOLD if usage.prompt_tokens else "0"
+        computed, cached = ("?", NOT_TOLD) if usage.prompt_tokens else ("0", "0")
     else:
-        share = f"{usage.cached_tokens:,} ({usage.cached_share:.0%})"
         untold = usage.prompt_tokens - usage.told_tokens
-        computed = f"{usage.prompt_tokens - usage.cached_tokens:,}"
-        cached = share + (f" of {usage.told_tokens:,} told" if untold else "")
-    return [f"{usage.requests:,}", computed, cached, f"{usage.completion_tokens:,}"]
+        of_told = f" of {usage.told_tokens:,} told" if untold else ""
+        computed = f"{usage.told_tokens - usage.cached_tokens:,}"
+        cached = f"{usage.cached_tokens:,} ({usage.cached_share:.0%}){of_told}"
+    return [f"{usage.requests:,}", f"{usage.prompt_tokens:,}", computed, cached, f"{usage.completion_tokens:,}"]

@@ -180,13 +180,15 @@ def _tell_texts(folder: RunFolder) -> Iterator[str]:
 
 
 def funnel_json(path: Path) -> str:
-    """Write the funnel as JSON: `made` of `units.made` were looked at, null where those are the ones that came in.
+    """Write the funnel as JSON: the `stages`, and what was `asked` by all of them together.
 
-    `asked` has the requests and tokens of a stage that asked the model, null of others; `wrote` the texts that a stage
-    wrote, with the model it asked for them (null: none), and `statuses` the kept answers of a stage by status.
+    Of a stage, `made` of `units.made` were looked at, null where those are the ones that came in; its `asked` has the
+    requests and tokens of a stage that asked the model, null of others; `wrote` the texts that it wrote, with the model
+    it asked for them (null: none), and `statuses` its kept answers by status.
     """
     folder = open_existing(path)
-    asked, authors, stages = read_asked(folder).stages, find_authors(folder), {one.name: one for one in folder.stages()}
+    account, authors, stages = read_asked(folder), find_authors(folder), {one.name: one for one in folder.stages()}
+    asked = account.stages
     accounts = [
         {
             "stage": one.name,
@@ -203,4 +205,5 @@ def funnel_json(path: Path) -> str:
         | {"statuses": dict(count_statuses(folder, stages[one.name]))}
         for one in account_for(folder)
     ]
-    return json.dumps(accounts, indent=1)
+    told = {name: value for name, value in account.fields().items() if name != "stages"} if asked else None
+    return json.dumps({"stages": accounts, "asked": told}, indent=1)

@@ -103,7 +103,7 @@ async def test_show_tells_the_funnel_and_a_rows_story(tmp_path: Path) -> None:
     table = call("show", str(run))
     assert "responses" in table.stdout
     assert "data set: " in table.stdout
-    stages = {one["stage"]: one for one in json.loads(call("show", str(run), "--json").stdout)}
+    stages = {one["stage"]: one for one in json.loads(call("show", str(run), "--json").stdout)["stages"]}
     assert stages["responses"]["kept"] == books(run)["responses"][1]
     row = rows_of(run, "selection")[0]
     for row_id in (row["seed_id"], row["instruction_id"][:8], row["response_id"]):

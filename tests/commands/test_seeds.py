@@ -132,7 +132,7 @@ def test_a_dropped_file_has_no_line() -> None:
 def test_the_funnel_of_seeds_as_json(source: Path, tmp_path: Path) -> None:
     """`show --json` reads the folder as it reads any run."""
     seeds(source, "-o", tmp_path / "run")
-    accounts = json.loads(call("show", str(tmp_path / "run"), "--json").stdout)
+    accounts = json.loads(call("show", str(tmp_path / "run"), "--json").stdout)["stages"]
     assert accounts[0]["stage"] == "seeds"
     assert accounts[-1]["kept"] == 5
 

@@ -38,7 +38,7 @@ def test_files_and_functions_are_counted_apart(run: Path) -> None:
     shown = call("show", str(run)).stdout
     for said in ("15 files", "14 functions", "12 seeds", "2 functions: no_docstring 2", "2 files: "):
         assert said in shown
-    (told,) = [one for one in json.loads(call("show", str(run), "--json").stdout) if one["stage"] == "seeds"]
+    (told,) = [one for one in json.loads(call("show", str(run), "--json").stdout)["stages"] if one["stage"] == "seeds"]
     assert told["units"] == {"in": "files", "made": "functions", "kept": "seeds"}
     assert (told["in"], told["made"], told["kept"]) == (15, 14, 12)
     card = (run / "dataset" / "README.md").read_text("utf-8")

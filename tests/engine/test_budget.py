@@ -204,6 +204,30 @@ async def test_a_budget_that_cannot_be_kept_is_refused_before_any_work(
     assert not (run / "concepts").exists()
 
 
+async def test_prices_of_tokens_are_those_of_the_base_model_alone(recipe: Recipe, run: Path) -> None:
+    """A run that asks another model too is not priced as if it were the base model; a person may say that it is."""
+    teacher = {"models": {"teacher": {"name": "teacher", "urls": ["http://localhost:9/v1"]}}}
+    asking = recipe.model_dump() | teacher | {"concepts": {"model": "teacher"}}
+    tokens, hour = {"prompt_tokens": 1.0, "answer_tokens": 4.0}, {"server_hour": 2.0}
+
+    def problems(**prices: Any) -> list[str]:
+        return Budget(money=5).problems(Recipe.model_validate(asking | {"prices": prices}), recipe.journey)
+
+    (told,) = problems(**tokens)
+    assert "[models.teacher]" in told
+    assert "prices.all_models=true" in told
+    assert problems(**tokens, all_models=True) == problems(**hour) == []
+    priced = Recipe.model_validate(recipe.model_dump() | {"prices": tokens})
+    assert Budget(money=5).problems(priced, recipe.journey) == []
+
+
+async def test_the_command_to_go_on_can_be_pasted(recipe: Recipe, run: Path, tmp_path: Path) -> None:
+    """A folder with a space in its name is quoted."""
+    folder = run.rename(tmp_path / "my run")
+    result = await run_recipe(recipe, folder, model=scripted_model(), budget=Budget(tokens=30_000))
+    assert result.stopped.endswith(f"selfcodealign run -o '{folder}'")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

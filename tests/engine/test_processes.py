@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from selfcodealign.engine.processes import work_in_processes
+from selfcodealign.errors import UserError
 from tests.support.journey import write_sources
 from tests.support.scripts import UNGUARDED, run_script, start_script
 
@@ -63,6 +67,35 @@ def test_work_of_the_main_script_is_refused_in_one_line(tmp_path: Path) -> None:
     done = run_script("file", code, str(sources), cwd=tmp_path)
     assert 'RecipeError: the stage "same" works in other processes' in done.stderr
     assert "move same to a file of its own" in done.stderr
+
+
+def die_once(row: SimpleNamespace) -> list[str]:
+    """Be killed, as by a system without memory, where no process was before."""
+    try:
+        row.marker.touch(exist_ok=False)
+    except FileExistsError:
+        return [row.id]
+    os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+def die(row: SimpleNamespace) -> list[str]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+async def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    """The row that it worked on, and those that waited, are worked on again."""
+    rows = [SimpleNamespace(id=f"row {number}", marker=tmp_path / "killed") for number in range(4)]
+    with work_in_processes("dying", die_once, None) as work:  # type: ignore[arg-type]
+        assert await asyncio.gather(*map(work, rows)) == [[row.id] for row in rows]
+
+
+async def test_a_row_that_kills_its_process_ends_the_run_in_one_line() -> None:
+    """Not for ever: the error names stage and row."""
+    with work_in_processes("dying", die, None) as work:  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=r"dying: processes of this stage were killed 5 times.*the row row 1 was"):
+            await work(SimpleNamespace(id="row 1"))
 
 
 def _list_session(number: int) -> list[int]:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import pytest
@@ -127,6 +128,31 @@ def test_room_is_filled_with_samples_that_are_likely_needed() -> None:
         return run_in_virtual_time(both())[1]
 
     assert seconds(lambda: 8) < seconds(lambda: 0)
+
+
+def test_samples_belong_to_their_instruction_whoever_begins_them() -> None:
+    """The verdict on one instruction may begin a sample of another: the answer is kept for that other one."""
+    owner, seen = ContextVar("owner", default=""), set[tuple[str, str]]()
+    waves: Waves[tuple[int, str]] = Waves(8, 1, room=lambda: 8)
+
+    async def one(name: str, seconds: float) -> None:
+        async def sample(number: int) -> tuple[int, str]:
+            seen.add((name, owner.get()))
+            begun[name] += 1
+            await asyncio.sleep(seconds)
+            return number, FAILED
+
+        owner.set(name)
+        await waves.draw(sample, is_passed, is_too_long)
+
+    begun = {"quick": 0, "slow": 0}
+
+    async def both() -> None:
+        await asyncio.gather(one("slow", 100), one("quick", 1))
+
+    run_in_virtual_time(both())
+    assert begun == {"quick": 8, "slow": 8}
+    assert seen == {("quick", "quick"), ("slow", "slow")}
 
 
 def test_an_error_ends_all_samples() -> None:

@@ -45,10 +45,19 @@ def test_the_report_counts_computed_and_cached_tokens() -> None:
     assert "350 tokens for each of 3 verified examples" in text
     assert MAKE_IT_TELL not in text
     both = draw({"concepts": told, "responses": silent}, None)
-    assert "the server does not tell" in both
+    lines = {line.split()[1]: line.split() for line in both.splitlines() if " concepts " in line or "responses" in line}
+    assert lines["responses"][3::2][:3] == ["2", "500", "?"]
+    assert "not told" in both
     assert "800 (80%) of 1,000 told" in both
     assert "--enable-prompt-tokens-details" in both
-    assert json.dumps(AskedAccount({"concepts": told}, 3, 3).fields())
+    assert json.loads(json.dumps(AskedAccount({"concepts": told}, 5, 5).fields()))["per_example"] == {
+        "prompt_tokens": 200,
+        "computed_tokens": 40,
+        "cached_tokens": 160,
+        "completion_tokens": 10,
+    }
+    unknown = AskedAccount({"concepts": told, "responses": silent}, 5, 5).fields()["per_example"]
+    assert (unknown["computed_tokens"], unknown["cached_tokens"]) == (None, None)
 
 
 def test_unverified_examples_are_not_called_verified() -> None:

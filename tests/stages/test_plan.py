@@ -86,6 +86,7 @@ OTHER: dict[str, Any] = {
     "prices.prompt_tokens": 0.1,
     "prices.cached_tokens": 0.01,
     "prices.answer_tokens": 0.4,
+    "prices.all_models": True,
     "prices.server_hour": 2.0,
     "prices.currency": "EUR",
     "few_shot.file": "tiny",

@@ -49,13 +49,18 @@ def moody_answer(prompt: str, sampling: Sampling, seed: int) -> str:
     return "I do not know.\n"
 
 
+def name_request(prompt: str, seed: int) -> str:
+    """The name of a request, the same for each time that it is asked."""
+    return digest(prompt, seed)
+
+
 class _Server:
-    def __init__(self, chance: float, seed: int) -> None:
-        self._chance, self._seed = chance, seed
+    def __init__(self, chance: float, seed: int, latency: float) -> None:
+        self._chance, self._seed, self._latency = chance, seed, latency
         self._tries: Counter[str] = Counter()
         self._answered: dict[str, float] = {}
         self.kinds: Counter[str] = Counter()
-        self.again: list[tuple[float, float]] = []
+        self.again: list[tuple[str, float, float]] = []
 
     def _draw(self, key: str) -> str:
         self._tries[key] += 1
@@ -72,7 +77,7 @@ class _Server:
                     where = head.split()[1]
                     listed: Any = {"data": [{"id": "demo", "owned_by": "moody"}]} if where == b"/v1/models" else {}
                     _send(writer, json.dumps(listed).encode(), status="200 OK" if listed else "404 Not Found")
-                elif not await self._complete(writer, json.loads(body)):
+                elif not await self._complete(writer, _read(json.loads(body), sum(self.kinds.values()))):
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -81,19 +86,28 @@ class _Server:
 
     async def _complete(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> bool:
         """Answer or fail a request; returns whether the connection goes on."""
-        key = digest(body["prompt"], body["seed"])
+        key = name_request(body["prompt"], body["seed"])
         if (before := self._answered.get(key)) is not None:
-            self.again.append((before, time.monotonic()))
+            self.again.append((key, before, time.monotonic()))
         kind = self._draw(key)
         self.kinds[kind] += 1
         stop = body.get("stop", ())
         text = moody_answer(body["prompt"], Sampling(stop=tuple(stop)), body["seed"])
         usage = {"prompt_tokens": 7, "completion_tokens": 3}
-        whole = {"choices": [{"index": 0, "text": text, "finish_reason": "stop"}], "usage": usage}
-        parts: list[dict[str, Any]] = [{"choices": [{"text": text[at : at + 60]}]} for at in range(0, len(text), 60)]
-        parts.append({"choices": [{"text": "", "finish_reason": "stop"}], "usage": usage})
+        chat = "messages" in body
+        told = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+        whole = {"choices": [{"index": 0, **told, "finish_reason": "stop"}], "usage": usage}
+        cuts = [text[at : at + 60] for at in range(0, len(text), 60)]
+        parts: list[dict[str, Any]] = [
+            {"choices": [{"delta": {"content": cut}} if chat else {"text": cut}]} for cut in cuts
+        ]
+        parts.append(
+            {"choices": [{**({"delta": {}} if chat else {"text": ""}), "finish_reason": "stop"}], "usage": usage}
+        )
         plain = json.dumps(whole).encode()
         events = [f"data: {one if isinstance(one, str) else json.dumps(one)}\n\n" for one in (*parts, "[DONE]")]
+        if self._latency:
+            await asyncio.sleep(self._latency)
         match kind:
             case "silence":
                 await asyncio.sleep(_SILENT_SECONDS)
@@ -137,6 +151,13 @@ class _Server:
         return len(self._answered)
 
 
+def _read(body: dict[str, Any], number: int) -> dict[str, Any]:
+    """A request with the prompt of its messages, if it has some, and with a seed: the number of the request, if none is
+    told."""
+    messages = body.get("messages", ())
+    return {"prompt": "".join(one["content"] for one in messages), "seed": number} | body
+
+
 def _send(
     writer: asyncio.StreamWriter,
     content: bytes,
@@ -152,24 +173,25 @@ def _send(
     return True
 
 
-async def _serve(connection: Connection, chance: float, seed: int) -> None:
-    server = _Server(chance, seed)
+async def _serve(connection: Connection, chance: float, seed: int, latency: float) -> None:
+    server = _Server(chance, seed, latency)
     listening = [await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20) for _ in range(_ADDRESSES)]
     connection.send([f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}/v1" for one in listening])
     while await asyncio.to_thread(connection.recv):
         connection.send((dict(server.kinds), server.distinct, server.again))
 
 
-def _run(connection: Connection, chance: float, seed: int) -> None:
-    asyncio.run(_serve(connection, chance, seed))
+def _run(connection: Connection, chance: float, seed: int, latency: float) -> None:
+    asyncio.run(_serve(connection, chance, seed, latency))
 
 
 class MoodyServer:
-    """The server in a process; each fault meets the share `chance` of the requests."""
+    """The server in a process; each fault meets the share `chance` of the requests, and each answer takes `latency`
+    seconds. It answers chat requests, too; a request without a seed gets another answer each time."""
 
-    def __init__(self, chance: float, seed: int = 0) -> None:
+    def __init__(self, chance: float, seed: int = 0, latency: float = 0.0) -> None:
         self._here, there = get_context("spawn").Pipe()
-        self._process = get_context("spawn").Process(target=_run, args=(there, chance, seed), daemon=True)
+        self._process = get_context("spawn").Process(target=_run, args=(there, chance, seed, latency), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -179,11 +201,14 @@ class MoodyServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.die()
+
+    def die(self) -> None:
         self._process.kill()
         self._process.join()
 
-    def look(self) -> tuple[dict[str, int], int, list[tuple[float, float]]]:
-        """Requests by fault ("": none), how many different ones were answered, and for each that was asked again
-        after its answer the times of both."""
+    def look(self) -> tuple[dict[str, int], int, list[tuple[str, float, float]]]:
+        """Requests by fault ("": none), how many different ones were answered, and of each that was asked again
+        after its answer the name and the times of both."""
         self._here.send(True)
         return self._here.recv()
