@@ -38,6 +38,8 @@ from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
+from selfcodealign.stages.baselines.commit_pairs import COMMIT_PAIRS
+from selfcodealign.stages.baselines.edits import EDITS
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -74,6 +76,8 @@ _IN_ORDER = (
     DISTINCT,  # each distinct task once, before anything is paid for its answers
     # instruction → verified responses
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives
+    COMMIT_PAIRS,  # or, in their place: commits as they are, subject and old code → new code
+    EDITS,  # or edits of commits: tests by the model pass on the new code and fail on the old
     # verified responses → data set
     SELECTION,  # which verified answers become examples
     DATASET,  # Parquet files and a card

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from selfcodealign.baseline_settings import EditSettings, MonologueSettings
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -609,8 +610,10 @@ class Recipe(Section):
     concepts: ConceptSettings = ConceptSettings()
     instructions: InstructionSettings = InstructionSettings()
     responses: ResponseSettings = ResponseSettings()
+    edits: EditSettings = EditSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
+    monologues: MonologueSettings = MonologueSettings()
     dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -18,6 +18,8 @@ KIND_TAGS = {
     "Introduction": (),
     "Example": ("snippet", "properties", "instruction", "response", "tests"),
     "Judgement": ("snippet", "judgement"),
+    "Edit": ("before", "after", "subject", "instruction", "tests"),
+    "Monologue": ("program", "call", "value", "forward", "backward"),
 }
 # "concepts" is not a section of the file, but prompts close it, so no text may contain its closing tag.
 _TAGS = "|".join(dict.fromkeys([*(tag for tags in KIND_TAGS.values() for tag in tags), "concepts"]))

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from selfcodealign.generation.draws import MOST_DRAWS, count_draws, draw_examples, nth_draw
-from selfcodealign.generation.few_shot_file import PROMPT_TAGS
+from selfcodealign.generation.few_shot_file import split_tags
 from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out
 from selfcodealign.generation.question import estimate_tokens
 from selfcodealign.models.room import TOKEN_CHARACTERS, Room, find_room, find_tokenizer
@@ -108,7 +108,7 @@ def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) ->
     )
     pool = few_shot.pool(kind, examples)
     used = _count_used(context, seeds, asked, perm(len(pool), examples))
-    shown, *wanted = PROMPT_TAGS[kind]
+    shown, wanted = split_tags(kind)
     tokens = asked.what.tokens or min(MOST_TOKENS[asked.name], estimate_tokens(pool, wanted))
     introduction = few_shot.introductions[kind]
 
@@ -118,7 +118,7 @@ def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) ->
         return draw_examples(pool, examples, kind, f"prompt {number}", draws)
 
     prompts = [
-        lay_out(introduction, draw(number), {shown: pool[number % len(pool)][shown]}, wanted)
+        lay_out(introduction, draw(number), {tag: pool[number % len(pool)][tag] for tag in shown}, wanted)
         for number in range(_PROMPTS)
     ]
     whole = fmean(room.measure(prompt) for prompt in prompts)
