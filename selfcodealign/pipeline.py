@@ -40,6 +40,7 @@ from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
 from selfcodealign.stages.baselines.commit_pairs import COMMIT_PAIRS
 from selfcodealign.stages.baselines.edits import EDITS
+from selfcodealign.stages.baselines.monologues import MONOLOGUES
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -80,6 +81,7 @@ _IN_ORDER = (
     EDITS,  # or edits of commits: tests by the model pass on the new code and fail on the old
     # verified responses → data set
     SELECTION,  # which verified answers become examples
+    MONOLOGUES,  # reasoning about calls of verified answers, accepted by running them
     DATASET,  # Parquet files and a card
     # data set → tuned model → scores
     TRAIN,  # the base model, fine-tuned on the examples

@@ -36,13 +36,14 @@ class CardFacts:
 @dataclass
 class Examples:
     """What the rows themselves say: how many there are, verified, apart from their tests too, with a mutation score,
-    compared with siblings, per licence and origin."""
+    compared with siblings, tuned on other messages than the verified texts, per licence and origin."""
 
     count: int = 0
     verified: int = 0
     split: int = 0
     scored: int = 0
     crossed: int = 0
+    retold: int = 0
     licences: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
 
@@ -52,6 +53,7 @@ class Examples:
         self.verified += row.status == Status.PASSED
         self.split += row.proof == "split"
         self.crossed += bool(row.siblings)
+        self.retold += bool(row.user or row.assistant)
         self.scored += not math.isnan(row.mutation_score)
         self.licences[row.licence] += 1
         self.origins[row.origin] += 1
@@ -144,7 +146,17 @@ def _claim(examples: Examples) -> str:
     return (
         f"Every response passed tests written with it, in a sandbox{score if examples.scored else ''}. "
         f"{examples.split} of them also passed in a process apart from their tests (`proof` is `split`), where a "
-        f"response cannot reach what judges it. That is evidence of correctness, not proof.{_siblings(examples)}"
+        f"response cannot reach what judges it. That is evidence of correctness, not proof.{_retold(examples)}"
+        f"{_siblings(examples)}"
+    )
+
+
+def _retold(examples: Examples) -> str:
+    if not examples.retold:
+        return ""
+    return (
+        f" The `messages` of {examples.retold} rows hold other texts than the verified `instruction` and `response`: "
+        "those texts did not pass these tests."
     )
 
 
