@@ -36,14 +36,14 @@ class CardFacts:
 @dataclass
 class Examples:
     """What the rows themselves say: how many there are, verified, apart from their tests too, with a mutation score,
-    compared with siblings, tuned on other messages than the verified texts, per licence and origin."""
+    compared with siblings, reasoning about calls, per licence and origin."""
 
     count: int = 0
     verified: int = 0
     split: int = 0
     scored: int = 0
     crossed: int = 0
-    retold: int = 0
+    reasoned: int = 0
     licences: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
 
@@ -53,7 +53,7 @@ class Examples:
         self.verified += row.status == Status.PASSED
         self.split += row.proof == "split"
         self.crossed += bool(row.siblings)
-        self.retold += bool(row.user or row.assistant)
+        self.reasoned += bool(getattr(row, "direction", ""))
         self.scored += not math.isnan(row.mutation_score)
         self.licences[row.licence] += 1
         self.origins[row.origin] += 1
@@ -146,17 +146,18 @@ def _claim(examples: Examples) -> str:
     return (
         f"Every response passed tests written with it, in a sandbox{score if examples.scored else ''}. "
         f"{examples.split} of them also passed in a process apart from their tests (`proof` is `split`), where a "
-        f"response cannot reach what judges it. That is evidence of correctness, not proof.{_retold(examples)}"
+        f"response cannot reach what judges it. That is evidence of correctness, not proof.{_reasoned(examples)}"
         f"{_siblings(examples)}"
     )
 
 
-def _retold(examples: Examples) -> str:
-    if not examples.retold:
+def _reasoned(examples: Examples) -> str:
+    if not examples.reasoned:
         return ""
     return (
-        f" The `messages` of {examples.retold} rows hold other texts than the verified `instruction` and `response`: "
-        "those texts did not pass these tests."
+        f" {examples.reasoned} rows are reasoning about a call of a verified response (`direction`): their `messages` "
+        "hold other texts than the verified `instruction` and `response`. Their value or call is what a run gave; the "
+        "reasoning itself is not verified."
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from selfcodealign.baseline_settings import MonologueSettings
@@ -129,8 +129,8 @@ class Monologist:
         grown = grow(row, Monologue, monologue_id=digest(row.id, self._digest, direction, call, monologue), **own)
         if not direction:
             return grown
-        values = grown.fields() | _messages(extract_python(row.response), grown)
-        return type(grown)(**values)
+        user, assistant = _messages(extract_python(row.response), grown)
+        return replace(grown, user=user, assistant=assistant)
 
 
 def find_calls(program: str, tests: str) -> Iterator[tuple[str, str]]:
@@ -187,16 +187,16 @@ def _shown(case: _Case, direction: str) -> dict[str, str]:
     return {"call": case.call} if direction == "forward" else {"value": repr(case.value)}
 
 
-def _messages(program: str, row: Monologue) -> dict[str, str]:
+def _messages(program: str, row: Monologue) -> tuple[str, str]:
     """The messages that a model is tuned on: the task of one direction, and reasoning with its end."""
     code, call, value = fence(program, "python"), row.call, row.value
     if row.direction == "forward":
         user = f"{code}\n\nFollow the call `{call}` step by step. Which value does it return?"
-        return {"user": user, "assistant": f"{row.monologue}\n\nThe call returns:\n\n{fence(value, 'python')}"}
+        return user, f"{row.monologue}\n\nThe call returns:\n\n{fence(value, 'python')}"
     function = call.partition("(")[0]
     user = f"{code}\n\nFind a call of `{function}` that returns this value, reasoning back from it:\n\n"
     user += fence(value, "python")
-    return {"user": user, "assistant": f"{row.monologue}\n\nSuch a call is:\n\n{fence(call, 'python')}"}
+    return user, f"{row.monologue}\n\nSuch a call is:\n\n{fence(call, 'python')}"
 
 
 def ask_forward(context: Context) -> Question:
