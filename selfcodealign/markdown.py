@@ -100,6 +100,17 @@ def find_blocks(text: str, settle: Settle | None = None) -> list[Block]:
     return list(_Reader(split_lines(text), settle).blocks())
 
 
+def fence(code: str, language: str = "") -> str:
+    """Code as a fenced block, with a fence longer than any in it.
+
+    >>> fence("x = 1\\n", "python")
+    '```python\\nx = 1\\n```'
+    """
+    longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
+    mark = "`" * (longest + 1)
+    return f"{mark}{language}\n{code.strip(chr(10))}\n{mark}"
+
+
 def split_lines(text: str) -> list[str]:
     """Split a text at line ends only: form feeds and Unicode's separators are characters of code."""
     return _LINE_END.split(text)

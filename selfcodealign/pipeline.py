@@ -38,8 +38,11 @@ from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
+from selfcodealign.stages.baselines.commit_pairs import COMMIT_PAIRS
+from selfcodealign.stages.baselines.edits import EDITS
 from selfcodealign.stages.baselines.evolve import EVOLVE
 from selfcodealign.stages.baselines.evolve_verified import EVOLVE_VERIFIED
+from selfcodealign.stages.baselines.monologues import MONOLOGUES
 from selfcodealign.stages.baselines.score_curation import SCORE_CURATION
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
@@ -83,9 +86,12 @@ _IN_ORDER = (
     EVOLVE_VERIFIED,  # the same, each round from a task with a verified answer; gives the answers, too
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives
     VERIFY,  # or: the response of an imported row runs against the tests of that row
+    COMMIT_PAIRS,  # or, in their place: commits as they are, subject and old code → new code
+    EDITS,  # or edits of commits: tests by the model pass on the new code and fail on the old
     # verified responses → data set
     SELECTION,  # which verified answers become examples
     SCORE_CURATION,  # a budget of rows, by curated scores and by diversity (recipe ds2)
+    MONOLOGUES,  # reasoning about calls of verified answers, accepted by running them
     DATASET,  # Parquet files and a card
     # data set → tuned model → scores
     TRAIN,  # the base model, fine-tuned on the examples
@@ -112,14 +118,14 @@ async def run_recipe(
 ) -> RunResult:
     """Run a recipe (or the one of this name or path) into the folder `out`, resuming what is there.
 
-    `until` is the last stage to run. `model` replaces the one the recipe names, `models` those of its [models.NAME], by
-    name. `stages` are stages of your own, which
-    the recipe's journey may name. When settings have changed, finished answers of a model or a tuned model move to
-    superseded/ only with `replace_finished`; otherwise a `RunFolderError` says what would go and why, before anything
-    is moved. A `budget` keeps rows out of the stages that ask the model once it is spent, by all runs of this folder;
-    the finished rows become the data set, and a later run with a larger budget resumes. Cancelling (Ctrl-C under
-    `asyncio.run`) leaves everything finished on disk; the same call resumes. Raises a `UserError` for whatever a person
-    has to fix, before any work, and `EmptyDataset` for a run that leaves no row.
+    `until` is the last stage to run. `model` replaces the one the recipe names, `models` those of its
+    [models.NAME], by name. `stages` are stages of your own, which the recipe's journey may name. When settings have
+    changed, finished answers of a model or a tuned model move to superseded/ only with `replace_finished`;
+    otherwise a `RunFolderError` says what would go and why, before anything is moved. A `budget` keeps rows out of
+    the stages that ask the model once it is spent, by all runs of this folder; the finished rows become the data
+    set, and a later run with a larger budget resumes. Cancelling (Ctrl-C under `asyncio.run`) leaves everything
+    finished on disk; the same call resumes. Raises a `UserError` for whatever a person has to fix, before any work,
+    and `EmptyDataset` for a run that leaves no row.
     """
     recipe, out = _load(recipe), Path(out)
     journey = make_journey(recipe, stages)

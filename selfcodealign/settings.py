@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from selfcodealign.baseline_settings import (
+    EditSettings,
     EvolveSettings,
     EvolveVerifiedSettings,
     ImportedSettings,
+    MonologueSettings,
     ScoreCurationSettings,
     VerifySettings,
 )
@@ -690,9 +692,11 @@ class Recipe(Section):
     evolve: EvolveSettings = EvolveSettings()
     evolve_verified: EvolveVerifiedSettings = EvolveVerifiedSettings()
     verify: VerifySettings = VerifySettings()
+    edits: EditSettings = EditSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
     score_curation: ScoreCurationSettings = ScoreCurationSettings()
+    monologues: MonologueSettings = MonologueSettings()
     dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

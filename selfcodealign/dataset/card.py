@@ -43,7 +43,7 @@ class CardFacts:
 @dataclass
 class Examples:
     """What the rows themselves say: how many there are, per status, apart from their tests too, with a mutation score,
-    compared with siblings, with the code of a seed; per kind, licence and origin."""
+    compared with siblings, with the code of a seed, reasoning about calls; per kind, licence and origin."""
 
     count: int = 0
     seeds: int = 0
@@ -52,6 +52,7 @@ class Examples:
     split: int = 0
     scored: int = 0
     crossed: int = 0
+    reasoned: int = 0
     licences: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
 
@@ -63,6 +64,7 @@ class Examples:
         self.kinds[row.kind] += 1
         self.split += row.proof == "split"
         self.crossed += bool(row.siblings)
+        self.reasoned += bool(getattr(row, "direction", ""))
         self.scored += not math.isnan(row.mutation_score)
         self.licences[row.licence] += 1
         self.origins[row.origin] += 1
@@ -199,7 +201,18 @@ def _claim(examples: Examples, facts: CardFacts) -> str:
     return (
         f"Every response passed {tests}, in a sandbox{score if examples.scored else ''}. "
         f"{examples.split} of them also passed in a process apart from their tests (`proof` is `split`), where a "
-        f"response cannot reach what judges it. That is evidence of correctness, not proof.{_siblings(examples)}"
+        f"response cannot reach what judges it. That is evidence of correctness, not proof.{_reasoned(examples)}"
+        f"{_siblings(examples)}"
+    )
+
+
+def _reasoned(examples: Examples) -> str:
+    if not examples.reasoned:
+        return ""
+    return (
+        f" {examples.reasoned} rows are reasoning about a call of a verified response (`direction`): their `messages` "
+        "hold other texts than the verified `instruction` and `response`. Their value or call is what a run gave; the "
+        "reasoning itself is not verified."
     )
 
 

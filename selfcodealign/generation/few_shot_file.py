@@ -18,6 +18,8 @@
     <instruction> … </instruction>
     <change> … </change>             what the evolved task does otherwise
     <evolved> … </evolved>           the evolved task
+    ## Edit: short name              with <before>, <after>, <subject>, <instruction> and <tests>
+    ## Monologue: short name         with <program>, <call>, <value>, <forward> and <backward>
 
 Any other content is refused with file, line and fix, because a section lost silently would spoil every prompt of a
 run. A file may lack what a run does not need (judgements, say); only a request for it fails (`pool`).
@@ -46,9 +48,20 @@ PROMPT_TAGS = {
     "responses-explained": ("instruction", "reasoning", "response", "explanation", "tests"),
     "judge": ("snippet", "judgement"),
     "evolve": ("instruction", "change", "evolved"),
+    "edits": ("before", "after", "subject", "instruction", "tests"),
+    "forward": ("program", "call", "forward", "value"),
+    "backward": ("program", "value", "backward", "call"),
 }
+# How many of its sections a kind shows, where that is not the first alone; the model writes the others.
+_SHOWN = {"evolve": 2, "edits": 3, "forward": 2, "backward": 2}
 # The heading under which a kind of prompt finds its worked examples, where that is not "Example".
-HEADINGS = {"judge": "Judgement", "evolve": "Evolution"}
+HEADINGS = {
+    "judge": "Judgement",
+    "evolve": "Evolution",
+    "edits": "Edit",
+    "forward": "Monologue",
+    "backward": "Monologue",
+}
 # The kinds whose texts may be repeated in a data set, and are watched for.
 _WATCHED = ("concepts", "instructions", "instructions-from-seed", "responses", "judge")
 KNOWN_VALUES = {"category": ("function", "class", "program"), "difficulty": ("easy", "medium", "hard")}
@@ -148,6 +161,12 @@ class FewShotFile:
     def digest(self) -> str:
         """Digest of the texts in the prompts that lead from a seed to responses."""
         return digest(*(self.prompt_digest(stage) for stage in _WATCHED))
+
+
+def split_tags(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The sections that a kind of prompt shows, and those that the model writes."""
+    tags, shown = PROMPT_TAGS[kind], _SHOWN.get(kind, 1)
+    return tags[:shown], tags[shown:]
 
 
 def lay_out_properties(category: str, language: str, difficulty: str, concepts: Sequence[str]) -> str:

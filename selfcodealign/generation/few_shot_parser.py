@@ -19,6 +19,8 @@ KIND_TAGS = {
     "Example": ("snippet", "properties", "instruction", "reasoning", "response", "explanation", "tests"),
     "Judgement": ("snippet", "judgement"),
     "Evolution": ("instruction", "change", "evolved"),
+    "Edit": ("before", "after", "subject", "instruction", "tests"),
+    "Monologue": ("program", "call", "value", "forward", "backward"),
 }
 # Sections that only some kinds of prompts show: an example may leave them out.
 OPTIONAL_TAGS = ("reasoning", "explanation")

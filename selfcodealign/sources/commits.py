@@ -115,9 +115,12 @@ def open_history(path: Path, settings: SeedSettings, revision: str = "HEAD") -> 
     head = find_commit(path, revision)
     if _is_partial(path):
         raise SourceError(f"{path} is a partial clone, which lacks the code of its commits: clone it without --filter")
+    boundary = _list_boundary(path)
+    if head in boundary:
+        raise SourceError(f"{path} is a shallow clone without a history: fetch it with git fetch --unshallow")
     prefix = os.fsdecode(run_git(path, "rev-parse", "--show-prefix").removesuffix(b"\n"))
     place = Place(settings, repository_name(path), repository_licence(path, head) or "", head)
-    return _read_history(path, head, prefix, _list_boundary(path), place)
+    return _read_history(path, head, prefix, boundary, place)
 
 
 def _is_partial(path: Path) -> bool:

@@ -18,7 +18,7 @@ from selfcodealign.benchmarks.published import KnownTexts, load_known_texts
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.errors import FewShotError
 from selfcodealign.generation.draws import DECIDING_SEEDS, NOT_COUNTED, Growth
-from selfcodealign.generation.few_shot_file import PROMPT_TAGS, FewShotFile, load_few_shot
+from selfcodealign.generation.few_shot_file import FewShotFile, load_few_shot, split_tags
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.generation.question import Question
 from selfcodealign.models import Model, Sampling
@@ -405,8 +405,8 @@ class Context:
             return []
         # The shortest draw, before an open example without text: no prompt has fewer tokens.
         shortest = sorted(pool, key=lambda one: room.measure("\n".join(one.values())))[:count]
-        shown, *wanted = PROMPT_TAGS[kind]
-        tokens = room.measure(lay_out(self.few_shot.introductions[kind], shortest, {shown: ""}, wanted))
+        shown, wanted = split_tags(kind)
+        tokens = room.measure(lay_out(self.few_shot.introductions[kind], shortest, dict.fromkeys(shown, ""), wanted))
         if room.holds(tokens):
             return []
         # The same words for every stage: one thing to fix is told once.

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from selfcodealign.generation.draws import MOST_DRAWS, count_draws, draw_examples, nth_draw
-from selfcodealign.generation.few_shot_file import PROMPT_TAGS
+from selfcodealign.generation.few_shot_file import split_tags
 from selfcodealign.generation.prompts import EXAMPLE_HEADING, lay_out
 from selfcodealign.generation.question import estimate_tokens
 from selfcodealign.models.room import TOKEN_CHARACTERS, Room, find_room, find_tokenizer
@@ -112,9 +112,8 @@ def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) ->
         most = asked.what.tokens or MOST_TOKENS[asked.name]
         return Asking(asked.name, *requests, 0, 0, most, most)
     used = _count_used(context, seeds, asked, perm(len(pool), examples))
-    tags = PROMPT_TAGS[kind]
-    wanted = asked.what.wanted or tags[1:]
-    shown = tags[: tags.index(wanted[0])]
+    shown, wanted = split_tags(kind)
+    wanted = asked.what.wanted or wanted
     tokens = asked.what.tokens or min(MOST_TOKENS[asked.name], estimate_tokens(pool, wanted))
     introduction = few_shot.introductions[kind]
 

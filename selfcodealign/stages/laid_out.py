@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from selfcodealign.curation.carried import hide_carried
-from selfcodealign.rows import Concepts, Row
+from selfcodealign.rows import Concepts, Row, Seed
+from selfcodealign.stages.baselines.edits import ask_for_edits
+from selfcodealign.stages.baselines.edits import show as show_commit
 from selfcodealign.stages.baselines.evolve import ask_to_evolve
 from selfcodealign.stages.concepts import ask_for_concepts, cut_snippet
 from selfcodealign.stages.context import Context
@@ -72,6 +74,10 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
                 question = ask_for_responses(context, stage)
                 shown = {"instruction": row["instruction"]}
                 prompt = question.lay_out(row["instruction_id"], shown, row["seed_id"])
+                answer = row["completion"] or detail
+            case "edits" if row.get("response_id"):
+                question = ask_for_edits(context)
+                prompt = question.lay_out(row["seed_id"], show_commit(_restore(row, Seed)), row["seed_id"])
                 answer = row["completion"] or detail
             case _:
                 continue

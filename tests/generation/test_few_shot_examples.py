@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from selfcodealign.generation.draws import draw_examples
-from selfcodealign.generation.few_shot_file import PROMPT_TAGS, WorkedExample, load_few_shot
+from selfcodealign.generation.few_shot_file import PROMPT_TAGS, WorkedExample, load_few_shot, split_tags
 from selfcodealign.generation.prompts import lay_out
 from selfcodealign.models.room import TOKEN_CHARACTERS
 from selfcodealign.sandbox import Program, Sandbox, Verdict
@@ -148,10 +148,12 @@ def test_every_stage_lays_out_a_prompt_of_moderate_length():
         if stage == "responses-explained":
             continue
         assert FEW_SHOT.introductions[stage]
-        count = 1 if stage == "responses" else 8
+        count = {"responses": 1, "edits": 2, "forward": 2, "backward": 2}.get(stage, 8)
         drawn = draw_examples(FEW_SHOT.pool(stage, count), count, stage, "a row", 64)
-        prompt = lay_out(FEW_SHOT.introductions[stage], drawn, {tags[0]: "x"}, tags[1:])
-        assert prompt.endswith(f"## Example {count + 1}\n<{tags[0]}>\nx\n</{tags[0]}>\n<{tags[1]}>\n")
+        shown, wanted = split_tags(stage)
+        assert (*shown, *wanted) == tags
+        prompt = lay_out(FEW_SHOT.introductions[stage], drawn, dict.fromkeys(shown, "x"), wanted)
+        assert prompt.endswith(f"<{shown[-1]}>\nx\n</{shown[-1]}>\n<{wanted[0]}>\n")
         assert len(prompt) / TOKEN_CHARACTERS < 4096 - MOST_TOKENS["instructions"]
 
 
@@ -191,6 +193,32 @@ def test_prompts_of_all_parts_have_a_moderate_length():
     for one in EXPLAINED.pool("responses-explained"):
         prompt = lay_out(EXPLAINED.introductions["responses-explained"], [one], {tags[0]: "x"}, tags[1:])
         assert len(prompt) / TOKEN_CHARACTERS < 4096 - MOST_TOKENS["responses"]
+
+
+async def test_the_tests_of_edits_pass_after_the_change_and_fail_before():
+    """At least six; the tests kill most mutants of the changed program."""
+    edits = FEW_SHOT.others["Edit"]
+    assert len(edits) >= 6
+    async with Sandbox() as sandbox:
+        for edit in edits:
+            after = await sandbox.run(Program(edit["after"], edit["tests"]))
+            assert after.passed, f"{edit['subject']}: {after.status} {after.message}"
+            assert after.mutation_score is not None
+            assert after.mutation_score >= 0.75
+            before = await sandbox.run(Program(edit["before"], edit["tests"], mutation_testing=False, split=False))
+            assert before.status in ("failed", "error"), f"{edit['subject']}: {before.status}"
+
+
+async def test_the_values_of_monologues_are_those_that_their_calls_return():
+    """At least four; forward and backward both come to the call and the value that stand above them."""
+    monologues = FEW_SHOT.others["Monologue"]
+    assert len(monologues) >= 4
+    async with Sandbox() as sandbox:
+        for one in monologues:
+            tests = f"assert {one['call']} == {one['value']}"
+            verdict = await sandbox.run(Program(one["program"], tests))
+            assert verdict.passed, f"{one['call']}: {verdict.status} {verdict.message}"
+            assert repr(ast.literal_eval(one["value"])) == one["value"]
 
 
 # --- our own writing -------------------------------------------------------------------------------------------------

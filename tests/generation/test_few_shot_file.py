@@ -117,13 +117,15 @@ def test_reasoning_and_explanation_may_be_left_out():
 def test_each_stage_gets_its_sections_in_the_order_of_its_prompt():
     """`pool` fits `lay_out`: the tags a stage shows and wants, and no others."""
     few_shot = parse_few_shot(EXPLAINED, "mine.md")
-    assert {stage: tuple(few_shot.pool(stage)[0]) for stage in PROMPT_TAGS} == PROMPT_TAGS
+    here = {stage: tags for stage, tags in PROMPT_TAGS.items() if few_shot.pool(stage, 0)}
+    assert {"concepts", "instructions", "instructions-from-seed", "responses", "judge"} <= set(here)
+    assert {stage: tuple(few_shot.pool(stage)[0]) for stage in here} == here
     assert few_shot.pool("concepts")[0]["concepts"] == "arithmetic, functions"
     assert few_shot.pool("instructions")[0]["properties"] == (
         "category: function\nlanguage: Python\ndifficulty: easy\nconcepts: arithmetic, functions"
     )
     assert few_shot.pool("judge")[0]["judgement"] == "yes"
-    for stage, tags in PROMPT_TAGS.items():
+    for stage, tags in here.items():
         assert f"</{tags[-1]}>\n\n## Example 2" in lay_out("", few_shot.pool(stage), {tags[0]: "x"}, tags[1:])
 
 

@@ -15,7 +15,7 @@ import pytest
 from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.errors import RunFolderError, UserError
 from selfcodealign.models import PromptTooLong, Sampling
-from selfcodealign.pipeline import plan_recipe
+from selfcodealign.pipeline import CATALOGUE, plan_recipe
 from selfcodealign.settings import MOST_TOKENS, Recipe, Section
 from selfcodealign.stages.plan import Action, Decision, explain_changes
 from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
@@ -43,6 +43,8 @@ OTHER: dict[str, Any] = {
     "evolve_verified.heuristics": ["rarer"],
     "evolve_verified.prompt": "message",
     "responses.prompt": "instruction",
+    "edits.model": "teacher",
+    "monologues.model": "teacher",
     "model.name": "other",
     "model.revision": "abc",
     "model.urls": ["http://localhost:1"],
@@ -297,7 +299,9 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     assert told.lines[0] == f"run folder: {run}"
     assert told.lines[1 : len(announced) + 1] == announced
     check_what_was_done(decisions, before, look_at(run), model.calls, told)
-    free = setting == "flush_seconds" or is_free(setting)
+    section = setting.partition(".")[0]
+    elsewhere = section in CATALOGUE and section not in recipe.journey  # decides the rows of no stage here
+    free = setting == "flush_seconds" or is_free(setting) or elsewhere
     started = [one for one in planned if one.action is Action.START_AGAIN]
     if free or setting in ("journey", "models"):  # what no stage asks decides nothing
         assert {one.action for one in planned} <= {Action.REST, Action.UPDATE}
