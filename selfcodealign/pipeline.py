@@ -38,6 +38,7 @@ from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
+from selfcodealign.stages.baselines.pairs import PAIRS
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -74,6 +75,7 @@ _IN_ORDER = (
     DISTINCT,  # each distinct task once, before anything is paid for its answers
     # instruction → verified responses
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives
+    PAIRS,  # from a seed, task and answer in one (OSS-Instruct)
     # verified responses → data set
     SELECTION,  # which verified answers become examples
     DATASET,  # Parquet files and a card

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from selfcodealign.baseline_settings import PairSettings
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -62,7 +63,7 @@ _MODULES: str = """
 """
 BAD_IMPORTS: list[str] = _MODULES.split()
 #: Most tokens of an answer where a recipe sets no number.
-MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536}
+MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536, "pairs": 2304}
 
 
 class ModelSettings(Section):
@@ -609,6 +610,7 @@ class Recipe(Section):
     concepts: ConceptSettings = ConceptSettings()
     instructions: InstructionSettings = InstructionSettings()
     responses: ResponseSettings = ResponseSettings()
+    pairs: PairSettings = PairSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
     dataset: DatasetSettings = DatasetSettings()

@@ -97,7 +97,7 @@ def run(
     """Run a recipe: take rows through the stages of its journey.
 
     Stages: seeds, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions, distinct,
-    responses, selection, dataset, train, evaluate. The recipe, the model, the sandbox, extras and benchmarks are
+    responses, pairs, selection, dataset, train, evaluate. The recipe, the model, the sandbox, extras and benchmarks are
     checked before any work.
 
     A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed

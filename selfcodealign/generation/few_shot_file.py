@@ -38,6 +38,8 @@ PROMPT_TAGS = {
     "instructions-from-seed": ("snippet", "instruction"),
     "responses": ("instruction", "response", "tests"),
     "judge": ("snippet", "judgement"),
+    "pairs": ("snippet", "instruction", "response", "tests"),
+    "pairs-untested": ("snippet", "instruction", "response"),
 }
 # The heading under which a kind of prompt finds its worked examples, where that is not "Example".
 HEADINGS = {"judge": "Judgement"}

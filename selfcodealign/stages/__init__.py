@@ -57,6 +57,11 @@ def nothing_asked(context: Context) -> Iterable[Asked]:
     return ()
 
 
+def always(context: Context) -> bool:
+    """What a stage does under all settings."""
+    return True
+
+
 def nothing_to_fix(context: Context) -> Iterable[str]:
     """A stage that needs nothing of a person."""
     return ()
@@ -68,7 +73,8 @@ class Stage:
 
     `name` is the stage's folder in a run and its section in a recipe; `takes` and `gives` are row types; `settings` is
     the type of its section, if it has one. `check` yields what a person has to fix, one sentence each, before any
-    work. `decided_by` names everything that decides the rows besides the rows that come in: settings as
+    work; `executes` says whether a stage with the need "sandbox" runs programs under these settings. `decided_by` names
+    everything that decides the rows besides the rows that come in: settings as
     `section.setting`, other facts in words.
     """
 
@@ -78,6 +84,7 @@ class Stage:
     gives: type[Row] | None = None
     settings: type[Section] | None = None
     needs: tuple[Need, ...] = ()
+    executes: Callable[[Context], bool] = always
     check: Callable[[Context], Iterable[str | UserError]] = nothing_to_fix
 
 

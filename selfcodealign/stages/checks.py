@@ -43,7 +43,7 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
         found.append(error)
     # A finished stage needs nothing: its sources may be gone, its packages missing.
     working = [one.step for one in decisions if one.action is not Action.REST] if decisions else steps
-    needs = {need for step in working for need in step.stage.needs}
+    executes = any("sandbox" in step.stage.needs and step.stage.executes(context) for step in working)
     # Asked first: servers tell the context that prompts are compared with.
     asking = [step.name for step in working if "model" in step.stage.needs]
     model_problems = [await _find_model_problem(context, name) for name in context.models_of(asking)]
@@ -52,7 +52,7 @@ async def prepare(context: Context, steps: Sequence[Step]) -> list[Decision]:
             found += step.stage.check(context)
         except UserError as error:
             found.append(error)
-    for problem in [*model_problems, await _find_sandbox_problem(context) if "sandbox" in needs else None]:
+    for problem in [*model_problems, await _find_sandbox_problem(context) if executes else None]:
         if problem is not None:
             found.append(problem)
     _raise(found)
@@ -63,7 +63,7 @@ async def _find_model_problem(context: Context, name: str) -> UserError | None:
     settings, given = settings_of(context.recipe, name), name in context.models.given
     try:
         if not given:
-            check_model(settings, context.progress)
+            check_model(settings, context.progress, f"models.{name}" if name else "model")
         if given or settings.urls:
             await context.models[name].open()
     except UserError as error:

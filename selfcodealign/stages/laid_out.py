@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from selfcodealign.curation.carried import hide_carried
 from selfcodealign.rows import Concepts, Row
+from selfcodealign.stages.baselines.pairs import PairPrompts
 from selfcodealign.stages.concepts import ask_for_concepts, cut_snippet
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.instructions import InstructionPrompts
@@ -63,9 +64,21 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
                 shown = {"instruction": row["instruction"]}
                 prompt = question.lay_out(row["instruction_id"], shown, row["seed_id"])
                 answer = row["completion"] or detail
+            case "pairs" if row.get("instruction_id"):
+                pairs = PairPrompts(context)
+                question, own = pairs.question, row["instruction_id"]
+                prompt = pairs.lay_out(dict(row), own, pairs.find_number(_parent_of(context, "pairs", row), own))
+                answer = row["completion"] or detail
             case _:
                 continue
         yield Asked(stage, prompt, answer, _has_changed(context, stage, question.stage))
+
+
+def _parent_of(context: Context, stage: str, row: Mapping[str, Any]) -> str:
+    """The id of the row that a stage was given for this one."""
+    given = context.places[stage].given
+    assert given is not None
+    return row[given.id_field]
 
 
 def _has_changed(context: Context, stage: str, kind: str) -> bool:

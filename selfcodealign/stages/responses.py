@@ -12,18 +12,18 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfcodealign.fences import read_answer, read_tests
 from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.question import Question
 from selfcodealign.generation.waves import Drawn, Waves
 from selfcodealign.judging.stored import verdict_fields
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Dropped, Instruction, Response, digest, grow
+from selfcodealign.rows import Dropped, Instruction, Response, digest
 from selfcodealign.sandbox import Program, Verdict
 from selfcodealign.settings import MOST_TOKENS, ResponseSettings
 from selfcodealign.stages import Asked, Each
+from selfcodealign.stages.answers import grow_response, read_written
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.siblings import measure, unmeasured
+from selfcodealign.stages.siblings import measure
 
 #: The name under which a run counts answers that passed apart from their tests.
 SPLIT_PROOF = "verified with split proof"
@@ -105,11 +105,9 @@ class Answerer:
         if problem:
             written = row.fields() | {"response_id": response_id, "sample": sample, "completion": answer.text}
             return Dropped(parent=row.id, reason=problem, detail=detail, row=written)
-        # What is verified is what the data set holds: the sections as they were read, not as they were written.
-        reading, tests = read_answer(answer.sections["response"]), read_tests(answer.sections["tests"])
-        program = Program(response=reading.text, tests=tests.text)
-        repairs = ", ".join(dict.fromkeys((*answer.repairs, *reading.repairs, *tests.repairs)))
-        response = _grow(row, response_id, sample, answer.text, program, await self._execute(program), repairs)
+        written = read_written(answer)
+        verdict = verdict_fields(await self._execute(written.program))
+        response = grow_response(row, response_id, sample, written, verdict)
         if response.status == "passed":
             if response.proof == "split":
                 self._count("responses", SPLIT_PROOF)
@@ -139,29 +137,6 @@ def ask_for_responses(context: Context) -> Question:
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens or MOST_TOKENS["responses"])
     return context.question(
         "responses", ("response", "tests"), settings.examples, sampling, estimated=settings.max_tokens is None
-    )
-
-
-def _grow(
-    row: Instruction,
-    response_id: str,
-    sample: int,
-    completion: str,
-    program: Program,
-    verdict: Verdict,
-    repairs: str,
-) -> Response:
-    return grow(
-        row,
-        Response,
-        response_id=response_id,
-        sample=sample,
-        completion=completion,
-        response=program.response,
-        tests=program.tests,
-        repairs=repairs,
-        **verdict_fields(verdict),
-        **unmeasured(),
     )
 
 

@@ -35,6 +35,7 @@ from selfcodealign.curation.near_duplicates import Pulse, near_duplicates, no_pu
 from selfcodealign.fences import extract_python
 from selfcodealign.generation.echo import Echo
 from selfcodealign.generation.tasks import find_fault
+from selfcodealign.judging.stored import NOT_RUN
 from selfcodealign.models import FAILED_REASONS
 from selfcodealign.rows import Dropped, Example, Instruction, Response, digest, grow
 from selfcodealign.settings import SelectionSettings
@@ -91,7 +92,8 @@ def select_examples(
             yield Dropped(parent=row.id, reason=reason, detail=detail, row=row.fields())
         else:
             samples, verified = tally[row.instruction_id]
-            yield grow(row, Example, samples=samples, pass_rate=verified / samples)
+            pass_rate = math.nan if row.status == NOT_RUN else verified / samples
+            yield grow(row, Example, samples=samples, pass_rate=pass_rate)
 
 
 TEXTS: dict[str, Callable[[Response], str]] = {

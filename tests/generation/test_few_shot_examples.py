@@ -146,7 +146,7 @@ def test_every_stage_lays_out_a_prompt_of_moderate_length():
     """All stages find introduction and examples, and 8 worked examples leave room in a 4k-token context."""
     for stage, tags in PROMPT_TAGS.items():
         assert FEW_SHOT.introductions[stage]
-        count = 1 if stage == "responses" else 8
+        count = 1 if "response" in tags else 8
         drawn = draw_examples(FEW_SHOT.pool(stage, count), count, stage, "a row", 64)
         prompt = lay_out(FEW_SHOT.introductions[stage], drawn, {tags[0]: "x"}, tags[1:])
         assert prompt.endswith(f"## Example {count + 1}\n<{tags[0]}>\nx\n</{tags[0]}>\n<{tags[1]}>\n")
