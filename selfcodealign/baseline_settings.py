@@ -32,3 +32,19 @@ class PairSettings(AskingSection):
     def executes(self) -> bool:
         """Whether pairs are run."""
         return self.tests == "run"
+
+
+class PrequerySettings(AskingSection):
+    """Instructions that a tuned model writes behind the beginning of its chat template."""
+
+    draws: int = Field(1000, ge=1, description="texts drawn; they differ in their seeds only")
+    template: str = Field(
+        "",
+        description='whose chat template is shown: a folder or hub name, or "plain", the one that training here '
+        'writes; "": that of the model',
+    )
+    system: str = Field("", description="system message in front, which steers the topics; it may cost quality")
+    temperature: float = Field(1.0, gt=0.0, description="sampling temperature")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
+    max_tokens: int = Field(1024, ge=1, description="most tokens of an instruction; longer ones are dropped")
+    min_words: int = Field(4, ge=1, description="drop shorter instructions")

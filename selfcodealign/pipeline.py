@@ -39,6 +39,7 @@ from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
 from selfcodealign.stages.baselines.pairs import PAIRS
+from selfcodealign.stages.baselines.prequery import PREQUERY
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -72,6 +73,7 @@ _IN_ORDER = (
     # seed → concepts → instruction
     CONCEPTS,  # the base model names the programming concepts it sees
     INSTRUCTIONS,  # and writes new tasks about them
+    PREQUERY,  # without seeds: a tuned model writes the user's turn (Magpie)
     DISTINCT,  # each distinct task once, before anything is paid for its answers
     # instruction → verified responses
     RESPONSES,  # answers with tests, several times, each run in the sandbox as it arrives

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from selfcodealign.baseline_settings import PairSettings
+from selfcodealign.baseline_settings import PairSettings, PrequerySettings
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
@@ -610,6 +610,7 @@ class Recipe(Section):
     concepts: ConceptSettings = ConceptSettings()
     instructions: InstructionSettings = InstructionSettings()
     responses: ResponseSettings = ResponseSettings()
+    prequery: PrequerySettings = PrequerySettings()
     pairs: PairSettings = PairSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()

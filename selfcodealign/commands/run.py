@@ -96,9 +96,9 @@ def run(
 ) -> None:
     """Run a recipe: take rows through the stages of its journey.
 
-    Stages: seeds, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions, distinct,
-    responses, pairs, selection, dataset, train, evaluate. The recipe, the model, the sandbox, extras and benchmarks are
-    checked before any work.
+    Stages: seeds, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions, prequery,
+    distinct, responses, pairs, selection, dataset, train, evaluate. The recipe, the model, the sandbox, extras and
+    benchmarks are checked before any work.
 
     A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
     setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are

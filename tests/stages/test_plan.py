@@ -35,6 +35,9 @@ OTHER: dict[str, Any] = {
     "instructions.model": "teacher",
     "responses.model": "teacher",
     "pairs.model": "teacher",
+    "prequery.model": "teacher",
+    "prequery.template": f"{ROOT}/selfcodealign/embedded",
+    "prequery.system": "Ask for code.",
     "model.name": "other",
     "model.revision": "abc",
     "model.urls": ["http://localhost:1"],
@@ -165,6 +168,7 @@ JOURNEYS = {
     "quality": ["seeds", "quality", "types"],
     "types": ["seeds", "quality", "types"],
     "pairs": ["seeds", "near_dedup", "pairs"],
+    "prequery": ["prequery", "distinct"],
 }
 
 
@@ -196,6 +200,8 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         "execution.workers=1",
         "execution.mutation_testing=false",
         "models.teacher.name=scripted",
+        "prequery.template=plain",
+        "prequery.draws=4",
     )
     recipe = change(recipe, "journey", JOURNEY)
     run = places / "finished"
@@ -206,7 +212,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
 
 def look_at(run: Path) -> dict[str, dict[str, int]]:
     """The files of every stage, with the time of their last change."""
-    folders = [*ROW_STAGES, "quality", "types", "pairs", "dataset", "tuned", "evaluation", "superseded"]
+    folders = [*ROW_STAGES, "quality", "types", "pairs", "prequery", "dataset", "tuned", "evaluation", "superseded"]
     return {
         name: {
             str(path.relative_to(run)): path.stat().st_mtime_ns for path in (run / name).rglob("*") if path.is_file()
