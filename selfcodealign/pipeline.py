@@ -43,6 +43,8 @@ from selfcodealign.stages.baselines.edits import EDITS
 from selfcodealign.stages.baselines.evolve import EVOLVE
 from selfcodealign.stages.baselines.evolve_verified import EVOLVE_VERIFIED
 from selfcodealign.stages.baselines.monologues import MONOLOGUES
+from selfcodealign.stages.baselines.pairs import PAIRS
+from selfcodealign.stages.baselines.prequery import PREQUERY
 from selfcodealign.stages.baselines.score_curation import SCORE_CURATION
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
@@ -80,6 +82,7 @@ _IN_ORDER = (
     # seed → concepts → instruction
     CONCEPTS,  # the base model names the programming concepts it sees
     INSTRUCTIONS,  # and writes new tasks about them
+    PREQUERY,  # without seeds: a tuned model writes the user's turn (Magpie)
     DISTINCT,  # each distinct task once, before anything is paid for its answers
     EVOLVE,  # a model rewrites tasks round by round (evol-instruct)
     # instruction → verified responses
@@ -88,6 +91,7 @@ _IN_ORDER = (
     VERIFY,  # or: the response of an imported row runs against the tests of that row
     COMMIT_PAIRS,  # or, in their place: commits as they are, subject and old code → new code
     EDITS,  # or edits of commits: tests by the model pass on the new code and fail on the old
+    PAIRS,  # from a seed, task and answer in one (OSS-Instruct)
     # verified responses → data set
     SELECTION,  # which verified answers become examples
     SCORE_CURATION,  # a budget of rows, by curated scores and by diversity (recipe ds2)

@@ -203,8 +203,8 @@ class Example(Response):
     """A response chosen for the data set.
 
     `samples` answers were drawn for its instruction and `pass_rate` of them were verified (with an early stop both
-    describe the draws until then). `user` and `assistant` are the two messages that a model is tuned on, where they
-    say more or less than `instruction` and `response`; else they are empty.
+    describe the draws until then; NaN where nothing was run). `user` and `assistant` are the two messages that a model
+    is tuned on, where they say more or less than `instruction` and `response`; else they are empty.
     """
 
     samples: int

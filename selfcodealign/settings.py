@@ -13,6 +13,8 @@ from selfcodealign.baseline_settings import (
     EvolveVerifiedSettings,
     ImportedSettings,
     MonologueSettings,
+    PairSettings,
+    PrequerySettings,
     ScoreCurationSettings,
     VerifySettings,
 )
@@ -74,7 +76,7 @@ BAD_IMPORTS: list[str] = _MODULES.split()
 ANSWER_PARTS = ("reasoning", "response", "explanation", "tests")
 PLAIN_PARTS = ("response", "tests")
 #: Most tokens of an answer where a recipe sets no number.
-MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536}
+MOST_TOKENS = {"concepts": 256, "instructions": 768, "responses": 1536, "pairs": 2304}
 
 
 class ModelSettings(Section):
@@ -693,6 +695,8 @@ class Recipe(Section):
     evolve_verified: EvolveVerifiedSettings = EvolveVerifiedSettings()
     verify: VerifySettings = VerifySettings()
     edits: EditSettings = EditSettings()
+    prequery: PrequerySettings = PrequerySettings()
+    pairs: PairSettings = PairSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()
     score_curation: ScoreCurationSettings = ScoreCurationSettings()

@@ -51,6 +51,8 @@ PROMPT_TAGS = {
     "edits": ("before", "after", "subject", "instruction", "tests"),
     "forward": ("program", "call", "forward", "value"),
     "backward": ("program", "value", "backward", "call"),
+    "pairs": ("snippet", "instruction", "response", "tests"),
+    "pairs-untested": ("snippet", "instruction", "response"),
 }
 # How many of its sections a kind shows, where that is not the first alone; the model writes the others.
 _SHOWN = {"evolve": 2, "edits": 3, "forward": 2, "backward": 2}

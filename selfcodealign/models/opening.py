@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from selfcodealign.settings import ModelSettings
 
 
-def open_model(settings: ModelSettings) -> Model:
+def open_model(settings: ModelSettings, section: str = "model") -> Model:
     """Return the model, not yet entered: servers at `urls`, a server that `serve` starts, or a local checkpoint.
 
     >>> from selfcodealign.settings import ModelSettings
     >>> type(open_model(ModelSettings(name="", urls=["localhost:8000"]))).__name__
     'ServerModel'
 
-    Raises `ModelError` for settings that name no usable model, and `MissingExtra` if a local model needs transformers
-    and transformers is not installed. Entering the model loads the weights or asks the servers.
+    `section` is what a recipe calls the settings. Raises `ModelError` for settings that name no usable model, and
+    `MissingExtra` if a local model needs transformers and transformers is not installed. Entering the model loads the
+    weights or asks the servers.
     """
     if settings.urls:
         from selfcodealign.models.server import ServerModel
@@ -33,19 +34,21 @@ def open_model(settings: ModelSettings) -> Model:
 
         return ServedModel(settings)
     if settings.api == "chat":
-        raise ModelError('model.api = "chat" is for servers: set model.urls or model.serve, or leave model.api out')
+        raise ModelError(
+            f'{section}.api = "chat" is for servers: set {section}.urls or {section}.serve, or leave {section}.api out'
+        )
     from selfcodealign.models.local import LocalModel
 
     return LocalModel(settings)
 
 
-def check_model(settings: ModelSettings, progress: Progress | None = None) -> None:
+def check_model(settings: ModelSettings, progress: Progress | None = None, section: str = "model") -> None:
     """Check that a model exists without loading it. Raises `ModelError` or `MissingExtra`, with the fix.
 
     Servers are not asked: entering a `ServerModel` does that. The hub is asked for a name that is no folder, unless the
     model is in the cache.
     """
-    open_model(settings)
+    open_model(settings, section)
     if settings.urls:
         return
     from selfcodealign.models.revisions import ask_hub, find_source, is_elsewhere

@@ -63,7 +63,7 @@ async def _find_model_problem(context: Context, name: str) -> UserError | None:
     settings, given = settings_of(context.recipe, name), name in context.models.given
     try:
         if not given:
-            check_model(settings, context.progress)
+            check_model(settings, context.progress, f"models.{name}" if name else "model")
         if given or settings.urls:
             await context.models[name].open()
     except ModelError as error:

@@ -421,6 +421,8 @@ class Context:
         if name in self.models.given:
             return None
         settings = settings_of(self.recipe, name)
+        if settings.api == "chat" and not settings.urls and settings.serve is None:
+            return None  # refused, and no name of a checkpoint that could be looked for
         if not settings.urls:
             return find_room(settings)
         context = self.models[name].known("context")

@@ -12,6 +12,7 @@ from selfcodealign.rows import Concepts, Row, Seed
 from selfcodealign.stages.baselines.edits import ask_for_edits
 from selfcodealign.stages.baselines.edits import show as show_commit
 from selfcodealign.stages.baselines.evolve import ask_to_evolve
+from selfcodealign.stages.baselines.pairs import PairPrompts
 from selfcodealign.stages.concepts import ask_for_concepts, cut_snippet
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.instructions import InstructionPrompts
@@ -79,6 +80,11 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
                 question = ask_for_edits(context)
                 prompt = question.lay_out(row["seed_id"], show_commit(_restore(row, Seed)), row["seed_id"])
                 answer = row["completion"] or detail
+            case "pairs" if row.get("instruction_id"):
+                pairs = PairPrompts(context)
+                question, own = pairs.question, row["instruction_id"]
+                prompt = pairs.lay_out(dict(row), own, pairs.find_number(_parent_of(context, "pairs", row), own))
+                answer = row["completion"] or detail
             case _:
                 continue
         yield Asked(stage, prompt, answer, _has_changed(context, stage, question.stage))
@@ -89,6 +95,13 @@ def _first_text(row: Mapping[str, Any]) -> str:
     if row.get("heuristic"):
         return row["parent_instruction"] if row["parent_instruction_id"] == row["start_instruction_id"] else ""
     return row["instruction"] or ""
+
+
+def _parent_of(context: Context, stage: str, row: Mapping[str, Any]) -> str:
+    """The id of the row that a stage was given for this one."""
+    given = context.places[stage].given
+    assert given is not None
+    return row[given.id_field]
 
 
 def _has_changed(context: Context, stage: str, kind: str) -> bool:

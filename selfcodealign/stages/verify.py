@@ -42,6 +42,7 @@ VERIFY = Each(
     gives=Response,
     settings=VerifySettings,
     needs=("sandbox",),
+    executes=lambda context: context.recipe.verify.execute,
     decided_by=_decided_by,
     build=Verifier,
     rows_at_once=lambda context: 2 * context.cores,

@@ -148,7 +148,7 @@ def test_every_stage_lays_out_a_prompt_of_moderate_length():
         if stage == "responses-explained":
             continue
         assert FEW_SHOT.introductions[stage]
-        count = {"responses": 1, "edits": 2, "forward": 2, "backward": 2}.get(stage, 8)
+        count = {"edits": 2, "forward": 2, "backward": 2}.get(stage, 1 if "response" in tags else 8)
         drawn = draw_examples(FEW_SHOT.pool(stage, count), count, stage, "a row", 64)
         shown, wanted = split_tags(stage)
         assert (*shown, *wanted) == tags

@@ -295,7 +295,7 @@ def test_digest_follows_what_reaches_a_prompt():
     changed = parse_few_shot(edited("half(4) == 2", "half(6) == 3"), "mine.md")
     assert changed.digest != good.digest
     differing = {stage for stage in PROMPT_TAGS if changed.prompt_digest(stage) != good.prompt_digest(stage)}
-    assert differing == {"responses"}
+    assert differing == {"responses", "pairs"}
     introduced = parse_few_shot(edited("Name the", "List the"), "mine.md")
     assert {stage for stage in PROMPT_TAGS if introduced.prompt_digest(stage) != good.prompt_digest(stage)} == {
         "concepts"

@@ -45,6 +45,10 @@ OTHER: dict[str, Any] = {
     "responses.prompt": "instruction",
     "edits.model": "teacher",
     "monologues.model": "teacher",
+    "pairs.model": "teacher",
+    "prequery.model": "teacher",
+    "prequery.template": f"{ROOT}/selfcodealign/embedded",
+    "prequery.system": "Ask for code.",
     "model.name": "other",
     "model.revision": "abc",
     "model.urls": ["http://localhost:1"],
@@ -190,6 +194,8 @@ JOURNEYS = {
     "types": ["seeds", "quality", "types"],
     "evolve": [*_INSTRUCTIONS, "evolve"],
     "evolve_verified": [*_INSTRUCTIONS, "evolve_verified"],
+    "pairs": ["seeds", "near_dedup", "pairs"],
+    "prequery": ["prequery", "distinct"],
 }
 
 
@@ -222,6 +228,8 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         "execution.workers=1",
         "execution.mutation_testing=false",
         "models.teacher.name=scripted",
+        "prequery.template=plain",
+        "prequery.draws=4",
     )
     recipe = change(recipe, "journey", JOURNEY)
     run = places / "finished"
@@ -238,6 +246,8 @@ def look_at(run: Path) -> dict[str, dict[str, int]]:
         "types",
         "evolve",
         "evolve_verified",
+        "pairs",
+        "prequery",
         "dataset",
         "tuned",
         "evaluation",
