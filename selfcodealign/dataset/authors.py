@@ -33,6 +33,8 @@ class Author:
             return f"`{self.model}`" + (f", revision `{self.revision}`" if self.revision else "")
         if "commits" in kinds:
             return "people, in commits"
+        if "imported" in kinds:
+            return "the authors of the data sets that the origins name"
         return "people or data sets, as the origins say" if self.source else f"no model: the stage {self.stage} made it"
 
     def fields(self) -> dict[str, Any]:

@@ -218,8 +218,10 @@ def _reasoned(examples: Examples) -> str:
 
 def _tests(authors: Sequence[Author]) -> str:
     """Whose tests they are: those of a response's own author judge it less strictly than others."""
-    stages = [{one.stage for one in of_field(authors, field)} for field in ("response", "tests")]
-    return "tests written with it" if stages[0] == stages[1] and stages[0] else "its tests"
+    responses, tests = of_field(authors, "response"), of_field(authors, "tests")
+    if {one.stage for one in responses} != {one.stage for one in tests} or not tests:
+        return "its tests"
+    return "tests written with it" if models_of(tests) else "the tests given with it"
 
 
 def _siblings(examples: Examples) -> str:

@@ -76,7 +76,7 @@ def test_the_data_set_says_what_its_rows_are(sources: Path, tmp_path: Path) -> N
     passed = statuses.count("passed")
     assert 0 < passed < len(statuses)
     card = (run / "dataset" / "README.md").read_text()
-    assert f"{passed} of the responses passed tests written with them" in card
+    assert f"{passed} of the responses passed tests written with it" in card
     assert len(read_json_lines_of(export(run, "trl", tmp_path / "a.jsonl").files[0])) == len(statuses)
     tasks = export(run, "rl", tmp_path / "b.jsonl", proof="any").files[0]
     assert len(read_json_lines_of(tasks)) == passed

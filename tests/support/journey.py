@@ -40,7 +40,7 @@ def answer(prompt: str, sampling: Sampling, seed: int) -> str:
         return ", ".join(["arithmetic", "rounding", *names.split("_")]) + "\n</concepts>\n"
     if prompt.endswith("<judgement>\n"):
         return "yes\n" if seed % 5 else "no\n"
-    if prompt.endswith("<instruction>\n"):
+    if prompt.endswith(("<instruction>\n", "### Instruction\n")):
         return f"Write a function `task_{seed}(n)` that returns n plus {seed % 97}.\n</instruction>\n"
     added = int(re.findall(r"plus (\d+)\.", prompt)[-1])
     name = re.findall(r"`(task_\d+)\(n\)`", prompt)[-1]
