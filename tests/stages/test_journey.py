@@ -61,7 +61,7 @@ def test_each_stage_knows_whose_rows_it_is_given() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["seeds", "near_dedub"], 'no stage "near_dedub"; did you mean "near_dedup"? (known: seeds, imported, quality, types'),
+        (["seeds", "near_dedub"], 'no stage "near_dedub"; did you mean "near_dedup"? (known: seeds, imported, quality'),
         (
             ["seeds", "near_dedup", "responses"],
             'stage "responses" takes Instruction rows and would be given Seed; between them belong concepts, '
