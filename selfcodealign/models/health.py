@@ -71,8 +71,7 @@ class Health:
         """Probe a server that is away until it is back; one that is not away is left alone."""
         if endpoint.away and endpoint not in self._probes:
             self._answered[endpoint] = asyncio.Event()
-            task = self._probes[endpoint] = asyncio.create_task(self._probe(endpoint))
-            task.add_done_callback(lambda _: self._probes.pop(endpoint, None))
+            self._probes[endpoint] = asyncio.create_task(self._probe(endpoint))
 
     async def confirm(self, endpoint: Endpoint) -> bool:
         """Whether an answer may count that came after a connection to its server broke: not if a probe finds another
@@ -82,6 +81,14 @@ class Health:
         return not endpoint.refused
 
     async def _probe(self, endpoint: Endpoint) -> None:
+        try:
+            await self._probe_until_back(endpoint)
+        finally:
+            # At once, and not when the task's callbacks run: a server lost in between would not be probed again.
+            self._probes.pop(endpoint, None)
+            self._answered[endpoint].set()
+
+    async def _probe_until_back(self, endpoint: Endpoint) -> None:
         left_at = time.monotonic()
         if endpoint.lost and endpoint.faults <= 1:  # mostly one connection, not the server
             endpoint.backing_off_until = 0.0

@@ -11,6 +11,8 @@ import pytest
 
 from selfcodealign.errors import ModelError
 from selfcodealign.models import Sampling, endpoints
+from selfcodealign.models.endpoints import Endpoint
+from selfcodealign.models.health import Health
 from selfcodealign.models.server import ServerModel
 from tests.support.faulty_server import refused_port, settings
 from tests.support.slot_server import SlotServer
@@ -192,3 +194,30 @@ def test_state_tells_each_server():
 
     with SlotServer(4, 0.001) as one:
         asyncio.run(run(one))
+
+
+def test_a_server_that_is_lost_as_its_probe_ends_is_probed_again(monkeypatch: pytest.MonkeyPatch):
+    """Another connection breaks in the moment in which the answer of a probe is taken up."""
+    monkeypatch.setattr(endpoints, "FIRST_PAUSE", 0.001)
+
+    async def run() -> None:
+        async def list_models(_: Endpoint) -> dict[str, dict[str, Any]]:
+            return {"demo": {}}
+
+        async def get(address: str, seconds: float) -> tuple[int, str]:
+            return 404, ""
+
+        health, endpoint = Health(list_models, get, lambda: None), Endpoint("http://localhost:1/v1")
+        health.know("demo", [(endpoint, {"demo": {}})])
+        try:
+            for _ in range(3):
+                endpoint.note_fault("broken", None, lost=True)
+                health.probe(endpoint)
+                assert await health.confirm(endpoint)  # goes on as soon as the probe has its answer
+            endpoint.note_fault("broken", None, lost=True)
+            health.probe(endpoint)
+            await wait_until(lambda: not endpoint.away)
+        finally:
+            await health.close()
+
+    asyncio.run(run())
