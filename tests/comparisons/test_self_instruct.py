@@ -15,7 +15,7 @@ from selfcodealign import Completion, Sampling, ScriptedModel, run, run_recipe
 from selfcodealign.curation.rouge import KeptTexts, rouge_l, split_words
 from selfcodealign.errors import UserError
 from selfcodealign.generation.few_shot_file import load_few_shot
-from selfcodealign.pipeline import plan_recipe
+from selfcodealign.pipeline import forecast_recipe, plan_recipe
 from selfcodealign.recipe import load_recipe
 from selfcodealign.settings import Recipe
 from selfcodealign.stages.baselines.self_instruct import find_list_fault, split_list
@@ -260,3 +260,12 @@ def test_the_filter_is_that_of_all_pairs(texts: list[str], limit: float) -> None
             found[str(number)] = words
         else:
             assert near.similarity == expected == scores[near.name]
+
+
+async def test_the_dry_run_counts_the_tasks_of_a_lineage(tmp_path: Path) -> None:
+    """One request for each round, and answers for each task that it may give."""
+    recipe, out = small("model.name=embedded", "self_instruct.rounds=3"), tmp_path / "run"
+    lists, answers = forecast_recipe(recipe, out, await plan_recipe(recipe, out)).stages
+    assert (lists.stage, lists.requests, lists.most_tokens) == ("self_instruct", 3, 1024)
+    assert 0 < lists.typical_tokens < lists.prompt_tokens
+    assert (answers.stage, answers.requests) == ("responses", 3 * 7 * recipe.responses.samples)

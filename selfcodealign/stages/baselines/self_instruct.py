@@ -31,7 +31,7 @@ from selfcodealign.models.loops import repeats
 from selfcodealign.models.usage import Usage
 from selfcodealign.rows import Dropped, Instruction, digest, seed_of
 from selfcodealign.sources.licences import UNKNOWN
-from selfcodealign.stages import Source
+from selfcodealign.stages import Asked, Source
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.instructions import LANGUAGE
 
@@ -272,6 +272,15 @@ def _decided_by(context: Context) -> dict[str, Any]:
     }
 
 
+def _asks(context: Context) -> Iterable[Asked]:
+    lists, settings = TaskLists(context), context.recipe.self_instruct
+    seed_tasks, rows = lists.seed_tasks, settings.rounds * settings.tasks
+    own = [seed_tasks[number % len(seed_tasks)] for number in range(settings.own_examples)]
+    written = [seed_tasks[number % len(seed_tasks)] for number in range(settings.tasks)]
+    sample = lists.lay_out("forecast", 1, own), "\n".join(f"10. {task}" for task in written)
+    return [Asked("", 0, settings.max_tokens, settings.rounds, rows=rows, sample=sample)]
+
+
 def _read(context: Context) -> Iterator[Lineage]:
     return map(Lineage, range(context.recipe.self_instruct.lineages))
 
@@ -286,4 +295,5 @@ SELF_INSTRUCT = Source(
     read=_read,
     parent="seed_id",
     build=ListWriter,
+    asks=_asks,
 )
