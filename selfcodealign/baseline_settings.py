@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from selfcodealign.errors import did_you_mean
-from selfcodealign.sections import AskingSection, Section
+from selfcodealign.sections import AskingSection, Section, later
 
 #: What an evolved task does otherwise than the one before, by name.
 HEURISTICS = {
@@ -17,6 +17,12 @@ HEURISTICS = {
     "misdirection": "Add a short piece of wrong code, as an earlier attempt, which leads away from the solution.",
     "complexity": "Ask for a lower time or memory complexity than the obvious solution has.",
 }
+
+#: What a task of Self-Instruct must not name, as published.
+FORBIDDEN_WORDS = [
+    *("image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps"),
+    *("draw", "plot", "go to"),
+]
 
 
 class EvolveSettings(AskingSection):
@@ -197,3 +203,28 @@ class PrequerySettings(AskingSection):
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
     max_tokens: int = Field(1024, ge=1, description="most tokens of an instruction; longer ones are dropped")
     min_words: int = Field(4, ge=1, description="drop shorter instructions")
+
+
+class SelfInstructSettings(AskingSection):
+    """Instructions that a model writes behind a numbered list of tasks (Self-Instruct)."""
+
+    lineages: int = later(1000, ge=1, description="pools of tasks; they differ in their draws only")
+    rounds: int = later(4, ge=1, description="lists that are continued in each lineage, one after the other")
+    tasks: int = Field(7, ge=1, description="most tasks that the model writes behind a list")
+    examples: int = Field(6, ge=1, description="seed tasks in a list: instructions of the few-shot file")
+    own_examples: int = Field(2, ge=0, description="most tasks of earlier rounds of the lineage in a list")
+    temperature: float = Field(0.7, gt=0.0, description="sampling temperature")
+    top_p: float = Field(0.5, gt=0.0, le=1.0, description="nucleus sampling; 1: all tokens")
+    max_tokens: int = Field(1024, ge=1, description="most tokens behind a list; the task that is cut by it is dropped")
+    min_words: int = Field(4, ge=1, description="drop shorter tasks (too_short)")
+    max_words: int = Field(150, ge=1, description="drop longer tasks (too_long); longer seed tasks are not shown")
+    forbidden_words: list[str] = Field(
+        default=FORBIDDEN_WORDS, description="drop tasks with one of these words: what a text cannot show or hold"
+    )
+    drop_programs: bool = Field(True, description='drop tasks that begin with "Write a program"')
+
+
+class NovelSettings(Section):
+    """Which tasks are new: those that are not close to a seed task, or to a task kept before (the stage novel)."""
+
+    rouge: float = Field(0.7, gt=0.0, le=1.0, description="most ROUGE-L F to any of them")

@@ -43,9 +43,11 @@ from selfcodealign.stages.baselines.edits import EDITS
 from selfcodealign.stages.baselines.evolve import EVOLVE
 from selfcodealign.stages.baselines.evolve_verified import EVOLVE_VERIFIED
 from selfcodealign.stages.baselines.monologues import MONOLOGUES
+from selfcodealign.stages.baselines.novel import NOVEL
 from selfcodealign.stages.baselines.pairs import PAIRS
 from selfcodealign.stages.baselines.prequery import PREQUERY
 from selfcodealign.stages.baselines.score_curation import SCORE_CURATION
+from selfcodealign.stages.baselines.self_instruct import SELF_INSTRUCT
 from selfcodealign.stages.behaviour import BEHAVIOUR
 from selfcodealign.stages.checks import prepare
 from selfcodealign.stages.concepts import CONCEPTS
@@ -83,6 +85,8 @@ _IN_ORDER = (
     CONCEPTS,  # the base model names the programming concepts it sees
     INSTRUCTIONS,  # and writes new tasks about them
     PREQUERY,  # without seeds: a tuned model writes the user's turn (Magpie)
+    SELF_INSTRUCT,  # or: a base model goes on with lists of tasks (Self-Instruct)
+    NOVEL,  # tasks that are close to a seed task or to another one go
     DISTINCT,  # each distinct task once, before anything is paid for its answers
     EVOLVE,  # a model rewrites tasks round by round (evol-instruct)
     # instruction → verified responses

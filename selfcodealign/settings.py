@@ -13,9 +13,11 @@ from selfcodealign.baseline_settings import (
     EvolveVerifiedSettings,
     ImportedSettings,
     MonologueSettings,
+    NovelSettings,
     PairSettings,
     PrequerySettings,
     ScoreCurationSettings,
+    SelfInstructSettings,
     VerifySettings,
 )
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
@@ -696,6 +698,8 @@ class Recipe(Section):
     verify: VerifySettings = VerifySettings()
     edits: EditSettings = EditSettings()
     prequery: PrequerySettings = PrequerySettings()
+    self_instruct: SelfInstructSettings = SelfInstructSettings()
+    novel: NovelSettings = NovelSettings()
     pairs: PairSettings = PairSettings()
     execution: ExecutionSettings = ExecutionSettings()
     selection: SelectionSettings = SelectionSettings()

@@ -102,9 +102,9 @@ def run(
     """Run a recipe: take rows through the stages of its journey.
 
     Stages: seeds, imported, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions,
-    prequery, distinct, evolve, evolve_verified, responses, verify, commit_pairs, edits, pairs, selection,
-    score_curation, monologues, dataset, train, evaluate. The recipe, the model, the sandbox, extras and benchmarks
-    are checked before any work.
+    prequery, self_instruct, novel, distinct, evolve, evolve_verified, responses, verify, commit_pairs, edits, pairs,
+    selection, score_curation, monologues, dataset, train, evaluate. The recipe, the model, the sandbox, extras and
+    benchmarks are checked before any work.
 
     A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
     setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are

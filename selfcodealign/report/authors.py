@@ -103,6 +103,8 @@ def _holds_text(file: pq.ParquetFile, name: str) -> bool:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return False
     (column,) = (place for place in range(len(file.schema)) if file.schema.column(place).path.split(".")[0] == name)
+    if not file.metadata.num_rows:
+        return False
     for group in range(file.metadata.num_row_groups):
         told = file.metadata.row_group(group).column(column).statistics
         # Of long texts the file names no greatest one.

@@ -41,7 +41,8 @@ class Asked(NamedTuple):
     `kind` is the kind of prompt (`PROMPT_TAGS`) with `examples` worked examples, `prompts` how many different ones
     there are, `most` and `typical` the answers to each, `tokens` the most tokens of an answer (None: as many as the
     worked examples need). `rows` is how many rows the stage gives for one, `wanted` the sections that the model writes,
-    if not all but the first.
+    if not all but the first. A stage with prompts in a form of its own gives a `sample` in the place of the worked
+    examples: a prompt and an answer to it.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class Asked(NamedTuple):
     typical: int = 1
     rows: int = 1
     wanted: tuple[str, ...] = ()
+    sample: tuple[str, str] | None = None
 
 
 def nothing_asked(context: Context) -> Iterable[Asked]:

@@ -106,8 +106,12 @@ def _estimate(context: Context, room: Room, seeds: int | None, asked: _Asked) ->
         asked.what.kind,
         asked.what.examples,
     )
-    pool = few_shot.pool(kind, examples)
     requests = asked.prompts * asked.what.most, asked.prompts * asked.what.typical
+    if asked.what.sample is not None:
+        prompt, answer = (room.measure(text) for text in asked.what.sample)
+        most = asked.what.tokens or MOST_TOKENS[asked.name]
+        return Asking(asked.name, *requests, prompt, 0, min(most, answer), most)
+    pool = few_shot.pool(kind, examples)
     if not pool:  # a message, and no worked example that tells how long tasks and answers are
         most = asked.what.tokens or MOST_TOKENS[asked.name]
         return Asking(asked.name, *requests, 0, 0, most, most)

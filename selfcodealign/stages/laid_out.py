@@ -13,6 +13,7 @@ from selfcodealign.stages.baselines.edits import ask_for_edits
 from selfcodealign.stages.baselines.edits import show as show_commit
 from selfcodealign.stages.baselines.evolve import ask_to_evolve
 from selfcodealign.stages.baselines.pairs import PairPrompts
+from selfcodealign.stages.baselines.self_instruct import has_other_tasks, lay_out_list
 from selfcodealign.stages.concepts import ask_for_concepts, cut_snippet
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.instructions import InstructionPrompts
@@ -62,6 +63,10 @@ def prompts_of(context: Context, row: Mapping[str, Any]) -> Iterator[Asked]:
                 concepts, own = _restore(row, Concepts), row.get("start_instruction_id") or row["instruction_id"]
                 prompt = prompts.lay_out(concepts, own, prompts.find_number(concepts, own))
                 answer = _first_text(row) or detail
+            case "self_instruct" if row.get("shown_tasks") is not None:
+                answer = row["instruction"] or detail
+                yield Asked(stage, lay_out_list(context, row), answer, has_other_tasks(context))
+                continue
             case "evolve" if row.get("heuristic"):
                 question, shown = ask_to_evolve(context, stage, row)
                 own, number = row["instruction_id"], row["round"]

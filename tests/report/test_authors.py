@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.report.authors import find_authors
-from selfcodealign.rows import Instruction, Row, grow
+from selfcodealign.rows import Dropped, Instruction, Row, grow
 from selfcodealign.run_folder.folder import FORM, Description, RunFolder
 from tests.support.rows import make_instruction, make_response, make_seed
 
@@ -82,3 +82,15 @@ def test_long_texts_and_empty_lists_are_told_apart(tmp_path: Path) -> None:
     assert found["response"] == ["base"]
     assert "concepts" not in found
     assert "tests" not in found
+
+
+def test_a_stage_that_dropped_every_row_is_no_author(tmp_path: Path) -> None:
+    """Its empty file has the columns of its rows, and no text."""
+    folder = RunFolder(tmp_path)
+    folder.record({"form": FORM, "journey": ["pairs"], **MODELS})
+    row = make_response(1)
+    about = Description(type(row).__name__, row.id_field, "seed_id", None, row.field_names())
+    stage = folder.stage("pairs", about, type(row))
+    stage.begin(BASE)
+    stage.shards.write([], [Dropped(parent=row.id, reason="failed", detail="", row=row.fields())])
+    assert find_authors(folder) == []

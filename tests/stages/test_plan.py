@@ -49,6 +49,8 @@ OTHER: dict[str, Any] = {
     "prequery.model": "teacher",
     "prequery.template": f"{ROOT}/selfcodealign/embedded",
     "prequery.system": "Ask for code.",
+    "self_instruct.model": "teacher",
+    "self_instruct.forbidden_words": ["later"],
     "model.name": "other",
     "model.revision": "abc",
     "model.urls": ["http://localhost:1"],
@@ -196,6 +198,8 @@ JOURNEYS = {
     "evolve_verified": [*_INSTRUCTIONS, "evolve_verified"],
     "pairs": ["seeds", "near_dedup", "pairs"],
     "prequery": ["prequery", "distinct"],
+    "self_instruct": ["self_instruct", "novel"],
+    "novel": ["self_instruct", "novel"],
 }
 
 
@@ -230,6 +234,8 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         "models.teacher.name=scripted",
         "prequery.template=plain",
         "prequery.draws=4",
+        "self_instruct.lineages=2",
+        "self_instruct.rounds=2",
     )
     recipe = change(recipe, "journey", JOURNEY)
     run = places / "finished"
@@ -248,6 +254,8 @@ def look_at(run: Path) -> dict[str, dict[str, int]]:
         "evolve_verified",
         "pairs",
         "prequery",
+        "self_instruct",
+        "novel",
         "dataset",
         "tuned",
         "evaluation",

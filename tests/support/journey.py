@@ -42,6 +42,10 @@ def answer(prompt: str, sampling: Sampling, seed: int) -> str:
         return "yes\n" if seed % 5 else "no\n"
     if prompt.endswith(("<instruction>\n", "### Instruction\n")):
         return f"Write a function `task_{seed}(n)` that returns n plus {seed % 97}.\n</instruction>\n"
+    if number := re.search(r"\n(\d+)\.$", prompt):  # a list of tasks
+        first = int(number[1])
+        tasks = [f"Write a function `task_{seed + place}(n)` that returns n plus {place}." for place in range(4)]
+        return " " + "\n".join(f"{first + place}. {task}" for place, task in enumerate(tasks)).split(". ", 1)[1]
     added = int(re.findall(r"plus (\d+)\.", prompt)[-1])
     name = re.findall(r"`(task_\d+)\(n\)`", prompt)[-1]
     kind = seed % 6
