@@ -50,9 +50,13 @@ STAND_INS = {
     r"Qwen/Qwen2.5-Coder-7B|bigcode/starcoder2-3b|org/base-7b|\bsmollm2\b|\bNAME\b": BASE,
     r"/home/me/project|\bstdlib\b": "project",  # six functions
     r"package:(requests|rich)": "package:tomli_w",  # a small package that is installed
+    r"runs/other": "talk.jsonl",
+    r"data/(first\.jsonl)": "first.jsonl",
+    r"data/chat\.jsonl@5000": "chat.jsonl@1",
     r"\bRUN\b|runs/quickstart": "runs/mine",  # the run of README's recipe
     r"\b3f9a\b": "{row}",
 }
+ONE_STEP = ["--set", "max_steps=1", "--set", "batch=2", "--set", "max_tokens=256"]
 ONE_PROBLEM = ["--problems", "humaneval=HumanEvalPlus.jsonl.gz", "--max-tokens", "32"]
 PROBLEMS = '{ humaneval = "HumanEvalPlus.jsonl.gz", mbpp = "mbpp.jsonl" }'
 HERE = ["--set", f"evaluate.problems={PROBLEMS}"]
@@ -71,7 +75,14 @@ SMALLER = {
     r"evaluate .*--samples": [],
     r"evaluate .*-b mbpp": [*ONE_PROBLEM, "--problems", "mbpp=mbpp.jsonl"],
     r"evaluate ": ONE_PROBLEM,
-    r"train .*(embedded|lora|smollm2)": ["--set", "max_steps=1", "--set", "batch=2", "--set", "max_tokens=256"],
+    r"train .*(embedded|lora|smollm2|first|mix=)": [
+        "--set",
+        "max_steps=1",
+        "--set",
+        "batch=2",
+        "--set",
+        "max_tokens=256",
+    ],
 }
 #: Pattern → why commands that match are not run. They are still parsed, with all their settings, names and files.
 ONLY_READ = {
@@ -89,6 +100,8 @@ ONLY_READ = {
 
 
 def reason_to_read(command: Typed) -> str | None:
+    if command.page.startswith("docs/comparisons/"):
+        return "needs servers, data sets or repositories; tests/comparisons runs its recipe"
     return next((why for pattern, why in ONLY_READ.items() if re.search(pattern, command.text)), None)
 
 
@@ -172,6 +185,9 @@ def _furnish(folder: Path) -> None:
     write_lines(folder / "mbpp.jsonl", [problem | {"task_id": "Mbpp/1", "assertion": "assert add(3, 2) == 5"}])
     verdict = {"response": "```python\ndef add(a, b):\n    return a + b\n```", "tests": "assert add(1, 2) == 3"}
     write_lines(folder / "rows.jsonl", [verdict])
+    for name in ("first", "chat", "talk"):
+        told = [{"instruction": f"Name the {name} tree of {number}.", "response": "alder"} for number in range(3)]
+        write_lines(folder / f"{name}.jsonl", told)
     write_lines(folder / "solutions.jsonl", [{"task_id": "HumanEval/0", "completion": "    return a + b\n"}])
     for block in blocks(ROOT / "docs" / "extending.md", "python"):
         if named := re.match(r"# (\w+\.py)\n", block):
@@ -242,7 +258,7 @@ def test_a_command_that_is_not_run_is_right_in_every_word(command: Typed) -> Non
     if command.program in check:
         check[command.program](command, words[1:])
     else:
-        assert command.program in ("source", "pre-commit", "vllm"), f"{command}: nothing here can check it"
+        assert command.program in ("source", "pre-commit", "vllm", "cp"), f"{command}: nothing here can check it"
 
 
 def _check_own(command: Typed, words: list[str]) -> None:

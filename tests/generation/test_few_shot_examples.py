@@ -172,7 +172,7 @@ def test_sixteen_functions_have_reasoning_and_explanation(verdicts: dict[str, Ve
         assert (example.response, example.tests) == (same.response, same.tests)
         assert (example.instruction, example.snippet, example.category) == (same.instruction, same.snippet, "function")
         assert verdicts[example.name].passed
-    assert all(EXPLAINED.introductions[stage] for stage in PROMPT_TAGS)
+    assert all(EXPLAINED.introductions[kind] for kind in ("concepts", "instructions", "responses-explained", "judge"))
     assert EXPLAINED.pool("judge", 7)
 
 

@@ -158,6 +158,8 @@ def change(recipe: Recipe, setting: str, value: Any) -> Recipe:
     section, dot, name = setting.rpartition(".")
     values = recipe.model_dump(mode="json")
     (values[section] if dot else values)[name] = value
+    if setting == "responses.tests":  # without tests nothing can be run
+        values["responses"]["execute"] = value
     return Recipe.model_validate(values)
 
 

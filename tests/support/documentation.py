@@ -10,7 +10,14 @@ from pathlib import Path
 
 from tests.support.places import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "tiny" / "README.md"])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs" / "comparisons").glob("*.md"),
+        ROOT / "tiny" / "README.md",
+    ]
+)
 
 #: The languages of blocks whose lines are typed.
 SHELLS = ("sh", "bash", "console", "shell")

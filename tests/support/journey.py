@@ -46,6 +46,8 @@ def answer(prompt: str, sampling: Sampling, seed: int) -> str:
         first = int(number[1])
         tasks = [f"Write a function `task_{seed + place}(n)` that returns n plus {place}." for place in range(4)]
         return " " + "\n".join(f"{first + place}. {task}" for place, task in enumerate(tasks)).split(". ", 1)[1]
+    if prompt.endswith("<evolved>\n"):
+        return f"Write a function `task_{seed}(n)` that returns n plus {seed % 97}.\n</evolved>\n"
     added = int(re.findall(r"plus (\d+)\.", prompt)[-1])
     name = re.findall(r"`(task_\d+)\(n\)`", prompt)[-1]
     kind = seed % 6
