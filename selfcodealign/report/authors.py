@@ -39,8 +39,10 @@ def find_authors(folder: RunFolder) -> list[Author]:
     facts, stages = folder.facts(), {stage.name: stage for stage in folder.stages()}
     texts = {name: _filled(stage) for name, stage in stages.items()}
     found = []
-    for name, stage in stages.items():
-        before = texts.get(stage.description.after or "", [])
+    for earlier, (name, stage) in zip(["", *stages], stages.items(), strict=False):
+        # The stage whose rows it was given may have left the journey.
+        after = stage.description.after or ""
+        before = texts.get(after if after in texts else earlier if after else "", [])
         asked = models_asked(stage, facts)
         written = [field for field in texts[name] if field not in before]
         if asked:
@@ -117,8 +119,8 @@ def _writes_over(
     folder: RunFolder, stage: StageFolder[Any], stages: Mapping[str, StageFolder[Any]], field: str
 ) -> bool:
     """Whether a stage made new rows of the kind it was given, with other texts in this field: a filter never does."""
-    about, before = stage.description, stages[stage.description.after or ""]
-    if about.parent != about.row_id or set(about.fields) == set(before.description.fields):
+    about, before = stage.description, stages.get(stage.description.after or "")
+    if before is None or about.parent != about.row_id or set(about.fields) == set(before.description.fields):
         return False
     files = [[str(path) for path in sorted(one.path.glob("kept-*.parquet"))] for one in (stage, before)]
     query = (
