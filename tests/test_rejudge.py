@@ -298,6 +298,6 @@ def test_no_model_is_opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a model was opened")
 
-    monkeypatch.setattr("selfcodealign.stages.context.open_model", refuse)
+    monkeypatch.setattr("selfcodealign.models.named.open_model", refuse)
     asyncio.run(rejudge_run(run, [SMALL], apply=True))
     assert "memory" in _verdicts(run).values()

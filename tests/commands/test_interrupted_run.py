@@ -54,7 +54,8 @@ def words(recipe: Path, run: Path, urls: list[str], *settings: str) -> list[str]
 
 def start(*command: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    whole = [sys.executable, "-m", "selfcodealign", *command]
+    # Tests may run under nohup, which a run obeys.
+    whole = ["env", "--default-signal=HUP", sys.executable, "-m", "selfcodealign", *command]
     return subprocess.Popen(whole, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
 
 
