@@ -88,7 +88,7 @@ def test_a_signal_stops_a_run_in_one_line(
     assert everything(tmp_path / "run") == everything(recipe.parent / "whole")
 
 
-@pytest.mark.parametrize("settings", [[], ["model.api=chat"], ["model.group=1", "model.stream=false"]])
+@pytest.mark.parametrize("settings", [[], ["model.api=chat"], ["model.group=1"]])
 def test_a_killed_run_ends_with_the_same_rows(
     settings: list[str], recipe: Path, server: MoodyServer, tmp_path: Path
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_killed_run_ends_with_the_same_rows(
 
 def test_without_seeds_finished_rows_stay(recipe: Path, server: MoodyServer, tmp_path: Path) -> None:
     """A server that is told no seed answers otherwise each time: rows on disk are not made again."""
-    command = words(recipe, tmp_path / "run", server.urls[:1], "model.seeds=false")
+    command = words(recipe, tmp_path / "run", server.urls[:1], "model.seeds=false", "model.group=1")
     process = start(*command)
     wait_for_rows(tmp_path / "run", process)
     os.killpg(process.pid, signal.SIGKILL)

@@ -34,8 +34,9 @@ def test_two_processes_learn_what_one_learns(tiny_base: Path, dataset: Path, tmp
     result = train(dataset, str(tiny_base), tmp_path / "both", both, events.append)
     assert result.losses == pytest.approx(alone.losses, rel=1e-4)
     events = [event for event in events if not isinstance(event, Loading)]
-    assert [type(event) for event in events[:3]] == [Note, Proof, Note]
-    assert events[2].text.startswith("resuming from step")
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any(isinstance(event, Proof) for event in events)
+    assert any(text.startswith("resuming from step") for text in notes)
     split = json.loads((tmp_path / "both" / "train_report.json").read_text())["split"]
     assert (split["processes"], split["accumulation"], split["sharing"]) == (2, 2, "MULTI_CPU")
 
