@@ -85,7 +85,7 @@ _IN_ORDER = (
     CONCEPTS,  # the base model names the programming concepts it sees
     INSTRUCTIONS,  # and writes new tasks about them
     PREQUERY,  # without seeds: a tuned model writes the user's turn (Magpie)
-    SELF_INSTRUCT,  # or: a base model goes on with lists of tasks (Self-Instruct)
+    SELF_INSTRUCT,  # or: a base model continues lists of tasks (Self-Instruct)
     NOVEL,  # tasks that are close to a seed task or to another one go
     DISTINCT,  # each distinct task once, before anything is paid for its answers
     EVOLVE,  # a model rewrites tasks round by round (evol-instruct)

@@ -261,6 +261,14 @@ def _restore(kind: type[Row], given: type[Row], values: dict[str, Any]) -> Row:
     return extended(kind, given)(**values)
 
 
+def without_concepts(seed: Seed, made_by: str) -> Concepts:
+    """A seed of which no stage has named concepts has none; one that has some is returned unchanged. `made_by` is part
+    of the id."""
+    if isinstance(seed, Concepts):
+        return seed
+    return grow(seed, Concepts, concepts_id=digest(seed.id, made_by), concepts=[])
+
+
 def holds(given: type[Row], wanted: type[Row]) -> bool:
     """Whether rows of the type `given` have all the fields of the type `wanted`."""
     return set(wanted.field_names()) <= set(given.field_names())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfcodealign.dataset.authors import Author, models_of, of_field, tell_pairs
-from selfcodealign.judging.stored import NOT_RUN
+from selfcodealign.judging.stored import split_statuses
 from selfcodealign.rows import Books, Example
 from selfcodealign.sandbox import Status
 
@@ -187,11 +187,10 @@ def _claim(examples: Examples, facts: CardFacts) -> str:
     statuses = examples.statuses
     tests = _tests(facts.authors)
     if examples.verified < examples.count:
-        not_run = statuses[NOT_RUN] + statuses[""]
-        failed = {name: n for name, n in statuses.items() if name not in (Status.PASSED, NOT_RUN, "")}
+        _, failed, not_run = split_statuses(statuses)
         told = [f"{examples.verified} of the responses passed {tests}, in a sandbox"] if examples.verified else []
         if failed:
-            why = ", ".join(f"{name} {number}" for name, number in sorted(failed.items()))
+            why = ", ".join(f"{name} {number}" for name, number in failed.items())
             told.append(f"{sum(failed.values())} did **not** pass ({why})")
         if not_run:
             told.append(f"{not_run} responses were **not** run: nothing is known of their correctness")

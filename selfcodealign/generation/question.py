@@ -117,21 +117,16 @@ class Question:
         """
         seed = (seed_of(digest(self.random_seed, row_id), f"{self.stage} 0") + number) % 2**31
         try:
-            completion = await self.model.complete(prompt, self.sent_sampling, seed=seed)
+            completion = await sample(self.model, prompt, self.sent_sampling, seed, self.usage)
         except Unanswered as error:
             return Answer("", {}, error.reason, str(error))
-        if not completion.recalled:
-            self.usage.add(completion)
         read = self._read(completion)
         return replace(read, first_token=completion.first_token, tokens=completion.completion_tokens)
 
     def _read(self, completion: Completion) -> Answer:
-        text, ended = completion.text, completion.finish_reason
-        # Engines that do not watch for loops write them to the limit.
-        if ended == "loop" or (ended == "length" and repeats(text)):
-            return Answer(text, {}, "looping", shorten(text))
-        if ended == "length":
-            return Answer(text, {}, "truncated", shorten(text))
+        text = completion.text
+        if cut := find_cut(completion):
+            return Answer(text, {}, cut, shorten(text))
         reading = self._read_sections(text)
         if reading.problem:
             return Answer(text, {}, "unparsed", f"{reading.problem}\n{shorten(text)}".rstrip())
@@ -152,6 +147,24 @@ class Question:
     @cached_property
     def _pool(self) -> tuple[dict[str, str], ...]:
         return self.few_shot.pool(self.stage, self.examples)
+
+
+async def sample(model: Model, prompt: str, sampling: Sampling, seed: int, usage: Usage) -> Completion:
+    """Ask a model, and count what it costs: an answer that a journal kept costs nothing. Raises `Unanswered` and
+    `ModelError`."""
+    completion = await model.complete(prompt, sampling, seed=seed)
+    if not completion.recalled:
+        usage.add(completion)
+    return completion
+
+
+def find_cut(completion: Completion) -> str:
+    """Why the end of a completion is missing, as the reason of a drop: "looping", "truncated", or "" if it is whole."""
+    text, ended = completion.text, completion.finish_reason
+    # Engines that do not watch for loops write them to the limit.
+    if ended == "loop" or (ended == "length" and repeats(text)):
+        return "looping"
+    return "truncated" if ended == "length" else ""
 
 
 def estimate_tokens(pool: Sequence[Mapping[str, str]], wanted: Sequence[str]) -> int:

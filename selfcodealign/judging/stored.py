@@ -96,6 +96,17 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
 NOT_RUN = "not_run"
 
 
+def split_statuses(statuses: Mapping[str, int]) -> tuple[int, dict[str, int], int]:
+    """Split counts of answers by status: those that passed, those that did not by status, and those that were not run.
+
+    >>> split_statuses({"passed": 2, "not_run": 1, "failed": 3, "": 1})
+    (2, {'failed': 3}, 2)
+    """
+    unknown = (NOT_RUN, "")
+    ended = {name: count for name, count in sorted(statuses.items()) if name not in (Status.PASSED, *unknown)}
+    return statuses.get(Status.PASSED, 0), ended, sum(statuses.get(name, 0) for name in unknown)
+
+
 def not_run_fields() -> dict[str, Any]:
     """Return what a stored row holds in the place of a verdict where nothing was run."""
     return {**STORED_VERDICT, "status": NOT_RUN}

@@ -17,10 +17,17 @@ from selfcodealign.settings import ModelSettings, Recipe
 BASE = ""
 #: The names under which a run folder records the base model, its settings, and the other models.
 MODEL, MODEL_SETTINGS, MODELS = "model", "model_settings", "models"
-
-
 #: A setting of [model] in the words of an error.
 _SETTING = re.compile(rf"\bmodel\.(?=(?:{'|'.join(ModelSettings.model_fields)})\b)")
+
+
+def section_of(name: str) -> str:
+    """The section that describes a model, as a recipe and error messages name it.
+
+    >>> section_of(BASE), section_of("teacher")
+    ('model', 'models.teacher')
+    """
+    return "model" if name == BASE else f"models.{name}"
 
 
 def name_section(words: str, name: str) -> str:
@@ -29,7 +36,7 @@ def name_section(words: str, name: str) -> str:
     >>> name_section("set model.urls", "teacher"), name_section("set model.urls", "")
     ('set models.teacher.urls', 'set model.urls')
     """
-    return words if name == BASE else _SETTING.sub(f"models.{name}.", words)
+    return _SETTING.sub(f"{section_of(name)}.", words)
 
 
 def settings_of(recipe: Recipe, name: str) -> ModelSettings:

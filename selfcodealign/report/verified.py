@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from selfcodealign.judging.stored import NOT_RUN
+from selfcodealign.judging.stored import split_statuses
 from selfcodealign.rows import Response
 from selfcodealign.run_folder.folder import RunFolder, StageFolder
-from selfcodealign.sandbox import Status
 
 
 def last_answers(folder: RunFolder) -> StageFolder[Any] | None:
@@ -36,15 +35,13 @@ def tell_verified(statuses: Mapping[str, int]) -> str:
     >>> tell_verified({"passed": 2, "failed": 1, "not_run": 3})
     'of 6 responses, 2 passed their tests in the sandbox, 1 did not pass (failed 1), 3 were not run'
     """
-    count, passed = sum(statuses.values()), statuses.get(Status.PASSED, 0)
-    not_run = sum(statuses.get(name, 0) for name in (NOT_RUN, ""))
+    count, (passed, others, not_run) = sum(statuses.values()), split_statuses(statuses)
     if not count:
         return ""
     if passed == count:
         return f"all {count:,} responses passed their tests in the sandbox"
     if not_run == count:
         return f"{count:,} responses were not run: none of them is verified"
-    others = {name: n for name, n in sorted(statuses.items()) if name not in (Status.PASSED, NOT_RUN, "")}
     told = [f"{passed:,} passed their tests in the sandbox"]
     if others:
         why = ", ".join(f"{name} {number:,}" for name, number in others.items())

@@ -31,18 +31,11 @@ def ask_chat(
 
 def chat_facts(context: Context, kind: str, words: str, stage: str) -> dict[str, Any]:
     """What decides the answers besides the stage's own settings."""
-    section, settings = _section(context, stage), context.model_settings(stage)
-    model = {f"{section}.{key}": value for key, value in settings.deciding().items()}
-    return {**model, "random_seed": context.recipe.random_seed, f"words of the message of {kind}": words}
+    return {**context.asking_model(stage), f"words of the message of {kind}": words}
 
 
 def check_chat(context: Context, stage: str, setting: str) -> Iterator[str]:
     """What is wrong where a setting asks for a chat model and the stage's model is none."""
     if context.model_settings(stage).api != "chat":
-        section = _section(context, stage)
+        section = context.model_section(stage)
         yield f'{setting} asks a chat model: set {section}.api = "chat" and {section}.urls, or prompt = "few-shot"'
-
-
-def _section(context: Context, stage: str) -> str:
-    name = context.model_name(stage)
-    return f"models.{name}" if name else "model"

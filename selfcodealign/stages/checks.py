@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfcodealign.errors import ModelError, RecipeError, UserError
-from selfcodealign.models.named import name_section, settings_of
+from selfcodealign.models.named import name_section, section_of, settings_of
 from selfcodealign.models.opening import check_model
 from selfcodealign.recipe import list_removed
 from selfcodealign.stages.context import Context
@@ -63,7 +63,7 @@ async def _find_model_problem(context: Context, name: str) -> UserError | None:
     settings, given = settings_of(context.recipe, name), name in context.models.given
     try:
         if not given:
-            check_model(settings, context.progress, f"models.{name}" if name else "model")
+            check_model(settings, context.progress, section_of(name))
         if given or settings.urls:
             await context.models[name].open()
     except ModelError as error:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from selfcodealign.errors import RecipeError
 from selfcodealign.markdown import fence
-from selfcodealign.rows import Concepts, Seed, digest, grow
+from selfcodealign.rows import Seed
 from selfcodealign.stages.context import Context
 
 #: What a language is called in a fence, and in a row, by the ending of a file's name; others have neither.
@@ -22,13 +22,6 @@ def refuse_other_kinds(context: Context, stage: str) -> Iterator[RecipeError]:
             f'the stage {stage} takes commits, and seeds.kind is "{kind}": set seeds.kind="commits" and name a '
             'repository with a history, as in seeds.sources=["git:PATH"]'
         )
-
-
-def with_no_concepts(seed: Seed) -> Concepts:
-    """A commit as the rows between it and an answer are: nothing was made of it yet."""
-    if isinstance(seed, Concepts):
-        return seed
-    return grow(seed, Concepts, concepts_id=digest(seed.id, "commit"), concepts=[])
 
 
 def fence_file(seed: Seed, code: str) -> str:

@@ -23,7 +23,7 @@ from selfcodealign.generation.prompts import lay_out
 from selfcodealign.generation.question import Question
 from selfcodealign.models import Model, Sampling
 from selfcodealign.models.kept_answers import restore
-from selfcodealign.models.named import BASE, Models, settings_of
+from selfcodealign.models.named import BASE, Models, section_of, settings_of
 from selfcodealign.models.on_demand import OnDemandModel
 from selfcodealign.models.room import Room, find_room
 from selfcodealign.models.usage import Usage
@@ -372,15 +372,22 @@ class Context:
             found |= {f"{where}.{setting}": value for setting, value in settings.deciding().items()}
         return found
 
+    def model_section(self, stage: str) -> str:
+        """The section of the model that a stage asks, as messages name it."""
+        return section_of(self.model_name(stage))
+
+    def asking_model(self, stage: str) -> dict[str, Any]:
+        """What decides the answers of a stage's model besides what it is asked."""
+        section, settings = self.model_section(stage), self.model_settings(stage)
+        model = {f"{section}.{key}": value for key, value in settings.deciding().items()}
+        return {**model, "random_seed": self.recipe.random_seed}
+
     def asking(self, kind: str, stage: str = "") -> Mapping[str, Any]:
         """What decides a model's answers besides the stage's own settings; `kind` and `stage` as in `question`. The
         weights themselves are watched by `OnDemandModel`: another model under the same name is refused."""
-        recipe, name = self.recipe, self.model_name(stage or self._stage_of(kind))
-        section = f"models.{name}" if name else "model"
-        model = {f"{section}.{key}": value for key, value in settings_of(recipe, name).deciding().items()}
+        recipe = self.recipe
         return {
-            **model,
-            "random_seed": recipe.random_seed,
+            **self.asking_model(stage or self._stage_of(kind)),
             "few_shot.draws": GROWING if recipe.few_shot.draws is None else recipe.few_shot.draws,
             f"few-shot texts of {kind}": self.few_shot.prompt_digest(kind),
         }

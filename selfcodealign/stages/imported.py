@@ -15,7 +15,7 @@ from selfcodealign.sources.given import HEAD_ROWS, GivenRow, Table, open_given
 from selfcodealign.sources.licences import UNKNOWN, is_permitted
 from selfcodealign.stages import Source
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.instructions import LANGUAGE
+from selfcodealign.stages.without_seed import without_seed
 
 _NAME = "imported"
 _SHAPES = "tests are code, a list of assertions, or the JSON text of such a list"
@@ -41,23 +41,17 @@ class Importer:
 
 def _make(row: GivenRow, tests: str) -> Imported:
     seed_id = digest("imported", row.instruction)
-    return Imported(
+    return without_seed(
+        Imported,
         seed_id=seed_id,
         source_id=row.id,
-        seed="",
-        function="",
         origin=row.origin,
         source_path=row.path,
-        source_line=0,
         commit=row.commit,
         licence=row.licence,
         kind=KIND,
         concepts_id=seed_id,
-        concepts=[],
         instruction_id=digest("imported", row.origin, row.given_id, row.instruction, row.response, row.tests),
-        category="",
-        language=LANGUAGE,
-        difficulty="",
         instruction=row.instruction,
         given_id=row.given_id,
         given_response=row.response,

@@ -11,7 +11,7 @@ from selfcodealign.generation.echo import find_echo
 from selfcodealign.generation.few_shot_file import lay_out_properties
 from selfcodealign.generation.tasks import find_contradictions, find_fault
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, grow, holds, seed_of
+from selfcodealign.rows import Concepts, Dropped, Instruction, Seed, digest, grow, holds, seed_of, without_concepts
 from selfcodealign.settings import MOST_TOKENS, InstructionSettings
 from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.concepts import cut_snippet
@@ -80,7 +80,8 @@ class InstructionWriter:
         self._question = self._prompts.question
 
     async def __call__(self, row: Seed) -> list[Instruction | Dropped]:
-        return [await self._write(self._with_concepts(row), row.id, n) for n in range(self._settings.per_seed)]
+        concepts = without_concepts(row, self._no_concepts)
+        return [await self._write(concepts, row.id, n) for n in range(self._settings.per_seed)]
 
     async def _write(self, row: Concepts, parent: str, number: int) -> Instruction | Dropped:
         instruction_id = digest(row.id, self._prompts.digest, number)
@@ -100,12 +101,6 @@ class InstructionWriter:
         for what in find_contradictions(text, category, difficulty):
             self._count("instructions", f"{what} contradicted by the text")
         return grow(row, Instruction, **own, instruction=text)
-
-    def _with_concepts(self, row: Seed) -> Concepts:
-        """A seed that no stage has named concepts of has none."""
-        if isinstance(row, Concepts):
-            return row
-        return grow(row, Concepts, concepts_id=digest(row.id, self._no_concepts), concepts=[])
 
 
 def _prompt(context: Context) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from selfcodealign.judging.stored import not_run_fields
-from selfcodealign.rows import Dropped, Response, Seed, digest, grow
+from selfcodealign.rows import Dropped, Response, Seed, digest, grow, without_concepts
 from selfcodealign.stages import Each
-from selfcodealign.stages.commits import ask_for_change, fence_file, language_of, refuse_other_kinds, with_no_concepts
+from selfcodealign.stages.commits import ask_for_change, fence_file, language_of, refuse_other_kinds
 from selfcodealign.stages.siblings import unmeasured
 
 #: Names the layout of task and answer in the ids of rows: another layout has other ids.
@@ -36,7 +36,7 @@ async def pair(seed: Seed) -> list[Response | Dropped]:
         "tests": "",
         "repairs": "",
     }
-    return [grow(with_no_concepts(seed), Response, **own, **not_run_fields(), **unmeasured())]
+    return [grow(without_concepts(seed, "commit"), Response, **own, **not_run_fields(), **unmeasured())]
 
 
 COMMIT_PAIRS = Each(

@@ -24,10 +24,10 @@ from selfcodealign.generation.question import Answer, Question
 from selfcodealign.generation.tasks import find_fault
 from selfcodealign.judging.stored import STORED_VERDICT, verdict_fields
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Dropped, Response, Seed, digest, grow
+from selfcodealign.rows import Dropped, Response, Seed, digest, grow, without_concepts
 from selfcodealign.sandbox import Program, Status, Verdict
 from selfcodealign.stages import Asked, Each
-from selfcodealign.stages.commits import ask_for_change, fence_file, language_of, refuse_other_kinds, with_no_concepts
+from selfcodealign.stages.commits import ask_for_change, fence_file, language_of, refuse_other_kinds
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.siblings import unmeasured
 
@@ -111,7 +111,7 @@ class EditWriter:
             "tests": tests.text,
             "repairs": ", ".join(dict.fromkeys((*answer.repairs, *tests.repairs))),
         }
-        return grow(with_no_concepts(seed), Response, **own, **STORED_VERDICT, **unmeasured())
+        return grow(without_concepts(seed, "commit"), Response, **own, **STORED_VERDICT, **unmeasured())
 
 
 def show(seed: Seed) -> dict[str, str]:

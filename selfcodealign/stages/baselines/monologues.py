@@ -1,4 +1,4 @@
-"""Example → monologues about it: reasoning about a call of its own code, accepted by running the call.
+"""Example → monologues about it: reasoning about a call of its code, accepted by running the call.
 
 As SemCoder does (arXiv 2406.01006): forward from a call to its value, backward from a value to a call that returns it.
 The call is one of the example's tests (`assert f(1) == 2`), the value is what the call returns in the sandbox. The

@@ -17,7 +17,7 @@ from selfcodealign.generation.few_shot_file import PROMPT_TAGS
 from selfcodealign.generation.question import Answer
 from selfcodealign.generation.tasks import find_fault
 from selfcodealign.models import Sampling
-from selfcodealign.rows import Concepts, Dropped, Instruction, Response, Seed, digest, grow
+from selfcodealign.rows import Dropped, Instruction, Response, Seed, digest, grow, without_concepts
 from selfcodealign.settings import MOST_TOKENS
 from selfcodealign.stages import Asked, Each
 from selfcodealign.stages.answering import Taker
@@ -106,8 +106,7 @@ class PairWriter:
 
 def _grow_task(row: Seed, instruction_id: str, text: str) -> Instruction:
     """The task as a row. Nothing was drawn for it: the model chose its kind and how hard it is."""
-    if not isinstance(row, Concepts):
-        row = grow(row, Concepts, concepts_id=digest(row.id, "no concepts"), concepts=[])
+    row = without_concepts(row, "no concepts")
     drawn = {"category": "", "language": LANGUAGE, "difficulty": ""}
     return grow(row, Instruction, instruction_id=instruction_id, instruction=text, **drawn)
 

@@ -15,17 +15,15 @@ from typing import Any
 
 from selfcodealign.baseline_settings import PrequerySettings
 from selfcodealign.errors import UserError
-from selfcodealign.generation.question import shorten
+from selfcodealign.generation.question import find_cut, sample, shorten
 from selfcodealign.generation.tasks import find_fault
 from selfcodealign.models import Sampling, Unanswered
-from selfcodealign.models.loops import repeats
 from selfcodealign.models.usage import Usage
 from selfcodealign.models.user_turn import UserTurn, open_user_turn
 from selfcodealign.rows import Dropped, Instruction, digest, seed_of
-from selfcodealign.sources.licences import UNKNOWN
 from selfcodealign.stages import Source
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.instructions import LANGUAGE
+from selfcodealign.stages.without_seed import without_seed
 
 
 @dataclass(frozen=True)
@@ -59,45 +57,20 @@ class UserWriter:
 
     async def __call__(self, draw: Draw) -> list[Instruction | Dropped]:
         try:
-            completion = await self._model.complete(
-                self._turn.beginning, self._sampling, seed=seed_of(digest(self._seed, draw.id), "prequery")
-            )
+            seed = seed_of(digest(self._seed, draw.id), "prequery")
+            completion = await sample(self._model, self._turn.beginning, self._sampling, seed, self._usage)
         except Unanswered as error:
             return [Dropped(parent=draw.id, reason=error.reason, detail=str(error), row={"seed_id": draw.id})]
-        if not completion.recalled:
-            self._usage.add(completion)
-        text, ended = completion.text.strip(), completion.finish_reason
-        row = self._grow(draw, text)
-        if ended == "loop" or (ended == "length" and repeats(completion.text)):
-            fault: tuple[str, str] | None = ("looping", shorten(text))
-        elif ended == "length":
-            fault = "truncated", shorten(text)
-        else:
-            fault = find_user_fault(text, self._turn, self._settings.min_words)
-        return [Dropped(parent=draw.id, reason=fault[0], detail=fault[1], row=row.fields()) if fault else row]
-
-    def _grow(self, draw: Draw, text: str) -> Instruction:
-        """The instruction as a row without a seed: it comes from the model, whose licence applies."""
-        instruction_id = digest(draw.id, self._digest)
-        return Instruction(
+        text, cut = completion.text.strip(), find_cut(completion)
+        row = without_seed(
+            Instruction,
             seed_id=draw.id,
-            source_id=draw.id,
-            seed="",
-            function="",
             origin=self._origin,
-            source_path="",
-            source_line=0,
-            commit="",
-            licence=UNKNOWN,
-            kind="none",
-            concepts_id=digest(draw.id, "no concepts"),
-            concepts=[],
-            instruction_id=instruction_id,
-            category="",
-            language=LANGUAGE,
-            difficulty="",
+            instruction_id=digest(draw.id, self._digest),
             instruction=text,
         )
+        fault = (cut, shorten(text)) if cut else find_user_fault(text, self._turn, self._settings.min_words)
+        return [Dropped(parent=draw.id, reason=fault[0], detail=fault[1], row=row.fields()) if fault else row]
 
 
 def find_user_fault(text: str, turn: UserTurn, min_words: int) -> tuple[str, str] | None:
@@ -125,7 +98,7 @@ def _open_turn(context: Context) -> UserTurn | None:
 
 def _check(context: Context) -> Iterable[str | UserError]:
     wanted, model = context.recipe.prequery, context.model_settings("prequery")
-    section = f"models.{wanted.model}" if wanted.model else "model"
+    section = context.model_section("prequery")
     if model.api == "chat":
         yield (
             f"prequery continues the beginning of a chat template, which chat servers write themselves: set "
@@ -147,10 +120,7 @@ def _check(context: Context) -> Iterable[str | UserError]:
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
-    name, settings = context.model_name("prequery"), context.model_settings("prequery")
-    section = f"models.{name}" if name else "model"
-    model = {f"{section}.{key}": value for key, value in settings.deciding().items()}
-    return {**context.deciding("prequery"), **model, "random_seed": context.recipe.random_seed}
+    return {**context.deciding("prequery"), **context.asking_model("prequery")}
 
 
 def _read(context: Context) -> Iterator[Draw]:

@@ -1,4 +1,4 @@
-"""Instructions without code: a model is shown a numbered list of tasks and goes on with it (Self-Instruct).
+"""Instructions without code: a model is shown a numbered list of tasks and continues it (Self-Instruct).
 
 A list begins with seed tasks, the instructions of the few-shot file, and with tasks that the model has written before
 (Wang et al. 2023). One worker takes a lineage through all its rounds with the tasks of that lineage alone, so a row
@@ -24,16 +24,14 @@ from typing import Any
 from selfcodealign.baseline_settings import SelfInstructSettings
 from selfcodealign.curation.rouge import split_words
 from selfcodealign.errors import FewShotError, UserError
-from selfcodealign.generation.question import shorten
+from selfcodealign.generation.question import find_cut, sample, shorten
 from selfcodealign.generation.tasks import find_fault
-from selfcodealign.models import Completion, Sampling, Unanswered
-from selfcodealign.models.loops import repeats
+from selfcodealign.models import Sampling, Unanswered
 from selfcodealign.models.usage import Usage
 from selfcodealign.rows import Dropped, Instruction, digest, seed_of
-from selfcodealign.sources.licences import UNKNOWN
 from selfcodealign.stages import Asked, Source
 from selfcodealign.stages.context import Context
-from selfcodealign.stages.instructions import LANGUAGE
+from selfcodealign.stages.without_seed import without_seed
 
 #: What stands above the list.
 HEADING = "Tasks for Python programmers. Each is complete in itself, and no two ask for the same:"
@@ -129,19 +127,24 @@ class ListWriter:
     async def _write(self, lineage: Lineage, number: int, shown: list[str], known: set[str]) -> list[Listed | Dropped]:
         """The items of one list; `known` are the words of the tasks before, and those of the kept ones come in."""
         try:
-            completion = await self._model.complete(
-                self._lists.lay_out(lineage.id, number, shown),
-                self._lists.sampling(shown),
-                seed=seed_of(digest(self._seed, lineage.id, number), "self_instruct"),
-            )
+            prompt, sampling = self._lists.lay_out(lineage.id, number, shown), self._lists.sampling(shown)
+            seed = seed_of(digest(self._seed, lineage.id, number), "self_instruct")
+            completion = await sample(self._model, prompt, sampling, seed, self._usage)
         except Unanswered as error:
             return [Dropped(parent=lineage.id, reason=error.reason, detail=str(error), row={"seed_id": lineage.id})]
-        if not completion.recalled:
-            self._usage.add(completion)
         items, cut = split_list(completion.text), find_cut(completion)
         found: list[Listed | Dropped] = []
         for place, text in enumerate(items[: self._settings.tasks], 1):
-            row = self._grow(lineage, number, place, text, shown)
+            row = without_seed(
+                Listed,
+                seed_id=lineage.id,
+                origin=self._origin,
+                instruction_id=digest(lineage.id, self._digest, number, place),
+                instruction=text,
+                round=number,
+                place=place,
+                shown_tasks=shown,
+            )
             if cut and place == len(items):
                 fault: tuple[str, str] | None = cut, shorten(text)
             else:
@@ -155,31 +158,6 @@ class ListWriter:
                 found.append(Dropped(parent=lineage.id, reason=fault[0], detail=fault[1], row=row.fields()))
         return found
 
-    def _grow(self, lineage: Lineage, number: int, place: int, text: str, shown: list[str]) -> Listed:
-        """The item as a row without a seed: it comes from the model, whose licence applies."""
-        return Listed(
-            seed_id=lineage.id,
-            source_id=lineage.id,
-            seed="",
-            function="",
-            origin=self._origin,
-            source_path="",
-            source_line=0,
-            commit="",
-            licence=UNKNOWN,
-            kind="none",
-            concepts_id=digest(lineage.id, "no concepts"),
-            concepts=[],
-            instruction_id=digest(lineage.id, self._digest, number, place),
-            category="",
-            language=LANGUAGE,
-            difficulty="",
-            instruction=text,
-            round=number,
-            place=place,
-            shown_tasks=shown,
-        )
-
 
 def split_list(text: str) -> list[str]:
     """The items of a list that goes on behind a number, each in one line.
@@ -188,14 +166,6 @@ def split_list(text: str) -> list[str]:
     ['Sort a list.', 'Reverse a text.', '']
     """
     return [" ".join(item.split()) for item in _NUMBER.split(text)]
-
-
-def find_cut(completion: Completion) -> str:
-    """Why the last item of a list is not whole; "" if it is."""
-    ended = completion.finish_reason
-    if ended == "loop" or (ended == "length" and repeats(completion.text)):
-        return "looping"
-    return "truncated" if ended == "length" else ""
 
 
 def find_list_fault(text: str, settings: SelfInstructSettings) -> tuple[str, str] | None:
@@ -244,7 +214,7 @@ def _squeeze(text: str) -> str:
 
 def _check(context: Context) -> Iterable[str | UserError]:
     wanted, model = context.recipe.self_instruct, context.model_settings("self_instruct")
-    section = f"models.{wanted.model}" if wanted.model else "model"
+    section = context.model_section("self_instruct")
     if model.api == "chat":
         yield f'self_instruct continues a list, which a chat model answers instead: set {section}.api = "completions"'
     try:
@@ -261,13 +231,9 @@ def _check(context: Context) -> Iterable[str | UserError]:
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
-    name, settings = context.model_name("self_instruct"), context.model_settings("self_instruct")
-    section = f"models.{name}" if name else "model"
-    model = {f"{section}.{key}": value for key, value in settings.deciding().items()}
     return {
         **context.deciding("self_instruct"),
-        **model,
-        "random_seed": context.recipe.random_seed,
+        **context.asking_model("self_instruct"),
         SEED_TASKS: _name(find_seed_tasks(context)),
     }
 
