@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: Settings of a stage that count without it: how much of a seed a prompt shows, and the benchmarks' files that rows are
 #: compared with.
 _READ_BY_OTHERS = ("concepts.", "evaluate.problems")
+#: Other stages that read a section, which counts where they are: what rows are compared with, how answers are drawn.
+_READERS = {"decontamination": "selection", "responses": "evolve_verified"}
 
 
 def as_settings(given: Mapping[str, Any]) -> list[str]:
@@ -37,7 +39,8 @@ def load(name: str, settings: list[str], added: list[str], removed: list[str]) -
         loaded = loaded.model_copy(update={"journey": journey, "own": own})
     for setting in settings:
         stage = setting.partition(".")[0]
-        if stage in CATALOGUE and stage not in loaded.journey and not setting.startswith(_READ_BY_OTHERS):
+        read = setting.startswith(_READ_BY_OTHERS) or _READERS.get(stage) in loaded.journey
+        if stage in CATALOGUE and stage not in loaded.journey and not read:
             raise RecipeError(f"--set {setting}: this journey has no stage {stage}; add it with --with {stage}")
     return loaded
 

@@ -14,9 +14,11 @@ import pytest
 import selfcodealign
 from selfcodealign import run_recipe
 from selfcodealign.commands.doctor import EXTRAS
+from selfcodealign.commands.running import load
+from selfcodealign.errors import RecipeError
 from selfcodealign.installation import install_extra
 from selfcodealign.pipeline import CATALOGUE
-from selfcodealign.recipe import load_recipe
+from selfcodealign.recipe import changed_settings, load_recipe
 from tests.support.command_line import call
 from tests.support.journey import scripted_model, small_recipe, write_sources
 from tests.support.runs import books, rows_of
@@ -228,3 +230,22 @@ def test_a_run_folder_in_the_earlier_form_is_refused_by_every_command(tmp_path: 
         assert done.returncode == 2, words
         assert "in the format of an earlier version" in done.stderr, words
         assert done.stderr.count("\n") == 1, words
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "stage"),
+    [
+        ("magpie", "decontamination.benchmarks=[]", "decontamination"),
+        ("evol-instruct-verified", "responses.samples=3", "responses"),
+        ("quickstart", "evolve.rounds=2", None),
+    ],
+)
+def test_a_setting_counts_where_another_stage_reads_it(recipe: str, setting: str, stage: str | None) -> None:
+    """`selection` compares rows with benchmarks, `evolve_verified` draws answers; what no stage reads is refused."""
+    if stage is None:
+        with pytest.raises(RecipeError, match="no stage evolve; add it with --with evolve"):
+            load(recipe, [setting], [], [])
+        return
+    loaded = load(recipe, [setting], [], [])
+    assert stage not in loaded.journey
+    assert not changed_settings(loaded, load_recipe(recipe, [setting]))

@@ -135,7 +135,9 @@ def test_a_budget_above_the_rows_keeps_all_and_says_so(tmp_path: Path, monkeypat
 
 def test_the_agreement_score_is_refused_where_none_is_measured(tmp_path: Path) -> None:
     """Before any work, in one line that names the setting to change."""
-    words = [word for one in shipped(tmp_path, "score_curation.score=agreement") for word in ("--set", one)]
+    settings = shipped(tmp_path, "score_curation.score=agreement")
+    # The command line refuses settings of stages that the journey does not have.
+    words = [word for one in settings if not one.startswith("types.") for word in ("--set", one)]
     done = call("run", "ds2", "--out", str(tmp_path / "run"), "--dry-run", *words)
     assert done.returncode == 2
     assert "execution.cross = true" in done.stderr

@@ -88,7 +88,7 @@ def test_show_tells_it_in_words_and_as_json(result: RunResult) -> None:
     assert "response: teacher, revision 7" in shown
     assert f"{sum(result.statuses.values())} responses were not run" in shown
     assert "verified examples" not in shown
-    told = {one["stage"]: one for one in json.loads(call("show", str(result.folder), "--json").stdout)}
+    told = {one["stage"]: one for one in json.loads(call("show", str(result.folder), "--json").stdout)["stages"]}
     assert told["distil"]["wrote"] == {"response": "teacher"}
     assert told["seeds"]["wrote"] == {"seed": None}
     assert set(told["selection"]["statuses"]) == {"not_run"}
