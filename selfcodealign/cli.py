@@ -29,6 +29,8 @@ COMMANDS = (
     "rejudge",
     "train",
     "evaluate",
+    "ablate",
+    "matrix",
     "export",
 )
 

@@ -55,6 +55,10 @@ class TrainingError(UserError):
     """Training cannot start or continue: the data set, the masking, the settings or the output folder is wrong."""
 
 
+class ExperimentError(UserError):
+    """An experiment over several runs cannot be made: what is varied, its folder, or its arms' data sets are wrong."""
+
+
 class ExportError(UserError):
     """A run or data set cannot be exported in the requested format."""
 

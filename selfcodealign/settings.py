@@ -465,6 +465,9 @@ class SelectionSettings(Section):
         "where a recipe runs none; failed: one that did not; random: the first sample that could be read; "
         "passed_else_any: one that passed, else one that did not",
     )
+    first_samples: int | None = later(
+        None, ge=1, description="only the first so many answers to each instruction count; default: all that were drawn"
+    )
     tests_in_instruction: float = later(
         0.0,
         ge=0.0,

@@ -31,7 +31,8 @@ class Problem:
 
     `prompt` is the text that a base model continues ("" where the benchmark has none), `instruction` the task for a
     tuned model, `response_prefix` the given beginning of its answer. `reference` is a complete solution known to be
-    right ("" where the data has none). `group` is the task's part of the benchmark (library, difficulty).
+    right ("" where the data has none). `group` is the task's part of the benchmark (library, difficulty); tasks that
+    are variants of each other share their `family` ("": a task stands alone).
     """
 
     task_id: str
@@ -41,6 +42,7 @@ class Problem:
     entry_point: str = ""
     reference: str = ""
     group: str = ""
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class TinyEval(Benchmark[AssertionProblem]):
             tests=f"{row['test'].rstrip()}\n\ncheck({row['entry_point']})\n",
             # The embedded model's fence token includes the line end, so the model writes the fence itself.
             response_prefix="",
+            family=str(row.get("key", "")),
         )
 
     def join(self, problem: AssertionProblem, code: str) -> str:

@@ -7,17 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfcodealign.errors import EmptyDataset, RecipeError
+from selfcodealign.errors import EmptyDataset
 
 if TYPE_CHECKING:
     from selfcodealign.engine.budget import Budget
     from selfcodealign.settings import Recipe
-
-#: Settings of a stage that count without it: how much of a seed a prompt shows, and the benchmarks' files that rows are
-#: compared with.
-_READ_BY_OTHERS = ("concepts.", "evaluate.problems")
-#: Other stages that read a section, which counts where they are: what rows are compared with, how answers are drawn.
-_READERS = {"decontamination": "selection", "responses": "evolve_verified"}
 
 
 def as_settings(given: Mapping[str, Any]) -> list[str]:
@@ -28,21 +22,9 @@ def as_settings(given: Mapping[str, Any]) -> list[str]:
 def load(name: str, settings: list[str], added: list[str], removed: list[str]) -> Recipe:
     """Load a recipe, its settings and its journey edited. Raises `RecipeError`."""
     from selfcodealign.pipeline import CATALOGUE
-    from selfcodealign.recipe import load_recipe
-    from selfcodealign.stages.journey import edit_journey, find_stages
+    from selfcodealign.stages.editing import load_edited
 
-    loaded = load_recipe(name, settings)
-    if added or removed:
-        journey = edit_journey(loaded.journey, added, removed, CATALOGUE)
-        left = {stage.name for stage in find_stages(journey, CATALOGUE)}
-        own = {stage: section for stage, section in loaded.own.items() if stage in left or not removed}
-        loaded = loaded.model_copy(update={"journey": journey, "own": own})
-    for setting in settings:
-        stage = setting.partition(".")[0]
-        read = setting.startswith(_READ_BY_OTHERS) or _READERS.get(stage) in loaded.journey
-        if stage in CATALOGUE and stage not in loaded.journey and not read:
-            raise RecipeError(f"--set {setting}: this journey has no stage {stage}; add it with --with {stage}")
-    return loaded
+    return load_edited(name, settings, added, removed, CATALOGUE)
 
 
 def read_budget(given: list[str] | None) -> Budget | None:

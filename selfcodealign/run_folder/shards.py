@@ -200,20 +200,26 @@ class Shards(Generic[R]):
         return dict((+reasons).most_common())
 
     def tally(
-        self, connection: duckdb.DuckDBPyConnection, field: str, without: Sequence[str] = ()
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        field: str,
+        without: Sequence[str] = (),
+        below: tuple[str, int] | None = None,
     ) -> dict[str, tuple[int, int]]:
         """Return for each value of a field the number of outcomes with it and of those that were kept.
 
-        Drops for a reason in `without` are not counted.
+        Drops for a reason in `without` are not counted, and with `below` only outcomes whose field of this name is
+        below this number.
         """
         kept = [str(path) for path in self._kept_files()]
         if not kept:
             return {}
         dropped = [str(_twin(path)) for path in self._kept_files()]
+        counts = f'"{below[0]}" < {below[1]}' if below else "true"
         query = f"""
             SELECT id, count(*), count(*) FILTER (kept) FROM (
-                SELECT "{field}" AS id, true AS kept FROM read_parquet(?)
-                UNION ALL SELECT "{field}", false FROM read_parquet(?) WHERE NOT list_contains(?, reason)
+                SELECT "{field}" AS id, true AS kept FROM read_parquet(?) WHERE {counts}
+                UNION ALL SELECT "{field}", false FROM read_parquet(?) WHERE NOT list_contains(?, reason) AND {counts}
             ) GROUP BY id"""
         found = connection.execute(query, [kept, dropped, list(without)]).fetchall()
         return {one: (drawn, good) for one, drawn, good in found}

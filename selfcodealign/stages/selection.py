@@ -2,6 +2,7 @@
 
 In this order, a row being dropped by the first filter that wants it:
 
+    later_sample           not among the first answers to its instruction, where only those count
     unfinished             the answer says that something is left to do
     long_instruction       more words than a task should have
     only_code, repeated, prompt_markup    the instruction is no task (see `find_fault`)
@@ -48,6 +49,8 @@ from selfcodealign.stages.context import Context
 from selfcodealign.stages.messages import Messages
 from selfcodealign.stages.watch import Watch
 
+#: Why an answer goes that was drawn after those that count.
+LATER = "later_sample"
 #: Of one instruction: answers drawn, answers verified.
 Tally = Mapping[str, tuple[int, int]]
 
@@ -69,7 +72,10 @@ def select_examples(
 
     Every filter is a pass over the rows that are left, so no more than hashes and signatures is held in memory.
     """
+    first = settings.first_samples
     gone: dict[str, tuple[str, str]] = {}
+    if first:
+        gone = {row.id: (LATER, str(row.sample)) for row in rows() if row.sample >= first}
     messages = messages or Messages(settings)
     faults = _Faults(settings, echo, messages)
 
@@ -77,9 +83,9 @@ def select_examples(
         return (row for row in rows() if row.id not in gone)
 
     if settings.answers != "passed":
-        drawn = draw_answers(rows, settings.answers)
-        gone.update({row.id: why for row in rows() if (why := _not_drawn(row, drawn))})
-    one_by_one = _Comparison(settings, faults, {} if settings.choose == "random" else _strongest(rows, faults))
+        drawn = draw_answers(left, settings.answers)
+        gone.update({row.id: why for row in left() if (why := _not_drawn(row, drawn))})
+    one_by_one = _Comparison(settings, faults, {} if settings.choose == "random" else _strongest(left, faults))
     gone.update({row.id: why for row in left() if (why := one_by_one.drop(row))})
     for part in settings.near_dedup:
         texts = ((row.id, TEXTS[part](row)) for row in left())
@@ -252,7 +258,9 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
     assert answers is not None
     with context.folder.connect() as connection:
         # A request that failed gave no answer that could pass.
-        tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS)
+        first = context.recipe.selection.first_samples
+        below = ("sample", first) if first else None
+        tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS, below=below)
     if "decontamination" not in context.places:
         _ = context.kept_benchmarks
     examples = context.few_shot.examples

@@ -34,12 +34,16 @@ async def tune(context: Context) -> str:
     await context.close_models()  # training needs its device
     tell, out = TrainDisplay(context.progress), context.folder.path / "tuned"
     work = partial(train, context.folder.path, _base(context), out, context.recipe.train, tell)
-    if threading.current_thread() is threading.main_thread():
-        with _interrupts_at_once():
-            result = work()
-    else:
-        result = await stop_with_cancellation(work, out)
+    result = await train_stoppably(work, out)
     return f"{result.steps} steps, loss {result.first_loss:.4f} → {result.last_loss:.4f}"
+
+
+async def train_stoppably(work: Callable[[], TrainResult], out: Path) -> TrainResult:
+    """Train into `out` so that Ctrl-C stops the training after its step, with a checkpoint."""
+    if threading.current_thread() is not threading.main_thread():
+        return await stop_with_cancellation(work, out)
+    with _interrupts_at_once():
+        return work()
 
 
 async def stop_with_cancellation(work: Callable[[], TrainResult], out: Path) -> TrainResult:

@@ -1,0 +1,81 @@
+"""`selfcodealign ablate`: one recipe in several forms, tuned and scored alike, in one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfcodealign.commands.experimenting import Matching, carry_out, show_arms
+from selfcodealign.commands.options import Added, Removed, Settings
+
+NO_ARGS_IS_HELP = True
+
+
+def ablate(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe in the package, or your own .toml file.", metavar="RECIPE")
+    ] = "quickstart",
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is compared: a setting, or recipe, with, without, and its values; may be repeated, and every "
+            "combination is an arm.",
+            metavar="KEY=[VALUE,VALUE]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The experiment's folder; it resumes. Default: runs/ablate-RECIPE.", metavar="FOLDER"
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Models tuned for each arm, with train.seed 0 and up.", min=1, metavar="N")
+    ] = 5,
+    match: Annotated[
+        Matching,
+        typer.Option(
+            help="How data sets are made comparable: rows (as many as the smallest has), instructions (those that all "
+            "arms have), tokens (as many as the cheapest arm's tokens pay for), none.",
+            metavar="HOW",
+        ),
+    ] = Matching.ROWS,
+    rows: Annotated[int | None, typer.Option(help="Tune on at most this many rows.", min=1, metavar="N")] = None,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Remove the weights of each tuned model once it is scored.")
+    ] = False,
+    settings: Settings = None,
+    added: Added = None,
+    removed: Removed = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check every arm and show the runs that are needed; run nothing.")
+    ] = False,
+) -> None:
+    """Compare forms of one recipe: generate once what is shared, tune and score each arm, write one table.
+
+    Arms share every stage that does not differ: an ablation of selection.answers asks the model once. Then data sets
+    are matched, each arm tunes a model per seed, and all are scored on the recipe's benchmarks. The table has intervals
+    over tasks and seeds, and paired tests; the published table stands beside it where there is one. A stopped
+    experiment resumes; more seeds or values add to what is there.
+
+        selfcodealign ablate quickstart --vary 'selection.answers=[passed,random,failed]' \\
+            --set responses.stop_after_passes=0 --match instructions
+        selfcodealign ablate paper --vary 'recipe=[paper,s2i,random-snippets]'
+        selfcodealign ablate paper --vary 'without=[none,concepts]' --seeds 3
+        selfcodealign ablate quickstart --vary 'selection.first_samples=[1,2,4,8]' \\
+            --match tokens --set responses.stop_after_passes=0
+    """
+    from selfcodealign.experiments.arms import Edits, make_arms
+    from selfcodealign.experiments.experiment import Experiment
+    from selfcodealign.experiments.vary import read_axes
+
+    axes = read_axes(vary or [])
+    edits = Edits(recipe=recipe, settings=settings or [], added=added or [], removed=removed or [])
+    title = f"{Path(recipe).stem}: {', '.join(axis.key for axis in axes)}"
+    experiment = Experiment(
+        title=title, arms=make_arms(edits, axes), seeds=seeds, match=match.value, rows=rows, discard=discard
+    )
+    folder = out or Path("runs") / f"ablate-{Path(recipe).stem}"
+    (show_arms if dry_run else carry_out)(experiment, folder)

@@ -1,0 +1,90 @@
+"""`selfcodealign matrix`: models that write data, models that learn from it, every pair in one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfcodealign.commands.experimenting import Matching, carry_out, show_arms
+from selfcodealign.commands.options import Added, Removed, Settings, read_names
+
+NO_ARGS_IS_HELP = True
+
+
+def matrix(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe in the package, or your own .toml file.", metavar="RECIPE")
+    ] = "quickstart",
+    generators: Annotated[
+        str,
+        typer.Option(
+            help="Models that write data: embedded, folders, hub names or NAME@URL, weakest first, by commas.",
+            metavar="MODELS",
+        ),
+    ] = "",
+    students: Annotated[
+        str, typer.Option(help="Models that are tuned on it, weakest first, by commas.", metavar="MODELS")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The experiment's folder; it resumes. Default: runs/matrix-RECIPE.", metavar="FOLDER"
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Models tuned for each pair, with train.seed 0 and up.", min=1, metavar="N")
+    ] = 5,
+    match: Annotated[
+        Matching,
+        typer.Option(help="How data sets are made comparable: rows, instructions, tokens, none.", metavar="HOW"),
+    ] = Matching.ROWS,
+    rows: Annotated[int | None, typer.Option(help="Tune on at most this many rows.", min=1, metavar="N")] = None,
+    foreign_rate: Annotated[
+        float,
+        typer.Option(
+            help="Learning rate on another model's data, as a multiple of the recipe's (published: 2).",
+            min=0.01,
+            metavar="FACTOR",
+        ),
+    ] = 2.0,
+    above: Annotated[
+        bool, typer.Option("--above", help="Leave out the data of generators that stand before a student.")
+    ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Remove the weights of each tuned model once it is scored.")
+    ] = False,
+    settings: Settings = None,
+    added: Added = None,
+    removed: Removed = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check every pair and show the runs that are needed; run nothing.")
+    ] = False,
+) -> None:
+    """Tune each student on the data of each generator: is a model's own data better than a stronger model's?
+
+    Each generator writes its data once, from the same seeds; a student learns from its own data at the recipe's
+    learning rate and from another model's at twice that rate, as published. Sizes are matched, and the table has
+    intervals over tasks and seeds. A stopped matrix resumes.
+
+        selfcodealign matrix paper --generators org/base-3b,org/base-7b \\
+            --students org/base-3b,org/base-7b
+        selfcodealign matrix paper --generators org/base-3b,big@http://host:8000/v1 \\
+            --students org/base-3b --seeds 3
+    """
+    from selfcodealign.experiments.arms import Edits, make_matrix
+    from selfcodealign.experiments.experiment import Experiment
+
+    edits = Edits(recipe=recipe, settings=settings or [], added=added or [], removed=removed or [])
+    arms = make_matrix(edits, read_names(generators), read_names(students), foreign_rate=foreign_rate, above=above)
+    experiment = Experiment(
+        title=f"{Path(recipe).stem}: students by generators",
+        arms=arms,
+        seeds=seeds,
+        match=match.value,
+        rows=rows,
+        discard=discard,
+    )
+    folder = out or Path("runs") / f"matrix-{Path(recipe).stem}"
+    (show_arms if dry_run else carry_out)(experiment, folder)
