@@ -87,9 +87,7 @@ def match(arms: Mapping[str, Rows], how: Match, seed: int, limit: int | None = N
 def _refuse_empty(counts: Mapping[str, int], which: str = "") -> None:
     for name, count in counts.items():
         if not count:
-            raise ExperimentError(
-                f"{name} has no rows{which}: nothing can be tuned on it; raise seeds.limit, or leave it out"
-            )
+            raise ExperimentError(f"{name} has no rows{which} to tune on: raise seeds.limit, or leave this arm out")
 
 
 def _order(arm: Rows, allowed: set[str], seed: int) -> list[int]:

@@ -43,9 +43,9 @@ def read_axis(text: str) -> Axis:
     if len(values) < 2:
         told = f"has one value ({_show(values[0])})" if values else "has no value"
         raise ExperimentError(f"--vary {key} {told}: give two or more, or set it with --set")
-    twice = [one for number, one in enumerate(values) if one in values[:number]]
-    if twice:
-        raise ExperimentError(f"--vary {key} names {_show(twice[0])} twice: name each value once")
+    told = [_show(value) for value in values]
+    if twice := next((one for one in told if told.count(one) > 1), ""):
+        raise ExperimentError(f"--vary {key} names {twice} twice: name each value once")
     return Axis(key, values)
 
 
