@@ -107,6 +107,7 @@ def compare_lines(lines: Sequence[Line], groups: Mapping[str, str]) -> Results:
             if not scores.base and len(scores.seeds) == 1:
                 notes.add(f"{benchmark}: with one tuning seed, intervals cover other tasks and no other seeds", name)
         pairs = list(_compare_pairs(benchmark, found, groups, notes))
+        pairs.sort(key=lambda pair: found[pair.first].base)  # what the experiment asks comes first
         corrected = correct([pair.estimate.p_value for pair in pairs])
         differences += [
             replace(pair, corrected=p_value, family=len(pairs)) for pair, p_value in zip(pairs, corrected, strict=True)

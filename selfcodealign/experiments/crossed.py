@@ -56,21 +56,28 @@ def estimate(values: np.ndarray, clusters: np.ndarray, *, least: float = 0.0) ->
         raise ValueError("there is no score to average")
     groups = int(clusters.max()) + 1
     mean = float(values.mean())
-    facts = {"mean": mean, "seeds": seeds, "tasks": tasks, "clusters": groups}
     squares = _mean_squares(values, clusters, groups)
-    if float(np.ptp(values)) < _ROUNDING or not squares or not (found := _variance(squares, seeds * groups))[0]:
-        return _of_equal_values(facts, least)
-    variance, freedom = found
-    error = math.sqrt(variance)
-    half = quantile(freedom) * error
-    method = "seeds and tasks" if len(squares) == 3 else "tasks" if seeds == 1 else "seeds"
+    variance, freedom = _variance(squares, seeds * groups)
+    if float(np.ptp(values)) < _ROUNDING or not variance:
+        low, high, p_value = _of_equal_values(mean, groups, least)
+        error = freedom = math.nan
+        method = "wilson"
+    else:
+        error = math.sqrt(variance)
+        half = quantile(freedom) * error
+        low, high = max(least, mean - half), min(1.0, mean + half)
+        p_value = two_sided_p(mean / error, freedom)
+        method = "seeds and tasks" if len(squares) == 3 else "tasks" if seeds == 1 else "seeds"
     return Estimate(
-        **facts,  # type: ignore[arg-type]
-        low=max(least, mean - half),
-        high=min(1.0, mean + half),
-        p_value=two_sided_p(mean / error, freedom),
+        mean=mean,
+        low=low,
+        high=high,
+        p_value=p_value,
         error=error,
         freedom=freedom,
+        seeds=seeds,
+        tasks=tasks,
+        clusters=groups,
         method=method,
     )
 
@@ -111,21 +118,11 @@ def _variance(squares: dict[str, tuple[float, float]], cells: int) -> tuple[floa
     return total / cells, total**2 / sum(term**2 / freedom for term, freedom in terms)
 
 
-def _of_equal_values(facts: dict[str, float], least: float) -> Estimate:
-    """All values are equal: a spread of 0 would be an interval of no width, so the interval is Wilson's."""
-    mean, clusters = facts["mean"], facts["clusters"]
-    low, high = wilson(min(1.0, abs(mean)), int(clusters))
+def _of_equal_values(mean: float, clusters: int, least: float) -> tuple[float, float, float]:
+    """Bounds and p-value where all values are equal: Wilson's, because a spread of 0 would give no width."""
+    low, high = wilson(min(1.0, abs(mean)), clusters)
     if mean < 0:
         low, high = -high, -low
     elif least < 0 and not mean:
         low = -high  # equal on these tasks, others may differ to either side
-    p_value = 1.0 if not mean else min(1.0, 2.0 ** (1 - int(clusters)))
-    return Estimate(
-        **facts,
-        low=low,
-        high=high,
-        p_value=p_value,
-        error=math.nan,
-        freedom=math.nan,
-        method="wilson",  # type: ignore[arg-type]
-    )
+    return low, high, 1.0 if not mean else min(1.0, 2.0 ** (1 - clusters))

@@ -34,7 +34,9 @@ class Layout:
         """Headings and cells of what is known of each line besides its scores, the name first."""
         lines = self.table.lines
         columns = {
-            "tuning seeds": [str(self._seeds(line)) if self._seeds(line) and not line.is_base else "" for line in lines],
+            "tuning seeds": [
+                str(self._seeds(line)) if self._seeds(line) and not line.is_base else "" for line in lines
+            ],
             "rows": [_rows(line) for line in lines],
             "tokens": ["" if line.tokens is None else f"{line.tokens:,}" for line in lines],
         }
@@ -47,7 +49,8 @@ class Layout:
         """One cell for each line and benchmark."""
         means = self.results.means
         return [
-            [cell(means.get((line.name, benchmark))) for benchmark in self.table.benchmarks] for line in self.table.lines
+            [cell(means.get((line.name, benchmark))) for benchmark in self.table.benchmarks]
+            for line in self.table.lines
         ]
 
     def told(self) -> tuple[list[Difference], str]:

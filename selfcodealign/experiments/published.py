@@ -42,8 +42,8 @@ class Published:
         student = "several models" if self.is_grid else "CodeQwen1.5-7B"
         return (
             f"Table {self.number} of the paper (arXiv 2410.24198): HumanEval+, greedy, {student}, single runs on "
-            f"{TASKS} tasks, so one task is {100 / TASKS:.1f} points. Models, data and benchmark differ from those of this "
-            "experiment: the sizes of scores and differences cannot be compared, only the order."
+            f"{TASKS} tasks, so one task is {100 / TASKS:.1f} points. Models, data and benchmark differ from those of "
+            "this experiment: the sizes of scores and differences cannot be compared, only the order."
         )
 
     def tell_noise(self) -> list[str]:
@@ -55,6 +55,13 @@ class Published:
             if high.score - low.score < least:
                 found.append(_tell_pair(low, high, least))
         return found
+
+    def count_noise(self) -> str:
+        """How many of the pairs those are, in one sentence."""
+        return (
+            f"{len(self.tell_noise())} of the {len(self._pairs())} pairs of the paper's table differ by less than two "
+            "such runs can show; table.md and the page name them."
+        )
 
     def _pairs(self) -> list[tuple[PublishedRow, PublishedRow]]:
         """All pairs; in a grid, own data against each other generator of the same student."""
@@ -92,7 +99,7 @@ class Published:
             arms = [name for name in self.lines if name in means]
             ours = " > ".join(sorted(arms, key=lambda name: -means[name]))
             theirs = " > ".join(sorted(arms, key=lambda name: -self.lines[name].score))
-            told = f": ours is {ours}, the paper's {theirs}"
+            told = f": both are {ours}" if ours == theirs else f": ours is {ours}, the paper's {theirs}"
         verdict = "agrees" if same == pairs else "agrees in part" if same else "does not agree"
         ends = "our experiment shows none of these pairs outside its noise, so that chance may have made its order"
         if shown:

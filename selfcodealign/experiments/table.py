@@ -169,12 +169,12 @@ class _Drawn:
             title = f"In the paper: {published.title}"
             yield from _fitting(title, [row[0] for row in rows], heads[1:], [row[1:] for row in rows], width)
             yield from _paragraphs(
-                "", [published.about, *published.tell_order(layout.results), *published.tell_noise()]
+                "", [published.about, *published.tell_order(layout.results), published.count_noise()]
             )
         yield from _paragraphs("Notes", layout.notes())
 
 
-def _fitting(title: str, names: Sequence[str], heads: Sequence[str], rows: Rows, width: int) -> list[Table]:
+def _fitting(title: str, names: Sequence[str], heads: Sequence[str], rows: Rows, width: int) -> list[RenderableType]:
     """One table, or several with some of the columns each where one has no room; intervals go below their scores."""
     room = width - min(max(map(len, names)), NAME_WIDTH) - 4
     split = sum(max(map(len, [head, *cells])) + 3 for head, cells in zip(heads, zip(*rows, strict=True), strict=True))
@@ -190,9 +190,9 @@ def _fitting(title: str, names: Sequence[str], heads: Sequence[str], rows: Rows,
             used = 0
         groups[-1].append(place)
         used += needed
-    tables = []
+    tables: list[RenderableType] = [Text(f"\n{title}", style="bold")] if groups else []
     for group in groups:
-        table = Table(title=None if tables else Text(title, style="italic"), title_justify="left")
+        table = Table()
         table.add_column("", overflow="fold", max_width=NAME_WIDTH)
         for place in group:
             table.add_column(Text(heads[place]), justify="right", overflow="fold", max_width=NAME_WIDTH)
