@@ -47,7 +47,7 @@ def _carry_out(out: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def ablation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ablation of two arms and one seed that Ctrl-C has stopped in its first training, resumed by the same command."""
+    """An ablation of two arms and one seed, stopped by Ctrl-C in its first training and resumed by the same command."""
     out = tmp_path_factory.mktemp("experiment") / "ablation"
     process = _start(out, *COMMAND, "--seeds", "1")
     _wait_for(process, out, "tuned/*/training.json")
