@@ -61,6 +61,7 @@ ONE_PROBLEM = ["--problems", "humaneval=HumanEvalPlus.jsonl.gz", "--max-tokens",
 PROBLEMS = '{ humaneval = "HumanEvalPlus.jsonl.gz", mbpp = "mbpp.jsonl" }'
 HERE = ["--set", f"evaluate.problems={PROBLEMS}"]
 LOCAL = ["-m", BASE, "--source", "project"]
+BARE = ["--set", f"model.name={BASE}", "--set", 'seeds.sources=["project"]']  # for commands without these options
 #: Pattern → what is added to commands that match, the first that does: little data, few steps, no download.
 SMALLER = {
     r"run paper .*--url .*--until dataset": ["--limit", "3", "--set", "responses.samples=4"],
@@ -70,14 +71,7 @@ SMALLER = {
     r"run paper .*--without evaluate": ["--dry-run", *LOCAL],
     r"run paper": ["--dry-run", *LOCAL, *HERE],
     r"plan quickstart": ["--pilot", "10"],
-    r"(ablate|matrix) paper": [
-        "--dry-run",
-        "--set",
-        f'model.name="{BASE}"',
-        "--set",
-        'seeds.sources=["project"]',
-        *HERE,
-    ],
+    r"ablate paper": ["--dry-run", *BARE, *HERE],
     r"ablate quickstart": ["--dry-run"],
     r"run quickstart --set model\.name=": ["--source", "project", "--limit", "2", "--until", "concepts"],
     r"evaluate .*tiny-eval": ["--limit", "1", "--max-tokens", "16"],
@@ -104,6 +98,7 @@ ONLY_READ = {
     r"serve-sandbox": "serves until it is stopped",
     r"python bench/": "measures, for minutes",
     r"doctor --verdicts(?! --export)": "tests/judging runs the suite; the example judge exits with 1, as it must",
+    r"matrix paper": "needs several models; tests/experiments runs one",
     r"-b bigcodebench": "needs an environment with BigCodeBench's libraries",
 }
 

@@ -102,7 +102,8 @@ def make_matrix(
     for what, names in (("generators", generators), ("students", students)):
         if not names:
             raise ExperimentError(f"a matrix needs --{what}: names of models, separated by commas")
-        twice = next((name for name in names if names.count(name) > 1), None)
+        called = [name.partition("@http")[0] for name in names]
+        twice = next((name for name in called if called.count(name) > 1), None)
         if twice is not None:
             raise ExperimentError(f"--{what} names {twice} twice: name each model once")
     order = list(dict.fromkeys([*generators, *students]))

@@ -74,12 +74,15 @@ def why_again(again: tuple[str, float, float], told: Iterable[Told], ended: Sequ
     """Why a request was asked again, one of `REASONS`: by its name, the times of its first answer and of the request,
     what sessions told, and from when to when they ended."""
     request, answered, asked = again
-    mine = {one.what: one.when for one in told if one.request == request and one.when < asked}
+    own = [one for one in told if one.request == request and one.when < asked]
+    mine = {one.what: one.when for one in own}
     if mine.get("kept", asked) < mine.get("asked", 0):
         return KEPT
     if "kept" in mine:  # the server has come late to a try that was given up
         return GIVEN_UP
-    between = [since for since, until in ended if answered <= until and since <= asked]
+    # A server may answer a moment after the process that asked was killed: what counts is when it was asked.
+    begun = max((one.when for one in own if one.what == "asked" and one.when <= answered), default=answered)
+    between = [since for since, until in ended if begun <= until and since <= asked]
     if "took" in mine:
         return NO_ROOM if between else LATE
     if "left" in mine and not any(since <= mine["left"] <= until for since, until in ended):
