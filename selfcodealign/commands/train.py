@@ -54,7 +54,7 @@ def train(
     template, and train_report.html with the loss curve. The defaults are the published settings.
 
         selfcodealign train runs/quickstart -o models/tuned --set epochs=3
-        selfcodealign train runs/mine -m org/base-3b --set method=lora
+        selfcodealign train runs/mine -m org/base-3b --set weights=lora
         selfcodealign train runs/mine -m org/base-15b --set processes=8 \\
             --set parallel=fsdp2
     """

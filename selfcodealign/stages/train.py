@@ -82,7 +82,7 @@ def _check(context: Context) -> Iterable[str]:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         yield f"training needs {', '.join(missing)}: {install_extra('train')}, {_STOP_BEFORE}"
-    if settings.method == "qlora" and find_spec("bitsandbytes") is None:
+    if settings.weights == "qlora" and find_spec("bitsandbytes") is None:
         yield f"train.method = qlora needs bitsandbytes: {install_packages('bitsandbytes')}"
     for name in settings.report_to:
         if find_spec(name) is None:
