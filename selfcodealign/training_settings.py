@@ -9,6 +9,7 @@ from pydantic import Field
 from selfcodealign.sections import Section, free, renamed
 
 _FULL = "full: all weights; lora: adapters; qlora: adapters on a 4-bit base"
+_TEMPLATE = "plain: this package's format; model: the model's own; auto: the model's own where it has one, else plain"
 _MODEL = "the model to begin with; default: RUN/tuned, what the stage train made"
 
 
@@ -23,9 +24,6 @@ class TuningSettings(Section):
         1.0, ge=0.0, description="gradient norm above which gradients are clipped; 0: none is clipped"
     )
     weight_decay: float = Field(0.0, ge=0.0, description="weight decay")
-    chat_template: Literal["plain", "model"] = Field(
-        "plain", description="plain: this package's format; model: the model's own template"
-    )
     precision: Literal["auto", "float32", "mixed", "bfloat16"] = Field(
         "auto",
         description="mixed: float32 weights, bfloat16 arithmetic; auto: mixed if the device supports it, else float32",
@@ -69,6 +67,9 @@ class TrainSettings(TuningSettings):
     bad_rows: Literal["refuse", "drop"] = Field(
         "refuse", description="what to do with rows whose loss mask cannot be proven"
     )
+    chat_template: Literal["plain", "model"] = Field(
+        "plain", description="plain: this package's format; model: the model's own template"
+    )
     seed: int = Field(0, ge=0, description="seed of the row order and of the adapters' initial weights")
     packing: bool = free(
         True, description="concatenate the rows of a pass without padding; rows do not attend to each other"
@@ -89,6 +90,7 @@ class DpoSettings(TuningSettings):
 
     section = "dpo"
 
+    chat_template: Literal["auto", "plain", "model"] = Field("auto", description=_TEMPLATE)
     model: str | None = Field(None, description=_MODEL)
     weights: Literal["full", "lora", "qlora"] = Field("full", description=_FULL)
     beta: float = Field(0.1, gt=0.0, description="how closely the model is held to the one it began as; ipo: tau")
@@ -123,6 +125,7 @@ class GrpoSettings(TuningSettings):
 
     section = "grpo"
 
+    chat_template: Literal["auto", "plain", "model"] = Field("auto", description=_TEMPLATE)
     model: str | None = Field(None, description=_MODEL)
     weights: Literal["full", "lora", "qlora"] = Field("full", description=_FULL)
     proof: Literal["split", "any"] = Field(

@@ -101,12 +101,17 @@ def claim(job: Job, dataset: str, facts: Mapping[str, Any], *, fresh: bool) -> T
 
 
 def open_model(job: Job, *, packing: bool, longest: int) -> Opened:
-    """Load tokenizer and weights. `longest` is the setting; a shorter window of the model wins. Raises `ModelError`."""
+    """Load tokenizer and weights, and note a base model where a tuned one is expected. `longest` is the setting; a shorter window of the model wins. Raises `ModelError`."""
     location = job.source.location
     if int(os.environ.get("RANK", "0")) == 0 and is_elsewhere(job.source, None):
         job.tell(Loading(f"asking the hub for {job.model}"))
         ask_hub(location, None)
-    chat = open_chat(load_tokenizer(location), job.settings.chat_template)
+    tokenizer, template = load_tokenizer(location), job.settings.chat_template
+    if template == "auto":
+        template = "model" if tokenizer.chat_template else "plain"
+    if job.settings.section != "train" and not tokenizer.chat_template:
+        job.tell(Note(f"{job.model} has no chat template, so it was not tuned to answer: train comes first"))
+    chat = open_chat(tokenizer, template)
     job.tell(Loading(f"loading {job.model}"))
     network, kept, dropouts = load_model(location, job.settings, job.device, packing=packing)
     window = getattr(network.config, "max_position_embeddings", None)
