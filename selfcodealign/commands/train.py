@@ -27,9 +27,9 @@ def train(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="Training data: a run folder, a data-set folder (sft, grpo), or a .parquet or .jsonl file; sft: also a "
-            "hub data set. Columns of a file: messages, or instruction and response (sft); prompt, chosen and rejected "
-            "(dpo); prompt and tests (grpo).",
+            help="Training data: a run folder, a data-set folder (sft, grpo), or a .parquet or .jsonl file; sft: also "
+            "a hub data set. Columns of a file: messages, or instruction and response (sft); prompt, chosen and "
+            "rejected (dpo); prompt and tests (grpo).",
             metavar="DATASET",
         ),
     ],
@@ -47,8 +47,8 @@ def train(
         typer.Option(
             "--model",
             "-m",
-            help='The model to begin with: "embedded", a folder or a hub name. Default: sft: the model of --recipe, else '
-            "embedded; dpo and grpo: DATASET/tuned of a run folder.",
+            help='The model to begin with: "embedded", a folder or a hub name. Default: sft: the model of --recipe, '
+            "else embedded; dpo and grpo: DATASET/tuned of a run folder.",
             metavar="MODEL",
         ),
     ] = None,

@@ -101,7 +101,10 @@ def claim(job: Job, dataset: str, facts: Mapping[str, Any], *, fresh: bool) -> T
 
 
 def open_model(job: Job, *, packing: bool, longest: int) -> Opened:
-    """Load tokenizer and weights, and note a base model where a tuned one is expected. `longest` is the setting; a shorter window of the model wins. Raises `ModelError`."""
+    """Load tokenizer and weights, and note a base model where a tuned one is expected.
+
+    `longest` is the setting; a shorter window of the model wins. Raises `ModelError`.
+    """
     location = job.source.location
     if int(os.environ.get("RANK", "0")) == 0 and is_elsewhere(job.source, None):
         job.tell(Loading(f"asking the hub for {job.model}"))

@@ -23,9 +23,9 @@ from selfcodealign.training.tables import as_messages, digest_rows, is_run_folde
 COLUMNS = ("prompt", "chosen", "rejected")
 
 _NO_PAIRS = (
-    "{run} has no pairs: no example has a failing answer to its instruction beside it. Answers are drawn "
-    "until one passes: set responses.stop_after_passes = 0 and run the recipe again, or give a .jsonl or .parquet file "
-    "with prompt, chosen and rejected"
+    "{run} has no pairs: no example has a failing answer to its instruction beside it. With "
+    "responses.stop_after_passes = 0 all answers are drawn, failing ones too: set it and run the recipe again, or give "
+    "a .jsonl or .parquet file with prompt, chosen and rejected"
 )
 
 
