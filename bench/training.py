@@ -42,8 +42,8 @@ from selfcodealign.settings import TrainSettings
 from selfcodealign.training import Step, train
 from selfcodealign.training.batching import BatchPlan
 from selfcodealign.training.conversations import load_conversations
-from selfcodealign.training.loop import quiet
 from selfcodealign.training.masking import NO_LOSS, TokenRow, mask_rows
+from selfcodealign.training.trainers import quiet
 from selfcodealign.training.weights import load_tokenizer
 
 PADDED_PASS = 8

@@ -57,6 +57,7 @@ from selfcodealign.stages.decontamination import DECONTAMINATION
 from selfcodealign.stages.distinct import DISTINCT
 from selfcodealign.stages.evaluate import EVALUATE
 from selfcodealign.stages.forecast import Forecast, forecast
+from selfcodealign.stages.further import DPO, GRPO
 from selfcodealign.stages.imported import IMPORTED
 from selfcodealign.stages.instructions import INSTRUCTIONS
 from selfcodealign.stages.journey import Journey, find_stages
@@ -103,7 +104,9 @@ _IN_ORDER = (
     DATASET,  # Parquet files and a card
     # data set → tuned model → scores
     TRAIN,  # the base model, fine-tuned on the examples
-    EVALUATE,  # base and tuned model meet the same benchmarks
+    DPO,  # then, on pairs of a passing and a failing answer (--with dpo)
+    GRPO,  # or on verdicts: its answers run against the tests of their task (--with grpo)
+    EVALUATE,  # base, tuned and further trained models meet the same benchmarks
 )
 CATALOGUE: dict[str, Stage] = {stage.name: stage for stage in _IN_ORDER}
 

@@ -21,6 +21,7 @@ from selfcodealign.baseline_settings import (
     VerifySettings,
 )
 from selfcodealign.sections import AskingSection, Section, derived, free, later, renamed
+from selfcodealign.training_settings import DpoSettings, GrpoSettings, TrainSettings
 
 #: Licences (SPDX) that ask for no more than a notice. LicenseRef-BSD: a package that does not say how many clauses.
 _LISTED: str = """
@@ -528,67 +529,6 @@ class DatasetSettings(Section):
     )
 
 
-class TrainSettings(Section):
-    """Fine-tuning; the defaults are the published settings. A step is `batch` rows on any number of devices."""
-
-    model: str | None = Field(None, description="the model to tune; default: the recipe's model")
-    mix: list[str] = Field(
-        default=[],
-        description="further data sets to train on together with the examples: run folders, data-set folders, .jsonl "
-        'or .parquet files, "hub:NAME"; "PATH@5000" draws 5000 rows of it',
-    )
-    method: Literal["full", "lora", "qlora"] = Field(
-        "full", description="full: all weights; lora: adapters; qlora: adapters on a 4-bit base"
-    )
-    epochs: int = Field(2, ge=1, description="passes over the data set")
-    max_steps: int | None = Field(
-        None, ge=1, description="stop after this many steps; the learning-rate schedule ends there"
-    )
-    learning_rate: float = Field(1e-5, gt=0.0, description="peak learning rate")
-    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="learning rate after the warm-up")
-    warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the steps over which the learning rate rises")
-    optimizer: Literal["adafactor", "adamw"] = Field("adafactor", description="optimizer")
-    weight_decay: float = Field(0.0, ge=0.0, description="weight decay")
-    max_grad_norm: float = Field(
-        1.0, ge=0.0, description="gradient norm above which gradients are clipped; 0: none is clipped"
-    )
-    batch: int = Field(64, ge=1, description="rows per step, over all devices")
-    max_tokens: int = Field(1280, ge=8, description="drop and count longer rows; none is cut")
-    bad_rows: Literal["refuse", "drop"] = Field(
-        "refuse", description="what to do with rows whose loss mask cannot be proven"
-    )
-    chat_template: Literal["plain", "model"] = Field(
-        "plain", description="plain: this package's format; model: the model's own template"
-    )
-    precision: Literal["auto", "float32", "mixed", "bfloat16"] = Field(
-        "auto",
-        description="mixed: float32 weights, bfloat16 arithmetic; auto: mixed if the device supports it, else float32",
-    )
-    lora_rank: int = Field(32, ge=1, description="rank of the adapters")
-    lora_alpha: int = Field(64, ge=1, description="scale of the adapters: alpha / rank")
-    seed: int = Field(0, ge=0, description="seed of the row order and of the adapters' initial weights")
-    micro_batch: int | None = free(
-        None, ge=1, description="rows per forward pass and device; default: chosen from their lengths"
-    )
-    packing: bool = free(
-        True, description="concatenate the rows of a pass without padding; rows do not attend to each other"
-    )
-    attention: str | None = free(
-        None, description='e.g. "flash_attention_2"; default: row by row on a CPU, else transformers\' choice'
-    )
-    gradient_checkpointing: bool | None = free(None, description="save memory for more time; default: true on a GPU")
-    device: Literal["auto", "cpu", "cuda"] = free("auto", description="auto: a GPU if there is one")
-    processes: int = free(1, ge=1, description="devices to train on; accelerate starts one process for each")
-    parallel: Literal["ddp", "fsdp2", "zero3"] = free(
-        "ddp", description="how several devices share the model: replicated (ddp) or sharded (fsdp2, zero3)"
-    )
-    checkpoint_steps: int | None = free(None, ge=1, description="steps between checkpoints; default: one epoch")
-    proof_rows: int = free(3, ge=1, description="rows whose loss tokens are shown before the first step")
-    report_to: list[Literal["trackio", "wandb", "tensorboard"]] = free(
-        [], description="experiment trackers that also log each step"
-    )
-
-
 class EvaluateSettings(Section):
     """The benchmarks that score the base and the tuned model, and how models are asked."""
 
@@ -710,6 +650,8 @@ class Recipe(Section):
     monologues: MonologueSettings = MonologueSettings()
     dataset: DatasetSettings = DatasetSettings()
     train: TrainSettings = TrainSettings()
+    dpo: DpoSettings = DpoSettings()
+    grpo: GrpoSettings = GrpoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     prices: PriceSettings = PriceSettings()

@@ -34,6 +34,7 @@ ROOMS = {
     "telemetry": "takes numbers by name; knows neither runs nor stages",
     "sections": "what a section of settings is",
     "baseline_settings": "sections of the stages of other methods",
+    "training_settings": "sections of training: supervised, on pairs, on verdicts",
     "settings": "what a person may set; names rows' properties",
     "recipe": "settings from files",
     "run_folder": "keeps rows of any stage, and knows no stage",

@@ -103,8 +103,8 @@ def run(
 
     Stages: seeds, imported, quality, types, decontamination, near_dedup, behaviour, judge, concepts, instructions,
     prequery, self_instruct, novel, distinct, evolve, evolve_verified, responses, verify, commit_pairs, edits, pairs,
-    selection, score_curation, monologues, dataset, train, evaluate. The recipe, the model, the sandbox, extras and
-    benchmarks are checked before any work.
+    selection, score_curation, monologues, dataset, train, dpo, grpo, evaluate. The recipe, the model, the sandbox,
+    extras and benchmarks are checked before any work.
 
     A stopped run (Ctrl-C, kill, power) keeps its rows and the model's answers: the same command resumes it. A changed
     setting that affects the rows of a stage restarts that stage; its earlier rows move to superseded/. Where these are

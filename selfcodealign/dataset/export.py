@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from selfcodealign.errors import ExportError, did_you_mean
+from selfcodealign.errors import ExportError, UserError, did_you_mean
 from selfcodealign.files import make_folder, replace_file, write_json_lines, write_text
 from selfcodealign.rows import Response
 from selfcodealign.run_folder.folder import RunFolder
@@ -109,6 +109,18 @@ def export(
     if form.companions(_DATA) and out.suffix:
         notes.append(f"give a folder to --out to get {', '.join(form.companions(_DATA))} as well")
     return Exported(files, len(rows), notes)
+
+
+def export_rows(
+    run: Path, to: str, *, proof: Proof | None = None, error: type[UserError] = ExportError
+) -> list[Record]:
+    """Return the records of a run in format `to`, none if it has none. Raises `error`; see `export`."""
+    form = find_format(to)
+    required = proof or form.proof
+    try:
+        return [form.convert(row) for row in form.source(run) if required == "any" or _proof_of(row) == required]
+    except ExportError as problem:
+        raise error(str(problem)) from None
 
 
 def _proof_of(row: Record) -> str:

@@ -91,13 +91,13 @@ def _closing_token(tokenizer: Any) -> int:
     return next((token for token in ids if token in special), tokenizer.eos_token_id)
 
 
-def check_messages(messages: list[dict[str, str]], row: int) -> None:
-    """Raise `TrainingError` for a role or shape that no template supports."""
+def check_messages(messages: list[dict[str, str]], where: str) -> None:
+    """Raise `TrainingError` for a role or shape that no template supports; `where` is what holds them, in words."""
     if not messages:
-        raise TrainingError(f"row {row} has no messages")
+        raise TrainingError(f"{where} has no messages")
     for message in messages:
         role = message.get("role")
         if role not in ROLES:
-            raise TrainingError(f'row {row} has the role "{role}"{did_you_mean(str(role), ROLES)}')
+            raise TrainingError(f'{where} has the role "{role}"{did_you_mean(str(role), ROLES)}')
         if not isinstance(message.get("content"), str):
-            raise TrainingError(f"row {row}: the content of a message must be text")
+            raise TrainingError(f"{where}: the content of a message must be text")

@@ -130,6 +130,14 @@ def no_code_share(account: StageAccount) -> str | None:
     return f"answers without code: {without:,} of {judged:,} ({100 * without / judged:.1f} %)"
 
 
+#: Stages that train a model, its folder, and what it is.
+_TRAINED = (
+    ("train", "tuned", "tuned model"),
+    ("dpo", "dpo", "model trained on pairs"),
+    ("grpo", "grpo", "model trained on verdicts"),
+)
+
+
 def print_funnel(path: Path, console: Console) -> None:
     """Print the funnel, what the model was asked, who wrote what and how far it is verified, the share of answers
     without code, where data set and tuned model are, and the scores."""
@@ -150,14 +158,15 @@ def print_funnel(path: Path, console: Console) -> None:
             told = ", ".join(f"{what} {number:,}" for what, number in sorted(counts.items()))
             console.print(f"{stage}: {told}", soft_wrap=True, highlight=False)
     earlier = folder.earlier()
-    which = {name: OF_EARLIER if name in earlier else "" for name in ("dataset", "train", "evaluate")}
+    which = {name: OF_EARLIER if name in earlier else "" for name in ("dataset", "train", "dpo", "grpo", "evaluate")}
     if "dataset" in journey:
         written = (path / "dataset" / "README.md").is_file()
         line = f"data set{which['dataset']}: {path / 'dataset'}" if written else NO_DATA_SET
         console.print(line, soft_wrap=True, highlight=False)
-    if "train" in journey and (path / "tuned" / "train_report.html").is_file():
-        where = f"{path / 'tuned'} (see train_report.html)"
-        console.print(f"tuned model{which['train']}: {where}", soft_wrap=True, highlight=False)
+    for stage, output, what in _TRAINED:
+        if stage in journey and (path / output / "train_report.html").is_file():
+            where = f"{path / output} (see train_report.html)"
+            console.print(f"{what}{which[stage]}: {where}", soft_wrap=True, highlight=False)
     if "evaluate" in journey and (path / "evaluation" / "scores.md").is_file():
         if which["evaluate"]:
             console.print(f"scores{which['evaluate']}:")

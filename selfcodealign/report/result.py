@@ -24,7 +24,7 @@ class RunResult:
     `books` counts the rows of each stage, in the order of the journey; `asked` has the requests and tokens of those
     that asked the model, in all runs of the folder, and the tokens for each example. `authors` says of each text of the
     rows which stage wrote it and which model that asked, `statuses` how many of the last answers passed, failed or were
-    not run. `dataset` and `tuned` are folders,
+    not run. `dataset`, `tuned`, `dpo` and `grpo` are folders,
     None where the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json,
     without the values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks. `stopped`
     says in one line what a budget has left unfinished; "" for nothing.
@@ -37,6 +37,8 @@ class RunResult:
     statuses: dict[str, int] = field(default_factory=dict)
     dataset: Path | None = None
     tuned: Path | None = None
+    dpo: Path | None = None
+    grpo: Path | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
 
@@ -49,8 +51,12 @@ class RunResult:
             lines.append(verified)
         if self.dataset:
             lines.append(f"data set: {self.dataset}")
-        if self.tuned:
-            lines.append(f"tuned model: {self.tuned}")
+        trained = {
+            "tuned model": self.tuned,
+            "model trained on pairs": self.dpo,
+            "model trained on verdicts": self.grpo,
+        }
+        lines += [f"{what}: {where}" for what, where in trained.items() if where]
         lines += [
             f"  {one['label']}: {one['benchmark']} pass@{one['k']} {one['interval']['mean']:.1%}" for one in self.scores
         ]
@@ -71,5 +77,7 @@ def read_result(folder: Path, stages: Sequence[str]) -> RunResult:
         books={one.name: one.books for one in read_funnel(folder) if one.name in stages},
         dataset=folder / "dataset" if "dataset" in stages else None,
         tuned=folder / "tuned" if "train" in stages else None,
+        dpo=folder / "dpo" if "dpo" in stages else None,
+        grpo=folder / "grpo" if "grpo" in stages else None,
         scores=[{name: value for name, value in one.items() if name != "values"} for one in found],
     )

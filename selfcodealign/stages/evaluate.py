@@ -1,4 +1,4 @@
-"""Tuned model → scores: base and tuned model meet the same benchmark tasks, in RUN/evaluation."""
+"""Trained models → scores: they and their base meet the same benchmark tasks, in RUN/evaluation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from selfcodealign.settings import EvaluateSettings
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
 
+#: The stages that train a model, and its folder in the run, which is its name in the scores.
+TRAINED = {"train": "tuned", "dpo": "dpo", "grpo": "grpo"}
+
 
 async def compare_models(context: Context) -> str:
-    """Evaluate the base model in each of `evaluate.base_modes` and, where there is one, the tuned model in chat.
+    """Evaluate the base model in each of `evaluate.base_modes`, and in chat the tuned model and those that learned
+    further, as far as the journey has them.
 
     Return the first benchmark's scores in one line.
 
@@ -29,15 +33,10 @@ async def compare_models(context: Context) -> str:
         Candidate(label=f"base ({'one example' if mode == 'few-shot' else mode})", mode=mode, settings=recipe.model)
         for mode in settings.base_modes
     ]
-    if "train" in context.places:
-        tuned = {
-            "name": str(context.folder.path / "tuned"),
-            "revision": None,
-            "urls": [],
-            "serve": None,
-            "api": "completions",
-        }
-        candidates.append(Candidate(label="tuned", mode="chat", settings=recipe.model.model_copy(update=tuned)))
+    local = {"revision": None, "urls": [], "serve": None, "api": "completions"}
+    for output in (output for stage, output in TRAINED.items() if stage in context.places):
+        trained = recipe.model.model_copy(update={**local, "name": str(context.folder.path / output)})
+        candidates.append(Candidate(label=output, mode="chat", settings=trained))
     scores = context.folder.path / "evaluation"
     found = await evaluate(
         candidates, settings.benchmarks, scores, settings, recipe.execution, progress=context.progress
@@ -80,17 +79,17 @@ def _decided_by(context: Context) -> dict[str, Any]:
 
 def _made_from(context: Context) -> dict[str, Any]:
     facts = context.folder.facts()
-    tuned = facts.get("last_stages", {}).get("train") if "train" in context.places else None
-    return {
-        "the base model's weights": facts.get("model", {}).get("revision"),
-        "the tuned model": digest(json.dumps(tuned, sort_keys=True)) if tuned else None,
-    }
+    made: dict[str, Any] = {"the base model's weights": facts.get("model", {}).get("revision")}
+    for stage, output in TRAINED.items():
+        known = facts.get("last_stages", {}).get(stage) if stage in context.places else None
+        made[f"the {output} model"] = digest(json.dumps(known, sort_keys=True)) if known else None
+    return made
 
 
 EVALUATE = Last(
     name="evaluate",
     settings=EvaluateSettings,
-    follows=("train",),
+    follows=tuple(TRAINED),
     output="evaluation",
     check=_check,
     decided_by=_decided_by,

@@ -18,7 +18,7 @@ from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.run_folder.folder import Description, StageFolder, superseded_name
 from selfcodealign.run_folder.recall import find_superseded
-from selfcodealign.settings import MOST_TOKENS
+from selfcodealign.settings import MOST_TOKENS, Recipe, Section
 from selfcodealign.stages import Each, Last, Source, Whole
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
@@ -215,7 +215,19 @@ def _decide_last(context: Context, step: Step, decided_by: Mapping[str, Any], sa
 
 def stored_facts(context: Context, name: str) -> dict[str, Any]:
     """What run.json says of a last stage: `decided_by` and `made_from`."""
-    return context.folder.facts().get("last_stages", {}).get(name, {})
+    facts = context.folder.facts().get("last_stages", {}).get(name, {})
+    return {**facts, "decided_by": _with_current_names(facts["decided_by"])} if "decided_by" in facts else facts
+
+
+def _with_current_names(decided_by: Mapping[str, Any]) -> dict[str, Any]:
+    """Name settings as they are called now: a renamed setting has not changed."""
+    names = {
+        f"{section}.{earlier}": f"{section}.{name}"
+        for section, field in Recipe.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for earlier, name in field.annotation.earlier_names().items()
+    }
+    return {names.get(name, name): value for name, value in decided_by.items()}
 
 
 def explain_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from selfcodealign.errors import UserError
 from selfcodealign.installation import install_extra, install_packages
 from selfcodealign.rows import Example, digest
-from selfcodealign.settings import TrainSettings
+from selfcodealign.settings import DpoSettings, GrpoSettings, TrainSettings
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
 
@@ -31,11 +31,15 @@ async def tune(context: Context) -> str:
     from selfcodealign.training import train
     from selfcodealign.training.display import TrainDisplay
 
-    await context.close_models()  # training needs its device
-    tell, out = TrainDisplay(context.progress), context.folder.path / "tuned"
-    work = partial(train, context.folder.path, _base(context), out, context.recipe.train, tell)
-    result = await train_stoppably(work, out)
+    run, out, tell = context.folder.path, context.folder.path / "tuned", TrainDisplay(context.progress)
+    result = await in_run(context, partial(train, run, _base(context), out, context.recipe.train, tell), out)
     return f"{result.steps} steps, loss {result.first_loss:.4f} → {result.last_loss:.4f}"
+
+
+async def in_run(context: Context, work: Callable[[], TrainResult], out: Path) -> TrainResult:
+    """Train into `out` as a stage of a run. Ctrl-C ends the training after its step."""
+    await context.close_models()  # training needs its device
+    return await train_stoppably(work, out)
 
 
 async def train_stoppably(work: Callable[[], TrainResult], out: Path) -> TrainResult:
@@ -81,23 +85,32 @@ def _base(context: Context) -> str:
 _STOP_BEFORE = "or make the data set alone with --until dataset"
 
 
-def _check(context: Context) -> Iterable[str]:
-    settings = context.recipe.train
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
+def _find_missing() -> list[str]:
+    return [name for name in PACKAGES if find_spec(name) is None]
+
+
+def check_training_packages(settings: TrainSettings | DpoSettings | GrpoSettings) -> Iterator[str]:
+    """Say which packages are missing that a training with these settings needs."""
+    section = settings.section
+    if missing := _find_missing():
         yield f"training needs {', '.join(missing)}: {install_extra('train')}, {_STOP_BEFORE}"
-    if settings.method == "qlora" and find_spec("bitsandbytes") is None:
-        yield f"train.method = qlora needs bitsandbytes: {install_packages('bitsandbytes')}"
+    if settings.weights == "qlora" and find_spec("bitsandbytes") is None:
+        yield f"{section}.weights = qlora needs bitsandbytes: {install_packages('bitsandbytes')}"
     for name in settings.report_to:
         if find_spec(name) is None:
-            yield f"train.report_to names {name}, which is not installed: {install_packages(name)}"
+            yield f"{section}.report_to names {name}, which is not installed: {install_packages(name)}"
+
+
+def _check(context: Context) -> Iterable[str]:
+    settings = context.recipe.train
+    yield from check_training_packages(settings)
     yield from _check_mix(settings)
     if context.recipe.model.urls and settings.model is None:
         yield (
             f"training needs the weights of {context.recipe.model.name or 'the model'}, which servers do not give: "
             f"name them with train.model, a folder or a hub name, {_STOP_BEFORE}"
         )
-    elif not missing:
+    elif not _find_missing():
         from selfcodealign.models.opening import check_model
 
         name = _base(context)

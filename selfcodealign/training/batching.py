@@ -10,6 +10,7 @@ depends on their lengths, and the published batch is 64 rows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -73,16 +74,36 @@ def plan_batches(
     """
     share = share_rows(batch, processes)
     if micro_batch is None:
-        mean = sum(lengths) / len(lengths)
-        wanted = _FULL_PASS.get(device, _FULL_PASS["cuda"]) / mean
-        divisors = [size for size in range(1, share + 1) if share % size == 0]
-        micro_batch = min(divisors, key=lambda size: max(size / wanted, wanted / size))
+        micro_batch = choose_micro_batch(share, sum(lengths) / len(lengths), device)
     if share % micro_batch:
         raise TrainingError(
             f"train.micro_batch = {micro_batch} does not divide the {share} rows that each of {processes} "
             f"processes takes of train.batch = {batch}"
         )
     return BatchPlan(lengths, batch, micro_batch, processes, seed)
+
+
+def choose_micro_batch(rows: int, mean: float, device: str) -> int:
+    """Return the divisor of `rows` whose rows, of `mean` tokens each, come closest to a full forward pass."""
+    wanted = _FULL_PASS.get(device, _FULL_PASS["cuda"]) / mean
+    divisors = [size for size in range(1, rows + 1) if rows % size == 0]
+    return min(divisors, key=lambda size: max(size / wanted, wanted / size))
+
+
+def split_step(rows: int, micro_batch: int | None, mean: float, device: str, section: str) -> int:
+    """Return the rows of a forward pass on one device. Raises `TrainingError` if `micro_batch` does not divide them."""
+    size = choose_micro_batch(rows, mean, device) if micro_batch is None else micro_batch
+    if rows % size:
+        raise TrainingError(f"{section}.micro_batch = {size} does not divide the {rows} rows of a step")
+    return size
+
+
+def draw_rows(rows: int, seed: int) -> Iterator[int]:
+    """Yield row numbers without end: all rows in one order, then all in another, so that every step is full."""
+    import numpy as np
+
+    for epoch in itertools.count():
+        yield from np.random.default_rng([seed, epoch]).permutation(rows).tolist()
 
 
 def share_rows(batch: int, processes: int) -> int:

@@ -37,7 +37,8 @@ class TrainDisplay:
             self._tell_step(event)
 
     def _tell_step(self, step: Step) -> None:
-        facts = f"epoch {step.epoch:.2f}, loss {step.loss:.4f}, {step.tokens_per_second:,.0f} tokens/s"
+        figures = "".join(f"{name} {value:.4g}, " for name, value in step.figures.items())
+        facts = f"epoch {step.epoch:.2f}, loss {step.loss:.4f}, {figures}{step.tokens_per_second:,.0f} tokens/s"
         if not self._step:
             # A resumed training begins in the middle. The first step is left out of the rate, because loading and
             # compiling would distort it.
@@ -58,10 +59,10 @@ class ProofPanels:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if options.is_terminal:
-            yield Text.assemble("loss lies on ", ("green text", _LOSS_STYLE), " only, the end token included")
+            yield Text.assemble(f"{self.proof.says} ", ("green text", _LOSS_STYLE), " only, the end token included")
         else:
-            yield Text("loss lies on text between » and « only, the end token included")
-        for number, pieces in zip(self.proof.numbers, self.proof.rows, strict=True):
+            yield Text(f"{self.proof.says} text between » and « only, the end token included")
+        for place, pieces in enumerate(self.proof.rows):
             text = Text()
             for piece in pieces:
                 if not piece.loss:
@@ -71,5 +72,5 @@ class ProofPanels:
                 else:
                     text.append(f"»{piece.text}«")
             counts = [sum(piece.tokens for piece in pieces if piece.loss is loss) for loss in (True, False)]
-            title = f"row {number}: {counts[0]} tokens with loss, {counts[1]} without"
+            title = f"{self.proof.name(place)}: {counts[0]} tokens {self.proof.counted}, {counts[1]} without"
             yield Panel(text, title=title, title_align="left")

@@ -25,17 +25,29 @@ class Loading:
 
 @dataclass(frozen=True)
 class Proof:
-    """A few rows, split where loss begins and ends; `numbers[i]` is the number of `rows[i]` in the data set."""
+    """A few rows, split where loss begins and ends; `numbers[i]` is the number of `rows[i]` in the data set.
+
+    `names` names the rows (default: their numbers); `says` is what holds for the marked text, `counted` what its tokens
+    are counted as.
+    """
 
     numbers: list[int]
     rows: list[list[Piece]]
+    names: list[str] = field(default_factory=list)
+    says: str = "loss lies on"
+    counted: str = "with loss"
+
+    def name(self, place: int) -> str:
+        """Name a row."""
+        return self.names[place] if self.names else f"row {self.numbers[place]}"
 
 
 @dataclass(frozen=True)
 class Step:
     """One optimizer step: `loss` is the mean over the loss tokens of its rows, speeds are per second of wall time.
 
-    `useful_tokens_per_second` counts the tokens that carry loss; `seconds_left` is an estimate.
+    `useful_tokens_per_second` counts the tokens that carry loss; `seconds_left` is an estimate. `figures` are those of
+    the method: margin and accuracy of pairs (dpo), reward, kl and length of answers (grpo).
     """
 
     step: int
@@ -47,6 +59,7 @@ class Step:
     tokens_per_second: float
     useful_tokens_per_second: float
     seconds_left: float
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 Event = Note | Loading | Proof | Step
@@ -55,7 +68,11 @@ OnProgress = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training. `out` is a model folder; `dropped` counts rows left out by reason; times in seconds."""
+    """A finished training. `out` is a model folder; `dropped` counts rows left out by reason; times in seconds.
+
+    `method` is sft, dpo or grpo; `rows` are examples, pairs or tasks. `figures` sums up what the method measures, and
+    `reasons` counts the sampled answers by their verdict (grpo).
+    """
 
     out: Path
     steps: int
@@ -70,3 +87,6 @@ class TrainResult:
     useful_tokens_per_second: float
     report: Path
     losses: list[float] = field(default_factory=list)
+    method: str = "sft"
+    figures: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)

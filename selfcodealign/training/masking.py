@@ -8,7 +8,7 @@ row. A row that fails would teach the model a context that never occurs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -79,25 +79,38 @@ def mask_rows(
     """
     rows: list[TokenRow] = []
     dropped: Counter[str] = Counter()
+    for outcome in mask_each(conversations, chat, max_tokens, bad_rows):
+        if isinstance(outcome, TokenRow):
+            rows.append(outcome)
+        else:
+            dropped[outcome] += 1
+    if not rows:
+        why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "the data set is empty"
+        raise TrainingError(f"no row is left to train on ({why}; a row may have {max_tokens} tokens)")
+    return TokenRows(rows, dict(dropped))
+
+
+def mask_each(
+    conversations: Sequence[list[dict[str, str]]],
+    chat: Chat,
+    max_tokens: int,
+    bad_rows: Literal["refuse", "drop"],
+    section: str = "train",
+) -> Iterator[TokenRow | str]:
+    """Yield for each conversation, in order, its row or the reason why it has none. Raises as `mask_rows`; `section` is
+    the one whose setting `bad_rows` is."""
     for start in range(0, len(conversations), _CHUNK):
         for number, outcome in _mask_chunk(conversations[start : start + _CHUNK], chat, start):
             if isinstance(outcome, TokenRow):
-                if len(outcome) > max_tokens:
-                    dropped["too_long"] += 1
-                else:
-                    rows.append(outcome)
+                yield outcome if len(outcome) <= max_tokens else "too_long"
                 continue
             reason, seen = outcome
             if bad_rows == "refuse":
                 raise TrainingError(
                     f"row {number} {_MEANING[reason]}: {seen}; correct the data, or set "
-                    'train.bad_rows = "drop" to leave such rows out'
+                    f'{section}.bad_rows = "drop" to leave such rows out'
                 )
-            dropped[reason] += 1
-    if not rows:
-        why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "the data set is empty"
-        raise TrainingError(f"no row is left to train on ({why}; a row may have {max_tokens} tokens)")
-    return TokenRows(rows, dict(dropped))
+            yield reason
 
 
 def show_loss(row: TokenRow, chat: Chat) -> list[Piece]:
@@ -128,7 +141,7 @@ def _mask_chunk(
     texts: list[str] = []
     plans: list[tuple[str, list[int]]] = []
     for number, messages in enumerate(conversations, start):
-        check_messages(messages, number)
+        check_messages(messages, f"row {number}")
         whole = chat.render(messages)
         answers = [i for i, message in enumerate(messages) if message["role"] == "assistant" and message["content"]]
         plans.append((whole, answers))

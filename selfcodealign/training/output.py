@@ -39,13 +39,21 @@ def open_output(out: Path, identity: dict[str, Any], *, fresh: bool) -> None:
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         (out / REPORT).unlink(missing_ok=True)
     elif find_result(out) or find_checkpoint(out):
-        before = read_json(known, error=TrainingError, fix=_REMOVE)
+        before = _with_current_names(read_json(known, error=TrainingError, fix=_REMOVE))
         changed = [key for key in identity if before.get(key) != identity[key]]
         if changed:
             was = ", ".join(f"{key} was {before.get(key)!r}, is {identity[key]!r}" for key in changed[:3])
             raise TrainingError(f"{out} holds another training ({was}): choose another --out, or --fresh to start over")
     (out / STOP).unlink(missing_ok=True)
     write_json(known, identity, error=TrainingError)
+
+
+def _with_current_names(identity: dict[str, Any]) -> dict[str, Any]:
+    """Rename what earlier versions wrote: all trainings were supervised, `method` is now `weights`."""
+    if "method" not in identity:
+        return identity
+    known = {"trained by": "train", "base weights": identity["weights"], "weights": identity["method"]}
+    return identity | known
 
 
 def find_result(out: Path) -> TrainResult | None:

@@ -1,8 +1,9 @@
-"""The report of a training (curves, proof of the loss mask, figures), and the model card."""
+"""The report of a training (curves, proof of what is learned from, figures), and the model card."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,49 @@ mark { background: #b9e6c9; color: inherit; border-radius: 2px; } .note, figcapt
 
 #: Field of a step, its name, and what the picture shows.
 _CURVES = (
-    ("loss", "loss", "Loss: mean over the tokens with loss of each step; the line is a moving mean."),
+    ("loss", "loss", "Loss of each step; the line is a moving mean."),
+    ("margin", "reward margin", "Margin: by how much the model's reward of the chosen answers is above the rejected."),
+    ("accuracy", "accuracy", "Accuracy: share of pairs whose chosen answer has the higher reward."),
+    ("reward", "reward", "Reward: share of the sampled answers that passed."),
+    ("kl", "KL", "Divergence (KL) from the model that the training began with, per token."),
+    ("length", "tokens", "Mean length of the sampled answers, in tokens."),
     ("learning_rate", "learning rate", "Learning rate."),
     ("grad_norm", "gradient norm", "Gradient norm, before clipping."),
     ("tokens_per_second", "tokens/s", "Speed: mean since the training began or was resumed, padding left out."),
 )
+#: Curves that are drawn with a moving mean, because single steps scatter, and need not begin at 0.
+_SMOOTH = ("loss", "margin", "accuracy", "reward", "kl", "length")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How the page and the card of a method speak: of the loss, of the proof, and of the model."""
+
+    proof: str
+    marked: str
+    card: str
+
+
+_WORDING = {
+    "sft": Wording(
+        "Which tokens carry loss",
+        "Decoded from the ids and labels that were trained on; <mark>marked</mark> text carries loss, the end token "
+        "included.",
+        "Fine-tuned with selfcodealign; loss on the answers only.",
+    ),
+    "dpo": Wording(
+        "What is compared",
+        "Decoded from the ids that were trained on; the log-probability of an answer is summed over "
+        "<mark>marked</mark> text, the end token included.",
+        "Trained with selfcodealign on pairs of a preferred and a rejected answer (DPO).",
+    ),
+    "grpo": Wording(
+        "What the model was asked",
+        "Prompts as the model reads them, with the task's own answer in <mark>marked</mark> text where there is one: "
+        "it was judged before the first step.",
+        "Trained with selfcodealign on verdicts: sampled answers ran against their task's tests (GRPO).",
+    ),
+}
 
 
 def draw_curves(steps: list[dict[str, float]], last: int) -> dict[str, str]:
@@ -43,8 +82,8 @@ def draw_curves(steps: list[dict[str, float]], last: int) -> dict[str, str]:
     for field, name, _ in _CURVES:
         points = [(int(step["step"]), step[field]) for step in steps if field in step]
         if field == "loss" or any(math.isfinite(value) for _, value in points):
-            is_loss = field == "loss"
-            found[field] = draw_curve(points, last, name, from_zero=not is_loss, smooth=is_loss)
+            smooth = field in _SMOOTH
+            found[field] = draw_curve(points, last, name, from_zero=not smooth, smooth=smooth)
     return found
 
 
@@ -53,8 +92,8 @@ def write_report(
 ) -> None:
     """Write loss.svg, train_report.html, README.md and, last, train_report.json to `out`.
 
-    `steps`: step, loss, learning_rate, grad_norm and tokens_per_second of every step; `about`: model, dataset,
-    settings, split of the work over devices, versions.
+    `steps`: step, loss, learning_rate, grad_norm, tokens_per_second and the method's figures of every step; `about`:
+    model, dataset, settings, split of the work over devices, versions; its `figures` are rows of the table.
     """
     curves = draw_curves(steps, result.steps)
     write_text(out / "loss.svg", curves["loss"], error=TrainingError)
@@ -64,8 +103,8 @@ def write_report(
         "result": as_json(result),
         **about,
         "proof": [
-            {"row": number, "pieces": [[piece.text, piece.loss, piece.tokens] for piece in row]}
-            for number, row in zip(proof.numbers, proof.rows, strict=True)
+            {"row": number, "name": proof.name(place), "pieces": [[one.text, one.loss, one.tokens] for one in row]}
+            for place, (number, row) in enumerate(zip(proof.numbers, proof.rows, strict=True))
         ],
         "steps": steps,
     }
@@ -74,17 +113,23 @@ def write_report(
 
 def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
     dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items()) or "none"
-    split = about["split"]
     return {
         "Base model": str(about["model"]),
         **_data_sets(result, about, dropped),
-        "Tokens": f"{result.tokens:,} per epoch, {result.loss_tokens:,} of them with loss",
-        "Steps": f"{result.steps} of {about['settings']['batch']} rows ({split['micro_batch']} rows × "
-        f"{split['accumulation']} passes × {split['processes']} processes)",
+        **(about.get("figures") or _describe_batches(result, about)),
         "Dropout": f"off: {describe_dropouts(about['dropouts'])}" if about.get("dropouts") else "none",
         "Loss": f"{result.first_loss:.4f} → {result.last_loss:.4f}",
         "Time": f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s, "
         f"{result.useful_tokens_per_second:,.0f} with loss",
+    }
+
+
+def _describe_batches(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
+    split = about["split"]
+    return {
+        "Tokens": f"{result.tokens:,} per epoch, {result.loss_tokens:,} of them with loss",
+        "Steps": f"{result.steps} of {about['settings']['batch']} rows ({split['micro_batch']} rows × "
+        f"{split['accumulation']} passes × {split['processes']} processes)",
     }
 
 
@@ -99,11 +144,12 @@ def _page(result: TrainResult, curves: dict[str, str], proof: Proof, about: dict
     figures = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in _figures(result, about).items())
     settings = "".join(f"<tr><th>{k}</th><td>{escape(str(v))}</td></tr>" for k, v in about["settings"].items())
     rows = "".join(
-        f"<h3>Row {number}</h3><pre>"
+        f"<h3>{escape(_capital(proof.name(place)))}</h3><pre>"
         + "".join(f"<mark>{escape(piece.text)}</mark>" if piece.loss else escape(piece.text) for piece in row)
         + "</pre>"
-        for number, row in zip(proof.numbers, proof.rows, strict=True)
+        for place, row in enumerate(proof.rows)
     )
+    wording = _WORDING[result.method]
     drawn = "".join(
         f"<figure>{curves[field]}<figcaption>{told}</figcaption></figure>"
         for field, _, told in _CURVES
@@ -115,10 +161,13 @@ def _page(result: TrainResult, curves: dict[str, str], proof: Proof, about: dict
         f"<title>Training of {escape(result.out.name)}</title><style>{_STYLE}</style>"
         f"<h1>Training of {escape(result.out.name)}</h1><table>{figures}</table>"
         f'<h2>Curves</h2><div class="curves">{drawn}</div>'
-        '<h2>Which tokens carry loss</h2><p class="note">Decoded from the ids and labels that were trained on; '
-        f"<mark>marked</mark> text carries loss, the end token included.</p>{rows}"
+        f'<h2>{wording.proof}</h2><p class="note">{wording.marked}</p>{rows}'
         f"<h2>Settings</h2><table>{settings}</table></html>\n"
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _written_by(about: dict[str, Any]) -> str:
@@ -140,7 +189,7 @@ def _card(result: TrainResult, about: dict[str, Any]) -> str:
     base = f"base_model: {about['model']}\n" if not Path(str(about["model"])).exists() else ""
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n{base}tags: [selfcodealign, code]\n---\n\n"
-        f"# {result.out.name}\n\nFine-tuned with selfcodealign; loss on the answers only.\n\n{_written_by(about)}"
+        f"# {result.out.name}\n\n{_WORDING[result.method].card}\n\n{_written_by(about)}"
         f"| | |\n| --- | --- |\n{figures}\n\n![loss](loss.svg)\n\n"
         "The tokenizer carries the chat template:\n\n```python\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"

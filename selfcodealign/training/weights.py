@@ -11,8 +11,10 @@ import torch
 
 from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.installation import install_packages
-from selfcodealign.settings import TrainSettings
+from selfcodealign.settings import DpoSettings, GrpoSettings, TrainSettings
 from selfcodealign.training.attention import attend_rows_apart
+
+Settings = TrainSettings | DpoSettings | GrpoSettings
 
 
 def load_tokenizer(location: str) -> Any:
@@ -24,7 +26,9 @@ def load_tokenizer(location: str) -> Any:
         raise ModelError(f"cannot load the tokenizer of {location}: {_first_line(error)}") from None
 
 
-def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any, torch.dtype, dict[str, float]]:
+def load_model(
+    location: str, settings: Settings, device: str, *, packing: bool
+) -> tuple[Any, torch.dtype, dict[str, float]]:
     """Load weights in the training precision, without dropout; also return the precision they are stored in, and the
     dropouts that their configuration asks for."""
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -36,12 +40,12 @@ def load_model(location: str, settings: TrainSettings, device: str) -> tuple[Any
         kwargs: dict[str, Any] = {"dtype": torch.bfloat16 if settings.precision == "bfloat16" else torch.float32}
         if settings.attention:
             kwargs["attn_implementation"] = settings.attention
-        if settings.method == "qlora":
-            kwargs |= {"dtype": torch.bfloat16, "quantization_config": _four_bit()}
+        if settings.weights == "qlora":
+            kwargs |= {"dtype": torch.bfloat16, "quantization_config": _four_bit(settings.section)}
         model: Any = AutoModelForCausalLM.from_pretrained(location, config=config, **kwargs)
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"cannot load {location}: {_first_line(error)}") from None
-    if device == "cpu" and settings.packing and not settings.attention:
+    if device == "cpu" and packing and not settings.attention:
         attend_rows_apart(model)
     return model, kept, dropouts
 
@@ -67,9 +71,9 @@ def describe_dropouts(dropouts: dict[str, float]) -> str:
     return ", ".join(f"{name} (was {value:g})" for name, value in dropouts.items())
 
 
-def choose_adapters(settings: TrainSettings) -> Any:
+def choose_adapters(settings: Settings) -> Any:
     """Return the peft configuration of LoRA and QLoRA (all linear layers, no dropout); None for a full fine-tune."""
-    if settings.method == "full":
+    if settings.weights == "full":
         return None
     from peft import LoraConfig
 
@@ -82,11 +86,12 @@ def choose_adapters(settings: TrainSettings) -> Any:
     )
 
 
-def _four_bit() -> Any:
+def _four_bit(section: str) -> Any:
     try:
         import bitsandbytes  # type: ignore[import-not-found]  # noqa: F401
     except ImportError:
-        raise TrainingError(f"train.method = qlora needs bitsandbytes: {install_packages('bitsandbytes')}") from None
+        needs = f"{section}.weights = qlora needs bitsandbytes"
+        raise TrainingError(f"{needs}: {install_packages('bitsandbytes')}") from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

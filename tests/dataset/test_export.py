@@ -140,7 +140,7 @@ def test_trl_reads_examples_and_puts_loss_on_the_answers(run: Path, tiny_base: P
     from trl import SFTConfig, SFTTrainer
 
     from selfcodealign.models.chat import open_chat
-    from selfcodealign.training.loop import quiet
+    from selfcodealign.training.trainers import quiet
 
     export(run, "trl", tmp_path / "sft.jsonl")
     chat = open_chat(AutoTokenizer.from_pretrained(tiny_base), "plain")
@@ -160,7 +160,7 @@ def test_trl_reads_preference_pairs(run: Path, tiny_base: Path, tmp_path: Path):
     from trl import DPOConfig, DPOTrainer
 
     from selfcodealign.models.chat import open_chat
-    from selfcodealign.training.loop import quiet
+    from selfcodealign.training.trainers import quiet
 
     export(run, "dpo", tmp_path / "pairs.parquet")
     tokenizer = open_chat(AutoTokenizer.from_pretrained(tiny_base), "plain").tokenizer
@@ -208,7 +208,7 @@ def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], t
 
     from selfcodealign.models.chat import open_chat
     from selfcodealign.models.revisions import find_source
-    from selfcodealign.training.loop import quiet
+    from selfcodealign.training.trainers import quiet
     from selfcodealign.training.weights import load_model
 
     rewarded: list[float] = []
@@ -224,7 +224,7 @@ def test_grpo_takes_a_step_on_the_tasks(run: Path, documented: dict[str, Any], t
     base = tmp_path / "base"
     embedded = find_source("embedded", None).location
     with quiet():
-        load_model(embedded, TrainSettings(), "cpu")[0].save_pretrained(base)
+        load_model(embedded, TrainSettings(), "cpu", packing=True)[0].save_pretrained(base)
         open_chat(AutoTokenizer.from_pretrained(embedded), "plain").tokenizer.save_pretrained(base)
         settings = GRPOConfig(
             str(tmp_path / "out"),

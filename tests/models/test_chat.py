@@ -79,7 +79,7 @@ def test_missing_template_and_missing_end_token_are_refused():
 def test_messages_no_template_knows_are_refused(messages: list, words: str):
     """The message names the row and what is wrong with it."""
     with pytest.raises(TrainingError, match=words):
-        check_messages(messages, 7)
+        check_messages(messages, "row 7")
 
 
 def test_generation_markers_agree_with_ours():

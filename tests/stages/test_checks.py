@@ -106,9 +106,9 @@ def test_missing_extras_are_named_with_the_command(
 ) -> None:
     """Training without its packages is refused before anything is generated."""
     monkeypatch.setattr(train, "find_spec", lambda name: None if name in ("trl", "peft", "bitsandbytes") else name)
-    said = refused("train.method=qlora", added=["train"], model=scripted_model())
+    said = refused("train.weights=qlora", added=["train"], model=scripted_model())
     assert f"training needs trl, peft: {install_extra('train')}, or make the data set alone" in said
-    assert f"train.method = qlora needs bitsandbytes: {install_packages('bitsandbytes')}" in said
+    assert f"train.weights = qlora needs bitsandbytes: {install_packages('bitsandbytes')}" in said
 
 
 def test_training_needs_weights_that_servers_do_not_give(refused: Callable[..., str]) -> None:

@@ -60,7 +60,7 @@ def make_model(folder: Path, *, window: int = 512, seed: int = 0) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from selfcodealign.training.loop import quiet
+    from selfcodealign.training.trainers import quiet
 
     tokenizer = make_tokenizer(eos_token="<|end|>")
     torch.manual_seed(seed)

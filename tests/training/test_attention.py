@@ -139,13 +139,14 @@ def test_it_is_used_for_packing_unless_another_is_chosen(
     tiny_base: Path, device: str, update: dict[str, Any], used: str
 ):
     """Packing on a CPU uses it by default; the setting `attention` overrides it."""
-    model, *_ = load_model(str(tiny_base), TrainSettings(**update), device)
+    settings = TrainSettings(**update)
+    model, *_ = load_model(str(tiny_base), settings, device, packing=settings.packing)
     assert model.config._attn_implementation == used
 
 
 def test_a_saved_model_knows_nothing_of_it(tiny_base: Path, tmp_path: Path):
     """The saved folder loads with torch's attention, like any model."""
-    model, *_ = load_model(str(tiny_base), TrainSettings(), "cpu")
+    model, *_ = load_model(str(tiny_base), TrainSettings(), "cpu", packing=True)
     model.save_pretrained(tmp_path)
     assert ROW_BY_ROW not in (tmp_path / "config.json").read_text()
     assert AutoModelForCausalLM.from_pretrained(tmp_path).config._attn_implementation == "sdpa"

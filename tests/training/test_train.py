@@ -181,7 +181,7 @@ def test_fresh_trains_anew(tiny_base: Path, dataset: Path, tmp_path: Path):
 
 def test_lora_leaves_an_adapter_and_merged_weights(tiny_base: Path, dataset: Path, tmp_path: Path):
     """The folder is a whole model with the adapter merged into the base; the adapter is kept beside it."""
-    result = train(dataset, str(tiny_base), tmp_path / "out", FAST.model_copy(update={"method": "lora"}))
+    result = train(dataset, str(tiny_base), tmp_path / "out", FAST.model_copy(update={"weights": "lora"}))
     assert result.last_loss < result.first_loss
     before, after = weights(tiny_base), weights(result.out)
     assert before.keys() == after.keys()
@@ -206,8 +206,8 @@ def test_qlora_learns_on_a_quantized_base_and_leaves_whole_weights(tmp_path: Pat
     pytest.importorskip("bitsandbytes")
     losses = []
     for name, update in [
-        ("lora", {"method": "lora"}),
-        ("packed", {"method": "qlora"}),
+        ("lora", {"weights": "lora"}),
+        ("packed", {"weights": "qlora"}),
         ("padded", {"method": "qlora", "packing": False}),
     ]:
         settings = FAST.model_copy(update={"max_steps": 4, **update})
@@ -267,7 +267,7 @@ def test_what_cannot_be_had_is_refused(tiny_base: Path, dataset: Path, tmp_path:
         monkeypatch.setitem(sys.modules, name, None)
     out = tmp_path / "out"
     for update, words in [
-        ({"method": "qlora"}, "pip install bitsandbytes"),
+        ({"weights": "qlora"}, "pip install bitsandbytes"),
         ({"report_to": ["trackio"]}, "pip install trackio"),
         ({"parallel": "zero3", "processes": 2}, "pip install deepspeed"),
         ({"parallel": "fsdp2", "processes": 2}, "fsdp2 needs GPUs"),
