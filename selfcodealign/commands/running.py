@@ -22,9 +22,11 @@ def as_settings(given: Mapping[str, Any]) -> list[str]:
 def load(name: str, settings: list[str], added: list[str], removed: list[str]) -> Recipe:
     """Load a recipe, its settings and its journey edited. Raises `RecipeError`."""
     from selfcodealign.pipeline import CATALOGUE
-    from selfcodealign.stages.editing import load_edited
+    from selfcodealign.stages.editing import load_edited, refuse_unread
 
-    return load_edited(name, settings, added, removed, CATALOGUE)
+    loaded = load_edited(name, settings, added, removed, CATALOGUE)
+    refuse_unread(settings, loaded.journey, CATALOGUE)
+    return loaded
 
 
 def read_budget(given: list[str] | None) -> Budget | None:

@@ -10,7 +10,7 @@ from selfcodealign.errors import ExperimentError, RecipeError, did_you_mean
 from selfcodealign.experiments.vary import NONE, RECIPE, WITH, WITHOUT, Axis, as_setting, cross, name_arm, name_folder
 from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.settings import Recipe
-from selfcodealign.stages.editing import load_edited
+from selfcodealign.stages.editing import load_edited, refuse_unread
 
 #: What every arm has to have: rows, a tuned model, its scores.
 NEEDED = ("dataset", "train", "evaluate")
@@ -62,7 +62,15 @@ def make_arms(edits: Edits, axes: Sequence[Axis]) -> list[Arm]:
         raise ExperimentError(
             "nothing is varied: give --vary KEY=[VALUE, VALUE], as in selection.answers=[passed,random]"
         )
-    return [Arm(name=name_arm(varied), varied=varied, recipe=_edit(edits, varied)) for varied in cross(axes)]
+    arms = [Arm(name=name_arm(varied), varied=varied, recipe=_edit(edits, varied)) for varied in cross(axes)]
+    # A setting may be one of a stage that some arms alone have.
+    stages = {stage for arm in arms for stage in arm.recipe.journey}
+    refuse_unread(edits.settings, stages, CATALOGUE)
+    try:
+        refuse_unread([as_setting(axis.key, axis.values[0]) for axis in axes], stages, CATALOGUE)
+    except RecipeError as error:
+        raise _named(error) from None
+    return arms
 
 
 def _edit(edits: Edits, varied: Mapping[str, Any]) -> Recipe:
@@ -81,7 +89,12 @@ def _edit(edits: Edits, varied: Mapping[str, Any]) -> Recipe:
     try:
         return chosen.load(settings, _stages(varied.get(WITH)), _stages(varied.get(WITHOUT)))
     except RecipeError as error:
-        raise RecipeError(str(error).replace("--set", "--vary", 1)) from None
+        raise _named(error) from None
+
+
+def _named(error: RecipeError) -> RecipeError:
+    """The error of a setting that was varied."""
+    return RecipeError(str(error).replace("--set", "--vary", 1))
 
 
 def _stages(value: Any) -> list[str]:

@@ -24,7 +24,7 @@ from selfcodealign.evaluation import Candidate
 from selfcodealign.evaluation.preparation import load_benchmark
 from selfcodealign.experiments.arms import Arm
 from selfcodealign.experiments.costs import count_tokens
-from selfcodealign.experiments.matching import Chosen, Match, Rows, match, read_rows, write_rows
+from selfcodealign.experiments.matching import Chosen, Match, Rows, match, read_rows, write_pairs, write_rows
 from selfcodealign.experiments.sharing import DataRun, begin_with_others, plan_runs
 from selfcodealign.experiments.table import ExperimentTable, Line, write_table
 from selfcodealign.experiments.tuning import Scores, Tuning, discard_weights, is_scored, name_modes, score, tune
@@ -36,6 +36,8 @@ from selfcodealign.run_folder.lock import locked
 from selfcodealign.settings import ModelSettings, Recipe
 
 DEFINITION = "experiment.json"
+#: Trainings that begin with the tuned model.
+FURTHER = ("dpo", "grpo")
 #: The task that counts the tuned and scored models.
 MODELS = "models tuned and scored"
 
@@ -156,22 +158,43 @@ class _Work:
                 self._bases[name] = await score(candidate, {"model": student}, self._home, recipe, self.progress)
 
     async def _tune_and_score(self, arm: Arm, seed: int) -> Scores:
-        settings = arm.recipe.train.model_copy(update={"seed": seed, "model": None})
-        dataset = write_rows(self._rows[arm.name], self._chosen[arm.name], self.out / "data")
-        tuning = Tuning(f"{arm.folder}-seed-{seed}", arm.student, dataset, settings)
-        label = f"{arm.name}, seed {seed}"
-        self.progress.say(f"tuning and scoring: {label}, {len(self._chosen[arm.name].rows)} rows")
-        folder = tuning.place(self.out / "tuned")
+        count = len(self._chosen[arm.name].rows)
+        self.progress.say(f"tuning and scoring: {arm.name}, seed {seed}, {count} rows")
+        tunings = self._tunings(arm, seed)
+        folder = tunings[-1].place(self.out / "tuned")
         candidate = Candidate(label=folder.name, mode="chat", settings=_here(arm.recipe, str(folder)))
-        decided = {"tuning": tuning.key}
+        decided = {"tuning": tunings[-1].key}
         if not is_scored(candidate, decided, self._home, arm.recipe):
-            # The loss is masked alike in all arms: it is shown once.
-            await tune(tuning, self.out / "tuned", self.progress, show_loss=not self._told_loss)
-            self._told_loss = True
+            for tuning in tunings:
+                # The loss is masked alike in all arms: it is shown once.
+                await tune(tuning, self.out / "tuned", self.progress, show_loss=not self._told_loss)
+                self._told_loss = True
         scores = await score(candidate, decided, self._home, arm.recipe, self.progress)
         if self.experiment.discard:
-            discard_weights(folder)
+            self._discard(tunings)
         return scores
+
+    def _tunings(self, arm: Arm, seed: int) -> list[Tuning]:
+        """What makes the model of an arm: SFT, then what its journey trains after that, from the model before."""
+        recipe, rows, chosen = arm.recipe, self._rows[arm.name], self._chosen[arm.name]
+        dataset, label = write_rows(rows, chosen, self.out / "data"), f"{arm.folder}-seed-{seed}"
+        settings = recipe.train.model_copy(update={"seed": seed, "model": None})
+        found = [Tuning(label, arm.student, dataset, settings, recipe.execution)]
+        for name in recipe.journey[recipe.journey.index("train") + 1 :]:
+            if name not in FURTHER:
+                continue
+            if name == "dpo":
+                write_pairs(self._run_of[arm.name].path, rows, chosen, dataset)
+            base = str(found[-1].place(self.out / "tuned"))
+            further = getattr(recipe, name).model_copy(update={"seed": seed, "model": None})
+            found.append(Tuning(label, base, dataset, further, recipe.execution, found[-1].key))
+        return found
+
+    def _discard(self, tunings: Sequence[Tuning]) -> None:
+        """Remove the weights of models that no later arm begins with: another arm may train further from the first."""
+        again = any(name in arm.recipe.journey for arm in self.experiment.arms for name in FURTHER)
+        for tuning in tunings[1:] if again else tunings:
+            discard_weights(tuning.place(self.out / "tuned"))
 
     @property
     def _home(self) -> Path:

@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfcodealign.dataset.authors import AUTHORS_FILE
+from selfcodealign.dataset.export import export_rows
 from selfcodealign.errors import ExperimentError
-from selfcodealign.files import make_folder, replace_file
+from selfcodealign.files import make_folder, replace_file, write_json_lines
 from selfcodealign.rows import digest
 
 Match = Literal["rows", "instructions", "tokens", "none"]
@@ -108,13 +109,33 @@ def _afford(arm: Rows, budget: float, seed: int) -> set[str]:
     return found
 
 
+#: The pairs of a passing and a failing answer, in a folder of rows.
+PAIRS = "pairs.jsonl"
+
+
+def write_pairs(run: Path, rows: Rows, chosen: Chosen, folder: Path) -> None:
+    """Write the pairs of a run whose instructions are chosen into the folder of the chosen rows, unless they are there.
+
+    Raises `ExperimentError` if there are none.
+    """
+    if (folder / PAIRS).exists():
+        return
+    taken = {rows.instructions[place] for place in chosen.rows}
+    pairs = [pair for pair in export_rows(run, "dpo") if pair["instruction_id"] in taken]
+    if not pairs:
+        raise ExperimentError(
+            f"{run} has no failing answer beside a passing one: set responses.stop_after_passes = 0, or leave dpo out"
+        )
+    write_json_lines(folder / PAIRS, pairs, error=ExperimentError)
+
+
 def write_rows(rows: Rows, chosen: Chosen, home: Path) -> Path:
     """Write the chosen rows as a data-set folder in `home`, unless it is there; its name is that of its rows."""
     table = pa.concat_tables([pq.read_table(file) for file in rows.files]).take(chosen.rows)
     folder = home / digest(*table["response_id"].to_pylist(), *table["instruction_id"].to_pylist())
-    file = folder / "train.parquet"
+    file = folder / "data" / "train.parquet"
     if not file.exists():
-        make_folder(folder, error=ExperimentError)
+        make_folder(file.parent, error=ExperimentError)
         authors = rows.files[0].parent.parent / AUTHORS_FILE
         if authors.is_file():
             shutil.copy(authors, folder / AUTHORS_FILE)

@@ -12,15 +12,26 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation import Candidate, evaluate
+from selfcodealign.experiments.matching import PAIRS
 from selfcodealign.files import make_folder, read_json, write_json
 from selfcodealign.progress import Progress
 from selfcodealign.rows import digest
-from selfcodealign.settings import EvaluateSettings, Recipe, TrainSettings
+from selfcodealign.settings import (
+    DpoSettings,
+    EvaluateSettings,
+    ExecutionSettings,
+    GrpoSettings,
+    Recipe,
+    TrainSettings,
+)
 from selfcodealign.stages.train import train_stoppably
+
+if TYPE_CHECKING:
+    from selfcodealign.training import OnProgress, TrainResult
 
 #: Files that hold weights.
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
@@ -32,17 +43,26 @@ Scores = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Tuning:
-    """A model to tune: which base, on which folder of rows, how. `label` names it in tables and folders."""
+    """A model to train: from which one, on which folder of rows, how (SFT, DPO or GRPO, by the settings).
+
+    `label` names it in folders. `begins_with` is the key of the tuning that made `base`; "": no tuning did.
+    """
 
     label: str
     base: str
     dataset: Path
-    settings: TrainSettings
+    settings: TrainSettings | DpoSettings | GrpoSettings
+    execution: ExecutionSettings
+    begins_with: str = ""
 
     @property
     def key(self) -> str:
         """Digest of what decides the model; the name of the data set's folder is that of its rows."""
-        return digest(self.base, self.dataset.name, json.dumps(self.settings.deciding(), sort_keys=True))
+        settings = {self.settings.section: self.settings.deciding()}
+        if isinstance(self.settings, GrpoSettings):
+            settings["execution"] = self.execution.deciding()
+        base = self.begins_with or self.base
+        return digest(base, self.dataset.name, json.dumps(settings, sort_keys=True))
 
     def place(self, home: Path) -> Path:
         """The model's folder in `home`: that of the same tuning, under whatever label, if there is one."""
@@ -51,11 +71,10 @@ class Tuning:
 
 
 async def tune(tuning: Tuning, home: Path, progress: Progress, *, show_loss: bool) -> Path:
-    """Tune a model, or resume; return its folder. With `show_loss`, rows are shown with the tokens that carry loss.
+    """Train a model, or resume; return its folder. With `show_loss`, rows are shown with the tokens that carry loss.
 
     Raises `TrainingError`, `ModelError`, `MissingExtra`.
     """
-    from selfcodealign.training import train
     from selfcodealign.training.display import TrainDisplay
     from selfcodealign.training.events import Event, Note, Proof
     from selfcodealign.training.output import find_result
@@ -70,8 +89,19 @@ async def tune(tuning: Tuning, home: Path, progress: Progress, *, show_loss: boo
             if show_loss or not isinstance(event, Proof | Note):
                 display(event)
 
-        await train_stoppably(lambda: train(tuning.dataset, tuning.base, out, tuning.settings, tell, fresh=lost), out)
+        await train_stoppably(lambda: _train(tuning, out, tell, fresh=lost), out)
     return out
+
+
+def _train(tuning: Tuning, out: Path, tell: OnProgress, *, fresh: bool) -> TrainResult:
+    from selfcodealign.training import train, train_dpo, train_grpo
+
+    data, base, settings = tuning.dataset, tuning.base, tuning.settings
+    if isinstance(settings, DpoSettings):
+        return train_dpo(data / PAIRS, base, out, settings, tell, fresh=fresh)
+    if isinstance(settings, GrpoSettings):
+        return train_grpo(data, base, out, settings, tuning.execution, tell, fresh=fresh)
+    return train(data, base, out, settings, tell, fresh=fresh)
 
 
 def has_weights(folder: Path) -> bool:
