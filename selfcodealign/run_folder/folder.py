@@ -280,9 +280,10 @@ class RunFolder:
             return [f"cannot use {self.path} as a run folder: {place} is no folder; choose another --out"]
         if not os.access(place, os.W_OK | os.X_OK):
             return [f"cannot use {self.path} as a run folder: {place} is not writable; choose another --out"]
-        # A run that was killed at its beginning may have left its lock and its recipe.
+        # A run that was killed at its beginning may have left its lock, its recipe, and a file not yet in place.
         if self.path.is_dir() and not (self.path / "run.json").exists():
-            others = {path.name for path in self.path.iterdir()} - {".lock", "recipe.toml"}
+            names = {path.name for path in self.path.iterdir()}
+            others = names - {".lock", "recipe.toml", ".recipe.toml.tmp", ".run.json.tmp"}
             if others:
                 return [f"{self.path} holds files that are no run: choose an empty or new folder for --out"]
         lock = self.path / ".lock"
