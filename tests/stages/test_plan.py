@@ -109,6 +109,13 @@ OTHER: dict[str, Any] = {
     "train.attention": "eager",
     "train.mix": ["MIX"],
     "train.report_to": ["tensorboard"],
+    "dpo.model": f"{ROOT}/selfcodealign/embedded",
+    "dpo.attention": "eager",
+    "dpo.report_to": ["tensorboard"],
+    "grpo.model": f"{ROOT}/selfcodealign/embedded",
+    "grpo.attention": "eager",
+    "grpo.report_to": ["tensorboard"],
+    "grpo.clip_high": 0.28,
     "evaluate.benchmarks": ["tiny-eval", "tiny-eval"],
     "evaluate.problems": {"tiny-eval": f"{ROOT}/selfcodealign/embedded/tiny_eval.jsonl"},
     "evaluate.base_modes": ["chat"],
@@ -173,7 +180,8 @@ def pretend_to_train(*arguments: Any, **options: Any) -> SimpleNamespace:
     out: Path = arguments[2]
     out.mkdir(parents=True, exist_ok=True)
     (out / "train_report.json").write_text("{}")
-    return SimpleNamespace(steps=1, first_loss=1.0, last_loss=0.5)
+    figures = dict.fromkeys(("first_margin", "last_margin", "first_reward", "last_reward"), 0.5)
+    return SimpleNamespace(steps=1, rows=1, first_loss=1.0, last_loss=0.5, figures=figures)
 
 
 async def pretend_to_evaluate(*arguments: Any, **options: Any) -> SimpleNamespace:
@@ -187,12 +195,14 @@ async def pretend_to_evaluate(*arguments: Any, **options: Any) -> SimpleNamespac
 def only_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run makes its rows, and neither judges, trains nor scores."""
     judge_by_text(monkeypatch)
-    monkeypatch.setattr("selfcodealign.training.train", pretend_to_train)
+    for name in ("train", "train_dpo", "train_grpo"):
+        monkeypatch.setattr(f"selfcodealign.training.{name}", pretend_to_train)
     monkeypatch.setattr("selfcodealign.evaluation.evaluate", pretend_to_evaluate, raising=False)
 
 
 #: Journeys with the stages that `JOURNEY` lacks, by section: those that start programs, and those of other methods.
 _INSTRUCTIONS = ["seeds", "near_dedup", "concepts", "instructions"]
+_FURTHER = [*ROW_STAGES, "dataset", "train", "dpo", "grpo"]
 JOURNEYS = {
     "quality": ["seeds", "quality", "types"],
     "types": ["seeds", "quality", "types"],
@@ -202,6 +212,8 @@ JOURNEYS = {
     "prequery": ["prequery", "distinct"],
     "self_instruct": ["self_instruct", "novel"],
     "novel": ["self_instruct", "novel"],
+    "dpo": _FURTHER,
+    "grpo": _FURTHER,
 }
 
 
@@ -260,6 +272,8 @@ def look_at(run: Path) -> dict[str, dict[str, int]]:
         "novel",
         "dataset",
         "tuned",
+        "dpo",
+        "grpo",
         "evaluation",
         "superseded",
     ]
@@ -314,7 +328,7 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     decisions: dict[str, Decision] = {one.step.name: one for one in planned}
     if isinstance(ran, str):
         assert ran.startswith("the data set is empty"), ran  # the stages after it are not reached
-        decisions = {name: one for name, one in decisions.items() if name not in ("train", "evaluate")}
+        decisions = {name: one for name, one in decisions.items() if name not in ("train", "dpo", "grpo", "evaluate")}
     announced = [one.sentence for one in planned if one.action is not Action.BEGIN]
     assert told.lines[0] == f"run folder: {run}"
     assert told.lines[1 : len(announced) + 1] == announced
@@ -344,7 +358,7 @@ def check_what_was_done(
 ) -> None:
     """Each decision against the files that the run left."""
     moved = {Path(name).parts[1].rsplit("-", 1)[0] for name in after["superseded"]}
-    outputs = {"train": "tuned", "evaluate": "evaluation"}
+    outputs = {"train": "tuned", "dpo": "dpo", "grpo": "grpo", "evaluate": "evaluation"}
     worked = {str(call[1]) for call in told.calls if call[0] == "start"}
     for name, decision in decisions.items():
         folder = outputs.get(name, name)
