@@ -92,7 +92,7 @@ ONLY_READ = {
     r"pytest ": "the tests themselves",
     r"--serve vllm|serve=vllm|^vllm serve": "needs vLLM, and mostly a GPU",
     r"parallel=fsdp2": "needs GPUs",
-    r"--method (dpo|grpo)|--with dpo|train data/(pairs|tasks)": "tests/training and tests/stages train so",
+    r"--method (dpo|grpo)|--with dpo": "tests/training and tests/stages train so",
     r"python -m tiny\.": "trains or measures the embedded model, for minutes",
     r"serve-sandbox": "serves until it is stopped",
     r"python bench/": "measures, for minutes",

@@ -243,6 +243,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         "model.name=scripted",
         "train.model=embedded",
         "responses.samples=2",
+        "responses.stop_after_passes=0",
         "execution.workers=1",
         "execution.mutation_testing=false",
         "models.teacher.name=scripted",

@@ -148,7 +148,7 @@ def test_lora_trains_adapters_and_saves_a_whole_model(tiny_base: Path, pairs: Pa
 def test_texts_and_messages_mean_the_same(pairs: Path, tmp_path: Path) -> None:
     """Columns of texts, of messages, of messages that repeat the prompt, as JSON Lines and as Parquet."""
     plain = load_pairs(pairs)
-    rows = [
+    rows: list[Any] = [
         {
             "prompt": [{"role": "user", "content": row["prompt"]}],
             "chosen": [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["chosen"]}],
