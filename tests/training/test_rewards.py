@@ -36,7 +36,7 @@ def judging() -> Iterator[SandboxReward]:
         ("```python\ndef double(x):\n    return x + 2\n```", "failed", 0.0),
         ("```python\ndef double(x):\n    raise ValueError(x)\n```", "error", 0.0),
         ("```python\ndef double(x):\n    while True:\n        pass\n```", "timeout", 0.0),
-        ("I cannot do that.", "error", 0.0),
+        ("I cannot do that.", "no_code", 0.0),
         ("", "no_code", 0.0),
         ("```python\nimport os\nos._exit(0)\n```", "error", 0.0),
         ("```python\nimport sys\nsys.exit(0)\n```", "error", 0.0),
@@ -95,7 +95,7 @@ def test_equal_answers_run_once(judging: SandboxReward, monkeypatch: pytest.Monk
     ran = _stand_in(judging, monkeypatch, Verdict(Status.PASSED, proof="split"))
     answers = [Answer(RIGHT, TESTS), Answer(RIGHT, "assert double(1) == 2\n"), Answer(RIGHT, TESTS)]
     assert judging.reward(answers) == [1.0, 1.0, 1.0]
-    assert sorted(program.tests for program in ran) == sorted({one.tests.strip() for one in answers})
+    assert sorted(program.tests for program in ran) == sorted({one.tests for one in answers})
 
 
 def test_a_pass_beside_the_tests_has_no_reward_where_split_proof_is_asked_for(
