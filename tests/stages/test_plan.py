@@ -561,3 +561,18 @@ async def test_rows_that_an_earlier_run_left_behind_are_made_again(tmp_path: Pat
     await run_recipe(changed, run, model=scripted_model())
     kept = {row["response_id"] for row in rows_of(run, "responses")}
     assert {row["response_id"] for kind in ("kept", "dropped") for row in rows_of(run, "selection", kind)} == kept
+
+
+def test_a_setting_that_was_renamed_has_not_changed(finished: tuple[Recipe, Path], tmp_path: Path) -> None:
+    """A run of an earlier version named `train.weights` otherwise: its tuned model stays."""
+    recipe, original = finished
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    text = (run / "run.json").read_text("utf-8")
+    assert '"train.weights"' in text
+    (run / "run.json").write_text(text.replace('"train.weights"', '"train.method"'), "utf-8")
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(recipe, run, model=scripted_model()))}
+    assert planned["train"].action is Action.REST
+    other = change(recipe, "train.weights", "lora")
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(other, run, model=scripted_model()))}
+    assert planned["train"].sentence.startswith('train: starts again because train.weights changed from "full" to')
