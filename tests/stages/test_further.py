@@ -83,8 +83,8 @@ def test_a_second_run_rests_and_another_beta_starts_dpo_alone(
 
 def test_a_run_without_a_failing_answer_has_no_pairs(tmp_path: Path) -> None:
     """The error says why, and which setting draws failing answers, too."""
-    sources = write_sources(tmp_path / "source", 2)
-    recipe = small_recipe(sources, *SHORT, "responses.samples=1", added=["train", "dpo"])
+    sources = write_sources(tmp_path / "source", 8)
+    recipe = small_recipe(sources, *SHORT, "responses.samples=1", "dpo.model=embedded", added=["dpo"])
     with pytest.raises(TrainingError, match=r"has no pairs: .* With responses\.stop_after_passes = 0 all answers"):
         asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
 

@@ -14,7 +14,7 @@ import torch
 from selfcodealign.errors import MissingExtra, ModelError, SandboxError, TrainingError
 from selfcodealign.settings import ExecutionSettings, GrpoSettings
 from selfcodealign.training import Note, Proof, Step, TrainResult, train, train_grpo
-from selfcodealign.training.grpo import TaskOrder
+from selfcodealign.training.sampling import TaskOrder
 from selfcodealign.training.tasks import WITHOUT_PROOF, load_tasks
 from tests.support.tiny_model import FAST as FAST_SFT
 from tests.support.tiny_model import write_rows
