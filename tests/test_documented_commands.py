@@ -34,6 +34,7 @@ from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.recipe import default_recipe, load_recipe
 from selfcodealign.stages.journey import edit_journey
+from selfcodealign.training_settings import METHODS
 from tests.support.benchmark_rows import arithmetic_row, write_lines
 from tests.support.documentation import PAGES, TYPED, Typed, blocks
 from tests.support.faulty_server import FaultyServer, Handler
@@ -94,6 +95,7 @@ ONLY_READ = {
     r"pytest ": "the tests themselves",
     r"--serve vllm|serve=vllm|^vllm serve": "needs vLLM, and mostly a GPU",
     r"parallel=fsdp2": "needs GPUs",
+    r"--method (dpo|grpo)|--with dpo": "tests/training and tests/stages train so",
     r"python -m tiny\.": "trains or measures the embedded model, for minutes",
     r"serve-sandbox": "serves until it is stopped",
     r"python bench/": "measures, for minutes",
@@ -285,7 +287,8 @@ def _check_own(command: Typed, words: list[str]) -> None:
         edit_journey(recipe.journey, names, given["removed"] or [], CATALOGUE)
         assert given["until"] in (None, *recipe.journey, *names)
     if words[0] == "train":
-        default_recipe([text if "." in text.partition("=")[0] else f"train.{text}" for text in given["settings"] or []])
+        section = METHODS[given["method"]].section
+        default_recipe([t if "." in t.partition("=")[0] else f"{section}.{t}" for t in given["settings"] or []])
     if words[0] == "evaluate":
         assert all(find_benchmark(name) for name in given["benchmark"])
         assert set(given["mode"] or []) <= set(MODES)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Sampler
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from selfcodealign.errors import TrainingError
 from selfcodealign.sandbox import Status
 from selfcodealign.settings import ExecutionSettings, GrpoSettings
-from selfcodealign.training.batching import draw_rows, split_step
+from selfcodealign.training.batching import split_step
 from selfcodealign.training.events import Note, OnProgress, TrainResult
 from selfcodealign.training.job import (
     Job,
@@ -30,55 +28,13 @@ from selfcodealign.training.job import (
     run_to_end,
 )
 from selfcodealign.training.rewards import Answer, SandboxReward
+from selfcodealign.training.sampling import VERDICTS, TaskOrder, VerdictTrainer
 from selfcodealign.training.tasks import Prompt, Tasks, load_tasks, prove_prompts, render_prompts
 from selfcodealign.training.trainers import TellSteps, choose_optimizer, quiet, settle_callbacks, shared_arguments
 from selfcodealign.training.weights import choose_adapters
 
 #: What is told of each step: name → TRL's.
 FIGURES = {"reward": "reward", "kl": "kl", "length": "completions/mean_length", "cut": "completions/clipped_ratio"}
-_VERDICTS = "verdicts/"
-
-
-class TaskOrder(Sampler[int]):
-    """The tasks of all steps in sequence, as TRL's trainer reads them: a batch is given once for each forward pass that
-    uses its answers, and each task in it once for each answer."""
-
-    def __init__(self, tasks: int, settings: GrpoSettings, passes: int) -> None:
-        self.tasks, self.settings = tasks, settings
-        self.repeats = passes * settings.updates
-        self.rounds = -(-settings.steps // settings.updates)
-
-    def __len__(self) -> int:
-        return self.rounds * self.repeats * self.settings.prompts * self.settings.samples
-
-    def __iter__(self) -> Iterator[int]:
-        drawn = draw_rows(self.tasks, self.settings.seed)
-        for _ in range(self.rounds):
-            chosen = list(islice(drawn, self.settings.prompts))
-            for _ in range(self.repeats):
-                for task in chosen:
-                    yield from [task] * self.settings.samples
-
-
-class VerdictTrainer(GRPOTrainer):
-    """GRPOTrainer with prompts that are rendered already, in planned order, and rewards from the sandbox."""
-
-    def __init__(self, *args: Any, order: TaskOrder, judging: SandboxReward, opened: Opened, **kwargs: Any) -> None:
-        self._order, self._judging, self._chat = order, judging, opened.chat
-        super().__init__(*args, **kwargs)
-
-    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-        return self._chat.tokenize(prompts), None, {}
-
-    def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
-        return self._order
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Write no card: `report` writes it once, with the result."""
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        counts = self._judging.take_verdicts()
-        super().log(logs | {f"{_VERDICTS}{status}": count for status, count in counts.items()}, start_time)
 
 
 def train_on_verdicts(
@@ -213,7 +169,7 @@ def _assemble(
         peft_config=choose_adapters(settings),
         order=TaskOrder(len(prompts), settings, passes),
         judging=judging,
-        opened=opened,
+        chat=chat,
     )
     trainer.optimizer_cls_and_kwargs = choose_optimizer(settings)
     settle_callbacks(trainer, job.checkpoints)
@@ -232,8 +188,8 @@ def _sum_up(
     reasons: Counter[str] = Counter()
     for entry in trainer.state.log_history:
         for key, count in entry.items():
-            if key.startswith(_VERDICTS):
-                reasons[key.removeprefix(_VERDICTS)] += int(count)
+            if key.startswith(VERDICTS):
+                reasons[key.removeprefix(VERDICTS)] += int(count)
     told = [step for step in history(trainer, FIGURES) if "reward" in step]
     tokens = round(sum(step["length"] for step in told) * settings.prompts * settings.samples)
     tenth = math.ceil(len(told) / 10)

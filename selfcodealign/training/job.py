@@ -149,7 +149,7 @@ def run_to_end(job: Job, trainer: Any, *, every: int = 1) -> None:
 def history(trainer: Any, figures: Iterable[str] = ()) -> list[dict[str, float]]:
     """Return all steps, also those before a resume."""
     return [
-        {key: float(entry[key]) for key in (*_HISTORY, *figures) if key in entry}
+        {key: float(entry[key]) for key in (*_HISTORY, *figures) if entry.get(key) is not None}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]

@@ -139,7 +139,7 @@ def _answer_place(row: TokenRow) -> tuple[int, int]:
 
 
 def _last_answer(row: TokenRow) -> TokenRow:
-    """Return the row as it is compared: marked in its last answer only, and ending there."""
+    """Return what is compared of a row: it ends with its last answer, which alone is marked."""
     start, end = _answer_place(row)
     ids = row.input_ids[:end]
     return TokenRow(row.number, ids, [NO_LOSS] * start + ids[start:])

@@ -66,7 +66,7 @@ def load_tasks(dataset: str | Path, proof: Literal["split", "any"]) -> Tasks:
         else read_table(path, ("prompt", "tests"), "tasks", _OPTIONAL)
     )
     if not found:
-        raise TrainingError(f"{path} has no tasks: none of its examples passed tests of its own answer")
+        raise TrainingError(f"{path} has no tasks: none of its examples has tests that it passed")
     taken = [
         (number, row) for number, row in enumerate(found) if proof == "any" or row.get("proof", "split") == "split"
     ]
@@ -102,7 +102,7 @@ def prove_prompts(prompts: Sequence[Prompt], chat: Chat, count: int) -> Proof:
         [list(_pieces(one, chat)) for one in shown],
         names=[f"task {one.task.number}" for one in shown],
         says="the task's own answer, which passes its tests, is",
-        counted="of its own answer",
+        counted="of the task's answer",
     )
 
 

@@ -109,6 +109,13 @@ OTHER: dict[str, Any] = {
     "train.attention": "eager",
     "train.mix": ["MIX"],
     "train.report_to": ["tensorboard"],
+    "dpo.model": f"{ROOT}/selfcodealign/embedded",
+    "dpo.attention": "eager",
+    "dpo.report_to": ["tensorboard"],
+    "grpo.model": f"{ROOT}/selfcodealign/embedded",
+    "grpo.attention": "eager",
+    "grpo.report_to": ["tensorboard"],
+    "grpo.clip_high": 0.28,
     "evaluate.benchmarks": ["tiny-eval", "tiny-eval"],
     "evaluate.problems": {"tiny-eval": f"{ROOT}/selfcodealign/embedded/tiny_eval.jsonl"},
     "evaluate.base_modes": ["chat"],
@@ -173,7 +180,8 @@ def pretend_to_train(*arguments: Any, **options: Any) -> SimpleNamespace:
     out: Path = arguments[2]
     out.mkdir(parents=True, exist_ok=True)
     (out / "train_report.json").write_text("{}")
-    return SimpleNamespace(steps=1, first_loss=1.0, last_loss=0.5)
+    figures = dict.fromkeys(("first_margin", "last_margin", "first_reward", "last_reward"), 0.5)
+    return SimpleNamespace(steps=1, rows=1, first_loss=1.0, last_loss=0.5, figures=figures)
 
 
 async def pretend_to_evaluate(*arguments: Any, **options: Any) -> SimpleNamespace:
@@ -187,12 +195,14 @@ async def pretend_to_evaluate(*arguments: Any, **options: Any) -> SimpleNamespac
 def only_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run makes its rows, and neither judges, trains nor scores."""
     judge_by_text(monkeypatch)
-    monkeypatch.setattr("selfcodealign.training.train", pretend_to_train)
+    for name in ("train", "train_dpo", "train_grpo"):
+        monkeypatch.setattr(f"selfcodealign.training.{name}", pretend_to_train)
     monkeypatch.setattr("selfcodealign.evaluation.evaluate", pretend_to_evaluate, raising=False)
 
 
 #: Journeys with the stages that `JOURNEY` lacks, by section: those that start programs, and those of other methods.
 _INSTRUCTIONS = ["seeds", "near_dedup", "concepts", "instructions"]
+_FURTHER = [*ROW_STAGES, "dataset", "train", "dpo", "grpo"]
 JOURNEYS = {
     "quality": ["seeds", "quality", "types"],
     "types": ["seeds", "quality", "types"],
@@ -202,6 +212,8 @@ JOURNEYS = {
     "prequery": ["prequery", "distinct"],
     "self_instruct": ["self_instruct", "novel"],
     "novel": ["self_instruct", "novel"],
+    "dpo": _FURTHER,
+    "grpo": _FURTHER,
 }
 
 
@@ -231,6 +243,7 @@ def finished(places: Path, only_rows: None) -> tuple[Recipe, Path]:
         "model.name=scripted",
         "train.model=embedded",
         "responses.samples=2",
+        "responses.stop_after_passes=0",
         "execution.workers=1",
         "execution.mutation_testing=false",
         "models.teacher.name=scripted",
@@ -260,6 +273,8 @@ def look_at(run: Path) -> dict[str, dict[str, int]]:
         "novel",
         "dataset",
         "tuned",
+        "dpo",
+        "grpo",
         "evaluation",
         "superseded",
     ]
@@ -314,7 +329,7 @@ def test_the_dry_run_of_a_changed_setting_announces_what_the_run_does(
     decisions: dict[str, Decision] = {one.step.name: one for one in planned}
     if isinstance(ran, str):
         assert ran.startswith("the data set is empty"), ran  # the stages after it are not reached
-        decisions = {name: one for name, one in decisions.items() if name not in ("train", "evaluate")}
+        decisions = {name: one for name, one in decisions.items() if name not in ("train", "dpo", "grpo", "evaluate")}
     announced = [one.sentence for one in planned if one.action is not Action.BEGIN]
     assert told.lines[0] == f"run folder: {run}"
     assert told.lines[1 : len(announced) + 1] == announced
@@ -344,7 +359,7 @@ def check_what_was_done(
 ) -> None:
     """Each decision against the files that the run left."""
     moved = {Path(name).parts[1].rsplit("-", 1)[0] for name in after["superseded"]}
-    outputs = {"train": "tuned", "evaluate": "evaluation"}
+    outputs = {"train": "tuned", "dpo": "dpo", "grpo": "grpo", "evaluate": "evaluation"}
     worked = {str(call[1]) for call in told.calls if call[0] == "start"}
     for name, decision in decisions.items():
         folder = outputs.get(name, name)
@@ -546,3 +561,18 @@ async def test_rows_that_an_earlier_run_left_behind_are_made_again(tmp_path: Pat
     await run_recipe(changed, run, model=scripted_model())
     kept = {row["response_id"] for row in rows_of(run, "responses")}
     assert {row["response_id"] for kind in ("kept", "dropped") for row in rows_of(run, "selection", kind)} == kept
+
+
+def test_a_setting_that_was_renamed_has_not_changed(finished: tuple[Recipe, Path], tmp_path: Path) -> None:
+    """A run of an earlier version named `train.weights` otherwise: its tuned model stays."""
+    recipe, original = finished
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    text = (run / "run.json").read_text("utf-8")
+    assert '"train.weights"' in text
+    (run / "run.json").write_text(text.replace('"train.weights"', '"train.method"'), "utf-8")
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(recipe, run, model=scripted_model()))}
+    assert planned["train"].action is Action.REST
+    other = change(recipe, "train.weights", "lora")
+    planned = {one.step.name: one for one in asyncio.run(plan_recipe(other, run, model=scripted_model()))}
+    assert planned["train"].sentence.startswith('train: starts again because train.weights changed from "full" to')

@@ -14,13 +14,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from selfcodealign.cli import app
-from selfcodealign.errors import RecipeError
+from selfcodealign.errors import RecipeError, TrainingError
 from selfcodealign.progress.terminal import Lines, Live
 from selfcodealign.recipe import load_recipe
 from selfcodealign.training import Note, Proof, Step
 from selfcodealign.training.display import TrainDisplay
 from selfcodealign.training.masking import Piece
 from tests.support.command_line import call
+from tests.support.tiny_model import write_rows
 from tests.support.told import Told
 
 PROOF = Proof([4], [[Piece("ask\n", False, 2), Piece("answer<|end|>", True, 3)]])
@@ -118,3 +119,36 @@ def test_a_training_in_a_log():
         "training: 3 steps to go through",
         "training: 3 steps, epoch 1.00, loss 2.0000, 1,234 tokens/s (0:00)",
     ]
+
+
+def test_the_settings_of_the_method_are_listed_and_set():
+    """`--set` goes to the section of the method, and `--list-settings` lists that section alone."""
+    words = ["train", "x", "--method", "grpo", "--set", "steps=7", "--set", "execution.seconds=2", "--list-settings"]
+    lines = CliRunner().invoke(app, words).output.splitlines()
+    assert any(re.match(r"grpo\.steps = 7 +# optimizer steps", line) for line in lines)
+    assert all(line.startswith("grpo.") for line in lines)
+    wrong = CliRunner().invoke(app, ["train", "x", "--method", "dpo", "--set", "beat=1"])
+    assert 'unknown setting "dpo.beat"; did you mean "beta"?' in str(wrong.exception)
+
+
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_a_further_training_needs_a_tuned_model(tmp_path: Path, method: str):
+    """A run folder has one, or --model names one; the error says so in one line."""
+    for dataset, what in ((tmp_path, "has no tuned model"), (tmp_path / "p.jsonl", "is no run folder with a tuned")):
+        result = CliRunner().invoke(app, ["train", str(dataset), "--method", method])
+        assert isinstance(result.exception, TrainingError)
+        assert what in str(result.exception)
+        assert "name it with --model" in str(result.exception)
+
+
+def test_pairs_are_trained_on_by_command(tiny_base: Path, tmp_path: Path):
+    """The model that it begins with, the marked pairs, and in the end the margin and where the model is."""
+    pair = {"prompt": "Write a function.", "chosen": "def f(): return 1", "rejected": "def f(): pass"}
+    pairs = write_rows(tmp_path / "pairs.jsonl", [pair])
+    words = ["train", str(pairs), "--method", "dpo", "-m", str(tiny_base), "-o", str(tmp_path / "out")]
+    words += ["--set", "max_steps=2", "--set", "batch=1", "--set", "device=cpu", "--set", "dpo.precision=float32"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert f"dpo begins with the model {tiny_base}" in result.stderr
+    assert "pair 0, rejected: " in result.stderr
+    assert re.match(r"2 steps on 1 pairs, loss 0\.69\d\d → \d\.\d+, margin -?0\.0000 → \d\.\d+, ", result.stdout)
+    assert f"model: {tmp_path / 'out'}" in result.stdout

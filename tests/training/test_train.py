@@ -169,6 +169,21 @@ def test_another_training_in_the_same_folder_is_refused(
         train(dataset, str(tiny_base), tmp_path / "mine", FAST)
 
 
+def test_a_training_that_an_earlier_version_began_is_resumed(tiny_base: Path, dataset: Path, tmp_path: Path):
+    """Its identity calls the trained weights "method" and the base model's digest "weights"."""
+    out = tmp_path / "out"
+    result = train(dataset, str(tiny_base), out, FAST)
+    known = json.loads((out / "training.json").read_text())
+    known |= {"method": known.pop("weights"), "weights": known.pop("base weights")}
+    known.pop("trained by")
+    (out / "training.json").write_text(json.dumps(known))
+    assert train(dataset, str(tiny_base), out, FAST) == result
+    known["method"] = "lora"
+    (out / "training.json").write_text(json.dumps(known))
+    with pytest.raises(TrainingError, match="weights was 'lora', is 'full'"):
+        train(dataset, str(tiny_base), out, FAST)
+
+
 def test_fresh_trains_anew(tiny_base: Path, dataset: Path, tmp_path: Path):
     """`fresh` replaces a complete training by another."""
     short = FAST.model_copy(update={"max_steps": 1})
