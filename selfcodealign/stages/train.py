@@ -34,12 +34,16 @@ async def tune(context: Context) -> str:
     await context.close_models()  # training needs its device
     tell, out = TrainDisplay(context.progress), context.folder.path / "tuned"
     work = partial(train, context.folder.path, _base(context), out, context.recipe.train, tell)
+    result = await train_stoppable(work, out)
+    return f"{result.steps} steps, loss {result.first_loss:.4f} → {result.last_loss:.4f}"
+
+
+async def train_stoppable(work: Callable[[], TrainResult], out: Path) -> TrainResult:
+    """Do the training `work` into `out`; Ctrl-C stops it after its step, with a checkpoint, in any thread."""
     if threading.current_thread() is threading.main_thread():
         with _interrupts_at_once():
-            result = work()
-    else:
-        result = await stop_with_cancellation(work, out)
-    return f"{result.steps} steps, loss {result.first_loss:.4f} → {result.last_loss:.4f}"
+            return work()
+    return await stop_with_cancellation(work, out)
 
 
 async def stop_with_cancellation(work: Callable[[], TrainResult], out: Path) -> TrainResult:
