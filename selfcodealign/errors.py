@@ -55,6 +55,10 @@ class TrainingError(UserError):
     """Training cannot start or continue: the data set, the masking, the settings or the output folder is wrong."""
 
 
+class ExperimentError(UserError):
+    """An experiment cannot be run or compared: what is varied, its arms, or their scores are wrong."""
+
+
 class ExportError(UserError):
     """A run or data set cannot be exported in the requested format."""
 
