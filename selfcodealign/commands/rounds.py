@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from selfcodealign.commands.options import Added, Removed, Settings
-
-if TYPE_CHECKING:
-    from selfcodealign.experiments.rounds import Rounds
 
 NO_ARGS_IS_HELP = True
 #: Groups of options in the help.
@@ -129,11 +126,15 @@ def rounds(
         selfcodealign rounds mine.toml --seeds 3 --data all
         selfcodealign rounds quickstart -o runs/control --writer base
     """
+    from rich.console import Console
+
     from selfcodealign.commands.running import load
     from selfcodealign.commands.stopping import run_stoppable
     from selfcodealign.experiments.collapse import Rule
     from selfcodealign.experiments.round_folder import Design
+    from selfcodealign.experiments.round_report import draw
     from selfcodealign.experiments.rounds import run_rounds
+    from selfcodealign.progress.log import log_drawn
     from selfcodealign.progress.terminal import open_progress
 
     loaded = load(recipe, settings or [], added or [], removed or [])
@@ -144,8 +145,10 @@ def rounds(
             loaded, folder, count, design, Rule(fall, least_rows, copied), stop=not no_stop, progress=progress
         )
         found = run_stoppable(work, progress, "all finished rows, models and scores are")
-    _print(found)
 
+    def show(console: Console) -> None:
+        console.print(draw(found))
+        console.print(f"written to {folder}: rounds.md, index.html", soft_wrap=True, highlight=False)
 
-def _print(found: Rounds) -> None:
-    print(found)
+    log_drawn(show)
+    show(Console())

@@ -4,6 +4,7 @@
       rounds.json           the definition, and the monitors, scores and reasons of each round
       round-1/run/          the run that made the data of round 1
       round-1/tuned-0/      the model tuned on them with the first training seed
+      rounds.md, index.html the rounds side by side (see `round_report`)
       scores/               a folder of answers for each model, scores.md, and round-K.json (round 0: the base model)
 
 `rounds.json` has a round once its scores are there: a call finds its place by that, and run, training and evaluation
@@ -74,7 +75,7 @@ class RoundsFolder:
     """The folder at `path`, with the design and the settings that decide what is in it."""
 
     def __init__(self, path: Path, recipe: Recipe, design: Design) -> None:
-        self.path = path
+        self.path, self.design = path, design
         self.definition = {**_deciding(recipe), **asdict(design)}
 
     def run(self, number: int) -> Path:
@@ -149,6 +150,15 @@ class RoundsFolder:
         scores = [score for some, _ in found for score in some]
         notes = dict.fromkeys(note for _, some in found for note in some)
         return Evaluation(scores=scores, comparisons=compare_all(scores), notes=list(notes))
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """All finished rounds of a folder, and why no further one follows."""
+
+    rounds: Sequence[Round]
+    stopped: Sequence[str]
+    folder: RoundsFolder
 
 
 def _read_score(told: Mapping[str, Any]) -> Score:

@@ -21,7 +21,8 @@ from selfcodealign.evaluation.run import write_evaluation
 from selfcodealign.evaluation.scoring import Score
 from selfcodealign.experiments.collapse import Rule, find_reasons
 from selfcodealign.experiments.monitors import windows
-from selfcodealign.experiments.round_folder import Design, Round, RoundsFolder
+from selfcodealign.experiments.round_folder import Design, Round, Rounds, RoundsFolder
+from selfcodealign.experiments.round_report import one_line, write_report
 from selfcodealign.experiments.round_texts import Written, count_rows, few_shot_texts, measure, read_written
 from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models import Model
@@ -43,15 +44,6 @@ LAST = "dataset"
 #: A model that writes the data of a round in the place of the one on disk; None: that one.
 Writers = Callable[[int], Model | None]
 _DESIGN, _RULE = Design(), Rule()
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """All finished rounds, with their monitors, and why there are no more; `base` are the base model's scores."""
-
-    rounds: Sequence[Round]
-    stopped: Sequence[str]
-    folder: RoundsFolder
 
 
 async def run_rounds(
@@ -139,6 +131,7 @@ class _Work:
                 self._tell(rounds[-1])
             ended = reasons if stop or not one.rows else ()
             self.folder.write([*rounds, *done[number:]], ended)
+            write_report(Rounds(rounds, ended, self.folder))
             if ended and number >= len(done):
                 break
         write_evaluation(self.folder.scores, self.folder.all_scores(len(rounds)))
@@ -219,6 +212,7 @@ class _Work:
     def _tell(self, one: Round) -> None:
         left = self.count - one.number
         rest = f"; about {clock(left * one.seconds)} left for {left} more" if left and not one.reasons else ""
-        self._say(one.number, f"{one.rows:,} rows, {clock(one.seconds)}{rest}")
+        told = [f"{one.rows:,} rows", *filter(None, [one_line(one)]), clock(one.seconds)]
+        self._say(one.number, ", ".join(told) + rest)
         for reason in one.reasons:
             self._say(one.number, reason)
