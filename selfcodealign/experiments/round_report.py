@@ -103,7 +103,7 @@ def _rows(found: Rounds) -> list[list[str]]:
     for name, monitor in MONITORS.items():
         values = [show(name, one.figures) for one in found.rounds]
         if any(value != "–" for value in values):
-            rows.append([f"{monitor.title} ({monitor.meaning})", *[""] * bases, *values])
+            rows.append([monitor.title, *[""] * bases, *values])
     return [["", *(line.name for line in lines)], *rows]
 
 
@@ -113,7 +113,8 @@ def _markdown(found: Rounds) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
     notes = [f"- {plain(note)}" for note in tell(found)]
     about = "Scores in percent, with 95 % intervals over tuning seeds and tasks. index.html has the curve over rounds."
-    return "\n".join([f"# {TITLE}", "", about, "", *lines, "", *notes, ""])
+    meanings = [f"- {plain(one.title)}: {plain(one.meaning)}" for one in MONITORS.values()]
+    return "\n".join([f"# {TITLE}", "", about, "", *lines, "", *notes, "", "## What is counted", "", *meanings, ""])
 
 
 def draw(found: Rounds) -> Group:
