@@ -14,7 +14,7 @@ of the round under way find their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,8 +129,9 @@ class RoundsFolder:
         )
 
     def _read(self, told: dict[str, Any]) -> Round:
-        scores, _ = self.read_scores(told["number"])
-        return replace(Round(**{**told, "scores": ()}), scores=scores)
+        values = dict(told)
+        values["scores"], _ = self.read_scores(told["number"])
+        return Round(**values)
 
     def read_scores(self, number: int) -> tuple[list[Score], list[str]]:
         """The scores of the models that a round tuned (0: of the base model), with notes; none before they exist."""

@@ -112,7 +112,9 @@ def test_a_score_below_the_best_round_by_more_than_chance_stops() -> None:
     assert find_reasons(rounds[:2], Rule()) == []
     assert find_reasons([scored(20), scored(19)], Rule()) == []
     (reason,) = find_reasons(rounds, Rule())
-    assert reason.startswith("tiny-eval: round 3 is 50.0 points below round 2, the best before (40 tasks, 95 % interval")
+    assert reason.startswith(
+        "tiny-eval: round 3 is 50.0 points below round 2, the best before (40 tasks, 95 % interval"
+    )
     assert find_reasons([*rounds[:2], Outcome(KEPT.figures)], Rule()) == []
 
 
