@@ -249,7 +249,7 @@ def test_another_definition_in_the_same_folder_is_refused(recipe: Recipe, two: P
 
 def test_the_embedded_model_in_two_rounds_killed_in_between(tmp_path: Path) -> None:
     """The command, `kill -9` while round 2 writes, and the same command again: both rounds stand in the table."""
-    words = ["rounds", "quickstart", "--rounds", "2", "-o", "out", "--least-rows", "1"]
+    words = ["rounds", "quickstart", "--rounds", "2", "-o", "out", "--no-stop"]
     for setting in (
         "seeds.limit=5",
         "responses.samples=4",
