@@ -34,7 +34,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the rule looks at of one round: its monitors (`round_texts.measure`), and its scores on `benchmark`."""
+    """What the rule looks at of one round: its monitors (`round_figures.measure`), and its scores on `benchmark`."""
 
     figures: Mapping[str, float | None]
     benchmark: str = ""

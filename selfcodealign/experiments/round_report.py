@@ -12,8 +12,8 @@ from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation.scoring import Score
 from selfcodealign.experiments.layout import Layout
 from selfcodealign.experiments.lines import ExperimentTable, Line
+from selfcodealign.experiments.round_figures import MONITORS
 from selfcodealign.experiments.round_folder import Design, Round, Rounds
-from selfcodealign.experiments.round_texts import MONITORS
 from selfcodealign.experiments.table import plain, write_table
 from selfcodealign.files import write_text
 from selfcodealign.report.asked import read_asked

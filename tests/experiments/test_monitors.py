@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from selfcodealign.experiments.collapse import DIVERSITY, Outcome, Rule, find_reasons, task_means
 from selfcodealign.experiments.monitors import copied_share, distinct_share, entropy, first_ngrams, mean, windows
-from selfcodealign.experiments.round_texts import MONITORS, Texts, Written, few_shot_texts, measure
+from selfcodealign.experiments.round_figures import MONITORS, measure
+from selfcodealign.experiments.round_texts import Texts, Written, few_shot_texts
 from selfcodealign.generation.few_shot_file import load_few_shot
 
 ITEMS = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60)
