@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from math import isnan, nan
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfcodealign import ScriptedModel, run_recipe
 from selfcodealign.experiments.collapse import DIVERSITY, Outcome, Rule, find_reasons, task_means
 from selfcodealign.experiments.monitors import copied_share, distinct_share, entropy, first_ngrams, mean, windows
 from selfcodealign.experiments.round_figures import MONITORS, measure
-from selfcodealign.experiments.round_texts import Texts, Written, few_shot_texts
+from selfcodealign.experiments.round_texts import Texts, Written, few_shot_texts, read_written
 from selfcodealign.generation.few_shot_file import load_few_shot
+from selfcodealign.run_folder.folder import RunFolder
+from tests.support.comparisons import answer_with_pairs, shipped
+from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
+from tests.support.runs import rows_of
 
 ITEMS = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60)
 TEXTS = st.lists(st.text("ab \n", max_size=30), max_size=8)
@@ -130,3 +136,33 @@ def test_the_mean_leaves_out_what_was_not_measured() -> None:
     """NaN is no number; the mean of none is none."""
     assert mean([nan, 2.0]) == 2.0
     assert isnan(mean([]))
+
+
+async def test_rows_of_pairs_are_read_with_their_verdicts(tmp_path: Path) -> None:
+    """Tasks that came with their answers, without concepts: each answer counts, and each task once."""
+    recipe = shipped("oss-instruct-verified", write_sources(tmp_path / "source", 8), "pairs.samples=3")
+    await run_recipe(recipe, tmp_path / "run", until="dataset", model=ScriptedModel(answer_with_pairs))
+    kept = rows_of(tmp_path / "run", "pairs")
+    found = read_written(RunFolder(tmp_path / "run"))
+    assert (found.drawn, found.passed, found.asked, found.solved) == (18, len(kept), 18, len(kept))
+    assert found.rows == len(rows_of(tmp_path / "run", "selection"))
+    assert found.compared == found.rows + found.copies
+    assert sorted(found.instructions.sample) == sorted(row["instruction"] for row in kept)
+    assert found.responses.count == len(kept)
+    assert 0 < found.mutation_score <= 1
+    (figures,) = measure([found], frozenset())
+    assert figures["concepts"] is figures["distinct_concepts"] is None
+
+
+async def test_answers_that_were_not_run_have_no_pass_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unverified answers of a run with concepts and instructions; every concept counts as often as it was named."""
+    judge_by_text(monkeypatch)
+    recipe = small_recipe(write_sources(tmp_path / "source", 6), "few_shot.file=tiny", "responses.execute=false")
+    await run_recipe(recipe, tmp_path / "run", until="dataset", model=scripted_model())
+    found = read_written(RunFolder(tmp_path / "run"))
+    assert found.drawn == found.passed == 0
+    assert len(found.names) == sum(len(row["concepts"]) for row in rows_of(tmp_path / "run", "concepts"))
+    assert found.instructions.count == len(rows_of(tmp_path / "run", "instructions"))
+    (figures,) = measure([found], frozenset())
+    assert figures["pass_rate"] is figures["solved"] is figures["mutation_score"] is None
+    assert figures["words_instructions"] == found.instructions.words > 5
