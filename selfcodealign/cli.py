@@ -20,6 +20,7 @@ from selfcodealign.progress.log import PACKAGE, SAID, open_log, report_error
 COMMANDS = (
     "run",
     "plan",
+    "rounds",
     "seeds",
     "check",
     "show",

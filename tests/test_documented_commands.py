@@ -74,6 +74,10 @@ SMALLER = {
     r"plan quickstart": ["--pilot", "10"],
     r"ablate paper": ["--dry-run", *BARE, *HERE],
     r"ablate quickstart": ["--dry-run"],
+    r"rounds quickstart": [
+        *("--rounds", "1", "--least-rows", "1", "--set", "train.max_steps=1", "--set", "evaluate.limit=1"),
+        *("--set", "seeds.limit=4", "--set", "responses.samples=4"),
+    ],
     r"run quickstart --set model\.name=": ["--source", "project", "--limit", "2", "--until", "concepts"],
     r"evaluate .*tiny-eval": ["--limit", "1", "--max-tokens", "16"],
     r"evaluate .*--samples": [],

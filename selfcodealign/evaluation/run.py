@@ -85,7 +85,7 @@ async def evaluate(
     if any(score.no_code for score in scores):
         notes.append(f"To read answers without code: selfcodealign show {out} --reason no_code --sample 3")
     evaluation = Evaluation(scores=scores, comparisons=compare_all(scores), notes=notes)
-    _write(out, evaluation)
+    write_evaluation(out, evaluation)
     return evaluation
 
 
@@ -178,7 +178,8 @@ async def _judge(
     return judged
 
 
-def _write(out: Path, evaluation: Evaluation) -> None:
+def write_evaluation(out: Path, evaluation: Evaluation) -> None:
+    """Write OUT/scores.json, scores.md and scores.html. Raises `RunFolderError`."""
     from selfcodealign.evaluation.table import html_page, markdown_page
 
     write_json(

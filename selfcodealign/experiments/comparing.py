@@ -16,8 +16,8 @@ from selfcodealign.evaluation.pass_at_k import SIGNIFICANT, flip_signs, format_p
 from selfcodealign.experiments.crossed import Estimate, estimate
 from selfcodealign.experiments.lines import Line, check_lines
 
-#: Random sign patterns of the test over tasks alone: p to two digits, also for hundreds of pairs.
-PATTERNS = 10_000
+#: Random sign patterns of the test over tasks alone: of one pair at most, of all pairs of a benchmark together.
+PATTERNS, ALL_PATTERNS = 10_000, 400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +162,7 @@ def _compare_pairs(
     benchmark: str, found: Mapping[str, _Scores], groups: Mapping[str, str], notes: _Notes
 ) -> Iterator[Difference]:
     names = list(found)
+    patterns = min(PATTERNS, ALL_PATTERNS // max(1, len(names) * (len(names) - 1) // 2))
     for place, first in enumerate(names):
         for second in names[place + 1 :]:
             one, other = found[first], found[second]
@@ -188,7 +189,7 @@ def _compare_pairs(
                 second=second_name,
                 benchmark=benchmark,
                 estimate=estimate(values, of, least=-1.0),
-                tasks_p=flip_signs(np.bincount(of, values.mean(axis=0)).tolist(), patterns=PATTERNS)[0],
+                tasks_p=flip_signs(np.bincount(of, values.mean(axis=0)).tolist(), patterns=patterns)[0],
                 seeds_p=flip_signs(values.mean(axis=1).tolist())[0] if len(seeds) > 1 else None,
             )
 

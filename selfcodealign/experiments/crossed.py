@@ -108,7 +108,8 @@ def _variance(squares: dict[str, tuple[float, float]], cells: int) -> tuple[floa
     A component that comes out negative counts as 0, so that the variance is never below what one source alone gives.
     """
     both = squares.get("both", (0.0, 1.0))[0]
-    parts = {name: part for name, part in squares.items() if name == "both" or part[0] > both}
+    least = both * (1 + 1e-9)  # equal mean squares are not made different by rounding
+    parts = {name: part for name, part in squares.items() if name == "both" or part[0] > least}
     # With m components above 0, MS_both is subtracted m − 1 times.
     factor = {"both": 1.0 - (len(parts) - 1)} if "both" in parts else {}
     terms = [(factor.get(name, 1.0) * square, freedom) for name, (square, freedom) in parts.items()]
@@ -120,7 +121,9 @@ def _variance(squares: dict[str, tuple[float, float]], cells: int) -> tuple[floa
 
 def _of_equal_values(mean: float, clusters: int, least: float) -> tuple[float, float, float]:
     """Bounds and p-value where all values are equal: Wilson's, because a spread of 0 would give no width."""
-    low, high = wilson(min(1.0, abs(mean)), clusters)
+    size = min(1.0, abs(mean))
+    low, high = wilson(size, clusters)
+    low, high = min(low, size), max(high, size)  # at 0 and 1, rounding may put a bound behind the mean
     if mean < 0:
         low, high = -high, -low
     elif least < 0 and not mean:

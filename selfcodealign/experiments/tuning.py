@@ -28,7 +28,7 @@ from selfcodealign.settings import (
     Recipe,
     TrainSettings,
 )
-from selfcodealign.stages.train import train_stoppably
+from selfcodealign.stages.train import train_stoppable
 
 if TYPE_CHECKING:
     from selfcodealign.training import OnProgress, TrainResult
@@ -89,7 +89,7 @@ async def tune(tuning: Tuning, home: Path, progress: Progress, *, show_loss: boo
             if show_loss or not isinstance(event, Proof | Note):
                 display(event)
 
-        await train_stoppably(lambda: _train(tuning, out, tell, fresh=lost), out)
+        await train_stoppable(lambda: _train(tuning, out, tell, fresh=lost), out)
     return out
 
 

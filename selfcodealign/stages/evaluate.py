@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfcodealign.errors import UserError
 from selfcodealign.rows import digest
-from selfcodealign.settings import EvaluateSettings
+from selfcodealign.settings import EvaluateSettings, Recipe
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
 
 #: The stages that train a model, and its folder in the run, which is its name in the scores.
 TRAINED = {"train": "tuned", "dpo": "dpo", "grpo": "grpo"}
+
+if TYPE_CHECKING:
+    from selfcodealign.evaluation import Candidate
 
 
 async def compare_models(context: Context) -> str:
@@ -25,18 +28,13 @@ async def compare_models(context: Context) -> str:
 
     Raises `BenchmarkError`, `ModelError`, `SandboxError`.
     """
-    from selfcodealign.evaluation import Candidate, evaluate
+    from selfcodealign.evaluation import evaluate
 
     await context.close_models()  # the evaluated models need its device
     recipe, settings = context.recipe, context.recipe.evaluate
-    candidates = [
-        Candidate(label=f"base ({'one example' if mode == 'few-shot' else mode})", mode=mode, settings=recipe.model)
-        for mode in settings.base_modes
-    ]
-    local = {"revision": None, "urls": [], "serve": None, "api": "completions"}
+    candidates = base_candidates(recipe)
     for output in (output for stage, output in TRAINED.items() if stage in context.places):
-        trained = recipe.model.model_copy(update={**local, "name": str(context.folder.path / output)})
-        candidates.append(Candidate(label=output, mode="chat", settings=trained))
+        candidates.append(tuned_candidate(output, recipe, context.folder.path / output))
     scores = context.folder.path / "evaluation"
     found = await evaluate(
         candidates, settings.benchmarks, scores, settings, recipe.execution, progress=context.progress
@@ -44,6 +42,24 @@ async def compare_models(context: Context) -> str:
     name, k = found.scores[0].benchmark, found.scores[0].k
     first = [f"{one.label} {one.percent:.1f}" for one in found.scores if (one.benchmark, one.k) == (name, k)]
     return f"{name} pass@{k}: {', '.join(first)}"
+
+
+def base_candidates(recipe: Recipe) -> list[Candidate]:
+    """The base model, asked in each of `evaluate.base_modes`."""
+    from selfcodealign.evaluation import Candidate
+
+    return [
+        Candidate(label=f"base ({'one example' if mode == 'few-shot' else mode})", mode=mode, settings=recipe.model)
+        for mode in recipe.evaluate.base_modes
+    ]
+
+
+def tuned_candidate(label: str, recipe: Recipe, folder: Path) -> Candidate:
+    """A model that was tuned here, asked in chat, loaded with the settings of the recipe's model."""
+    from selfcodealign.evaluation import Candidate
+
+    here = {"name": str(folder), "revision": None, "urls": [], "serve": None, "api": "completions"}
+    return Candidate(label=label, mode="chat", settings=recipe.model.model_copy(update=here))
 
 
 def _check(context: Context) -> Iterable[str]:

@@ -39,10 +39,10 @@ async def tune(context: Context) -> str:
 async def in_run(context: Context, work: Callable[[], TrainResult], out: Path) -> TrainResult:
     """Train into `out` as a stage of a run. Ctrl-C ends the training after its step."""
     await context.close_models()  # training needs its device
-    return await train_stoppably(work, out)
+    return await train_stoppable(work, out)
 
 
-async def train_stoppably(work: Callable[[], TrainResult], out: Path) -> TrainResult:
+async def train_stoppable(work: Callable[[], TrainResult], out: Path) -> TrainResult:
     """Train into `out` so that Ctrl-C stops the training after its step, with a checkpoint."""
     if threading.current_thread() is not threading.main_thread():
         return await stop_with_cancellation(work, out)
