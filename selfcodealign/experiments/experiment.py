@@ -14,26 +14,26 @@ nothing of an earlier one is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.errors import EmptyDataset, ExperimentError, RunFolderError, UserError
-from selfcodealign.evaluation import Candidate
 from selfcodealign.evaluation.preparation import load_benchmark
 from selfcodealign.experiments.arms import Arm
 from selfcodealign.experiments.costs import count_tokens
 from selfcodealign.experiments.matching import Chosen, Match, Rows, match, read_rows, write_pairs, write_rows
 from selfcodealign.experiments.sharing import DataRun, begin_with_others, plan_runs
 from selfcodealign.experiments.table import ExperimentTable, Line, write_table
-from selfcodealign.experiments.tuning import Scores, Tuning, discard_weights, is_scored, name_modes, score, tune
+from selfcodealign.experiments.tuning import Scores, Tuning, discard_weights, is_scored, score, tune
 from selfcodealign.files import make_folder, write_json
 from selfcodealign.pipeline import plan_recipe, run_recipe
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import changed_settings
 from selfcodealign.run_folder.lock import locked
 from selfcodealign.settings import ModelSettings, Recipe
+from selfcodealign.stages.evaluate import base_candidates, tuned_candidate
 
 DEFINITION = "experiment.json"
 #: Trainings that begin with the tuned model.
@@ -152,9 +152,9 @@ class _Work:
         """Ask each model that is tuned, as it is before."""
         for student in dict.fromkeys(arm.student for arm in self.experiment.arms):
             recipe = next(arm.recipe for arm in self.experiment.arms if arm.student == student)
-            for mode, label in name_modes(recipe.evaluate.base_modes).items():
-                name = label if len(self._students()) == 1 else f"{student}: {label}"
-                candidate = Candidate(label=name, mode=mode, settings=_here(recipe, student))  # type: ignore[arg-type]
+            for one in base_candidates(recipe.model_copy(update={"model": _here(recipe, student)})):
+                name = one.label if len(self._students()) == 1 else f"{student}: {one.label}"
+                candidate = replace(one, label=name)
                 self._bases[name] = await score(candidate, {"model": student}, self._home, recipe, self.progress)
 
     async def _tune_and_score(self, arm: Arm, seed: int) -> Scores:
@@ -162,7 +162,7 @@ class _Work:
         self.progress.say(f"tuning and scoring: {arm.name}, seed {seed}, {count} rows")
         tunings = self._tunings(arm, seed)
         folder = tunings[-1].place(self.out / "tuned")
-        candidate = Candidate(label=folder.name, mode="chat", settings=_here(arm.recipe, str(folder)))
+        candidate = tuned_candidate(folder.name, arm.recipe, folder)
         decided = {"tuning": tunings[-1].key}
         if not is_scored(candidate, decided, self._home, arm.recipe):
             for tuning in tunings:
@@ -251,7 +251,7 @@ def _by_benchmark(seeds: Sequence[Scores]) -> dict[str, list[Mapping[str, float]
 
 
 def _here(recipe: Recipe, model: str) -> ModelSettings:
-    """The settings of a model on this machine: the recipe's generator may be a server."""
+    """The settings of a student on this machine: the recipe's generator may be a server."""
     own: dict[str, Any] = {"name": model, "urls": [], "serve": None, "api": "completions"}
     if model != recipe.model.name:
         own["revision"] = None

@@ -9,7 +9,7 @@ KEY is the digest of everything that decides the model, so that arms which are t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,12 +149,3 @@ def _deciding(candidate: Candidate, decided_by: Mapping[str, Any], recipe: Recip
     sections = {"evaluate": recipe.evaluate.deciding(), "execution": recipe.execution.deciding()}
     settings = {f"{name}.{key}": value for name, values in sections.items() for key, value in values.items()}
     return {**decided_by, **settings, "mode": candidate.mode}
-
-
-def name_modes(modes: Sequence[str]) -> dict[str, str]:
-    """The labels of a base model by the mode in which it is asked.
-
-    >>> name_modes(["chat", "few-shot"])
-    {'chat': 'base (chat)', 'few-shot': 'base (one example)'}
-    """
-    return {mode: f"base ({'one example' if mode == 'few-shot' else mode})" for mode in modes}

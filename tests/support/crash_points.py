@@ -41,9 +41,8 @@ def _in_child(work: Callable[[], None]) -> int:
         code = 0
     except BaseException:
         traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _strike_at(number: int, after: bool) -> None:
