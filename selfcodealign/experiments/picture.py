@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from selfcodealign.experiments.comparing import Results
@@ -16,8 +17,8 @@ from selfcodealign.experiments.lines import ExperimentTable, Line
 from selfcodealign.training.curves import find_ticks, label
 
 _WIDTH, _RIGHT, _TOP = 420, 12, 6
-#: Height of a line with its name, and the place of the dot in it.
-_ROW, _DOT = 40, 28
+#: Height of a row, the place of the dot in it, and the height of a second line of its name.
+_ROW, _DOT, _LINE = 40, 28, 15
 #: Characters of a name that fit beside the score, at 13 units each 7 wide.
 _FITS = 48
 _DASHES = ("6 4", "2 4", "12 4", "12 4 2 4")
@@ -37,7 +38,8 @@ def draw_dots(table: ExperimentTable, results: Results, benchmark: str) -> str:
         16,
         _WIDTH - _RIGHT - 4,
     )
-    bottom = _TOP + _ROW * len(found)
+    rows = _lay_out([line.name for line, _ in found])
+    bottom = rows[-1].bottom
     parts = [
         f'<path class="grid" d="M{axis.at(tick):.1f} {_TOP}V{bottom}"/>'
         f'<text class="tick" x="{axis.at(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{label(tick)}</text>'
@@ -46,10 +48,10 @@ def draw_dots(table: ExperimentTable, results: Results, benchmark: str) -> str:
     bases = [one for line, one in found if line.is_base]
     for place, one in enumerate(bases):
         x, dash = axis.at(100 * one.mean), _DASHES[place % len(_DASHES)]
-        path = "".join(_beside(x, line.name, _TOP + _ROW * row) for row, (line, _) in enumerate(found) if row >= place)
+        path = "".join(row.beside(x) for row in rows[place:])
         parts.append(f'<path class="base" stroke-dasharray="{dash}" d="{path}"/>')
-    for place, (line, one) in enumerate(found):
-        parts.append(_row(line, one, [100 * value for value in seeds[line.name]], axis, _TOP + _ROW * place))
+    for row, (line, one) in zip(rows, found, strict=True):
+        parts.append(_draw_row(row, line, one, [100 * value for value in seeds[line.name]], axis))
     told = "; ".join(f"{line.name} {_interval(one)}" for line, one in found)
     title = f"{benchmark}, percent: {told}"
     return (
@@ -59,14 +61,51 @@ def draw_dots(table: ExperimentTable, results: Results, benchmark: str) -> str:
     )
 
 
-def _beside(x: float, name: str, top: int) -> str:
-    """A vertical line through the row at `top`, below its name where that stands in the way."""
-    start = 18 if x < 8 + 7.5 * min(len(name), _FITS) or x > _WIDTH - 44 else 0
-    return f"M{x:.1f} {top + start}v{_ROW - start}"
+@dataclass(frozen=True)
+class _Row:
+    """The place of a line: its name, in one or two lines of text, stands above its dot."""
+
+    top: int
+    texts: Sequence[str]
+
+    @property
+    def dot(self) -> int:
+        return self.top + _DOT + _LINE * (len(self.texts) - 1)
+
+    @property
+    def bottom(self) -> int:
+        return self.dot + _ROW - _DOT
+
+    def beside(self, x: float) -> str:
+        """A vertical line through the row, below its name where that stands in the way."""
+        start = self.top
+        if x < 8 + 7.5 * max(map(len, self.texts)) or x > _WIDTH - 44:
+            start = self.dot - _DOT + 18
+        return f"M{x:.1f} {start}V{self.bottom}"
 
 
-def _row(line: Line, one: Estimate, seeds: Sequence[float], axis: _Axis, top: int) -> str:
-    y, kind = top + _DOT, "base" if line.is_base else "c0"
+def _lay_out(names: Sequence[str]) -> list[_Row]:
+    rows: list[_Row] = []
+    for name in names:
+        rows.append(_Row(rows[-1].bottom if rows else _TOP, _break(name)))
+    return rows
+
+
+def _break(name: str) -> list[str]:
+    """Two lines for a long name, where it has a joint if there is one; the middle of a longer one is left out."""
+    name = _short(name, 2 * _FITS - 20)
+    if len(name) <= _FITS:
+        return [name]
+    end = max((place + 1 for place in range(_FITS - 20, _FITS) if name[place] in " ,=/_|-."), default=_FITS)
+    return [name[:end], name[end:][:_FITS]]
+
+
+def _draw_row(row: _Row, line: Line, one: Estimate, seeds: Sequence[float], axis: _Axis) -> str:
+    y, kind = row.dot, "base" if line.is_base else "c0"
+    names = "".join(
+        f'<text class="name" x="4" y="{row.top + 14 + _LINE * place}">{escape(text)}</text>'
+        for place, text in enumerate(row.texts)
+    )
     low, mean, high = (axis.at(100 * value) for value in (one.low, one.mean, one.high))
     dots = (
         ""
@@ -77,8 +116,8 @@ def _row(line: Line, one: Estimate, seeds: Sequence[float], axis: _Axis, top: in
         f'<g class="{kind}"><title>{escape(line.name)}: {_interval(one)}</title>'
         f'<path class="interval" d="M{low:.1f} {y}H{high:.1f}M{low:.1f} {y - 4}v8M{high:.1f} {y - 4}v8"/>{dots}'
         f'<circle class="mean" cx="{mean:.1f}" cy="{y}" r="5"/>'
-        f'<text class="name" x="4" y="{top + 14}">{escape(_short(line.name, _FITS))}</text>'
-        f'<text class="name" x="{_WIDTH - 4}" y="{top + 14}" text-anchor="end">{100 * one.mean:.1f}</text></g>'
+        f'{names}<text class="name" x="{_WIDTH - 4}" y="{row.top + 14}" text-anchor="end">{100 * one.mean:.1f}'
+        "</text></g>"
     )
 
 
