@@ -15,8 +15,9 @@ from selfcodealign.experiments.layout import (
     difference_rows,
     published_rows,
 )
+from selfcodealign.experiments.number_curves import draw_curves, find_axis
 from selfcodealign.experiments.paper_tables import GRID, MODELS
-from selfcodealign.experiments.picture import draw_curves, draw_dots, find_axis
+from selfcodealign.experiments.picture import draw_dots
 from selfcodealign.experiments.published import Published
 
 _LIGHT = (

@@ -24,12 +24,13 @@ from selfcodealign.experiments.paper_tables import ANSWERS, CONCEPTS, PAIRS, SOU
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One table of the paper. `lines` maps the name of a line of the experiment to the row that it corresponds to."""
+    """One table of the paper. `lines` maps the names of those `arms` of the experiment that a row corresponds to."""
 
     number: int
     title: str
     rows: Sequence[PublishedRow]
     lines: Mapping[str, PublishedRow]
+    arms: Sequence[Line]
 
     @property
     def is_grid(self) -> bool:
@@ -76,8 +77,23 @@ class Published:
 
     def tell_order(self, results: Results) -> list[str]:
         """Say for each benchmark whether the experiment's order is that of the paper."""
-        benchmarks = dict.fromkeys(found.benchmark for found in results.differences)
-        return [text for name in benchmarks if (text := self._tell_order(name, results))]
+        benchmarks = list(dict.fromkeys(of for _, of in results.means))
+        told = [text for name in benchmarks if (text := self._tell_order(name, results))]
+        if self.is_grid:
+            told += [text for name in benchmarks if (text := self._tell_own(name, results))]
+        return told or ["No pair of this experiment's arms corresponds to a pair of the paper's."]
+
+    def _tell_own(self, benchmark: str, results: Results) -> str:
+        """For how many students their own data are the best, here and in the paper."""
+        theirs = _count_own([(row.student, row.generator, row.score) for row in self.rows])
+        found = [(arm, one.mean) for arm in self.arms if (one := results.means.get((arm.name, benchmark)))]
+        ours = _count_own([(str(arm.varied["student"]), str(arm.varied["generator"]), mean) for arm, mean in found])
+        if not ours[1]:
+            return ""
+        return (
+            f"Own data give the best score of their row for {ours[0]} of {ours[1]} models on {benchmark}, in the "
+            f"paper for {theirs[0]} of {theirs[1]}."
+        )
 
     def _tell_order(self, benchmark: str, results: Results) -> str:
         same = shown = shown_same = pairs = 0
@@ -106,6 +122,18 @@ class Published:
             ends = f"of the {shown} that our experiment shows outside its noise, {shown_same} have the paper's sign"
         count = "1 pair" if pairs == 1 else f"{pairs} pairs"
         return f"On {benchmark} our order {verdict} with the paper's in {same} of {count}{told}; {ends}."
+
+
+def _count_own(cells: Sequence[tuple[str, str, float]]) -> tuple[int, int]:
+    """Of the students with own data and others', those whose own data are best; and how many students these are."""
+    best = students = 0
+    for student in dict.fromkeys(student for student, _, _ in cells):
+        row = [(generator, score) for name, generator, score in cells if name == student]
+        own = [score for generator, score in row if generator == student]
+        others = [score for generator, score in row if generator != student]
+        if own and others:
+            students, best = students + 1, best + (max(own) > max(others))
+    return best, students
 
 
 def least_difference(first: int, second: int) -> float:
@@ -163,7 +191,7 @@ def find_published(lines: Sequence[Line]) -> Published | None:
     table = ExperimentTable(title="", lines=lines)
     if table.arms and all({"generator", "student"} <= set(arm.varied) for arm in table.arms):
         title = "Table 8: which model wrote the data (columns) and which was tuned (rows)"
-        return Published(number=8, title=title, rows=PAIRS, lines=_match(table.arms, PAIRS, _is_pair))
+        return Published(number=8, title=title, rows=PAIRS, lines=_match(table.arms, PAIRS, _is_pair), arms=table.arms)
     keys = set(table.keys)
     if keys == {"selection.answers"}:
         value = lambda arm: str(arm.varied.get("selection.answers"))  # noqa: E731
@@ -187,6 +215,7 @@ def _best(
             title=title,
             rows=rows,
             lines=_match(arms, rows, lambda arm, row: value(arm) in row.values),
+            arms=arms,
         )
         for number, title, rows in tables
     ]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from selfcodealign.experiments.layout import Layout
+from selfcodealign.experiments.number_curves import find_axis
 from selfcodealign.experiments.page import _DARK, _LIGHT, html_page
-from selfcodealign.experiments.picture import find_axis
 from selfcodealign.experiments.table import ExperimentTable
 from tests.support.browser import BROWSER, look_at
 from tests.support.experiment_tables import make_answers, make_arm, make_base, make_grid, make_many
@@ -115,14 +115,20 @@ def test_the_grid_marks_own_data() -> None:
 
 
 def test_names_are_text() -> None:
-    """Markup in names and titles is shown, never read; long names keep both ends in the pictures."""
+    """Markup in names and titles is shown, never read; names of 60 characters are whole in the pictures."""
     page = page_of(make_many())
     assert "<script>" not in page
     assert "<b>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; thirty arms" in page
-    names = {group.findtext("text") for group in pictures(page)[0].findall("g")}
-    assert len(names) == 31
-    assert max(len(name or "") for name in names) <= 48
+    texts = [[text.text or "" for text in group.findall("text")[:-1]] for group in pictures(page)[0].findall("g")]
+    assert ["".join(lines) for lines in texts] == [line.name for line in make_many().lines]
+    assert max(len(text) for lines in texts for text in lines) <= 48
+    longest = ExperimentTable(title="t", lines=[make_arm("first " + "x" * 200 + " last", 0, k=1)])
+    (group,) = pictures(page_of(longest))[0].findall("g")
+    lines = [text.text or "" for text in group.findall("text")[:-1]]
+    assert lines[0].startswith("first ")
+    assert lines[1].endswith(" last")
+    assert max(map(len, lines)) <= 48
 
 
 @pytest.mark.parametrize("colours", [_LIGHT, _DARK], ids=["light", "dark"])

@@ -74,6 +74,23 @@ def test_the_grid_is_matched_by_the_names_of_base_models() -> None:
     assert other_table.lines == {}
 
 
+def test_own_data_are_counted_here_and_there() -> None:
+    """In the grid, the paper's claim: for which models their own data are the best of the row."""
+    table = make_grid()
+    found = find_published(table.lines)
+    assert found
+    *_, told = found.tell_order(compare_lines(table.lines, {}))
+    assert re.fullmatch(
+        r"Own data give the best score of their row for \d of 3 models on tiny-eval, in the paper for 2 of 5\.", told
+    )
+    one = [make_arm("alone", 0, student="a", generator="a")]
+    found = find_published(one)
+    assert found
+    assert found.tell_order(compare_lines(one, {})) == [
+        "No pair of this experiment's arms corresponds to a pair of the paper's."
+    ]
+
+
 def test_printed_scores_are_whole_tasks() -> None:
     """Every percentage of the four tables is a number of tasks of 164, so none was copied wrongly by much."""
     for row in (*ANSWERS, *CONCEPTS, *SOURCES, *PAIRS):
