@@ -103,7 +103,7 @@ def test_what_is_missing_is_told_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], added: list[str], words: str
 ) -> None:
     """A journey without a tuned model, a folder that is not there, no split proof, a package."""
-    monkeypatch.setattr(train, "find_spec", lambda name: name != "bitsandbytes" and find_spec(name))
+    monkeypatch.setattr(train, "find_spec", lambda name: None if name == "bitsandbytes" else find_spec(name))
     recipe = small_recipe(write_sources(tmp_path / "source", 2), "train.model=embedded", *settings, added=added)
     with pytest.raises(UserError) as refused:
         asyncio.run(run_recipe(recipe, tmp_path / "run", model=scripted_model()))
