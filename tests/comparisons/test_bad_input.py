@@ -21,9 +21,9 @@ import pytest
 from selfcodealign import UserError, run, run_recipe
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.recipe import load_recipe
-from tests.comparisons.test_distill import small
 from tests.support.chat_server import chat_server, reply
 from tests.support.command_line import call
+from tests.support.comparisons import small
 from tests.support.faulty_server import show_page
 from tests.support.foreign_rows import make_row, write_rows
 from tests.support.gguf_headers import make_header

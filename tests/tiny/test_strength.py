@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from selfcodealign.errors import UserError
-from tests.tiny.test_training import FUNCTIONS, windows
-from tests.tiny.test_world import run_assert
+from tests.support.world import FUNCTIONS, run_assert, windows
 from tiny.benchmark import EMBEDDED
 from tiny.corpus import Corpus
 from tiny.plan import Plan, prepare

@@ -7,19 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.world import windows
 from tiny.benchmark import EMBEDDED
-from tiny.corpus import WINDOW, make_windows
+from tiny.corpus import WINDOW
 from tiny.plan import Plan
-from tiny.snippets import read_text
 
 torch = pytest.importorskip("torch")
-tokenizers = pytest.importorskip("tokenizers")
-FUNCTIONS = read_text(Path(shutil.__file__).read_text("utf-8"))
-
-
-def windows(tokens: int, seed: int = 1):
-    tokenizer = tokenizers.Tokenizer.from_file(str(EMBEDDED / "tokenizer.json"))
-    return make_windows(seed, tokens, tokenizer, FUNCTIONS), tokenizer
 
 
 def test_windows_are_whole_and_repeatable() -> None:
