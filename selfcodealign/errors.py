@@ -94,6 +94,28 @@ def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
+def kinds_of(error: BaseException) -> set[str]:
+    """Return the names of the classes of an error and of its causes: libraries need not be imported to tell them."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    return {type(cause).__name__ for cause in causes}
+
+
+#: Errors of HTTP clients and of the hub's library, by name.
+_UNREACHABLE = {"LocalEntryNotFoundError", "OfflineModeIsEnabled"} | {
+    "ConnectError",
+    "ConnectionError",
+    "ConnectTimeout",
+    "ReadTimeout",
+}
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Return whether an error says that the hub could not be reached."""
+    return bool(kinds_of(error) & _UNREACHABLE)
+
+
 def reason_of(error: BaseException) -> str:
     """Return the message of a system or library error, in one line of at most 200 characters."""
     text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__

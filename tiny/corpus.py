@@ -1,7 +1,7 @@
 """The corpus: documents in the layout of the package's prompts, each with one to five examples of one kind.
 
-About two in five solutions are wrong on purpose, as in real code; tests are never wrong. No task of a held-out
-composition and no held-out function appears.
+About two in five solutions are wrong on purpose, as in real code; tests are never wrong (`Mistakes` has other shares).
+No task of a held-out composition and no held-out function appears.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from selfcodealign.generation.prompts import EXAMPLE_HEADING, section
 from tiny.families import GENERATORS
 from tiny.labels import label_code
 from tiny.snippets import Function, cut, draw_concepts, read_functions, weigh
-from tiny.tasks import Task, choose_asserts, draw_solution, is_held_out, keep_wrong
+from tiny.tasks import Mistakes, Task, choose_asserts, draw_solution, exchange_values, is_held_out, keep_wrong
 from tiny.wording import write_instruction
 
 WINDOW = 384
 # Share of documents by kind. By tokens, about 61 % responses, 12 % instructions, 26 % concepts, 1 % plain code.
 KINDS = {"responses": 0.58, "instructions": 0.11, "concepts": 0.28, "plain": 0.03}
+USUAL = Mistakes()
 EXAMPLES = {"responses": (2, 3), "instructions": (3, 6), "concepts": (2, 3)}
 
 
@@ -48,7 +49,10 @@ def fence(code: str) -> str:
 class Corpus:
     """An endless stream of documents, the same for the same seed, Python and installed packages."""
 
-    def __init__(self, seed: int, functions: list[Function] | None = None, pool: int = 1500) -> None:
+    def __init__(
+        self, seed: int, functions: list[Function] | None = None, pool: int = 1500, mistakes: Mistakes = USUAL
+    ) -> None:
+        self.mistakes = mistakes
         self.rng = random.Random(f"corpus {seed}")
         known = functions if functions is not None else all_functions()
         self.functions = [function for function in known if not function.held_out]
@@ -77,11 +81,14 @@ class Corpus:
 
     def draw_responses(self) -> str:
         task = self.draw_task()
-        solution, _ = draw_solution(task, self.rng)
+        solution, _ = draw_solution(task, self.rng, self.mistakes)
+        asserts = task.extra["asserts"]
+        if self.mistakes.tests and self.rng.random() < self.mistakes.tests:
+            asserts = exchange_values(asserts)
         return "\n".join((
             section("instruction", write_instruction(task, self.rng)),
             section("response", fence(solution)),
-            section("tests", fence("\n".join(task.extra["asserts"]))),
+            section("tests", fence("\n".join(asserts))),
         ))  # fmt: skip
 
     def draw_instructions(self) -> str:
@@ -108,7 +115,7 @@ class Corpus:
     def draw_plain(self) -> str:
         """Draw a solution as in a source file, described by its docstring."""
         task = self.draw_task()
-        solution, _ = draw_solution(task, self.rng)
+        solution, _ = draw_solution(task, self.rng, self.mistakes)
         return solution if task.category == "class" else document(solution, task.description)
 
 
@@ -123,14 +130,16 @@ def all_functions() -> list[Function]:
     return read_functions()
 
 
-def make_windows(seed: int, tokens: int, tokenizer: Any, functions: list[Function] | None = None) -> Any:
+def make_windows(
+    seed: int, tokens: int, tokenizer: Any, functions: list[Function] | None = None, mistakes: Mistakes = USUAL
+) -> Any:
     """Make token windows (uint16 array of shape [n, WINDOW + 1]) of a new part of the corpus, at least `tokens` tokens.
 
     Every window begins with a document; its last document is cut at the window's end.
     """
     import numpy
 
-    corpus = Corpus(seed, functions)
+    corpus = Corpus(seed, functions, mistakes=mistakes)
     end = tokenizer.token_to_id(END)
     windows: list[list[int]] = []
     window: list[int] = []

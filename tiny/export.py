@@ -47,6 +47,7 @@ def export(checkpoint: Path, to: Path, averaged: bool = True) -> dict[str, objec
         "tokens": tokens,
         "minutes": round(elapsed / 60, 1),
         "window": WINDOW,
+        **state.get("facts", {}),
     }
     (to / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     return facts

@@ -9,8 +9,15 @@ from hashlib import blake2b
 from typing import Any
 
 HELD_OUT_PERCENT = 12
-TRAP_RATE = 0.75
-PLAIN_RATE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """Shares of the corpus that are wrong on purpose: solutions of tasks with a trap, other solutions, and tests."""
+
+    traps: float = 0.75
+    plain: float = 0.15
+    tests: float = 0.0
 
 
 @dataclass(slots=True)
@@ -129,9 +136,15 @@ def keep_wrong(task: Task) -> None:
     task.wrong = [code for code in dict.fromkeys(task.wrong) if code != task.code and not passes_hidden(task, code)]
 
 
-def draw_solution(task: Task, rng: random.Random) -> tuple[str, bool]:
+def exchange_values(asserts: Sequence[str]) -> list[str]:
+    """Exchange the expected values of two asserts that expect different values: each is wrong then."""
+    (call, _, value), (other, _, other_value) = (text.rpartition(" == ") for text in asserts)
+    return [f"{call} == {other_value}", f"{other} == {value}"]
+
+
+def draw_solution(task: Task, rng: random.Random, mistakes: Mistakes) -> tuple[str, bool]:
     """Draw a solution for the corpus and whether it is right; the error rate depends on the task's parts."""
-    rate = TRAP_RATE if task.trap else PLAIN_RATE
+    rate = mistakes.traps if task.trap else mistakes.plain
     if not task.wrong or rng.random() >= rate:
         return task.code, True
     usual = 0 if rng.random() < 0.9 else rng.randrange(len(task.wrong))

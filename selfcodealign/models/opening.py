@@ -52,10 +52,12 @@ def check_model(settings: ModelSettings, progress: Progress | None = None, secti
     if settings.urls:
         return
     from selfcodealign.models.revisions import ask_hub, find_source, is_elsewhere
+    from selfcodealign.models.weight_files import check_weights
 
     source = find_source(settings.name, settings.revision)
     if settings.serve is None:
         _check_local(source)
+        check_weights(source)
     if is_elsewhere(source, settings.revision):
         with (progress or Progress()).waiting(f"asking the hub for {source.location}"):
             ask_hub(source.location, settings.revision)

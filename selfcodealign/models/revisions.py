@@ -11,7 +11,7 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from selfcodealign.errors import ModelError, did_you_mean
+from selfcodealign.errors import ModelError, did_you_mean, is_unreachable, kinds_of
 
 #: Name of the checkpoint in the package.
 EMBEDDED = "embedded"
@@ -43,6 +43,11 @@ class Source:
     def file(self) -> Path | None:
         """The GGUF file; None for weights in a folder or on the hub."""
         return self.folder / self.gguf if self.folder is not None and self.gguf else None
+
+    @property
+    def untunable(self) -> str:
+        """What these weights are, if no training can change them; "" for a checkpoint."""
+        return "a GGUF file" if self.gguf else "an adapter" if self.adapter else ""
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -190,10 +195,7 @@ def _suggest_inside(folder: Path) -> str:
 
 def explain_loading(name: str, error: BaseException) -> str:
     """Say in one line what is wrong with the checkpoint and what to do."""
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    kinds = {type(cause).__name__ for cause in causes}
+    kinds = kinds_of(error)
     if "GatedRepoError" in kinds:
         return f'the hub guards "{name}": accept its terms on its page and set HF_TOKEN'
     if "RevisionNotFoundError" in kinds:
@@ -201,14 +203,7 @@ def explain_loading(name: str, error: BaseException) -> str:
     if "RepositoryNotFoundError" in kinds:
         known = [EMBEDDED, *(path.parent.name for path in Path().glob("*/config.json"))]
         return f'there is no model "{name}": no such folder, nor on the hub{did_you_mean(name, known)}'
-    if kinds & {
-        "LocalEntryNotFoundError",
-        "OfflineModeIsEnabled",
-        "ConnectError",
-        "ConnectionError",
-        "ConnectTimeout",
-        "ReadTimeout",
-    }:
+    if is_unreachable(error):
         return f'"{name}" is no folder here and the hub cannot be reached; give a folder, or connect'
     if "OutOfMemoryError" in kinds or "out of memory" in str(error):
         return f'"{name}" does not fit into memory; use a smaller model, another device or dtype, or a server'

@@ -218,6 +218,6 @@ def run_git(path: Path, *arguments: str) -> bytes:
     if result.returncode != 0:
         lines = result.stderr.decode("utf-8", "replace").strip().splitlines() or ["git failed"]
         if "not a git repository" in lines[0]:
-            raise SourceError(f"{path} is not a git checkout: give it as a folder, without git: in front")
+            raise SourceError(f"{path} is not a git checkout: name one, or give a folder without git: in front")
         raise SourceError(f"git cannot read {path}: {lines[0]}")
     return result.stdout

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.errors import MissingExtra, SourceError, reason_of
+from selfcodealign.errors import MissingExtra, SourceError, is_unreachable, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +88,5 @@ def _iterate(name: str, parts: Any) -> Iterator[dict[str, Any]]:
 
 
 def _cannot_open(name: str, error: Exception) -> SourceError:
-    return SourceError(f'cannot open data set "{name}": {reason_of(error)}')
+    fix = "; connect, or name another data set or a file" if is_unreachable(error) else ""
+    return SourceError(f'cannot open data set "{name}": {reason_of(error)}{fix}')

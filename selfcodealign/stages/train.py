@@ -112,9 +112,15 @@ def _check(context: Context) -> Iterable[str]:
         )
     elif not _find_missing():
         from selfcodealign.models.opening import check_model
+        from selfcodealign.models.revisions import find_source
 
         name = _base(context)
         revision = context.recipe.model.revision if settings.model is None else None
+        if what := find_source(name, revision).untunable:
+            yield (
+                f"{name} is {what}, which training cannot change: name a checkpoint's folder (save_pretrained) or a "
+                f"hub name with train.model, {_STOP_BEFORE}"
+            )
         check_model(
             context.recipe.model.model_copy(
                 update={"name": name, "revision": revision, "urls": [], "serve": None, "api": "completions"}

@@ -248,7 +248,6 @@ def _check_reporters(settings: Settings) -> None:
 def _find_weights(model: str) -> Source:
     """Return where the weights are. Raises `ModelError` for what cannot be tuned."""
     source = find_source(model, None)
-    if source.gguf or source.adapter:
-        what = "a GGUF file" if source.gguf else "an adapter"
-        raise ModelError(f"{model} is {what}; tune a checkpoint's folder (save_pretrained) or a hub name")
+    if source.untunable:
+        raise ModelError(f"{model} is {source.untunable}; tune a checkpoint's folder (save_pretrained) or a hub name")
     return source

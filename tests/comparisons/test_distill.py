@@ -14,24 +14,11 @@ from selfcodealign import Sampling, ScriptedModel, UserError, run
 from selfcodealign.errors import RecipeError
 from selfcodealign.recipe import load_recipe
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
-from selfcodealign.settings import Recipe
 from tests.support.chat_server import chat_server, reply
+from tests.support.comparisons import small
 from tests.support.faulty_server import FaultyServer, Handler, refuse, refused_port, show_page
-from tests.support.journey import answer, judge_by_text, scripted_model, write_sources
+from tests.support.journey import answer, judge_by_text, scripted_model
 from tests.support.runs import books, rows_of
-
-#: The part of a shipped recipe's journey that needs neither a type checker nor a device.
-ROWS = ["seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset"]
-
-
-def small(name: str, places: Path, *settings: str, journey: list[str] = ROWS) -> Recipe:
-    """A shipped recipe on a few small sources, as data alone."""
-    sources = write_sources(places / "sources", 6)
-    given = [f'seeds.sources=["{sources}"]', 'seeds.licences=["any"]', "near_dedup.jaccard=0.95"]
-    given += ['decontamination.benchmarks=["tiny-eval"]', "execution.warm=[]", "execution.workers=2"]
-    given += ["flush_seconds=0.2", 'few_shot.file="tiny"', "concepts.examples=1", "instructions.examples=1"]
-    given += [f"journey={json.dumps(journey)}"]
-    return load_recipe(name, [*given, *settings])
 
 
 def explain(prompt: str, sampling: Sampling, seed: int) -> str:

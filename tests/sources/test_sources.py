@@ -295,7 +295,7 @@ def test_local_data_set_through_datasets(tmp_path: Path):
 
 
 def test_data_set_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch):
-    """Without the hub, one line says which data set could not be opened."""
+    """Without the hub, one line says which data set could not be opened, and what to do."""
     import huggingface_hub
 
     def refuse(*_: object, **__: object) -> None:
@@ -304,7 +304,8 @@ def test_data_set_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
     with pytest.raises(SourceError) as caught:
         read("hub:nobody/nothing")
-    assert str(caught.value) == 'cannot open data set "nobody/nothing": no route to the hub'
+    said = 'cannot open data set "nobody/nothing": no route to the hub; connect, or name another data set or a file'
+    assert str(caught.value) == said
 
 
 def test_missing_datasets_library(monkeypatch: pytest.MonkeyPatch):

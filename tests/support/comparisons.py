@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from selfcodealign import Sampling
 from selfcodealign.recipe import load_recipe
 from selfcodealign.settings import Recipe
-from tests.support.journey import answer
+from tests.support.journey import answer, write_sources
+
+#: The part of a shipped recipe's journey that needs neither a type checker nor a device.
+ROWS = ["seeds", "near_dedup", "concepts", "instructions", "responses", "selection", "dataset"]
 
 
 def shipped(name: str, sources: Path, *settings: str) -> Recipe:
@@ -26,6 +30,16 @@ def shipped(name: str, sources: Path, *settings: str) -> Recipe:
             *settings,
         ],
     )
+
+
+def small(name: str, places: Path, *settings: str, journey: list[str] = ROWS) -> Recipe:
+    """A shipped recipe on a few small sources, as data alone."""
+    sources = write_sources(places / "sources", 6)
+    given = [f'seeds.sources=["{sources}"]', 'seeds.licences=["any"]', "near_dedup.jaccard=0.95"]
+    given += ['decontamination.benchmarks=["tiny-eval"]', "execution.warm=[]", "execution.workers=2"]
+    given += ["flush_seconds=0.2", 'few_shot.file="tiny"', "concepts.examples=1", "instructions.examples=1"]
+    given += [f"journey={json.dumps(journey)}"]
+    return load_recipe(name, [*given, *settings])
 
 
 def answer_with_pairs(prompt: str, sampling: Sampling, seed: int) -> str:

@@ -7,18 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.world import windows
 from tiny.benchmark import EMBEDDED
-from tiny.corpus import WINDOW, make_windows
-from tiny.snippets import read_text
+from tiny.corpus import WINDOW
+from tiny.plan import Plan
 
 torch = pytest.importorskip("torch")
-tokenizers = pytest.importorskip("tokenizers")
-FUNCTIONS = read_text(Path(shutil.__file__).read_text("utf-8"))
-
-
-def windows(tokens: int, seed: int = 1):
-    tokenizer = tokenizers.Tokenizer.from_file(str(EMBEDDED / "tokenizer.json"))
-    return make_windows(seed, tokens, tokenizer, FUNCTIONS), tokenizer
 
 
 def test_windows_are_whole_and_repeatable() -> None:
@@ -34,7 +28,7 @@ def test_windows_are_whole_and_repeatable() -> None:
 
 def test_snippets_weigh_little() -> None:
     """Tokens up to a snippet's end have the small weight, its concepts the large one, everything else 1."""
-    from tiny.train import CONCEPT_WEIGHT, SNIPPET_WEIGHT, weigh_tokens
+    from tiny.loss import CONCEPT_WEIGHT, SNIPPET_WEIGHT, weigh_tokens
 
     batch = torch.tensor([[9, 1, 8, 8, 2, 7, 7, 3, 9, 9]])
     expected = [1, *[SNIPPET_WEIGHT] * 3, *[CONCEPT_WEIGHT] * 3, 1, 1]
@@ -54,11 +48,12 @@ def test_muon_makes_orthogonal_updates() -> None:
 
 def test_a_short_run_learns_and_resumes(tmp_path: Path) -> None:
     """Twelve steps of the warm-up bring the loss from 7.4 below 7.0; what is saved is what is loaded."""
-    from tiny.train import Trainer, loss_of, read_tags, weigh_tokens
+    from tiny.loss import loss_of, read_tags, weigh_tokens
+    from tiny.train import Trainer
 
     data, tokenizer = windows(40_000)
     tags = read_tags(tokenizer)
-    trainer = Trainer(tmp_path, minutes=60, device="cpu")
+    trainer = Trainer(tmp_path, Plan(60), device="cpu")
     losses = []
     for step in range(12):
         batch = torch.from_numpy(data[step * 4 : step * 4 + 4].astype("int64"))
@@ -66,7 +61,7 @@ def test_a_short_run_learns_and_resumes(tmp_path: Path) -> None:
     assert losses[0] > 7.2
     assert sum(losses[-4:]) / 4 < 7.0
     trainer.save()
-    loaded = Trainer(tmp_path, minutes=60, device="cpu")
+    loaded = Trainer(tmp_path, Plan(60), device="cpu")
     assert (loaded.step, loaded.tokens) == (12, 12 * 4 * WINDOW)
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, loaded.model.state_dict()[name])
@@ -82,7 +77,7 @@ def test_a_minute_of_training(tmp_path: Path) -> None:
     from tiny.train import train
 
     shutil.copy(EMBEDDED / "tokenizer.json", tmp_path)
-    losses = train(tmp_path, minutes=1.0, batch_size=4, compiled=False, part_tokens=60_000)
+    losses = train(tmp_path, Plan(1.0), batch_size=4, compiled=False, part_tokens=60_000)
     assert sum(losses[-5:]) / 5 < 6.5
     facts = export(tmp_path, tmp_path / "model")
     assert facts["steps"] == len(losses)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from tests.support.world import run_assert
 from tiny.corpus import Corpus, draw_task
 from tiny.families import GENERATORS
 from tiny.snippets import read_text
@@ -78,14 +79,6 @@ def test_two_asserts_tell_the_function_from_a_constant() -> None:
         assert all(run_assert(task.code, text) for text in asserts)
         noticed += [not all(run_assert(code, text) for text in asserts) for code in task.wrong]
     assert sum(noticed) > 0.85 * len(noticed)
-
-
-def run_assert(code: str, text: str) -> bool:
-    try:
-        exec(text, run_code(code))
-    except Exception:  # a mistake may raise anything
-        return False
-    return True
 
 
 def test_no_two_different_values_is_said() -> None:
