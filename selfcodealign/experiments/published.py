@@ -116,12 +116,11 @@ class Published:
             ours = " > ".join(sorted(arms, key=lambda name: -means[name]))
             theirs = " > ".join(sorted(arms, key=lambda name: -self.lines[name].score))
             told = f": both are {ours}" if ours == theirs else f": ours is {ours}, the paper's {theirs}"
-        verdict = "agrees" if same == pairs else "agrees in part" if same else "does not agree"
         ends = "our experiment shows none of these pairs outside its noise, so that chance may have made its order"
         if shown:
             ends = f"of the {shown} that our experiment shows outside its noise, {shown_same} have the paper's sign"
-        count = "1 pair" if pairs == 1 else f"{pairs} pairs"
-        return f"On {benchmark} our order {verdict} with the paper's in {same} of {count}{told}; {ends}."
+        count = "1 pair has" if pairs == 1 else f"{pairs} pairs have"
+        return f"On {benchmark} {same} of {count} the paper's order{told}; {ends}."
 
 
 def _count_own(cells: Sequence[tuple[str, str, float]]) -> tuple[int, int]:

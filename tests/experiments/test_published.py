@@ -133,21 +133,19 @@ def test_the_noise_of_the_paper_is_told_with_its_intervals() -> None:
 
 
 def test_the_order_is_compared_pair_by_pair() -> None:
-    """With the pairs that the experiment shows; a reversed order does not agree."""
+    """With the pairs that the experiment shows; a reversed order is told."""
     table = make_answers()
     found = find_published(table.lines)
     assert found
     (told,) = found.tell_order(compare_lines(table.lines, table.groups))
-    assert told.startswith("On tiny-eval our order agrees with the paper's in 3 of 3 pairs: both are ")
+    assert told.startswith("On tiny-eval 3 of 3 pairs have the paper's order: both are ")
     assert re.search(r"of the \d that our experiment shows outside its noise, \d have the paper's sign\.", told)
 
     best, worst = (make_arm(name, odds, selection_answers=name) for name, odds in (("failed", 2.0), ("passed", -2.0)))
     found = find_published([best, worst])
     assert found
     (told,) = found.tell_order(compare_lines([best, worst], {}))
-    assert (
-        "does not agree with the paper's in 0 of 1 pair: ours is failed > passed, the paper's passed > failed" in told
-    )
+    assert "0 of 1 pair has the paper's order: ours is failed > passed, the paper's passed > failed" in told
     assert "of the 1 that our experiment shows outside its noise, 0 have the paper's sign" in told
 
     same = [make_arm(name, 0.0, selection_answers=name) for name in ("failed", "passed")]
