@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selfcodealign.experiments.crossed import estimate
+from selfcodealign.experiments.comparison.crossed import estimate
 
 #: Resamples of the bootstrap.
 DRAWS = 1000

@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
-from selfcodealign.experiments.outlook import look_ahead
-from selfcodealign.experiments.pilot import Pilot
+from selfcodealign.experiments.forecast.outlook import look_ahead
+from selfcodealign.experiments.forecast.pilot import Pilot
 from selfcodealign.settings import PriceSettings
 
 

@@ -67,9 +67,9 @@ def ablate(
         selfcodealign ablate quickstart --vary 'selection.first_samples=[1,2,4,8]' \\
             --match tokens --set responses.stop_after_passes=0
     """
-    from selfcodealign.experiments.arms import Edits, make_arms
-    from selfcodealign.experiments.experiment import Experiment
-    from selfcodealign.experiments.vary import read_axes
+    from selfcodealign.experiments.ablation.arms import Edits, make_arms
+    from selfcodealign.experiments.ablation.experiment import Experiment
+    from selfcodealign.experiments.ablation.vary import read_axes
 
     axes = read_axes(vary or [])
     edits = Edits(recipe=recipe, settings=settings or [], added=added or [], removed=removed or [])

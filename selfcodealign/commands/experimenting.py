@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from selfcodealign.experiments.experiment import Experiment
+    from selfcodealign.experiments.ablation.experiment import Experiment
 
 
 class Matching(enum.StrEnum):
@@ -24,8 +24,8 @@ def carry_out(experiment: Experiment, folder: Path) -> None:
     from rich.console import Console
 
     from selfcodealign.commands.stopping import run_stoppable
-    from selfcodealign.experiments.experiment import run_experiment
-    from selfcodealign.experiments.table import draw_table
+    from selfcodealign.experiments.ablation.experiment import run_experiment
+    from selfcodealign.experiments.comparison.table import draw_table
     from selfcodealign.progress.log import log_drawn
     from selfcodealign.progress.terminal import open_progress
 
@@ -47,8 +47,8 @@ def show_arms(experiment: Experiment, folder: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from selfcodealign.experiments.experiment import check_arms
-    from selfcodealign.experiments.sharing import list_shared, plan_runs
+    from selfcodealign.experiments.ablation.experiment import check_arms
+    from selfcodealign.experiments.ablation.sharing import list_shared, plan_runs
 
     runs = plan_runs(experiment.arms, folder / "runs")
     asyncio.run(check_arms(experiment.arms, runs, folder))

@@ -73,8 +73,8 @@ def matrix(
         selfcodealign matrix paper --generators org/base-3b,big@http://host:8000/v1 \\
             --students org/base-3b --seeds 3
     """
-    from selfcodealign.experiments.arms import Edits, make_matrix
-    from selfcodealign.experiments.experiment import Experiment
+    from selfcodealign.experiments.ablation.arms import Edits, make_matrix
+    from selfcodealign.experiments.ablation.experiment import Experiment
 
     edits = Edits(recipe=recipe, settings=settings or [], added=added or [], removed=removed or [])
     arms = make_matrix(edits, read_names(generators), read_names(students), foreign_rate=foreign_rate, above=above)

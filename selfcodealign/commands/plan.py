@@ -54,7 +54,7 @@ def plan(
 
     from selfcodealign.commands.running import load
     from selfcodealign.commands.stopping import run_stoppable
-    from selfcodealign.experiments.plan import Wanted, draw, run_pilot
+    from selfcodealign.experiments.forecast.plan import Wanted, draw, run_pilot
     from selfcodealign.progress.terminal import open_progress
 
     if examples is not None and seeds is not None:

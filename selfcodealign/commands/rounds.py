@@ -130,10 +130,10 @@ def rounds(
 
     from selfcodealign.commands.running import load
     from selfcodealign.commands.stopping import run_stoppable
-    from selfcodealign.experiments.collapse import Rule
-    from selfcodealign.experiments.round_folder import Design
-    from selfcodealign.experiments.round_report import draw
-    from selfcodealign.experiments.rounds import run_rounds
+    from selfcodealign.experiments.rounds.collapse import Rule
+    from selfcodealign.experiments.rounds.folder import Design
+    from selfcodealign.experiments.rounds.loop import run_rounds
+    from selfcodealign.experiments.rounds.report import draw
     from selfcodealign.progress.log import log_drawn
     from selfcodealign.progress.terminal import open_progress
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from selfcodealign.errors import ExperimentError
-from selfcodealign.experiments.arms import Edits, make_arms
-from selfcodealign.experiments.experiment import check_arms
-from selfcodealign.experiments.sharing import plan_runs
-from selfcodealign.experiments.vary import read_axes
+from selfcodealign.experiments.ablation.arms import Edits, make_arms
+from selfcodealign.experiments.ablation.experiment import check_arms
+from selfcodealign.experiments.ablation.sharing import plan_runs
+from selfcodealign.experiments.ablation.vary import read_axes
 
 SMALL = [
     *("--set", "seeds.limit=16"),

@@ -13,10 +13,10 @@ from scipy import stats
 
 from bench.ablation_intervals import WORLDS, measure
 from selfcodealign.errors import ExperimentError
-from selfcodealign.experiments.comparing import compare_lines, correct
-from selfcodealign.experiments.crossed import estimate
-from selfcodealign.experiments.lines import Line
-from selfcodealign.experiments.student import quantile, two_sided_p
+from selfcodealign.experiments.comparison.comparing import compare_lines, correct
+from selfcodealign.experiments.comparison.crossed import estimate
+from selfcodealign.experiments.comparison.lines import Line
+from selfcodealign.experiments.comparison.student import quantile, two_sided_p
 from tests.support.experiment_tables import make_answers, make_arm, make_base, make_many, make_scores
 
 

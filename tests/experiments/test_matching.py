@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfcodealign.errors import ExperimentError
-from selfcodealign.experiments.matching import Rows, match
+from selfcodealign.experiments.ablation.matching import Rows, match
 
 _IDS = st.lists(st.integers(0, 60).map(lambda number: f"{number:016x}"), min_size=1, max_size=40, unique=True)
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfcodealign import ScriptedModel, run_recipe
-from selfcodealign.experiments.collapse import DIVERSITY, Outcome, Rule, find_reasons, task_means
-from selfcodealign.experiments.monitors import copied_share, distinct_share, entropy, first_ngrams, mean, windows
-from selfcodealign.experiments.round_figures import MONITORS, measure
-from selfcodealign.experiments.round_texts import Texts, Written, few_shot_texts, read_written
+from selfcodealign.experiments.rounds.collapse import DIVERSITY, Outcome, Rule, find_reasons, task_means
+from selfcodealign.experiments.rounds.figures import MONITORS, measure
+from selfcodealign.experiments.rounds.monitors import copied_share, distinct_share, entropy, first_ngrams, mean, windows
+from selfcodealign.experiments.rounds.texts import Texts, Written, few_shot_texts, read_written
 from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.run_folder.folder import RunFolder
 from tests.support.comparisons import answer_with_pairs, shipped

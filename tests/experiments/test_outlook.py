@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.plan import CASES, coverage, simulate
-from selfcodealign.experiments.outlook import look_ahead
+from selfcodealign.experiments.forecast.outlook import look_ahead
 from selfcodealign.settings import PriceSettings
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from selfcodealign.experiments.layout import Layout
-from selfcodealign.experiments.number_curves import find_axis
-from selfcodealign.experiments.page import _DARK, _LIGHT, html_page
-from selfcodealign.experiments.table import ExperimentTable
+from selfcodealign.experiments.comparison.layout import Layout
+from selfcodealign.experiments.comparison.number_curves import find_axis
+from selfcodealign.experiments.comparison.page import _DARK, _LIGHT, html_page
+from selfcodealign.experiments.comparison.table import ExperimentTable
 from tests.support.browser import BROWSER, look_at
 from tests.support.experiment_tables import make_answers, make_arm, make_base, make_grid, make_many
 

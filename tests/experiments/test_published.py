@@ -9,10 +9,10 @@ from itertools import combinations
 import pytest
 
 from selfcodealign.evaluation.pass_at_k import flip_signs
-from selfcodealign.experiments.comparing import compare_lines
-from selfcodealign.experiments.paper_tables import ANSWERS, CONCEPTS, PAIRS, SOURCES, TASKS
-from selfcodealign.experiments.published import find_published, least_difference, most_differing
-from selfcodealign.experiments.table import Line
+from selfcodealign.experiments.comparison.comparing import compare_lines
+from selfcodealign.experiments.comparison.paper_tables import ANSWERS, CONCEPTS, PAIRS, SOURCES, TASKS
+from selfcodealign.experiments.comparison.published import find_published, least_difference, most_differing
+from selfcodealign.experiments.comparison.table import Line
 from selfcodealign.recipe import load_recipe
 from tests.support.experiment_tables import make_answers, make_arm, make_grid
 

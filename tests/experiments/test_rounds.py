@@ -18,9 +18,9 @@ import pytest
 from selfcodealign import ScriptedModel
 from selfcodealign.errors import EmptyDataset, ModelError, RecipeError, RunFolderError, UserError
 from selfcodealign.experiments import rounds as module
-from selfcodealign.experiments.collapse import Rule
-from selfcodealign.experiments.round_folder import Design, RoundsFolder
-from selfcodealign.experiments.rounds import Rounds, run_rounds
+from selfcodealign.experiments.rounds.collapse import Rule
+from selfcodealign.experiments.rounds.folder import Design, RoundsFolder
+from selfcodealign.experiments.rounds.loop import Rounds, run_rounds
 from selfcodealign.models import Sampling
 from selfcodealign.settings import Recipe
 from tests.support.command_line import call

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from selfcodealign.experiments.arms import Arm
-from selfcodealign.experiments.costs import count_tokens
-from selfcodealign.experiments.sharing import BEGAN_WITH, DataRun, begin_with_others, list_shared, plan_runs
+from selfcodealign.experiments.ablation.arms import Arm
+from selfcodealign.experiments.ablation.costs import count_tokens
+from selfcodealign.experiments.ablation.sharing import BEGAN_WITH, DataRun, begin_with_others, list_shared, plan_runs
 from selfcodealign.pipeline import run_recipe
 from selfcodealign.run_folder.folder import ASKED
 from selfcodealign.settings import Recipe

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from selfcodealign.errors import ExperimentError
-from selfcodealign.experiments.table import ExperimentTable, Line, draw_table, write_table
+from selfcodealign.experiments.comparison.table import ExperimentTable, Line, draw_table, write_table
 from tests.support.experiment_tables import make_answers, make_arm, make_base, make_grid, make_many, make_scores
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfcodealign.errors import ExperimentError, RecipeError
-from selfcodealign.experiments.arms import Edits, make_arms, make_matrix
-from selfcodealign.experiments.vary import as_setting, cross, name_arm, name_folder, read_axes, read_axis
+from selfcodealign.experiments.ablation.arms import Edits, make_arms, make_matrix
+from selfcodealign.experiments.ablation.vary import as_setting, cross, name_arm, name_folder, read_axes, read_axis
 
 _VALUES = st.one_of(st.integers(), st.booleans(), st.text("abcxyz_-", min_size=2).filter(lambda text: text.strip()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from selfcodealign.experiments.table import ExperimentTable, Line
+from selfcodealign.experiments.comparison.table import ExperimentTable, Line
 
 
 def make_scores(odds: float, seeds: int, *, tasks: int = 60, number: int = 0) -> list[dict[str, float]]:

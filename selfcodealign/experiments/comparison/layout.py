@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from selfcodealign.evaluation.pass_at_k import format_p
-from selfcodealign.experiments.comparing import Difference, Results, compare_lines
-from selfcodealign.experiments.crossed import Estimate
-from selfcodealign.experiments.lines import ExperimentTable, Line
-from selfcodealign.experiments.published import Published, find_published
+from selfcodealign.experiments.comparison.comparing import Difference, Results, compare_lines
+from selfcodealign.experiments.comparison.crossed import Estimate
+from selfcodealign.experiments.comparison.lines import ExperimentTable, Line
+from selfcodealign.experiments.comparison.published import Published, find_published
 
 #: So many differences are told in sentences; of more, those outside the noise, and so many of them at most.
 TOLD = 30

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 
-from selfcodealign.experiments.monitors import copied_share, distinct_share, entropy, first_ngrams
-from selfcodealign.experiments.round_texts import Written
+from selfcodealign.experiments.rounds.monitors import copied_share, distinct_share, entropy, first_ngrams
+from selfcodealign.experiments.rounds.texts import Written
 
 #: The n-grams whose entropy and distinct share are monitored.
 NGRAMS = (1, 4)

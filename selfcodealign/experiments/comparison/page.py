@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from selfcodealign.experiments.layout import (
+from selfcodealign.experiments.comparison.layout import (
     DIFFERENCES,
     SCORES,
     Layout,
@@ -15,10 +15,10 @@ from selfcodealign.experiments.layout import (
     difference_rows,
     published_rows,
 )
-from selfcodealign.experiments.number_curves import draw_curves, find_axis
-from selfcodealign.experiments.paper_tables import GRID, MODELS
-from selfcodealign.experiments.picture import draw_dots
-from selfcodealign.experiments.published import Published
+from selfcodealign.experiments.comparison.number_curves import draw_curves, find_axis
+from selfcodealign.experiments.comparison.paper_tables import GRID, MODELS
+from selfcodealign.experiments.comparison.picture import draw_dots
+from selfcodealign.experiments.comparison.published import Published
 
 _LIGHT = (
     "--page:#fff;--ink:#1f2328;--dim:#57606a;--rule:#d0d7de;--tint:9,105,218;"

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from selfcodealign.experiments.sharing import first_of
+from selfcodealign.experiments.ablation.sharing import first_of
 from selfcodealign.run_folder.folder import ASKED, RunFolder, StageFolder
 
 #: Columns with what a model wrote, the first of them that a row has.

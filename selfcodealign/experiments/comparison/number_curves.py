@@ -6,10 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from selfcodealign.experiments.comparing import Results
-from selfcodealign.experiments.crossed import Estimate
-from selfcodealign.experiments.drawing import COLOURS, DASHES, RIGHT, TOP, WIDTH, Axis, shorten, tell_interval
-from selfcodealign.experiments.lines import ExperimentTable
+from selfcodealign.experiments.comparison.comparing import Results
+from selfcodealign.experiments.comparison.crossed import Estimate
+from selfcodealign.experiments.comparison.drawing import (
+    COLOURS,
+    DASHES,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    shorten,
+    tell_interval,
+)
+from selfcodealign.experiments.comparison.lines import ExperimentTable
 from selfcodealign.training.curves import label
 
 

@@ -17,9 +17,9 @@ from pathlib import PurePath
 from typing import Any
 
 from selfcodealign.evaluation.pass_at_k import SIGNIFICANT
-from selfcodealign.experiments.comparing import Results
-from selfcodealign.experiments.lines import ExperimentTable, Line
-from selfcodealign.experiments.paper_tables import ANSWERS, CONCEPTS, PAIRS, SOURCES, TASKS, PublishedRow
+from selfcodealign.experiments.comparison.comparing import Results
+from selfcodealign.experiments.comparison.lines import ExperimentTable, Line
+from selfcodealign.experiments.comparison.paper_tables import ANSWERS, CONCEPTS, PAIRS, SOURCES, TASKS, PublishedRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation import Candidate, evaluate
-from selfcodealign.experiments.matching import PAIRS
+from selfcodealign.experiments.ablation.matching import PAIRS
 from selfcodealign.files import make_folder, read_json, write_json
 from selfcodealign.progress import Progress
 from selfcodealign.rows import digest

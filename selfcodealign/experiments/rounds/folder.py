@@ -23,7 +23,7 @@ from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation import Evaluation
 from selfcodealign.evaluation.pass_at_k import Interval
 from selfcodealign.evaluation.scoring import Score, compare_all
-from selfcodealign.experiments.collapse import Outcome
+from selfcodealign.experiments.rounds.collapse import Outcome
 from selfcodealign.run_folder.folder import RunFolder
 from selfcodealign.sections import Section
 from selfcodealign.settings import Recipe

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from selfcodealign.evaluation.pass_at_k import SIGNIFICANT, flip_signs, format_p
-from selfcodealign.experiments.crossed import Estimate, estimate
-from selfcodealign.experiments.lines import Line, check_lines
+from selfcodealign.experiments.comparison.crossed import Estimate, estimate
+from selfcodealign.experiments.comparison.lines import Line, check_lines
 
 #: Random sign patterns of the test over tasks alone: of one pair at most, of all pairs of a benchmark together.
 PATTERNS, ALL_PATTERNS = 10_000, 400_000

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from selfcodealign.curation.ngrams import iterate_ngrams
-from selfcodealign.experiments.pilot import COMPARED
+from selfcodealign.experiments.forecast.pilot import COMPARED
 from selfcodealign.generation.few_shot_file import FewShotFile
 from selfcodealign.rows import Concepts, Example, Instruction, Response
 from selfcodealign.run_folder.folder import RunFolder, StageFolder

@@ -21,12 +21,12 @@ from typing import Any
 from selfcodealign.benchmarks.catalogue import find_benchmark
 from selfcodealign.errors import EmptyDataset, ExperimentError, RunFolderError, UserError
 from selfcodealign.evaluation.preparation import load_benchmark
-from selfcodealign.experiments.arms import Arm
-from selfcodealign.experiments.costs import count_tokens
-from selfcodealign.experiments.matching import Chosen, Match, Rows, match, read_rows, write_pairs, write_rows
-from selfcodealign.experiments.sharing import DataRun, begin_with_others, plan_runs
-from selfcodealign.experiments.table import ExperimentTable, Line, write_table
-from selfcodealign.experiments.tuning import Scores, Tuning, discard_weights, is_scored, score, tune
+from selfcodealign.experiments.ablation.arms import Arm
+from selfcodealign.experiments.ablation.costs import count_tokens
+from selfcodealign.experiments.ablation.matching import Chosen, Match, Rows, match, read_rows, write_pairs, write_rows
+from selfcodealign.experiments.ablation.sharing import DataRun, begin_with_others, plan_runs
+from selfcodealign.experiments.ablation.tuning import Scores, Tuning, discard_weights, is_scored, score, tune
+from selfcodealign.experiments.comparison.table import ExperimentTable, Line, write_table
 from selfcodealign.files import make_folder, write_json
 from selfcodealign.pipeline import plan_recipe, run_recipe
 from selfcodealign.progress import Progress

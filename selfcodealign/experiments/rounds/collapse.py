@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from selfcodealign.evaluation.pass_at_k import compare
-from selfcodealign.experiments.monitors import mean
+from selfcodealign.experiments.rounds.monitors import mean
 
 #: The monitors that must not fall, in words: how many different things a model writes.
 DIVERSITY = {

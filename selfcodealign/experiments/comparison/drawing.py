@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from selfcodealign.experiments.crossed import Estimate
+from selfcodealign.experiments.comparison.crossed import Estimate
 from selfcodealign.training.curves import find_ticks
 
 WIDTH, RIGHT, TOP = 420, 12, 6

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from selfcodealign.errors import RunFolderError
-from selfcodealign.experiments.arms import Arm
+from selfcodealign.experiments.ablation.arms import Arm
 from selfcodealign.models.named import MODEL, MODEL_SETTINGS, MODELS
 from selfcodealign.pipeline import make_journey
 from selfcodealign.rows import digest

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfcodealign.errors import ExperimentError, RecipeError, did_you_mean
-from selfcodealign.experiments.vary import NONE, RECIPE, WITH, WITHOUT, Axis, as_setting, cross, name_arm, name_folder
+from selfcodealign.experiments.ablation.vary import (
+    NONE,
+    RECIPE,
+    WITH,
+    WITHOUT,
+    Axis,
+    as_setting,
+    cross,
+    name_arm,
+    name_folder,
+)
 from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.settings import Recipe
 from selfcodealign.stages.editing import load_edited, refuse_unread

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selfcodealign.evaluation.pass_at_k import wilson
-from selfcodealign.experiments.student import quantile, two_sided_p
+from selfcodealign.experiments.comparison.student import quantile, two_sided_p
 
 #: Differences of sums that are smaller than this come from rounding.
 _ROUNDING = 1e-12

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from selfcodealign.engine.budget import unpriced_models
 from selfcodealign.errors import RecipeError
-from selfcodealign.experiments.intervals import Interval
-from selfcodealign.experiments.outlook import Outlook, look_ahead
-from selfcodealign.experiments.pilot import read_pilot
+from selfcodealign.experiments.forecast.intervals import Interval
+from selfcodealign.experiments.forecast.outlook import Outlook, look_ahead
+from selfcodealign.experiments.forecast.pilot import read_pilot
 from selfcodealign.models import Model
 from selfcodealign.pipeline import make_journey, run_recipe
 from selfcodealign.progress import Progress

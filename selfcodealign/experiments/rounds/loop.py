@@ -19,12 +19,12 @@ from selfcodealign.errors import EmptyDataset, ModelError, RecipeError
 from selfcodealign.evaluation import Candidate, evaluate
 from selfcodealign.evaluation.run import write_evaluation
 from selfcodealign.evaluation.scoring import Score
-from selfcodealign.experiments.collapse import Rule, find_reasons
-from selfcodealign.experiments.monitors import windows
-from selfcodealign.experiments.round_figures import measure
-from selfcodealign.experiments.round_folder import Design, Round, Rounds, RoundsFolder
-from selfcodealign.experiments.round_report import one_line, write_report
-from selfcodealign.experiments.round_texts import Written, count_rows, few_shot_texts, read_written
+from selfcodealign.experiments.rounds.collapse import Rule, find_reasons
+from selfcodealign.experiments.rounds.figures import measure
+from selfcodealign.experiments.rounds.folder import Design, Round, Rounds, RoundsFolder
+from selfcodealign.experiments.rounds.monitors import windows
+from selfcodealign.experiments.rounds.report import one_line, write_report
+from selfcodealign.experiments.rounds.texts import Written, count_rows, few_shot_texts, read_written
 from selfcodealign.generation.few_shot_file import load_few_shot
 from selfcodealign.models import Model
 from selfcodealign.models.named import BASE

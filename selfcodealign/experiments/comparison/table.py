@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selfcodealign.errors import ExperimentError
-from selfcodealign.experiments.layout import (
+from selfcodealign.experiments.comparison.layout import (
     DIFFERENCES,
     SCORES,
     Layout,
@@ -21,8 +21,8 @@ from selfcodealign.experiments.layout import (
     difference_rows,
     published_rows,
 )
-from selfcodealign.experiments.lines import ExperimentTable, Line
-from selfcodealign.experiments.page import html_page
+from selfcodealign.experiments.comparison.lines import ExperimentTable, Line
+from selfcodealign.experiments.comparison.page import html_page
 from selfcodealign.files import make_folder, write_json, write_text
 
 __all__ = ["ExperimentTable", "Line", "draw_table", "write_table"]

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from selfcodealign.errors import RunFolderError
 from selfcodealign.evaluation.scoring import Score
-from selfcodealign.experiments.layout import Layout
-from selfcodealign.experiments.lines import ExperimentTable, Line
-from selfcodealign.experiments.round_figures import MONITORS
-from selfcodealign.experiments.round_folder import Design, Round, Rounds
-from selfcodealign.experiments.table import plain, write_table
+from selfcodealign.experiments.comparison.layout import Layout
+from selfcodealign.experiments.comparison.lines import ExperimentTable, Line
+from selfcodealign.experiments.comparison.table import plain, write_table
+from selfcodealign.experiments.rounds.figures import MONITORS
+from selfcodealign.experiments.rounds.folder import Design, Round, Rounds
 from selfcodealign.files import write_text
 from selfcodealign.report.asked import read_asked
 from selfcodealign.run_folder.folder import RunFolder

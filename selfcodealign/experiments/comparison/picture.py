@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from selfcodealign.experiments.comparing import Results
-from selfcodealign.experiments.crossed import Estimate
-from selfcodealign.experiments.drawing import DASHES, RIGHT, TOP, WIDTH, Axis, shorten, tell_interval
-from selfcodealign.experiments.lines import ExperimentTable, Line
+from selfcodealign.experiments.comparison.comparing import Results
+from selfcodealign.experiments.comparison.crossed import Estimate
+from selfcodealign.experiments.comparison.drawing import DASHES, RIGHT, TOP, WIDTH, Axis, shorten, tell_interval
+from selfcodealign.experiments.comparison.lines import ExperimentTable, Line
 from selfcodealign.training.curves import label
 
 #: Height of a row, the place of the dot in it, and the height of a second line of its name.
