@@ -86,3 +86,10 @@ def make_model(folder: Path, *, window: int = 512, seed: int = 0) -> Path:
         model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    """Return the tensors of a model folder by name."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")

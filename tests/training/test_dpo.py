@@ -19,8 +19,7 @@ from selfcodealign.settings import DpoSettings
 from selfcodealign.training import Note, Proof, Step, TrainResult, train_dpo
 from selfcodealign.training.batching import draw_rows
 from selfcodealign.training.preferences import load_pairs, tokenize_pairs
-from tests.support.tiny_model import make_rows, make_tokenizer, write_rows
-from tests.training.test_train import weights
+from tests.support.tiny_model import make_rows, make_tokenizer, weights, write_rows
 
 FAST = DpoSettings(learning_rate=1e-3, epochs=2, batch=8, warmup=0.0, precision="float32", device="cpu")
 

@@ -17,8 +17,7 @@ from selfcodealign.training import Note, Proof, Step, TrainResult, train, train_
 from selfcodealign.training.sampling import TaskOrder
 from selfcodealign.training.tasks import WITHOUT_PROOF, load_tasks
 from tests.support.tiny_model import FAST as FAST_SFT
-from tests.support.tiny_model import write_rows
-from tests.training.test_train import weights
+from tests.support.tiny_model import weights, write_rows
 
 FAST = GrpoSettings(
     learning_rate=2e-3, steps=6, prompts=2, samples=8, max_tokens=40, precision="float32", device="cpu", beta=0.01

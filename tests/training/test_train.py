@@ -22,13 +22,7 @@ from selfcodealign.errors import ModelError, TrainingError
 from selfcodealign.settings import TrainSettings
 from selfcodealign.stages.train import stop_with_cancellation
 from selfcodealign.training import Event, Note, Proof, Step, TrainResult, train
-from tests.support.tiny_model import FAST, make_model, write_rows
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
+from tests.support.tiny_model import FAST, make_model, weights, write_rows
 
 
 @pytest.fixture(scope="module")
