@@ -28,7 +28,10 @@ def ablate(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The experiment's folder; it resumes. Default: runs/ablate-RECIPE.", metavar="FOLDER"
+            "--out",
+            "-o",
+            help="The experiment's folder; it resumes. Default: runs/ablate-RECIPE-KEY.",
+            metavar="FOLDER",
         ),
     ] = None,
     seeds: Annotated[
@@ -77,5 +80,5 @@ def ablate(
     experiment = Experiment(
         title=title, arms=make_arms(edits, axes), seeds=seeds, match=match.value, rows=rows, discard=discard
     )
-    folder = out or Path("runs") / f"ablate-{Path(recipe).stem}"
+    folder = out or Path("runs") / "-".join(["ablate", Path(recipe).stem, *(axis.key for axis in axes)])
     (show_arms if dry_run else carry_out)(experiment, folder)

@@ -47,11 +47,12 @@ def show_arms(experiment: Experiment, folder: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from selfcodealign.experiments.ablation.experiment import check_arms
+    from selfcodealign.experiments.ablation.experiment import check_arms, refuse_other_files
     from selfcodealign.experiments.ablation.sharing import list_shared, plan_runs
 
+    refuse_other_files(experiment, folder)
     runs = plan_runs(experiment.arms, folder / "runs")
-    asyncio.run(check_arms(experiment.arms, runs, folder))
+    asyncio.run(check_arms(experiment.arms, runs))
     console = Console()
     models = len(experiment.arms) * experiment.seeds
     told = f"{len(experiment.arms)} arms, {len(runs)} runs, {models} models to tune and score, in {folder}"

@@ -14,7 +14,7 @@ import pytest
 
 from selfcodealign.errors import ExperimentError
 from selfcodealign.experiments.ablation.arms import Edits, make_arms
-from selfcodealign.experiments.ablation.experiment import check_arms
+from selfcodealign.experiments.ablation.experiment import Experiment, check_arms, refuse_other_files
 from selfcodealign.experiments.ablation.sharing import plan_runs
 from selfcodealign.experiments.ablation.vary import read_axes
 
@@ -150,7 +150,7 @@ async def test_arms_that_cannot_run_are_named_before_any_work(tmp_path: Path) ->
     """An early stop and failing answers do not go together: the arm is named with the fix, and nothing is written."""
     arms = make_arms(Edits(recipe="quickstart"), read_axes(["selection.answers=[passed,failed]"]))
     with pytest.raises(ExperimentError) as caught:
-        await check_arms(arms, plan_runs(arms, tmp_path / "new" / "runs"), tmp_path / "new")
+        await check_arms(arms, plan_runs(arms, tmp_path / "new" / "runs"))
     assert "selection.answers=failed: " in str(caught.value)
     assert "set responses.stop_after_passes = 0" in str(caught.value)
     assert not (tmp_path / "new").exists()
@@ -162,14 +162,27 @@ async def test_a_student_that_cannot_be_tuned_is_refused(tmp_path: Path) -> None
     edits = Edits(recipe="quickstart", settings=[f"train.model={tmp_path / 'empty'}"])
     arms = make_arms(edits, read_axes(["train.epochs=[1,2]"]))
     with pytest.raises(ExperimentError) as caught:
-        await check_arms(arms, plan_runs(arms, tmp_path / "new" / "runs"), tmp_path / "new")
+        await check_arms(arms, plan_runs(arms, tmp_path / "new" / "runs"))
     assert str(tmp_path / "empty") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-async def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
-    """Nothing that is no experiment is written into."""
+def test_a_folder_of_something_else_is_refused(ablation: Path, tmp_path: Path) -> None:
+    """Files that are no experiment, and another experiment: nothing is written beside them."""
     (tmp_path / "letter.txt").write_text("mine")
     arms = make_arms(Edits(recipe="quickstart"), read_axes(["train.epochs=[1,2]"]))
+    experiment = Experiment(title="quickstart: train.epochs", arms=arms)
     with pytest.raises(ExperimentError, match="holds files that are no experiment"):
-        await check_arms(arms, plan_runs(arms, tmp_path / "runs"), tmp_path)
+        refuse_other_files(experiment, tmp_path)
+    with pytest.raises(ExperimentError, match='holds another experiment \\("quickstart: selection.answers"\\)'):
+        refuse_other_files(experiment, ablation)
+    refuse_other_files(experiment, tmp_path / "new")
+
+
+def test_an_arm_before_the_others_begins_with_their_stages(ablation: Path, tmp_path: Path) -> None:
+    """A value that is added in front of the list is no reason to ask the model again."""
+    out = shutil.copytree(ablation, tmp_path / "more", symlinks=True)
+    words = [word.replace("[passed,random]", "[passed_else_any,passed,random]") for word in COMMAND]
+    _carry_out(out, *words, "--seeds", "1")
+    assert sorted(_asked(out))[:2] == [0, 0]
+    assert len(_table(out)["lines"]) == 4

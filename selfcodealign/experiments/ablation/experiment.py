@@ -27,7 +27,7 @@ from selfcodealign.experiments.ablation.matching import Chosen, Match, Rows, mat
 from selfcodealign.experiments.ablation.sharing import DataRun, begin_with_others, plan_runs
 from selfcodealign.experiments.ablation.tuning import Scores, Tuning, discard_weights, is_scored, score, tune
 from selfcodealign.experiments.comparison.table import ExperimentTable, Line, write_table
-from selfcodealign.files import make_folder, write_json
+from selfcodealign.files import make_folder, read_json, write_json
 from selfcodealign.pipeline import plan_recipe, run_recipe
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import changed_settings
@@ -64,8 +64,9 @@ async def run_experiment(experiment: Experiment, out: str | Path, progress: Prog
     """
     progress, out = progress or Progress(), Path(out)
     with progress.waiting(f"checking {len(experiment.arms)} arms"):
+        refuse_other_files(experiment, out)
         runs = plan_runs(experiment.arms, out / "runs")
-        await check_arms(experiment.arms, runs, out)
+        await check_arms(experiment.arms, runs)
     make_folder(out, error=RunFolderError)
     with locked(out, f"{out} is in use by another experiment; wait for it or choose another --out"):
         _describe(experiment, runs, out)
@@ -74,12 +75,19 @@ async def run_experiment(experiment: Experiment, out: str | Path, progress: Prog
         return await work.tune_and_score()
 
 
-async def check_arms(arms: Sequence[Arm], runs: Sequence[DataRun], out: Path) -> None:
+def refuse_other_files(experiment: Experiment, out: Path) -> None:
+    """Raise `ExperimentError` if the folder holds other files than this experiment's, or another experiment."""
+    found = {path.name for path in out.iterdir()} - {".lock"} if out.is_dir() else set()
+    if found and DEFINITION not in found:
+        raise ExperimentError(f"{out} holds files that are no experiment: choose an empty or new folder for --out")
+    before = read_json(out / DEFINITION, error=ExperimentError, fix="choose another --out") if found else {}
+    if found and before.get("title") != experiment.title:
+        raise ExperimentError(f'{out} holds another experiment ("{before.get("title")}"): choose another --out')
+
+
+async def check_arms(arms: Sequence[Arm], runs: Sequence[DataRun]) -> None:
     """Check every arm as its own run would be. Raises `ExperimentError` that lists what there is to fix, by arm."""
     problems: dict[str, list[str]] = {}
-    others = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if others - {".lock"} and DEFINITION not in others:
-        raise ExperimentError(f"{out} holds files that are no experiment: choose an empty or new folder for --out")
     paths = {arm.name: run.path for run in runs for arm in run.arms}
     for arm in arms:
         try:
@@ -121,7 +129,8 @@ class _Work:
     async def make_rows(self) -> None:
         """Take every run to its data set."""
         for number, run in enumerate(self.runs):
-            linked = begin_with_others(run, self.runs[:number])
+            finished = [one for one in self.runs if one is not run and (one.path / "dataset").is_dir()]
+            linked = begin_with_others(run, finished)
             shared = f", which begins with {', '.join(linked)} of an earlier one" if linked else ""
             self.progress.say(f"run {number + 1} of {len(self.runs)}: {run.path.name}{shared}")
             try:
