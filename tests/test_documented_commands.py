@@ -52,6 +52,7 @@ STAND_INS = {
     r"/home/me/project|\bstdlib\b": "project",  # six functions
     r"package:(requests|rich)": "package:tomli_w",  # a small package that is installed
     r"runs/other": "talk.jsonl",
+    r"models/weaker": "embedded",
     r"data/(first\.jsonl)": "first.jsonl",
     r"data/chat\.jsonl@5000": "chat.jsonl@1",
     r"\bRUN\b|runs/quickstart": "runs/mine",  # the run of README's recipe
@@ -74,6 +75,7 @@ SMALLER = {
     r"plan quickstart": ["--pilot", "10"],
     r"ablate paper": ["--dry-run", *BARE, *HERE],
     r"ablate quickstart": ["--dry-run"],
+    r"run quickstart -m models/weaker": ["--source", "project", "--limit", "2"],
     r"rounds quickstart": [
         *("--rounds", "1", "--least-rows", "1", "--set", "train.max_steps=1", "--set", "evaluate.limit=1"),
         *("--set", "seeds.limit=4", "--set", "responses.samples=4"),
@@ -104,7 +106,7 @@ ONLY_READ = {
     r"serve-sandbox": "serves until it is stopped",
     r"python bench/": "measures, for minutes",
     r"doctor --verdicts(?! --export)": "tests/judging runs the suite; the example judge exits with 1, as it must",
-    r"matrix paper": "needs several models; tests/experiments runs one",
+    r"matrix (paper|quickstart)": "needs several models; tests/experiments runs one",
     r"-b bigcodebench": "needs an environment with BigCodeBench's libraries",
 }
 

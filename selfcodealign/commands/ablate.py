@@ -30,7 +30,7 @@ def ablate(
         typer.Option(
             "--out",
             "-o",
-            help="The experiment's folder; it resumes. Default: runs/ablate-RECIPE-KEY.",
+            help="The folder; it resumes. Default: runs/ablate-RECIPE-KEY.",
             metavar="FOLDER",
         ),
     ] = None,
