@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from selfcodealign.commands.experimenting import Matching, carry_out, show_arms
+from selfcodealign.commands.experimenting import Discard, DryRun, Match, Matching, Rows, Seeds, carry_out, show_arms
 from selfcodealign.commands.options import Added, Removed, Settings
 
 NO_ARGS_IS_HELP = True
@@ -22,7 +22,7 @@ def ablate(
         typer.Option(
             help="What is compared: a setting, or recipe, with, without, and its values; may be repeated, and every "
             "combination is an arm.",
-            metavar="KEY=[VALUE,VALUE]",
+            metavar="KEY=[A,B]",
         ),
     ] = None,
     out: Annotated[
@@ -34,27 +34,14 @@ def ablate(
             metavar="FOLDER",
         ),
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(help="Models tuned for each arm, with train.seed 0 and up.", min=1, metavar="N")
-    ] = 5,
-    match: Annotated[
-        Matching,
-        typer.Option(
-            help="How data sets are made comparable: rows (as many as the smallest has), instructions (those that all "
-            "arms have), tokens (as many as the cheapest arm's tokens pay for), none.",
-            metavar="HOW",
-        ),
-    ] = Matching.ROWS,
-    rows: Annotated[int | None, typer.Option(help="Tune on at most this many rows.", min=1, metavar="N")] = None,
-    discard: Annotated[
-        bool, typer.Option("--discard", help="Remove the weights of each tuned model once it is scored.")
-    ] = False,
+    seeds: Seeds = 5,
+    match: Match = Matching.ROWS,
+    rows: Rows = None,
+    discard: Discard = False,
     settings: Settings = None,
     added: Added = None,
     removed: Removed = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every arm and show the runs that are needed; run nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Compare forms of one recipe: generate once what is shared, tune and score each arm, write one table.
 
@@ -63,12 +50,11 @@ def ablate(
     over tasks and seeds, and paired tests; the published table stands beside it where there is one. A stopped
     experiment resumes; more seeds or values add to what is there.
 
-        selfcodealign ablate quickstart --vary 'selection.answers=[passed,random,failed]' \\
-            --set responses.stop_after_passes=0 --match instructions
+        selfcodealign ablate quickstart --vary 'selection.answers=[passed,random]'
         selfcodealign ablate paper --vary 'recipe=[paper,s2i,random-snippets]'
         selfcodealign ablate paper --vary 'without=[none,concepts]' --seeds 3
-        selfcodealign ablate quickstart --vary 'selection.first_samples=[1,2,4,8]' \\
-            --match tokens --set responses.stop_after_passes=0
+        selfcodealign ablate quickstart --match tokens \\
+            --vary 'selection.first_samples=[1,2,4,8]'
     """
     from selfcodealign.experiments.ablation.arms import Edits, make_arms
     from selfcodealign.experiments.ablation.experiment import Experiment

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from selfcodealign.experiments.ablation.experiment import Experiment
@@ -17,6 +19,37 @@ class Matching(enum.StrEnum):
     INSTRUCTIONS = "instructions"
     TOKENS = "tokens"
     NONE = "none"
+
+
+#: A group of options in the help.
+TUNING = "Tuning"
+
+Seeds = Annotated[
+    int,
+    typer.Option(
+        help="Models tuned for each arm, with train.seed 0 and up.", min=1, metavar="N", rich_help_panel=TUNING
+    ),
+]
+Match = Annotated[
+    Matching,
+    typer.Option(
+        help="How data sets are made comparable: rows (as many as the smallest has), instructions (those that all arms "
+        "have), tokens (as many as the cheapest arm's tokens pay for), none.",
+        metavar="HOW",
+        rich_help_panel=TUNING,
+    ),
+]
+Rows = Annotated[
+    int | None,
+    typer.Option(help="Tune on at most this many rows.", min=1, metavar="N", rich_help_panel=TUNING),
+]
+Discard = Annotated[
+    bool,
+    typer.Option("--discard", help="Remove the weights of each model once it is scored.", rich_help_panel=TUNING),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check every arm and show the runs that are needed; run nothing.")
+]
 
 
 def carry_out(experiment: Experiment, folder: Path) -> None:

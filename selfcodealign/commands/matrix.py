@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from selfcodealign.commands.experimenting import Matching, carry_out, show_arms
+from selfcodealign.commands.experimenting import (
+    TUNING,
+    Discard,
+    DryRun,
+    Match,
+    Matching,
+    Rows,
+    Seeds,
+    carry_out,
+    show_arms,
+)
 from selfcodealign.commands.options import Added, Removed, Settings, read_names
 
 NO_ARGS_IS_HELP = True
@@ -33,34 +43,31 @@ def matrix(
             "--out", "-o", help="The experiment's folder; it resumes. Default: runs/matrix-RECIPE.", metavar="FOLDER"
         ),
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(help="Models tuned for each pair, with train.seed 0 and up.", min=1, metavar="N")
-    ] = 5,
-    match: Annotated[
-        Matching,
-        typer.Option(help="How data sets are made comparable: rows, instructions, tokens, none.", metavar="HOW"),
-    ] = Matching.ROWS,
-    rows: Annotated[int | None, typer.Option(help="Tune on at most this many rows.", min=1, metavar="N")] = None,
+    seeds: Seeds = 5,
+    match: Match = Matching.ROWS,
+    rows: Rows = None,
     foreign_rate: Annotated[
         float,
         typer.Option(
             help="Learning rate on another model's data, as a multiple of the recipe's (published: 2).",
             min=0.01,
             metavar="FACTOR",
+            rich_help_panel=TUNING,
         ),
     ] = 2.0,
     above: Annotated[
-        bool, typer.Option("--above", help="Leave out the data of generators that stand before a student.")
+        bool,
+        typer.Option(
+            "--above",
+            help="Leave out the data of generators that stand before a student.",
+            rich_help_panel=TUNING,
+        ),
     ] = False,
-    discard: Annotated[
-        bool, typer.Option("--discard", help="Remove the weights of each tuned model once it is scored.")
-    ] = False,
+    discard: Discard = False,
     settings: Settings = None,
     added: Added = None,
     removed: Removed = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every pair and show the runs that are needed; run nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Tune each student on the data of each generator: is a model's own data better than a stronger model's?
 

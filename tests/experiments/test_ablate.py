@@ -174,7 +174,7 @@ def test_a_folder_of_something_else_is_refused(ablation: Path, tmp_path: Path) -
     experiment = Experiment(title="quickstart: train.epochs", arms=arms)
     with pytest.raises(ExperimentError, match="holds files that are no experiment"):
         refuse_other_files(experiment, tmp_path)
-    with pytest.raises(ExperimentError, match='holds another experiment .*quickstart: selection.answers'):
+    with pytest.raises(ExperimentError, match=r"holds another experiment .*quickstart: selection\.answers"):
         refuse_other_files(experiment, ablation)
     refuse_other_files(experiment, tmp_path / "new")
 
