@@ -11,7 +11,6 @@ import asyncio
 import os
 import shutil
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,8 @@ def _in_child(work: Callable[[], None]) -> int:
     try:
         work()
         code = 0
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        print(f"  {type(error).__name__}: {error}", file=sys.stderr)
     sys.stderr.flush()
     os._exit(code)
 
