@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from selfcodealign.models.room import find_room
 from selfcodealign.rows import Example, digest
-from selfcodealign.settings import DpoSettings, GrpoSettings
+from selfcodealign.settings import DpoSettings, GrpoSettings, Recipe
 from selfcodealign.stages import Last
 from selfcodealign.stages.context import Context
 from selfcodealign.stages.train import check_training_packages, in_run
@@ -62,13 +63,24 @@ def _check_of(name: Name) -> Callable[[Context], Iterable[str]]:
                 f'the stage "{name}" begins with the model that the stage "train" makes: add it to the journey, or '
                 f"name a tuned model with {name}.model"
             )
-        if name == "grpo" and context.recipe.grpo.proof == "split" and not context.recipe.execution.split:
-            yield (
-                "grpo.proof = split needs examples that passed in a process apart from their tests: set "
-                "execution.split = true, or grpo.proof = any"
-            )
+        if name == "grpo":
+            yield from _check_grpo(context.recipe)
 
     return check
+
+
+def _check_grpo(recipe: Recipe) -> Iterable[str]:
+    settings = recipe.grpo
+    if settings.proof == "split" and not recipe.execution.split:
+        yield (
+            "grpo.proof = split needs examples that passed in a process apart from their tests: set "
+            "execution.split = true, or grpo.proof = any"
+        )
+    # A tuned model has the context of its base.
+    base = settings.model or recipe.train.model or recipe.model.name
+    room = find_room(recipe.model.model_copy(update={"name": base, "urls": [], "serve": None, "api": "completions"}))
+    if room is not None and settings.max_tokens >= room.context:
+        yield f"grpo.max_tokens = {settings.max_tokens} leaves no room for a prompt in {room.context} tokens: lower it"
 
 
 def _decided_by(name: Name) -> Callable[[Context], dict[str, Any]]:

@@ -96,6 +96,7 @@ def test_a_run_without_a_failing_answer_has_no_pairs(tmp_path: Path) -> None:
         (['grpo.model="./no/model"'], ["grpo"], "there is no folder ./no/model"),
         (["execution.split=false"], ["train", "grpo"], "set execution.split = true, or grpo.proof = any"),
         (["dpo.weights=qlora"], ["train", "dpo"], "dpo.weights = qlora needs bitsandbytes"),
+        (["grpo.max_tokens=512"], ["train", "grpo"], "grpo.max_tokens = 512 leaves no room for a prompt in 512 tokens"),
     ],
     ids=str,
 )
