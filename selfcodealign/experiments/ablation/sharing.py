@@ -2,7 +2,8 @@
 
 Two arms whose rows are decided alike are one run. A run that has stages in common with an earlier one begins with them:
 their Parquet files, which never change, are linked into its folder. Stages before the first difference stay finished.
-Later ones that are decided alike are brought up to date, so that nothing is asked twice about the same row.
+Where the difference is another choice among the same rows, later stages that are decided alike are brought up to date,
+so that nothing is asked twice about the same row.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from selfcodealign.pipeline import make_journey
 from selfcodealign.rows import digest
 from selfcodealign.run_folder.folder import FORM, RunFolder, write_json
 from selfcodealign.settings import Recipe
-from selfcodealign.stages import Last
+from selfcodealign.stages import Last, Source
 from selfcodealign.stages.context import Context
 
 #: The facts of run.json that belong to rows and not to a run.
@@ -34,11 +35,15 @@ BEGAN_WITH = "began_with"
 
 @dataclass(frozen=True)
 class Shape:
-    """A stage of a run: what decides its rows besides the rows that come in."""
+    """A stage of a run: what decides its rows besides the rows that come in.
+
+    A stage that `passes_on` takes rows from outside or from the stage before, and leaves their ids what they are.
+    """
 
     name: str
     decided: str
     parent: str
+    passes_on: bool
 
 
 @dataclass
@@ -73,14 +78,22 @@ def _shape(recipe: Recipe, path: Path) -> tuple[Shape, ...]:
     for step in journey.steps:
         if not isinstance(step.stage, Last):
             decided = json.dumps(step.stage.decided_by(context), sort_keys=True)
-            found.append(Shape(step.name, digest(decided), step.parent))
+            passes_on = isinstance(step.stage, Source) or step.stage.gives is step.stage.takes
+            found.append(Shape(step.name, digest(decided), step.parent, passes_on))
     return tuple(found)
 
 
 def list_shared(run: DataRun, others: Sequence[DataRun]) -> list[str]:
     """The names of the stages that `run` can begin with, of the one of `others` that has most of them."""
-    donor = _find_donor(run, others)
-    return [shape.name for shape in run.shapes if donor is not None and shape in donor.shapes]
+    donor, found = _find_donor(run, others), list[str]()
+    if donor is None:
+        return found
+    for shape in run.shapes:
+        if shape in donor.shapes:
+            found.append(shape.name)
+        elif not shape.passes_on:
+            break  # its rows have other ids, and so has all that is made of them
+    return found
 
 
 def _find_donor(run: DataRun, others: Sequence[DataRun]) -> DataRun | None:
