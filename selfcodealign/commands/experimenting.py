@@ -88,7 +88,8 @@ def show_arms(experiment: Experiment, folder: Path) -> None:
     asyncio.run(check_arms(experiment.arms, runs))
     console = Console()
     models = len(experiment.arms) * experiment.seeds
-    told = f"{len(experiment.arms)} arms, {len(runs)} runs, {models} models to tune and score, in {folder}"
+    run_count = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+    told = f"{len(experiment.arms)} arms, {run_count}, at most {models} models to tune and score, in {folder}"
     console.print(Text(told, style="bold"))
     for number, run in enumerate(runs):
         shared = list_shared(run, runs[:number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -61,13 +62,15 @@ def test_a_key_that_is_varied_twice_is_refused() -> None:
         ("answers=[passed,failed]", "a key is section.setting, recipe, with or without"),
         ("recipe=[quickstart,papr]", 'no recipe "papr"'),
         ("without=[none,concept]", 'did you mean "concepts"?'),
+        ("train.seed=[0,1]", "give --seeds N"),
+        ("seeds.closure=[true,false]", "is given by --set and by --vary: give it once"),
         ("judge.max_tokens=[5,9]", "this journey has no stage judge; add it with --with judge"),
     ],
 )
 def test_a_misspelt_key_or_value_is_named(vary: str, told: str) -> None:
     """What is unknown is named, with what was probably meant, before anything is run."""
     with pytest.raises((ExperimentError, RecipeError)) as caught:
-        make_arms(Edits(recipe="quickstart"), read_axes([vary]))
+        make_arms(Edits(recipe="quickstart", settings=["seeds.closure=false"]), read_axes([vary]))
     assert told in str(caught.value)
 
 
@@ -83,12 +86,14 @@ def test_every_combination_is_an_arm() -> None:
     assert {arm.recipe.train.epochs for arm in arms} == {1}
 
 
-def test_a_recipe_that_does_not_train_does_here() -> None:
-    """An arm without a tuned model has no score: the stages are added."""
-    arms = make_arms(
-        Edits(recipe="quickstart", removed=["train", "evaluate"]), read_axes(["selection.answers=[passed,random]"])
-    )
-    assert arms[0].recipe.journey[-2:] == ["train", "evaluate"]
+def test_a_recipe_that_does_not_train_does_here(tmp_path: Path) -> None:
+    """An arm without a tuned model has no score: the stages are added; to leave them out is refused."""
+    recipe = tmp_path / "data.toml"
+    recipe.write_text('journey = ["seeds", "concepts", "instructions", "responses", "selection", "dataset"]\n')
+    axes = read_axes(["selection.answers=[passed,random]"])
+    assert make_arms(Edits(recipe=str(recipe)), axes)[0].recipe.journey[-2:] == ["train", "evaluate"]
+    with pytest.raises(ExperimentError, match="--without train: an experiment tunes and scores every arm"):
+        make_arms(Edits(recipe="quickstart", removed=["train"]), axes)
 
 
 def test_stages_are_varied() -> None:
@@ -114,6 +119,7 @@ def test_a_matrix_has_every_pair() -> None:
     edits = Edits(recipe="quickstart")
     arms = make_matrix(edits, ["a", "b@http://host/v1"], ["a"], foreign_rate=2.0, above=False)
     assert [arm.name for arm in arms] == ["a by itself", "a by b"]
+    assert [arm.facts for arm in arms] == [{"learning rate": "0.0005"}, {"learning rate": "0.001"}]
     assert [arm.recipe.train.learning_rate for arm in arms] == [5e-4, 1e-3]
     assert [arm.recipe.model.urls for arm in arms] == [[], ["http://host/v1"]]
     assert {arm.student for arm in arms} == {"a"}
@@ -127,7 +133,12 @@ def test_a_triangle_leaves_out_weaker_generators() -> None:
 
 @pytest.mark.parametrize(
     ("generators", "students", "told"),
-    [([], ["a"], "needs --generators"), (["a"], [], "needs --students"), (["a", "a"], ["a"], "names a twice")],
+    [
+        ([], ["a"], "needs --generators"),
+        (["a"], [], "needs --students"),
+        (["a", "a"], ["a"], "names a twice"),
+        (["a"], ["a@http://host/v1"], "a student is tuned here"),
+    ],
 )
 def test_a_matrix_without_models_is_refused(generators: list[str], students: list[str], told: str) -> None:
     """No generator, no student, or one of them twice: one line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from selfcodealign.errors import ExperimentError, RecipeError, did_you_mean
@@ -18,23 +18,27 @@ from selfcodealign.experiments.ablation.vary import (
     name_arm,
     name_folder,
 )
+from selfcodealign.models.revisions import digest_folder, find_source
 from selfcodealign.pipeline import CATALOGUE
 from selfcodealign.settings import Recipe
 from selfcodealign.stages.editing import load_edited, refuse_unread
 
 #: What every arm has to have: rows, a tuned model, its scores.
 NEEDED = ("dataset", "train", "evaluate")
+#: What `--seeds` sets.
+SEED = "train.seed"
 #: The keys of a matrix.
 GENERATOR, STUDENT = "generator", "student"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One line of the table: what was varied, and the recipe that comes of it."""
+    """One line of the table: what was varied, the recipe that comes of it, and what else the table tells of it."""
 
     name: str
     varied: Mapping[str, Any]
     recipe: Recipe
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def student(self) -> str:
@@ -72,6 +76,7 @@ def make_arms(edits: Edits, axes: Sequence[Axis]) -> list[Arm]:
         raise ExperimentError(
             "nothing is varied: give --vary KEY=[VALUE, VALUE], as in selection.answers=[passed,random]"
         )
+    _refuse_idle(edits, axes)
     arms = [Arm(name=name_arm(varied), varied=varied, recipe=_edit(edits, varied)) for varied in cross(axes)]
     # A setting may be one of a stage that some arms alone have.
     stages = {stage for arm in arms for stage in arm.recipe.journey}
@@ -81,6 +86,17 @@ def make_arms(edits: Edits, axes: Sequence[Axis]) -> list[Arm]:
     except RecipeError as error:
         raise _named(error) from None
     return arms
+
+
+def _refuse_idle(edits: Edits, axes: Sequence[Axis]) -> None:
+    """Raise `ExperimentError` for what would change nothing, or be changed again."""
+    if left := [name for name in NEEDED if name in edits.removed]:
+        raise ExperimentError(f"--without {left[0]}: an experiment tunes and scores every arm; leave this option out")
+    for axis in axes:
+        if axis.key == SEED:
+            raise ExperimentError(f"--vary {SEED}: each arm is tuned with the seeds 0 and up; give --seeds N")
+        if axis.key in {setting.partition("=")[0].strip() for setting in edits.settings}:
+            raise ExperimentError(f"{axis.key} is given by --set and by --vary: give it once")
 
 
 def _edit(edits: Edits, varied: Mapping[str, Any]) -> Recipe:
@@ -126,6 +142,8 @@ def make_matrix(
         if not names:
             raise ExperimentError(f"a matrix needs --{what}: names of models, separated by commas")
         called = [name.partition("@http")[0] for name in names]
+        if what == "students" and called != list(names):
+            raise ExperimentError("--students name models behind a server: a student is tuned here, name its weights")
         twice = next((name for name in called if called.count(name) > 1), None)
         if twice is not None:
             raise ExperimentError(f"--{what} names {twice} twice: name each model once")
@@ -147,8 +165,18 @@ def _pair(edits: Edits, generator: str, student: str, foreign_rate: float) -> Ar
     if url:
         settings.append(as_setting("model.urls", [f"http{url}"]))
     recipe = edits.load(settings)
-    if name != student and foreign_rate != 1:
+    own = name == student or (not url and _same_weights(name, student))
+    if not own and foreign_rate != 1:
         rate = recipe.train.learning_rate * foreign_rate
         recipe = edits.load([*settings, as_setting("train.learning_rate", rate)])
     varied = {STUDENT: student, GENERATOR: generator}
-    return Arm(name=f"{student} by {'itself' if name == student else name}", varied=varied, recipe=recipe)
+    facts = {"learning rate": f"{recipe.train.learning_rate:g}"}
+    called = "itself" if name == student else name
+    return Arm(name=f"{student} by {called}", varied=varied, recipe=recipe, facts=facts)
+
+
+def _same_weights(one: str, other: str) -> bool:
+    """Whether two names are folders on this machine with the same weights."""
+    folders = [find_source(name, None).folder for name in (one, other)]
+    known = [digest_folder(folder) for folder in folders if folder is not None]
+    return len(known) == 2 and known[0] == known[1]

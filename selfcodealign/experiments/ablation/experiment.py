@@ -77,6 +77,8 @@ async def run_experiment(experiment: Experiment, out: str | Path, progress: Prog
 
 def refuse_other_files(experiment: Experiment, out: Path) -> None:
     """Raise `ExperimentError` if the folder holds other files than this experiment's, or another experiment."""
+    if out.exists() and not out.is_dir():
+        raise ExperimentError(f"{out} is a file: give a folder to --out")
     found = {path.name for path in out.iterdir()} - {".lock"} if out.is_dir() else set()
     if found and DEFINITION not in found:
         raise ExperimentError(f"{out} holds files that are no experiment: choose an empty or new folder for --out")
@@ -224,7 +226,7 @@ class _Work:
                     rows=len(chosen.rows),
                     of=len(rows.instructions),
                     tokens=round(chosen.tokens),
-                    facts={"rows that passed": f"{passed:.0%}"},
+                    facts={"rows that passed": f"{passed:.0%}", **arm.facts},
                     scores=_by_benchmark(self._scores[arm.name]),
                 )
             )

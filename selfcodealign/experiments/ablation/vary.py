@@ -38,7 +38,8 @@ def read_axis(text: str) -> Axis:
     if not equals or not key:
         raise ExperimentError(f"--vary {text}: write KEY=[VALUE, VALUE], as in selection.answers=[passed,random]")
     if not (given.startswith("[") and given.endswith("]")):
-        raise ExperimentError(f"--vary {text}: the values stand in brackets, as in {key}=[{given or 'a'},b]")
+        example = given if "," in given else f"{given or 'a'},b"
+        raise ExperimentError(f"--vary {text}: the values stand in brackets, as in {key}=[{example}]")
     values = tuple(_read_list(given))
     if len(values) < 2:
         told = f"has one value ({_show(values[0])})" if values else "has no value"

@@ -167,7 +167,10 @@ class _Drawn:
         if published := layout.published:
             heads, rows = published_rows(layout, published)
             title = f"In the paper: {published.title}"
-            yield from _fitting(title, [row[0] for row in rows], heads[1:], [row[1:] for row in rows], width)
+            # A grid of other models would hide the experiment's own few scores; table.md and the page have it.
+            rows = [row for row in rows if not published.is_grid or row[2] != "–"]
+            if rows:
+                yield from _fitting(title, [row[0] for row in rows], heads[1:], [row[1:] for row in rows], width)
             yield from _paragraphs(
                 "", [published.about, *published.tell_order(layout.results), published.count_noise()]
             )
