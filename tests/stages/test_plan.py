@@ -219,7 +219,7 @@ JOURNEYS = {
 
 def run_through(journey: list[str], finished: tuple[Recipe, Path], places: Path) -> tuple[Recipe, Path]:
     """A finished run with another journey, made once."""
-    recipe = change(finished[0], "journey", journey)
+    recipe = change(change(finished[0], "journey", journey), "grpo.max_tokens", 64)  # the model's context is small
     run = places / "-".join(journey)
     if not run.exists():
         model = scripted_model()
