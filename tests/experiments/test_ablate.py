@@ -135,7 +135,7 @@ def test_a_matrix_generates_once_for_each_generator(tmp_path: Path) -> None:
         for path in out.glob("tuned/*/train_report.json")
     }
     assert rates == {"embedded": 5e-4, str(other): 5e-4}
-    assert [line["facts"]["learning rate"] for line in lines][-2:] == ["0.0005", "0.0005"]
+    assert [line["facts"]["learning rate"] for line in lines[-2:]] == ["0.0005", "0.0005"]
     assert not list(out.glob("tuned/*/*.safetensors"))
 
 

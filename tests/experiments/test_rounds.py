@@ -17,7 +17,7 @@ import pytest
 
 from selfcodealign import ScriptedModel
 from selfcodealign.errors import EmptyDataset, ModelError, RecipeError, RunFolderError, UserError
-from selfcodealign.experiments import rounds as module
+from selfcodealign.experiments.rounds import loop as module
 from selfcodealign.experiments.rounds.collapse import Rule
 from selfcodealign.experiments.rounds.folder import Design, RoundsFolder
 from selfcodealign.experiments.rounds.loop import Rounds, run_rounds
