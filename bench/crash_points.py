@@ -1,8 +1,8 @@
-"""A run that is killed at each of its renames in turn, and resumed: `python -m tests.support.crash_points FOLDER`.
+"""A run that is killed at each of its renames in turn, and resumed: `python -m bench.crash_points FOLDER`.
 
 Files are put in place by renames, so what lies between two of them is a state in which a kill may leave the folder.
 Each try is a fork of this process, which has imported everything: the n-th rename of a run ends it in the moment before
-or after the rename. Prints one line for each try whose resumed rows differ, and how many there were.
+or after the rename. Prints one line for each try whose resumed rows differ, and every ten tries how many there were.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def main() -> None:
                     differ += 1
                     told = "after" if after else "before"
                     print(f"{told} rename {number} of a run with {settings}: exit {code}, then {resumed}", flush=True)
-    print(f"{tries} tries, {differ} differ")
+                if tries % 10 == 0:
+                    print(f"{tries} tries, {differ} differ", flush=True)
+    print(f"{tries} tries, {differ} differ: all renames of both runs")
     sys.exit(1 if differ or tries < 50 else 0)
 
 
