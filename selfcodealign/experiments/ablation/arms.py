@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from selfcodealign.errors import ExperimentError, RecipeError, did_you_mean
@@ -25,6 +25,8 @@ from selfcodealign.stages.editing import load_edited, refuse_unread
 
 #: What every arm has to have: rows, a tuned model, its scores.
 NEEDED = ("dataset", "train", "evaluate")
+#: Keys that are no settings.
+NO_SETTINGS = (RECIPE, WITH, WITHOUT)
 #: What `--seeds` sets.
 SEED = "train.seed"
 #: The keys of a matrix.
@@ -100,18 +102,14 @@ def _refuse_idle(edits: Edits, axes: Sequence[Axis]) -> None:
 
 
 def _edit(edits: Edits, varied: Mapping[str, Any]) -> Recipe:
-    settings = [as_setting(key, value) for key, value in varied.items() if key not in (RECIPE, WITH, WITHOUT)]
+    settings = [as_setting(key, value) for key, value in varied.items() if key not in NO_SETTINGS]
     for key in varied:
-        if key not in (RECIPE, WITH, WITHOUT, "random_seed") and "." not in key:
-            known = [RECIPE, WITH, WITHOUT, *(f"{section}." for section in Recipe.model_fields)]
+        if key not in (*NO_SETTINGS, "random_seed") and "." not in key:
+            known = [*NO_SETTINGS, *(f"{section}." for section in Recipe.model_fields)]
             raise ExperimentError(
                 f"--vary {key}: a key is section.setting, recipe, with or without{did_you_mean(key, known)}"
             )
-    chosen = (
-        edits
-        if RECIPE not in varied
-        else Edits(recipe=str(varied[RECIPE]), settings=edits.settings, added=edits.added, removed=edits.removed)
-    )
+    chosen = replace(edits, recipe=str(varied.get(RECIPE, edits.recipe)))
     try:
         return chosen.load(settings, _stages(varied.get(WITH)), _stages(varied.get(WITHOUT)))
     except RecipeError as error:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -230,14 +231,15 @@ class _Work:
                     scores=_by_benchmark(self._scores[arm.name]),
                 )
             )
-        return ExperimentTable(title=self.experiment.title, lines=lines, notes=self._notes(), groups=self._families())
+        return ExperimentTable(title=self.experiment.title, lines=lines, notes=self._notes(), groups=self._families)
 
     def _notes(self) -> list[str]:
         done = len(next(iter(self._scores.values())))
         return [_MATCHED[self.experiment.match], _SEEDS.format(seeds=done)]
 
+    @cached_property
     def _families(self) -> dict[str, str]:
-        """The family of each task that has one."""
+        """The family of each task that has one; the benchmarks are read once for all seeds."""
         settings = self.experiment.arms[0].recipe.evaluate
         files = {name: Path(path) for name, path in settings.problems.items()}
         sets = [load_benchmark(find_benchmark(name), files, settings.limit) for name in settings.benchmarks]

@@ -80,8 +80,9 @@ async def tune(tuning: Tuning, home: Path, progress: Progress, *, show_loss: boo
     from selfcodealign.training.output import find_result
 
     out = tuning.place(home)
-    lost = find_result(out) is not None and not has_weights(out)
-    if find_result(out) is None or lost:
+    done = find_result(out) is not None
+    lost = done and not has_weights(out)
+    if lost or not done:
         make_folder(home, error=RunFolderError)
         display = TrainDisplay(progress)
 

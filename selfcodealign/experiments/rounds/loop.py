@@ -96,11 +96,10 @@ def _check_recipe(recipe: Recipe, design: Design) -> None:
             "[model] writes"
         )
     base = recipe.train.model or recipe.model.name
-    if base and (recipe.train.model or not recipe.model.urls):
-        source = find_source(base, recipe.model.revision if recipe.train.model is None else None)
-        if source.gguf or source.adapter:
-            what = "a GGUF file" if source.gguf else "an adapter"
-            raise ModelError(f"{base} is {what}, which cannot be tuned: set train.model to its checkpoint's folder")
+    if not base or (recipe.model.urls and not recipe.train.model):
+        return
+    if what := find_source(base, recipe.model.revision if recipe.train.model is None else None).untunable:
+        raise ModelError(f"{base} is {what}, which cannot be tuned: set train.model to its checkpoint's folder")
 
 
 @dataclass
