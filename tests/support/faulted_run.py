@@ -109,11 +109,12 @@ def run_through(
     draw: random.Random,
 ) -> Course:
     """Run until the end, interrupted by each of `endings` in turn; `wait` returns when that is to happen, or when the
-    session has ended. Raises `RuntimeError` when a session that nobody ended fails, or one on a full disk with a
+    session has ended, and may hold the server, which then goes on. Raises `RuntimeError` when a session that nobody ended fails, or one on a full disk with a
     traceback."""
     course, planned = Course(), iter(endings)
     while True:
         before = server.look()[1]
+        server.hold(before + 1)
         process = start(sources, out, server.urls, samples)
         listener = Thread(target=lambda told=process.stdout: course.told.extend(read_told(told)))
         listener.start()
@@ -122,14 +123,18 @@ def run_through(
             how = next(planned, "")
             if how:
                 _wait_for_answers(process, server, before + 1)
+                server.hold(None)
                 wait(process, draw)
             if how and process.poll() is None:
                 course.endings[how] += 1
                 since = time.monotonic()
                 _end(process, how, draw)
+            # On a full disk the run asks on until it writes: some answers are enough for that.
+            server.hold(server.look()[1] + 10 if how == "disk" else None)
         assert process.stderr is not None
         said = process.stderr.read()
         process.wait()
+        server.hold(None)
         listener.join()
         course.ended.append((since or time.monotonic(), time.monotonic()))
         if process.returncode == 0:

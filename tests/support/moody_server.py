@@ -40,6 +40,8 @@ PROGRAMS, RETRY_AFTER = 30, "0.1"
 _SILENT_SECONDS, _SLOW_SECONDS = 60.0, 0.2
 #: Addresses under which it is several servers.
 _ADDRESSES = 4
+#: Asks only how far the server is; anything else is a new `_Server.most`.
+_LOOK = "look"
 
 
 def moody_answer(prompt: str, sampling: Sampling, seed: int) -> str:
@@ -61,6 +63,8 @@ class _Server:
         self._answered: dict[str, float] = {}
         self.kinds: Counter[str] = Counter()
         self.again: list[tuple[str, float, float]] = []
+        #: After how many different answers there are no further ones (None: they go on).
+        self.most: int | None = None
 
     def _draw(self, key: str) -> str:
         self._tries[key] += 1
@@ -137,6 +141,8 @@ class _Server:
                 return _send(writer, b'{"choices": []}')
             case "slow":
                 await asyncio.sleep(_SLOW_SECONDS)
+        while self.most is not None and self.distinct >= self.most:
+            await asyncio.sleep(0.002)
         if body.get("stream"):
             _send(writer, "".join(events).encode(), kind="text/event-stream")
         else:
@@ -177,7 +183,9 @@ async def _serve(connection: Connection, chance: float, seed: int, latency: floa
     server = _Server(chance, seed, latency)
     listening = [await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20) for _ in range(_ADDRESSES)]
     connection.send([f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}/v1" for one in listening])
-    while await asyncio.to_thread(connection.recv):
+    while True:
+        if (most := await asyncio.to_thread(connection.recv)) != _LOOK:
+            server.most = most
         connection.send((dict(server.kinds), server.distinct, server.again))
 
 
@@ -210,5 +218,10 @@ class MoodyServer:
     def look(self) -> tuple[dict[str, int], int, list[tuple[str, float, float]]]:
         """Requests by fault ("": none), how many different ones were answered, and of each that was asked again
         after its answer the name and the times of both."""
-        self._here.send(True)
+        self._here.send(_LOOK)
         return self._here.recv()
+
+    def hold(self, most: int | None) -> None:
+        """Give no further answers once `most` different requests are answered, however fast they come; None: go on."""
+        self._here.send(most)
+        self._here.recv()
