@@ -109,8 +109,8 @@ def run_through(
     draw: random.Random,
 ) -> Course:
     """Run until the end, interrupted by each of `endings` in turn; `wait` returns when that is to happen, or when the
-    session has ended, and may hold the server, which then goes on. Raises `RuntimeError` when a session that nobody ended fails, or one on a full disk with a
-    traceback."""
+    session has ended, and may hold the server, which then goes on. Raises `RuntimeError` when a session that nobody
+    ended fails, or one on a full disk with a traceback."""
     course, planned = Course(), iter(endings)
     while True:
         before = server.look()[1]
