@@ -34,12 +34,16 @@ def environment(package: str) -> Environment:
     found.filters |= {
         "number": lambda value: f"{value:,}" if isinstance(value, int) else f"{value:,.1f}",
         "percent": lambda value: f"{100 * value:.1f} %",
-        "clock": lambda seconds: str(timedelta(seconds=round(seconds))),
+        "clock": _clock,
         "code": show_code,
         "text": show_text,
         "parts": split_text,
     }
     return found
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 @lru_cache
