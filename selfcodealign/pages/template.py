@@ -32,14 +32,22 @@ def environment(package: str) -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {
-        "number": lambda value: f"{value:,}" if isinstance(value, int) else f"{value:,.1f}",
-        "percent": lambda value: f"{100 * value:.1f} %",
+        "number": _number,
+        "percent": _percent,
         "clock": _clock,
         "code": show_code,
         "text": show_text,
         "parts": split_text,
     }
     return found
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _clock(seconds: float) -> str:
