@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from functools import lru_cache
 from importlib.resources import files
@@ -20,7 +21,7 @@ _LIGHT, _DARK = "friendly", "github-dark"
 def environment(package: str) -> Environment:
     """Return the environment with the templates of `package` (its folder `templates`), and those that all pages share.
 
-    Filters: `number` (1,234), `percent` (0.876 → 87.6 %), `clock` (seconds → 1:02:03), `code` (Python in colours;
+    Filters: `number` (1,234), `percent` (0.876 → 87.6 %), `clock` (seconds → 1:02:03), `unit` (a share within 0..1), `code` (Python in colours;
     `marked` is a line from 1), `text` (any text, with invisible characters made visible), `parts` (a response as
     prose and code).
     """
@@ -32,9 +33,10 @@ def environment(package: str) -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {
-        "number": _number,
-        "percent": _percent,
-        "clock": _clock,
+        "number": show_number,
+        "percent": show_percent,
+        "clock": show_clock,
+        "unit": clamp,
         "code": show_code,
         "text": show_text,
         "parts": split_text,
@@ -42,16 +44,26 @@ def environment(package: str) -> Environment:
     return found
 
 
-def _number(value: float) -> str:
+def show_number(value: float) -> str:
+    """1,234 or 1,234.5."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
-def _percent(share: float) -> str:
+def show_percent(share: float) -> str:
+    """87.6 % for 0.876."""
     return f"{100 * share:.1f} %"
 
 
-def _clock(seconds: float) -> str:
+def show_clock(seconds: float) -> str:
+    """1:02:03 for 3723 seconds."""
+    if not math.isfinite(seconds):
+        return "?"
     return str(timedelta(seconds=round(seconds)))
+
+
+def clamp(share: float) -> float:
+    """The share within 0..1, for widths; 0 for what is no number."""
+    return min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
 
 
 @lru_cache

@@ -1,0 +1,168 @@
+"""The funnel as a picture: rows flow down through the stages, and what a stage drops branches off to the right.
+
+Within a stage thickness is in proportion: the band has its full width at the entrance of each stage, whatever the
+number, or a run that keeps one row of a thousand would end in a line that nobody sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from selfcodealign.pages.charts import WIDTH, picture
+from selfcodealign.pages.code import make_visible
+from selfcodealign.report.funnel import OF_EARLIER, StageAccount
+
+#: The band's place, its width, where branches end, and where texts begin.
+_X, _BAND, _BRANCH, _TEXT = 4, 130, 158, 168
+_LINE = 17
+#: The height in which a band comes back to its full width.
+_WIDENING = 14
+#: Letters that have room beside the band, in bold and plain: system fonts differ, so with a reserve.
+_LETTERS = 27
+#: Reasons that are told beside a branch; the table below has all of them.
+_REASONS = 6
+#: Stages beyond which the picture says how many follow.
+_MOST_STAGES = 40
+
+
+@dataclass(frozen=True)
+class Split:
+    """What enters, what is kept, and what is dropped and why, all in one unit."""
+
+    unit: str
+    entered: int
+    kept: int
+    dropped: Mapping[str, int]
+
+    @property
+    def share(self) -> float:
+        """The share that goes on; with nothing dropped all of it, whatever the counts of an unfinished stage say."""
+        lost = sum(self.dropped.values())
+        return max(0.0, 1 - lost / max(self.entered, lost)) if lost else 1.0
+
+
+def splits_of(account: StageAccount) -> list[Split]:
+    """A stage drops what entered, what it made of it, or first some of the one and then some of the other."""
+    books, whole = account.books, sum(account.whole.values())
+    found = []
+    if account.whole or account.looked_at is None:
+        found.append(Split(account.came, books.entered, max(0, books.entered - whole), account.whole))
+    if account.looked_at is not None:
+        found.append(Split(account.made, account.looked_at, books.kept, account.in_part))
+    return found
+
+
+def draw_flow(accounts: Sequence[StageAccount]) -> Markup:
+    """Draw the stages from top to bottom; nothing for a run that has none."""
+    if not accounts:
+        return Markup("")
+    flow = _Flow()
+    for account in accounts[:_MOST_STAGES]:
+        flow.stage(account)
+    if further := accounts[_MOST_STAGES:]:
+        flow.say([("name", f"{len(further):,} further stages")])
+    return picture([_PATTERN, *flow.parts], flow.y + 6, tell_flow(accounts[:_MOST_STAGES]), kind="flow")
+
+
+def tell_flow(accounts: Sequence[StageAccount]) -> str:
+    """The picture in words; the table beside it has the reasons."""
+    stages = "; ".join(
+        f"{_cut(one.name, 40)} {one.books.entered:,} {one.came} in, {one.books.kept:,} {one.stayed} kept"
+        for one in accounts
+    )
+    return f"Flow of rows. {stages}. The table has the reasons."
+
+
+#: Dropped rows are hatched, so that colour is not all that tells them from kept ones.
+_PATTERN = Markup(
+    '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect class="lost" width="6" height="6"/><path class="stripe" d="M0 0V6"/></pattern></defs>'
+)
+
+
+class _Flow:
+    """Adds parts from top to bottom; `y` is where the next begins."""
+
+    def __init__(self) -> None:
+        self.parts: list[Markup] = []
+        self.y = 4.0
+        #: How wide the band is that comes from above.
+        self.width = float(_BAND)
+
+    def stage(self, account: StageAccount) -> None:
+        note = f"stopped by {account.stopped}" if account.stopped else "not finished"
+        note = note if not account.finished else OF_EARLIER.strip(" ()") if account.earlier else ""
+        head = [("name", account.name), *([("", f"({note})")] if note else [])]
+        tail = [("name", f"{account.books.kept:,} {account.stayed} kept")]
+        first, *second = splits_of(account)
+        self._block([*head, ("", f"{first.entered:,} {first.unit} in")], first, [] if second else tail)
+        for split in second:
+            self._block([("", f"{split.entered:,} {split.unit} made of them")], split, tail)
+
+    def say(self, lines: Iterable[tuple[str, str]]) -> None:
+        """Add lines of text beside the band, each with its class."""
+        for kind, text in lines:
+            cut = _cut(text, _LETTERS - 2 if kind == "name" else _LETTERS)
+            self.y += _LINE
+            self.parts.append(
+                Markup('<text class="{}" x="{}" y="{:.0f}">{}</text>').format(kind, _TEXT, self.y - 4, cut)
+            )
+
+    def _block(self, head: list[tuple[str, str]], split: Split, tail: list[tuple[str, str]]) -> None:
+        """The band at full width, its branch with the reasons, and what goes on."""
+        top = self.y
+        self._widen(top)
+        self.say(head)
+        self.y = max(self.y, top + _WIDENING) + 5
+        self._band(top + _WIDENING, self.y, _BAND)
+        self.width = split.share * _BAND
+        top = self.y
+        if split.dropped:
+            thickness = max(_BAND - self.width, 1)
+            self.parts.append(_branch(_X + _BAND - thickness, top, thickness))
+            self.say([("lost", line) for line in _tell_drops(split)])
+            self.y = max(self.y, top + thickness + 4) + 4
+        self.say(tail)
+        self.y += 6
+        self._band(top, self.y, self.width)
+
+    def _band(self, top: float, bottom: float, width: float) -> None:
+        """What is kept; the thinnest can be seen, and nothing is not drawn."""
+        if width > 0:
+            text = '<rect class="kept" x="{}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
+            self.parts.append(Markup(text).format(_X, top, max(width, 1), bottom - top + 0.2))
+
+    def _widen(self, top: float) -> None:
+        shape = f"M{_X} {top:.1f}H{_X + self.width:.1f}L{_X + _BAND} {top + _WIDENING:.1f}H{_X}Z"
+        kind = "kept" if self.width >= _BAND else "wider"
+        if self.width > 0:
+            self.parts.append(Markup('<path class="{}" d="{}"/>').format(kind, shape))
+
+
+def _branch(left: float, top: float, thickness: float) -> Markup:
+    """A band that turns off from `left` to the end of the band, to the right, and ends in an arrow's tip."""
+    low, bend = top + thickness, min(thickness, 24.0)
+    shape = (
+        f"M{left:.1f} {top:.1f}H{_BRANCH - 8}L{_BRANCH} {top + thickness / 2:.1f}L{_BRANCH - 8} {low:.1f}"
+        f"H{left + bend:.1f}Q{left:.1f} {low:.1f} {left:.1f} {low - bend:.1f}Z"
+    )
+    return Markup('<path class="dropped" d="{}"/>').format(shape)
+
+
+def _tell_drops(split: Split) -> Iterator[str]:
+    ranked = sorted(split.dropped.items(), key=lambda one: -one[1])
+    yield f"dropped {sum(split.dropped.values()):,} {split.unit}:"
+    shown = ranked if len(ranked) <= _REASONS + 1 else ranked[:_REASONS]
+    for reason, count in shown:
+        number = f" {count:,}"
+        yield _cut(reason, _LETTERS - len(number)) + number
+    if further := ranked[len(shown) :]:
+        yield f"{len(further):,} more {sum(count for _, count in further):,}"
+
+
+def _cut(text: str, most: int) -> str:
+    shown = make_visible(text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
