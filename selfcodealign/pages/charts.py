@@ -59,7 +59,7 @@ def draw_histogram(edges: Sequence[float], counts: Sequence[int], unit: str, bes
         return Markup("")
     axes = Axes((bins[0][0], bins[-1][1]), max(count for *_, count in bins))
     bars = [
-        Markup('<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>').format(
+        Markup('<rect class="column" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>').format(
             axes.x(low) + 0.5,
             axes.y(count),
             max(0.5, axes.x(high) - axes.x(low) - 1),

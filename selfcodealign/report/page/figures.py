@@ -70,7 +70,7 @@ def _spent(facts: RunFacts) -> Iterator[Figure]:
         share = asked.total.cached_share
         yield Figure("cached share", NOT_TOLD if share is None else show_percent(share), "of prompt tokens")
     if spent.asking_seconds:
-        yield Figure("time with the model", show_clock(spent.asking_seconds), "hours:minutes:seconds, all runs")
+        yield Figure("time with the model", show_clock(spent.asking_seconds), "h:mm:ss, all runs")
     if spent.seconds_per_example is not None:
         yield Figure("time per verified example", f"{spent.seconds_per_example:,.2f} s")
     if spent.cost is not None:

@@ -13,15 +13,16 @@ from markupsafe import Markup
 
 from selfcodealign.pages.charts import WIDTH, picture
 from selfcodealign.pages.code import make_visible
+from selfcodealign.pages.template import show_percent
 from selfcodealign.report.funnel import OF_EARLIER, StageAccount
 
 #: The band's place, its width, where branches end, and where texts begin.
-_X, _BAND, _BRANCH, _TEXT = 4, 130, 158, 168
+_X, _BAND, _BRANCH, _TEXT = 2, 120, 148, 157
 _LINE = 17
 #: The height in which a band comes back to its full width.
 _WIDENING = 14
 #: Letters that have room beside the band, in bold and plain: system fonts differ, so with a reserve.
-_LETTERS = 27
+_LETTERS = 34
 #: Reasons that are told beside a branch; the table below has all of them.
 _REASONS = 6
 #: Stages beyond which the picture says how many follow.
@@ -30,12 +31,12 @@ _MOST_STAGES = 40
 
 @dataclass(frozen=True)
 class Split:
-    """What enters, what is kept, and what is dropped and why, all in one unit."""
+    """What enters, and what is dropped of it and why, in one unit; `made`: the stage made it of what entered."""
 
     unit: str
     entered: int
-    kept: int
     dropped: Mapping[str, int]
+    made: bool = False
 
     @property
     def share(self) -> float:
@@ -46,12 +47,11 @@ class Split:
 
 def splits_of(account: StageAccount) -> list[Split]:
     """A stage drops what entered, what it made of it, or first some of the one and then some of the other."""
-    books, whole = account.books, sum(account.whole.values())
     found = []
     if account.whole or account.looked_at is None:
-        found.append(Split(account.came, books.entered, max(0, books.entered - whole), account.whole))
+        found.append(Split(account.came, account.books.entered, account.whole))
     if account.looked_at is not None:
-        found.append(Split(account.made, account.looked_at, books.kept, account.in_part))
+        found.append(Split(account.made, account.looked_at, account.in_part, made=True))
     return found
 
 
@@ -96,16 +96,21 @@ class _Flow:
         note = f"stopped by {account.stopped}" if account.stopped else "not finished"
         note = note if not account.finished else OF_EARLIER.strip(" ()") if account.earlier else ""
         head = [("name", account.name), *([("", f"({note})")] if note else [])]
-        tail = [("name", f"{account.books.kept:,} {account.stayed} kept")]
         first, *second = splits_of(account)
-        self._block([*head, ("", f"{first.entered:,} {first.unit} in")], first, [] if second else tail)
+        last = second[-1] if second else first
+        share = f" ({show_percent(last.share)})" if last.dropped else ""
+        tail = [("name", f"{account.books.kept:,} {account.stayed} kept{share}")]
+        head.append(("", f"{account.books.entered:,} {account.came} in"))
+        if first.made:
+            head.append(("", _tell_made(first)))
+        self._block(head, first, [] if second else tail)
         for split in second:
-            self._block([("", f"{split.entered:,} {split.unit} made of them")], split, tail)
+            self._block([("", _tell_made(split))], split, tail)
 
     def say(self, lines: Iterable[tuple[str, str]]) -> None:
         """Add lines of text beside the band, each with its class."""
         for kind, text in lines:
-            cut = _cut(text, _LETTERS - 2 if kind == "name" else _LETTERS)
+            cut = _cut(text, _LETTERS - 3 if kind == "name" else _LETTERS)
             self.y += _LINE
             self.parts.append(
                 Markup('<text class="{}" x="{}" y="{:.0f}">{}</text>').format(kind, _TEXT, self.y - 4, cut)
@@ -133,10 +138,10 @@ class _Flow:
         """What is kept; the thinnest can be seen, and nothing is not drawn."""
         if width > 0:
             text = '<rect class="kept" x="{}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
-            self.parts.append(Markup(text).format(_X, top, max(width, 1), bottom - top + 0.2))
+            self.parts.append(Markup(text).format(_X, top, max(width, 1), bottom - top + 0.6))
 
     def _widen(self, top: float) -> None:
-        shape = f"M{_X} {top:.1f}H{_X + self.width:.1f}L{_X + _BAND} {top + _WIDENING:.1f}H{_X}Z"
+        shape = f"M{_X} {top:.1f}H{_X + self.width:.1f}L{_X + _BAND} {top + _WIDENING + 0.5:.1f}H{_X}Z"
         kind = "kept" if self.width >= _BAND else "wider"
         if self.width > 0:
             self.parts.append(Markup('<path class="{}" d="{}"/>').format(kind, shape))
@@ -152,15 +157,19 @@ def _branch(left: float, top: float, thickness: float) -> Markup:
     return Markup('<path class="dropped" d="{}"/>').format(shape)
 
 
+def _tell_made(split: Split) -> str:
+    return f"{split.entered:,} {split.unit} looked at" if split.dropped else f"{split.entered:,} {split.unit} made"
+
+
 def _tell_drops(split: Split) -> Iterator[str]:
     ranked = sorted(split.dropped.items(), key=lambda one: -one[1])
-    yield f"dropped {sum(split.dropped.values()):,} {split.unit}:"
+    yield f"{sum(split.dropped.values()):,} {split.unit} dropped"
     shown = ranked if len(ranked) <= _REASONS + 1 else ranked[:_REASONS]
     for reason, count in shown:
         number = f" {count:,}"
         yield _cut(reason, _LETTERS - len(number)) + number
     if further := ranked[len(shown) :]:
-        yield f"{len(further):,} more {sum(count for _, count in further):,}"
+        yield f"{len(further):,} more reasons {sum(count for _, count in further):,}"
 
 
 def _cut(text: str, most: int) -> str:
