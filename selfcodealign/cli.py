@@ -24,6 +24,7 @@ COMMANDS = (
     "seeds",
     "check",
     "show",
+    "report",
     "doctor",
     "execute",
     "serve-sandbox",

@@ -10,9 +10,11 @@ disk and are found again after a kill in `engine/` and `run_folder/`.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,12 +30,13 @@ from selfcodealign.engine.budget import Budget
 from selfcodealign.engine.gate import Gate
 from selfcodealign.engine.spending import check_budget, conclude, note_outgrown, open_gate
 from selfcodealign.engine.telemetry import Telemetry
-from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
+from selfcodealign.errors import EmptyDataset, RecipeError, RunFolderError, UserError, did_you_mean
 from selfcodealign.files import write_text
 from selfcodealign.models import Model
 from selfcodealign.progress import Progress
 from selfcodealign.progress.terminal import open_progress
 from selfcodealign.recipe import find_secrets, load_recipe, read_section, recipe_toml
+from selfcodealign.report.funnel import REPORT
 from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
@@ -158,13 +161,17 @@ async def run_recipe(
             _record(context)
             try:
                 stopped = await take_rows_through(context, decisions, gate)
+            except EmptyDataset:
+                await report_on(context)
+                raise
             except OSError as error:
                 if error.errno not in NO_DISK:
                     raise
                 raise RunFolderError(
                     f"{out}: {error.strerror}; make room, then run the same command to resume"
                 ) from error
-            return replace(read_result(out, [step.name for step in steps]), stopped=stopped)
+            report = await report_on(context, changed=any(one.action is not Action.REST for one in decisions))
+            return replace(read_result(out, [step.name for step in steps]), stopped=stopped, report=report)
 
 
 def run(
@@ -303,6 +310,26 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
         stopped = conclude(context, decisions, gate)
         await _carry_out(context, decisions[rows:], gate, telemetry)
     return stopped
+
+
+async def report_on(context: Context, *, changed: bool = True) -> Path | None:
+    """Write the run's report; None where it cannot be written, which costs no run: a warning names the command.
+
+    A run in which nothing has `changed` keeps the report that it has.
+    """
+    from selfcodealign.report.page import write_report
+
+    path = context.folder.path
+    if not changed and (path / REPORT).is_file():
+        return path / REPORT
+    try:
+        with context.progress.waiting("writing the report"):
+            return await asyncio.to_thread(write_report, path)
+    except Exception as error:
+        _log.debug("the report", exc_info=True)
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        _log.warning("the report was not written (%s); try: selfcodealign report %s", reason, shlex.quote(str(path)))
+        return None
 
 
 async def _carry_out(context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry) -> None:

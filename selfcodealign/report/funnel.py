@@ -29,6 +29,8 @@ from selfcodealign.run_folder.folder import COUNTED, RunFolder, StageFolder, ope
 #: for stages that draw before they have an id. Reading all texts would be slow.
 _TELLING_FIELDS = 2
 NO_DATA_SET = "the data set is not written yet: run the recipe to its stage dataset"
+#: The page about a run, in its folder.
+REPORT = "report.html"
 #: Stands behind what a run has left as it was, though something above it has changed.
 OF_EARLIER = " (of earlier rows)"
 
@@ -171,6 +173,8 @@ def print_funnel(path: Path, console: Console) -> None:
         if which["evaluate"]:
             console.print(f"scores{which['evaluate']}:")
         console.print(Markdown((path / "evaluation" / "scores.md").read_text("utf-8")))
+    if (path / REPORT).is_file():
+        console.print(f"report: {path / REPORT}", soft_wrap=True, highlight=False)
 
 
 def _tell_texts(folder: RunFolder) -> Iterator[str]:

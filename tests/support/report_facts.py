@@ -224,7 +224,7 @@ def make_facts(**changed: Any) -> RunFacts:
         "contamination": _contamination(),
         "licences": {"PSF-2.0": 300, "MIT": 23},
         "origins": {"CPython 3.11.7": 300, "requests==2.32": 23},
-        "authors": [("seed", "seeds", "people, as the origins say"), ("instruction", "instructions", "embedded")],
+        "authors": [("seed", "people, as the origins say", "seeds"), ("instruction", "embedded", "instructions")],
         "training": [_training()],
         "evaluation": EvaluationTable(
             ["model", "asked by", "tiny-eval", "no code"],

@@ -56,9 +56,9 @@ def _examples(facts: RunFacts) -> Iterator[Figure]:
     if asked.examples is None:
         return
     yield Figure("examples", f"{asked.examples:,}", f"{asked.verified or 0:,} of them passed their tests")
-    proofs = [one for table in facts.rates if table.by == "proof" for one in table.rates if one.name == "split"]
-    if proofs:
-        yield Figure("proved in two processes", show_percent(proofs[0].share), f"{proofs[0].passed:,} examples")
+    if facts.split_proofs is not None and asked.examples:
+        share = show_percent(facts.split_proofs / asked.examples)
+        yield Figure("proved apart from tests", share, f"{facts.split_proofs:,} examples with a split proof")
     if asked.tokens_per_example is not None:
         name = "tokens per verified example" if asked.verified == asked.examples else "tokens per example"
         yield Figure(name, f"{asked.tokens_per_example:,.0f}", "prompts and answers")

@@ -55,16 +55,17 @@ def splits_of(account: StageAccount) -> list[Split]:
     return found
 
 
-def draw_flow(accounts: Sequence[StageAccount]) -> Markup:
-    """Draw the stages from top to bottom; nothing for a run that has none."""
+def draw_flow(accounts: Sequence[StageAccount], number: int = 0) -> Markup:
+    """Draw the stages from top to bottom; nothing for a run that has none. Pictures of one page differ in `number`."""
     if not accounts:
         return Markup("")
-    flow = _Flow()
+    hatch = f"hatch-{number}"
+    flow = _Flow(hatch)
     for account in accounts[:_MOST_STAGES]:
         flow.stage(account)
     if further := accounts[_MOST_STAGES:]:
         flow.say([("name", f"{len(further):,} further stages")])
-    return picture([_PATTERN, *flow.parts], flow.y + 6, tell_flow(accounts[:_MOST_STAGES]), kind="flow")
+    return picture([_PATTERN.format(hatch), *flow.parts], flow.y + 6, tell_flow(accounts[:_MOST_STAGES]), kind="flow")
 
 
 def tell_flow(accounts: Sequence[StageAccount]) -> str:
@@ -78,7 +79,7 @@ def tell_flow(accounts: Sequence[StageAccount]) -> str:
 
 #: Dropped rows are hatched, so that colour is not all that tells them from kept ones.
 _PATTERN = Markup(
-    '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<defs><pattern id="{}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect class="lost" width="6" height="6"/><path class="stripe" d="M0 0V6"/></pattern></defs>'
 )
 
@@ -86,7 +87,8 @@ _PATTERN = Markup(
 class _Flow:
     """Adds parts from top to bottom; `y` is where the next begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, hatch: str) -> None:
+        self._hatch = hatch
         self.parts: list[Markup] = []
         self.y = 4.0
         #: How wide the band is that comes from above.
@@ -127,7 +129,7 @@ class _Flow:
         top = self.y
         if split.dropped:
             thickness = max(_BAND - self.width, 1)
-            self.parts.append(_branch(_X + _BAND - thickness, top, thickness))
+            self.parts.append(_branch(_X + _BAND - thickness, top, thickness, self._hatch))
             self.say([("lost", line) for line in _tell_drops(split)])
             self.y = max(self.y, top + thickness + 4) + 4
         self.say(tail)
@@ -147,14 +149,14 @@ class _Flow:
             self.parts.append(Markup('<path class="{}" d="{}"/>').format(kind, shape))
 
 
-def _branch(left: float, top: float, thickness: float) -> Markup:
+def _branch(left: float, top: float, thickness: float, hatch: str) -> Markup:
     """A band that turns off from `left` to the end of the band, to the right, and ends in an arrow's tip."""
     low, bend = top + thickness, min(thickness, 24.0)
     shape = (
         f"M{left:.1f} {top:.1f}H{_BRANCH - 8}L{_BRANCH} {top + thickness / 2:.1f}L{_BRANCH - 8} {low:.1f}"
         f"H{left + bend:.1f}Q{left:.1f} {low:.1f} {left:.1f} {low - bend:.1f}Z"
     )
-    return Markup('<path class="dropped" d="{}"/>').format(shape)
+    return Markup('<path class="dropped" fill="url(#{})" d="{}"/>').format(hatch, shape)
 
 
 def _tell_made(split: Split) -> str:

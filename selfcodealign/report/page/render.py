@@ -15,7 +15,6 @@ from selfcodealign.models.usage import Usage
 from selfcodealign.pages.charts import draw_histogram, draw_line
 from selfcodealign.pages.code import make_visible
 from selfcodealign.pages.template import environment, style
-from selfcodealign.pages.ticks import label
 from selfcodealign.report.facts import Histogram, RunFacts
 from selfcodealign.report.funnel import StageAccount
 from selfcodealign.report.page.bounds import LEVELS, Bounds
@@ -24,6 +23,8 @@ from selfcodealign.report.page.figures import key_figures, tell_price, tell_stat
 from selfcodealign.report.page.flow import draw_flow
 from selfcodealign.report.page.texts import read_shown
 
+#: By which a page is known as this package's, and as one of this kind.
+ONE_RUN, SEVERAL_RUNS = "selfcodealign report", "selfcodealign report of several runs"
 #: The most that a page takes.
 MOST_BYTES = 3_000_000
 _INTERVAL = re.compile(r"(\d+(?:\.\d+)?) \[(\d+(?:\.\d+)?)–(\d+(?:\.\d+)?)\]")
@@ -104,6 +105,7 @@ def _render(facts: RunFacts, bounds: Bounds) -> str:
         facts=facts,
         bounds=bounds,
         style=style(),
+        mark=ONE_RUN,
         state=tell_state(facts),
         run=shlex.quote(str(facts.path)),
         figures=key_figures(facts),
@@ -121,9 +123,18 @@ def _render(facts: RunFacts, bounds: Bounds) -> str:
         histogram=_histogram,
         interval=read_interval,
         price=tell_price,
-        figure=label,
+        figure=tell_figure,
         recipe_letters=max(2_000, bounds.text * 5),
     )
+
+
+def tell_figure(value: float) -> str:
+    """A mean or a median, with three digits at least.
+
+    >>> tell_figure(0.969149), tell_figure(1234.56)
+    ('0.969', '1,235')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 @lru_cache
@@ -137,7 +148,7 @@ def _show(value: object) -> object:
 
 
 def _histogram(one: Histogram, beside: str) -> Markup:
-    name = f"Histogram of {one.name[:60]} in {one.unit[:40]}: {one.count:,} {beside}, median {label(one.median)}"
+    name = f"Histogram of {one.name[:60]} in {one.unit[:40]}: {one.count:,} {beside}, median {tell_figure(one.median)}"
     return draw_histogram(one.edges[:201], one.counts[:200], one.unit[:40], beside, name)
 
 
