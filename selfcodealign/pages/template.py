@@ -14,7 +14,7 @@ from pygments.formatters import HtmlFormatter
 from selfcodealign.pages.code import PREFIX, show_code, show_text, split_text
 
 #: Colours of code: contrast of at least 4.5 on the pages' backgrounds.
-_LIGHT, _DARK = "friendly", "github-dark"
+_LIGHT, _DARK = "xcode", "github-dark"
 
 
 @lru_cache
@@ -73,4 +73,4 @@ def style() -> Markup:
     light, dark = (
         HtmlFormatter(style=name, classprefix=PREFIX).get_token_style_defs(".code") for name in (_LIGHT, _DARK)
     )
-    return Markup(f"{text}\n{chr(10).join(light)}\n@media (prefers-color-scheme: dark) {{\n{chr(10).join(dark)}\n}}\n")
+    return Markup(f"{text}\n{chr(10).join(light)}\n@media screen and (prefers-color-scheme: dark) {{\n{chr(10).join(dark)}\n}}\n")

@@ -21,8 +21,11 @@ _X, _BAND, _BRANCH, _TEXT = 2, 120, 148, 157
 _LINE = 17
 #: The height in which a band comes back to its full width.
 _WIDENING = 14
-#: Letters that have room beside the band, in bold and plain: system fonts differ, so with a reserve.
-_LETTERS = 34
+#: The room of a text beside the band, in units; in bold letters are wider.
+_ROOM, _BOLD = WIDTH - _TEXT - 4, 1.1
+#: The widths of letters in a wide system font of 13 units, with a reserve: narrow, usual, capitals, broad, others.
+_NARROW, _CAPITAL, _BROAD = frozenset("ijlfrt.,:;'|!()[] -"), frozenset("ABCDEFGHIJKLNOPQRSTUVXYZ<>&+=#"), frozenset("mwMW@%…")
+_WIDTHS = (5.8, 8.4, 11.2, 13.4, 15.0)
 #: Reasons that are told beside a branch; the table below has all of them.
 _REASONS = 6
 #: Stages beyond which the picture says how many follow.
@@ -71,7 +74,8 @@ def draw_flow(accounts: Sequence[StageAccount], number: int = 0) -> Markup:
 def tell_flow(accounts: Sequence[StageAccount]) -> str:
     """The picture in words; the table beside it has the reasons."""
     stages = "; ".join(
-        f"{_cut(one.name, 40)} {one.books.entered:,} {one.came} in, {one.books.kept:,} {one.stayed} kept"
+        f"{_cut(one.name, 40)} {one.books.entered:,} {_cut(one.came, 40)} in, "
+        f"{one.books.kept:,} {_cut(one.stayed, 40)} kept"
         for one in accounts
     )
     return f"Flow of rows. {stages}. The table has the reasons."
@@ -112,7 +116,7 @@ class _Flow:
     def say(self, lines: Iterable[tuple[str, str]]) -> None:
         """Add lines of text beside the band, each with its class."""
         for kind, text in lines:
-            cut = _cut(text, _LETTERS - 3 if kind == "name" else _LETTERS)
+            cut = _fit(text, _ROOM / _BOLD if kind == "name" else _ROOM)
             self.y += _LINE
             self.parts.append(
                 Markup('<text class="{}" x="{}" y="{:.0f}">{}</text>').format(kind, _TEXT, self.y - 4, cut)
@@ -169,7 +173,7 @@ def _tell_drops(split: Split) -> Iterator[str]:
     shown = ranked if len(ranked) <= _REASONS + 1 else ranked[:_REASONS]
     for reason, count in shown:
         number = f" {count:,}"
-        yield _cut(reason, _LETTERS - len(number)) + number
+        yield _fit(reason, _ROOM - _measure(number)) + number
     if further := ranked[len(shown) :]:
         yield f"{len(further):,} more reasons {sum(count for _, count in further):,}"
 
@@ -177,3 +181,31 @@ def _tell_drops(split: Split) -> Iterator[str]:
 def _cut(text: str, most: int) -> str:
     shown = make_visible(text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _fit(text: str, room: float) -> str:
+    """The text, cut so that it has room in units, whatever its letters are."""
+    shown = make_visible(text[:200])
+    if _measure(shown) <= room:
+        return shown
+    left = room - _measure("…")
+    for place, letter in enumerate(shown):
+        left -= _measure(letter)
+        if left < 0:
+            return shown[:place] + "…"
+    return shown
+
+
+def _measure(text: str) -> float:
+    return sum(map(_letter_width, text))
+
+
+def _letter_width(letter: str) -> float:
+    narrow, usual, capital, broad, other = _WIDTHS
+    if letter in _NARROW:
+        return narrow
+    if letter in _CAPITAL:
+        return capital
+    if letter in _BROAD:
+        return broad
+    return usual if letter.isascii() else other
