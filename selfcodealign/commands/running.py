@@ -45,7 +45,7 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, b
     from selfcodealign.pipeline import run_recipe
     from selfcodealign.progress.log import log_drawn
     from selfcodealign.progress.terminal import open_progress
-    from selfcodealign.report.funnel import draw_funnel, print_funnel, read_funnel
+    from selfcodealign.report.funnel import REPORT, draw_funnel, print_funnel, read_funnel
 
     with open_progress() as progress:
         try:
@@ -53,6 +53,8 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, b
             result = run_stoppable(work, progress, "all finished rows are")
         except EmptyDataset:
             progress.show(draw_funnel(read_funnel(folder)))
+            if (folder / REPORT).is_file():
+                progress.say(f"report: {folder / REPORT}")
             raise
 
     def draw(console: Console) -> None:
