@@ -10,12 +10,13 @@ from pathlib import Path
 
 from selfcodealign.report.asked import read_asked
 from selfcodealign.report.authors import find_authors
+from selfcodealign.report.facts.comparison import ComparedFigure, Comparison, compare_facts
 from selfcodealign.report.facts.concepts import ConceptLists
 from selfcodealign.report.facts.contamination import find_contamination
 from selfcodealign.report.facts.evaluation import read_evaluation
 from selfcodealign.report.facts.lengths import measure_lengths
 from selfcodealign.report.facts.marks import count_marks
-from selfcodealign.report.facts.rates import Answers
+from selfcodealign.report.facts.rates import Answers, count_split_proofs
 from selfcodealign.report.facts.repeat import read_repeat
 from selfcodealign.report.facts.shown import draw_shown
 from selfcodealign.report.facts.sources import count_sources
@@ -43,6 +44,8 @@ from selfcodealign.run_folder.folder import RunFolder, open_existing
 from selfcodealign.training.output import REPORT
 
 __all__ = [
+    "ComparedFigure",
+    "Comparison",
     "ConceptGroup",
     "Concepts",
     "Contamination",
@@ -57,6 +60,7 @@ __all__ = [
     "Shown",
     "Spending",
     "Training",
+    "compare_facts",
     "read_facts",
 ]
 
@@ -102,6 +106,7 @@ def read_facts(path: Path, *, shown: int = 30) -> RunFacts:
             shown=draw_shown(tables, shown),
             repeat=read_repeat(tables),
             warnings=warnings,
+            split_proofs=count_split_proofs(tables),
         )
 
 

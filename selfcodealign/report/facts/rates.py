@@ -14,6 +14,7 @@ from selfcodealign.models import FAILED_REASONS
 from selfcodealign.report.facts.histograms import draw_histogram
 from selfcodealign.report.facts.tables import FILES, RunTables, StageTable
 from selfcodealign.report.facts.types import Histogram, Rate, RateTable
+from selfcodealign.rows import Response
 from selfcodealign.sandbox import Status
 
 #: Most rates in one table.
@@ -74,6 +75,16 @@ class Answers:
         query = f"SELECT score, count(*) FROM {LAST_JUDGED} WHERE passed AND NOT isnan(score) GROUP BY score"
         found = {min(max(score, 0.0), 1.0): often for score, often in self._tables.ask(query)}
         return draw_histogram("mutation score", "share of mutants killed", found, _SCORE_EDGES)
+
+
+def count_split_proofs(tables: RunTables) -> int | None:
+    """How many of the last answers that were kept also passed apart from their tests; None without answers."""
+    table = tables.last(Response.id_field)
+    if table is None:
+        return None
+    if "proof" not in table.columns:
+        return 0
+    return tables.ask(f"SELECT count(*) FROM {FILES} WHERE proof = 'split'", table.kept)[0][0]
 
 
 def rate_table(tables: RunTables, by: str, query: str) -> RateTable:

@@ -26,6 +26,8 @@ def draw_shown(tables: RunTables, count: int) -> list[Shown]:
 
     Of drops each reason of each stage gives one, then each a second one, and so on.
     """
+    if count < 1:
+        return []
     last = tables.last()
     kept = [(last, one) for one in _draw_kept(tables, last, count)] if last else []
     by_reason = [

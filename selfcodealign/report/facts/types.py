@@ -183,7 +183,10 @@ class Repeat:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """All facts of one run; `warnings` are what could not be read, in a sentence each."""
+    """All facts of one run; `warnings` are what could not be read, in a sentence each.
+
+    `split_proofs` of the last answers also passed apart from their tests (None: there are no answers).
+    """
 
     name: str
     path: Path
@@ -207,3 +210,4 @@ class RunFacts:
     shown: Sequence[Shown]
     repeat: Repeat
     warnings: Sequence[str] = ()
+    split_proofs: int | None = None
