@@ -79,8 +79,8 @@ def read_facts(path: Path, *, shown: int = 30) -> RunFacts:
     """
     folder = open_existing(path)
     warnings: list[str] = []
-    asked = read_asked(folder)
     with RunTables(folder) as tables:
+        asked = read_asked(folder)
         answers, concepts = Answers(tables), ConceptLists(tables)
         licences, origins = count_sources(tables)
         return RunFacts(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from selfcodealign.curation.contamination.decontaminator import Hit
 from selfcodealign.report.facts.tables import FILES, RunTables
 from selfcodealign.report.facts.types import Contamination, ContaminationHit
 from selfcodealign.run_folder.folder import BENCHMARK_VERSIONS
+
+if TYPE_CHECKING:
+    from selfcodealign.curation.contamination import Hit
 
 #: Hits that are told with their texts.
 MOST_HITS = 50
@@ -29,7 +33,7 @@ def find_contamination(tables: RunTables) -> Contamination | None:
         own = f"coalesce({table.column(table.row_id)}, parent)"
         query = f"SELECT {own}, detail FROM {FILES} WHERE reason = ? ORDER BY md5({own})"
         for row_id, detail in tables.stream(query, table.dropped, _REASON):
-            hit = Hit.read(detail or "", known)
+            hit = _read_hit(detail or "", known)
             counts[hit.benchmark if hit else ""] += 1
             if len(hits) < MOST_HITS:
                 hits.append(_tell(table.name, row_id, detail or "", hit))
@@ -37,6 +41,13 @@ def find_contamination(tables: RunTables) -> Contamination | None:
         return None
     by_benchmark = {name or "unknown": number for name, number in counts.most_common()}
     return Contamination(benchmarks, by_benchmark, hits, counts.total(), dict(facts.get("missing_benchmarks", {})))
+
+
+def _read_hit(detail: str, benchmarks: Iterable[str]) -> Hit | None:
+    # Loaded where there is a hit: it brings all that reads benchmarks.
+    from selfcodealign.curation.contamination import Hit
+
+    return Hit.read(detail, benchmarks)
 
 
 def _tell(stage: str, row_id: str, detail: str, hit: Hit | None) -> ContaminationHit:

@@ -16,16 +16,19 @@ from selfcodealign.run_folder.folder import RunFolder, StageFolder
 
 #: Rows that a question's answer is read by.
 _BATCH = 1000
+#: What readers of Parquet files raise.
+_READ_ERRORS = (duckdb.Error, pa.ArrowException, OSError)
 
 
 @dataclass(frozen=True)
 class StageTable:
-    """The files of one stage at one moment, and the columns that its rows have."""
+    """The files of one stage at one moment, the columns that its rows have, and how many were kept."""
 
     stage: StageFolder[Any]
     kept: Sequence[str]
     dropped: Sequence[str]
     columns: frozenset[str]
+    kept_rows: int
 
     @property
     def name(self) -> str:
@@ -50,7 +53,10 @@ class StageTable:
 
 
 class RunTables:
-    """A run opened for counting. Files never change, so what is counted is the run as it was at the beginning."""
+    """A run opened for counting. Files never change, so what is counted is the run as it was at the beginning.
+
+    As a context, it turns a reader's errors about damaged files, wherever they come from, into `RunFolderError`s.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -60,23 +66,20 @@ class RunTables:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._connection.close()
+        if isinstance(error, _READ_ERRORS):
+            raise self._explain(error) from error
 
     def ask(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
-        """The answer to a question, whole. Raises `RunFolderError` for damaged files."""
+        """The answer to a question, whole."""
         return list(self.stream(query, *given))
 
     def stream(self, query: str, *given: Any) -> Iterator[tuple[Any, ...]]:
         """The answer to a question, row by row."""
-        try:
-            found = self._connection.execute(query, list(given))
-            while batch := found.fetchmany(_BATCH):
-                yield from batch
-        except duckdb.Error as error:
-            self._name_damaged()
-            told = str(error).splitlines()[0]
-            raise RunFolderError(f"cannot read the rows of {self.folder.path}: {told}") from error
+        found = self._connection.execute(query, list(given))
+        while batch := found.fetchmany(_BATCH):
+            yield from batch
 
     def named(self, query: str, *given: Any) -> list[dict[str, Any]]:
         """The answer to a question, its rows by the names of their columns."""
@@ -87,15 +90,19 @@ class RunTables:
     def last(self, row_id: str | None = None) -> StageTable | None:
         """The last stage that kept rows (with this id)."""
         for table in reversed(self.stages):
-            if row_id in (None, table.row_id) and table.stage.shards.sizes()[0]:
+            if row_id in (None, table.row_id) and table.kept_rows:
                 return table
         return None
 
-    def _name_damaged(self) -> None:
-        """Raise the error that names the damaged file of rows, where there is one."""
-        for table in self.stages:
-            for _ in table.stage.shards.parents_by_file():
-                pass
+    def _explain(self, error: Exception) -> RunFolderError:
+        """Name the damaged file of rows; of one that is damaged in the middle of its texts, what its reader says."""
+        try:
+            for table in self.stages:
+                for _ in table.stage.shards.parents_by_file():
+                    pass
+        except RunFolderError as named:
+            return named
+        return RunFolderError(f"cannot read the rows of {self.folder.path}: {str(error).splitlines()[0]}")
 
 
 def _open(stage: StageFolder[Any]) -> StageTable | None:
@@ -103,13 +110,17 @@ def _open(stage: StageFolder[Any]) -> StageTable | None:
     kept = sorted(stage.path.glob("kept-*.parquet"))
     if not kept:
         return None
-    dropped = [str(path.with_name(path.name.replace("kept-", "dropped-", 1))) for path in kept]
+    dropped = [path.with_name(path.name.replace("kept-", "dropped-", 1)) for path in kept]
     try:
+        rows = sum(pq.read_metadata(path).num_rows for path in kept)
+        for path in dropped:
+            pq.read_metadata(path)
         columns = frozenset(pq.read_schema(kept[0]).names)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError):
+        # This names the file, with the fix.
         stage.shards.parents()
-        raise RunFolderError(f"{kept[0]} is damaged ({str(error).splitlines()[0]})") from error
-    return StageTable(stage, [str(path) for path in kept], dropped, columns)
+        raise
+    return StageTable(stage, list(map(str, kept)), list(map(str, dropped)), columns, rows)
 
 
 def quoted(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,10 @@ def _read(stage: str, path: Path) -> Training:
     told: dict[str, Any] = read_json(path, error=TrainingError, fix="train again")
     result = TrainResult(**told["result"] | {"out": path.parent, "report": path.with_suffix(".html")})
     figures = {str(name): str(value) for name, value in tell_figures(result, told).items()}
-    steps = [{name: float(value) for name, value in step.items()} for step in _thin(told["steps"])]
+    # JSON has no NaN: what was not finite is null.
+    steps = [
+        {name: nan if value is None else float(value) for name, value in step.items()} for step in _thin(told["steps"])
+    ]
     proof = [(str(row["name"]), [(str(one[0]), bool(one[1])) for one in row["pieces"]]) for row in told["proof"]]
     return Training(stage, figures, steps, int(result.steps), proof)
 
