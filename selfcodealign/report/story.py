@@ -16,6 +16,7 @@ from rich.text import Text
 
 from selfcodealign.errors import RunFolderError
 from selfcodealign.report.matrix import tabulate_siblings
+from selfcodealign.report.visible import show_row
 from selfcodealign.rows import Example
 from selfcodealign.run_folder.folder import RunFolder, open_existing
 
@@ -28,7 +29,7 @@ def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
 
     Raises `RunFolderError` if no row, or more than one, has such an id.
     """
-    rows = find_rows(path, row_id)
+    rows = [show_row(row) for row in find_rows(path, row_id)]
     first = rows[0]
     yield from _tell_seed(first)
     for instruction_id, answers in _by(rows, "instruction_id").items():
@@ -50,6 +51,7 @@ def find_rows(path: Path, row_id: str) -> list[dict[str, Any]]:
 
 def tell_row(row: dict[str, Any]) -> Iterator[RenderableType]:
     """Tell what a row is at its stage (`stage`, `kept`), without its ancestors if it has an instruction."""
+    row = show_row(row)
     if row.get("instruction_id"):
         yield from _tell_own_fields(row)
         yield from _tell_instruction(row["instruction_id"], [row])

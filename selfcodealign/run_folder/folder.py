@@ -41,6 +41,8 @@ FORM = 3
 EARLIER = "earlier"
 #: The name in stage.json of what judged these rows again, after the run that made them.
 REJUDGED = "rejudged"
+#: The name in `decided_by` of the versions of the benchmarks that a stage has compared its rows with.
+BENCHMARK_VERSIONS = "versions of the benchmarks"
 #: The name in run.json of what stages have counted about their answers, by stage.
 COUNTED = "counted"
 #: The name in stage.json of what stopped a stage before all of its rows were through.

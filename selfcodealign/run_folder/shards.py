@@ -193,7 +193,7 @@ class Shards(Generic[R]):
         for path in self._kept_files():
             twin = _twin(path)
             with _reading(twin):
-                table = pq.read_table(twin, columns=["reason", *own])
+                table = pq.ParquetFile(twin).read(columns=["reason", *own])
             columns = [table.column(name).to_pylist() for name in own]
             for reason, *values in zip(table.column("reason").to_pylist(), *columns, strict=True):
                 reasons[reason] += all(value is None for value in values)

@@ -30,7 +30,14 @@ from selfcodealign.models.usage import Usage
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row, Seed
-from selfcodealign.run_folder.folder import ASKED, ASKING_SECONDS, COUNTED, COUNTED_ANSWERS, RunFolder
+from selfcodealign.run_folder.folder import (
+    ASKED,
+    ASKING_SECONDS,
+    BENCHMARK_VERSIONS,
+    COUNTED,
+    COUNTED_ANSWERS,
+    RunFolder,
+)
 from selfcodealign.run_folder.journal import Journal
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
@@ -39,8 +46,6 @@ from selfcodealign.settings import ModelSettings, Recipe, Section
 
 #: The number of draws that grows with the seeds, in words.
 GROWING = "growing with the seeds"
-#: The name under which a stage that compared its rows with benchmarks records their versions.
-BENCHMARK_VERSIONS = "versions of the benchmarks"
 
 
 def smaller_prompts(recipe: Recipe) -> str:

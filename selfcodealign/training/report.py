@@ -12,8 +12,8 @@ from selfcodealign.errors import TrainingError
 from selfcodealign.files import write_json, write_text
 from selfcodealign.training.curves import draw_curve
 from selfcodealign.training.events import Proof, TrainResult
+from selfcodealign.training.figures import tell_figures
 from selfcodealign.training.output import REPORT, as_json
-from selfcodealign.training.weights import describe_dropouts
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -111,37 +111,8 @@ def write_report(
     write_json(out / REPORT, told, error=TrainingError)
 
 
-def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
-    dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items()) or "none"
-    return {
-        "Base model": str(about["model"]),
-        **_data_sets(result, about, dropped),
-        **(about.get("figures") or _describe_batches(result, about)),
-        "Dropout": f"off: {describe_dropouts(about['dropouts'])}" if about.get("dropouts") else "none",
-        "Loss": f"{result.first_loss:.4f} → {result.last_loss:.4f}",
-        "Time": f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s, "
-        f"{result.useful_tokens_per_second:,.0f} with loss",
-    }
-
-
-def _describe_batches(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
-    split = about["split"]
-    return {
-        "Tokens": f"{result.tokens:,} per epoch, {result.loss_tokens:,} of them with loss",
-        "Steps": f"{result.steps} of {about['settings']['batch']} rows ({split['micro_batch']} rows × "
-        f"{split['accumulation']} passes × {split['processes']} processes)",
-    }
-
-
-def _data_sets(result: TrainResult, about: dict[str, Any], dropped: str) -> dict[str, str]:
-    told = [part["told"] for part in about.get("datasets", ())]
-    if len(told) < 2:
-        return {"Data set": f"{about['dataset']} ({result.rows} rows; left out: {dropped})"}
-    return {"Data sets": ", ".join(told), "Rows": f"{result.rows}; left out: {dropped}"}
-
-
 def _page(result: TrainResult, curves: dict[str, str], proof: Proof, about: dict[str, Any]) -> str:
-    figures = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in _figures(result, about).items())
+    figures = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in tell_figures(result, about).items())
     settings = "".join(f"<tr><th>{k}</th><td>{escape(str(v))}</td></tr>" for k, v in about["settings"].items())
     rows = "".join(
         f"<h3>{escape(_capital(proof.name(place)))}</h3><pre>"
@@ -185,7 +156,7 @@ def _written_by(about: dict[str, Any]) -> str:
 
 
 def _card(result: TrainResult, about: dict[str, Any]) -> str:
-    figures = "\n".join(f"| {key} | {value} |" for key, value in _figures(result, about).items())
+    figures = "\n".join(f"| {key} | {value} |" for key, value in tell_figures(result, about).items())
     base = f"base_model: {about['model']}\n" if not Path(str(about["model"])).exists() else ""
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n{base}tags: [selfcodealign, code]\n---\n\n"

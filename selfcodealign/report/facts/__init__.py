@@ -6,215 +6,125 @@ what is kept of rows is bounded. A fact that the run does not have is None or em
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from selfcodealign.report.asked import AskedAccount
-from selfcodealign.report.funnel import StageAccount
-from selfcodealign.run_folder.marks import Mark
+from selfcodealign.report.asked import read_asked
+from selfcodealign.report.authors import find_authors
+from selfcodealign.report.facts.comparison import ComparedFigure, Comparison, compare_facts
+from selfcodealign.report.facts.concepts import ConceptLists
+from selfcodealign.report.facts.contamination import find_contamination
+from selfcodealign.report.facts.evaluation import read_evaluation
+from selfcodealign.report.facts.lengths import measure_lengths
+from selfcodealign.report.facts.marks import count_marks
+from selfcodealign.report.facts.rates import Answers, count_split_proofs
+from selfcodealign.report.facts.repeat import read_repeat
+from selfcodealign.report.facts.shown import draw_shown
+from selfcodealign.report.facts.sources import count_sources
+from selfcodealign.report.facts.spending import read_spending
+from selfcodealign.report.facts.tables import RunTables
+from selfcodealign.report.facts.training import TRAINED, read_trainings
+from selfcodealign.report.facts.types import (
+    ConceptGroup,
+    Concepts,
+    Contamination,
+    ContaminationHit,
+    EvaluationTable,
+    Histogram,
+    MarkCounts,
+    Rate,
+    RateTable,
+    Repeat,
+    RunFacts,
+    Shown,
+    Spending,
+    Training,
+)
+from selfcodealign.report.funnel import account_for
+from selfcodealign.run_folder.folder import RunFolder, open_existing
+from selfcodealign.training.output import REPORT
 
+__all__ = [
+    "ComparedFigure",
+    "Comparison",
+    "ConceptGroup",
+    "Concepts",
+    "Contamination",
+    "ContaminationHit",
+    "EvaluationTable",
+    "Histogram",
+    "MarkCounts",
+    "Rate",
+    "RateTable",
+    "Repeat",
+    "RunFacts",
+    "Shown",
+    "Spending",
+    "Training",
+    "compare_facts",
+    "read_facts",
+]
 
-@dataclass(frozen=True)
-class Rate:
-    """How many of the `judged` answers with something in common passed; `low` to `high` is Wilson's 95 % interval."""
-
-    name: str
-    passed: int
-    judged: int
-    low: float
-    high: float
-
-    @property
-    def share(self) -> float:
-        return self.passed / self.judged if self.judged else 0.0
-
-
-@dataclass(frozen=True)
-class RateTable:
-    """Pass rates by the values of one field (`by`: stage, category, difficulty, concept, kind), the most frequent
-    first; `others` values are left out."""
-
-    by: str
-    rates: Sequence[Rate]
-    others: int = 0
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """How often a measure falls between neighbouring `edges` (one more than `counts`); the last bin is closed.
-
-    `name` and `unit` say what was measured ("response", "characters"); `count` values have this mean, median and 95th
-    percentile.
-    """
-
-    name: str
-    unit: str
-    edges: Sequence[float]
-    counts: Sequence[int]
-    count: int
-    mean: float
-    median: float
-    p95: float
-
-
-@dataclass(frozen=True)
-class ConceptGroup:
-    """Spellings of one concept (case, punctuation, plural and word order aside) with how often each was named."""
-
-    spellings: Sequence[tuple[str, int]]
-
-    @property
-    def count(self) -> int:
-        return sum(number for _, number in self.spellings)
-
-
-@dataclass(frozen=True)
-class Concepts:
-    """The concepts that the model named in `lists` lists: `distinct` spellings, `groups` of them by meaning.
-
-    `top` are the most frequent, `near_duplicates` groups of several spellings, the largest first, of `several` such
-    groups; `coverage` are pairs of lists read so far and distinct spellings among them, `once` how many spellings were
-    named a single time.
-    """
-
-    lists: int
-    distinct: int
-    groups: int
-    once: int
-    top: Sequence[tuple[str, int]]
-    near_duplicates: Sequence[ConceptGroup]
-    several: int
-    coverage: Sequence[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class ContaminationHit:
-    """A row that held a task of a benchmark: which rule found it, and both texts."""
-
-    stage: str
-    row_id: str
-    rule: str
-    benchmark: str
-    task: str
-    theirs: str
-    ours: str
-
-
-@dataclass(frozen=True)
-class Contamination:
-    """What the rows were compared with: `benchmarks` by name, drops by benchmark, some `hits` of `count`; `missing`
-    benchmarks could not be read."""
-
-    benchmarks: Sequence[str]
-    by_benchmark: Mapping[str, int]
-    hits: Sequence[ContaminationHit]
-    count: int
-    missing: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training of the run (`stage`: train, dpo, grpo): rows of figures, its steps, and its proof of what is learned
-    from: named rows as pieces of text, with whether each carries loss."""
-
-    stage: str
-    figures: Mapping[str, str]
-    steps: Sequence[Mapping[str, float]]
-    last_step: int
-    proof: Sequence[tuple[str, Sequence[tuple[str, bool]]]]
-
-
-@dataclass(frozen=True)
-class EvaluationTable:
-    """Scores: the heads of the columns, rows of cells (score with its interval), notes below."""
-
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Spending:
-    """Time and money: seconds in which the model was asked (all runs of the folder), the price where the recipe has
-    prices, and both for each verified example."""
-
-    asking_seconds: float
-    seconds_per_example: float | None = None
-    cost: float | None = None
-    cost_per_example: float | None = None
-    currency: str = ""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One row that the report shows whole: the fields of the row, and what became of it."""
-
-    stage: str
-    kept: bool
-    reason: str
-    detail: str
-    row: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class MarkCounts:
-    """What people marked: labels by what was marked (seed, concepts, instruction, response; "unknown": no row of the
-    run), the last marks, and how many of them selection has honoured and not yet honoured."""
-
-    labels: Mapping[str, Mapping[str, int]]
-    notes: int
-    honoured: int
-    waiting: int
-    last: Sequence[Mark]
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """What repeats the run: the recipe, versions and machine, the model's identity, what decided each stage's rows, a
-    digest of the rows of each stage (ids and reasons, in order), digests of the data set's files (SHA-256)."""
-
-    recipe: str
-    journey: Sequence[str]
-    versions: Mapping[str, str]
-    models: Mapping[str, Mapping[str, str]]
-    decided_by: Mapping[str, Mapping[str, Any]]
-    rows: Mapping[str, str]
-    files: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """All facts of one run; `warnings` are what could not be read, in a sentence each."""
-
-    name: str
-    path: Path
-    finished: bool
-    started: str
-    stages: Sequence[StageAccount]
-    asked: AskedAccount
-    spending: Spending
-    rates: Sequence[RateTable]
-    passes: Mapping[int, int]
-    scores: Histogram | None
-    lengths: Sequence[Histogram]
-    concepts: Concepts | None
-    contamination: Contamination | None
-    licences: Mapping[str, int]
-    origins: Mapping[str, int]
-    authors: Sequence[tuple[str, str, str]]
-    training: Sequence[Training]
-    evaluation: EvaluationTable | None
-    marks: MarkCounts
-    shown: Sequence[Shown]
-    repeat: Repeat
-    warnings: Sequence[str] = ()
+#: The file that is there when a last stage is through, by stage.
+_LAST_FILES = {
+    "dataset": "dataset/README.md",
+    "evaluate": "evaluation/scores.json",
+    **{stage: f"{folder}/{REPORT}" for stage, folder in TRAINED.items()},
+}
 
 
 def read_facts(path: Path, *, shown: int = 30) -> RunFacts:
     """Read the facts of a run; `shown` rows are drawn for reading, kept and dropped ones, the same for the same run.
 
-    Raises `RunFolderError` where there is no run.
+    Raises `RunFolderError` where there is no run, or where its rows are damaged.
     """
-    raise NotImplementedError
+    folder = open_existing(path)
+    warnings: list[str] = []
+    with RunTables(folder) as tables:
+        asked = read_asked(folder)
+        answers, concepts = Answers(tables), ConceptLists(tables)
+        licences, origins = count_sources(tables)
+        return RunFacts(
+            name=path.resolve().name,
+            path=path,
+            finished=_is_finished(folder),
+            started=str(folder.facts().get("started", "")),
+            stages=account_for(folder),
+            asked=asked,
+            spending=read_spending(folder, asked, warnings),
+            rates=[*answers.rates(), *concepts.rates()],
+            passes=answers.passes(),
+            scores=answers.scores(),
+            lengths=measure_lengths(tables),
+            concepts=concepts.describe(),
+            contamination=find_contamination(tables),
+            licences=licences,
+            origins=origins,
+            authors=_tell_authors(folder),
+            training=read_trainings(path, warnings),
+            evaluation=read_evaluation(path, warnings),
+            marks=count_marks(tables),
+            shown=draw_shown(tables, shown),
+            repeat=read_repeat(tables),
+            warnings=warnings,
+            split_proofs=count_split_proofs(tables),
+        )
+
+
+def _is_finished(folder: RunFolder) -> bool:
+    """Whether every stage of the journey is through, with the rows as they are now."""
+    facts, stages = folder.facts(), {stage.name: stage for stage in folder.stages()}
+
+    def is_through(name: str) -> bool:
+        if name in stages:
+            return stages[name].finished and not stages[name].earlier
+        if name in _LAST_FILES:
+            return (folder.path / _LAST_FILES[name]).is_file()
+        return name in facts.get("last_stages", {})
+
+    return bool(folder.journey()) and not folder.earlier() and all(map(is_through, folder.journey()))
+
+
+def _tell_authors(folder: RunFolder) -> list[tuple[str, str, str]]:
+    """Field, who wrote it, and the stage that did."""
+    kinds = [stage.seed_kind for stage in folder.stages()[:1]]
+    return [(one.field, one.describe(kinds).replace("`", ""), one.stage) for one in find_authors(folder)]
