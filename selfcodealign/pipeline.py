@@ -36,7 +36,6 @@ from selfcodealign.models import Model
 from selfcodealign.progress import Progress
 from selfcodealign.progress.terminal import open_progress
 from selfcodealign.recipe import find_secrets, load_recipe, read_section, recipe_toml
-from selfcodealign.report.funnel import REPORT
 from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
 from selfcodealign.settings import Recipe
@@ -170,7 +169,7 @@ async def run_recipe(
                 raise RunFolderError(
                     f"{out}: {error.strerror}; make room, then run the same command to resume"
                 ) from error
-            report = await report_on(context, changed=any(one.action is not Action.REST for one in decisions))
+            report = await report_on(context)
             return replace(read_result(out, [step.name for step in steps]), stopped=stopped, report=report)
 
 
@@ -312,16 +311,11 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
     return stopped
 
 
-async def report_on(context: Context, *, changed: bool = True) -> Path | None:
-    """Write the run's report; None where it cannot be written, which costs no run: a warning names the command.
-
-    A run in which nothing has `changed` keeps the report that it has.
-    """
+async def report_on(context: Context) -> Path | None:
+    """Write the run's report; None where it cannot be written, which costs no run: a warning names the command."""
     from selfcodealign.report.page import write_report
 
     path = context.folder.path
-    if not changed and (path / REPORT).is_file():
-        return path / REPORT
     try:
         with context.progress.waiting("writing the report"):
             return await asyncio.to_thread(write_report, path)

@@ -21,9 +21,9 @@ _LIGHT, _DARK = "xcode", "github-dark"
 def environment(package: str) -> Environment:
     """Return the environment with the templates of `package` (its folder `templates`), and those that all pages share.
 
-    Filters: `number` (1,234), `percent` (0.876 → 87.6 %), `clock` (seconds → 1:02:03), `unit` (a share within 0..1), `code` (Python in colours;
-    `marked` is a line from 1), `text` (any text, with invisible characters made visible), `parts` (a response as
-    prose and code).
+    Filters: `number` (1,234), `percent` (0.876 → 87.6 %), `clock` (seconds → 1:02:03), `unit` (a share within 0..1),
+    `code` (Python in colours; `marked` is a line from 1), `text` (any text, with invisible characters made visible),
+    `parts` (a response as prose and code).
     """
     found = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("selfcodealign.pages")]),
@@ -73,4 +73,6 @@ def style() -> Markup:
     light, dark = (
         HtmlFormatter(style=name, classprefix=PREFIX).get_token_style_defs(".code") for name in (_LIGHT, _DARK)
     )
-    return Markup(f"{text}\n{chr(10).join(light)}\n@media screen and (prefers-color-scheme: dark) {{\n{chr(10).join(dark)}\n}}\n")
+    return Markup(
+        f"{text}\n{chr(10).join(light)}\n@media screen and (prefers-color-scheme: dark) {{\n{chr(10).join(dark)}\n}}\n"
+    )

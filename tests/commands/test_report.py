@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from tests.support.page_parts import read_page
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two runs that differ in one setting."""
     folder = tmp_path_factory.mktemp("report")
     sources = write_sources(folder / "source", 6)
@@ -26,7 +26,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]
         for name, samples in (("first", 4), ("second", 2)):
             recipe = small_recipe(sources, f"responses.samples={samples}")
             asyncio.run(run_recipe(recipe, folder / name, model=scripted_model()))
-    yield folder / "first", folder / "second"
+    return folder / "first", folder / "second"
+
+
+def refused(*words: str) -> str:
+    """What a command says that cannot do what it is asked."""
+    done = call(*words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 def text_of(page: Path) -> str:
@@ -56,7 +64,7 @@ def test_several_runs_side_by_side(runs: tuple[Path, Path], tmp_path: Path) -> N
     assert len(set(page.ids)) == len(page.ids)
     assert page.captions == page.tables
     assert page.heads_without_scope == 0
-    assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(page.headings))
 
 
 def test_other_files_are_not_replaced(runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,25 +72,23 @@ def test_other_files_are_not_replaced(runs: tuple[Path, Path], tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     mine = tmp_path / "mine.html"
     mine.write_text("<h1>mine</h1>")
-    done = call("report", str(runs[0]), "--out", str(mine), code=2)
-    assert "mine.html is no report: give another --out, or remove it" in done.stderr
+    said = refused("report", str(runs[0]), "--out", str(mine))
+    assert "mine.html is no report: give another --out, or remove it" in said
     assert mine.read_text() == "<h1>mine</h1>"
     assert call("report", *map(str, runs)).stdout.strip() == "report.html"
     assert call("report", *map(str, runs)).stdout.strip() == "report.html"
-    assert "is no report: give" in call("report", str(runs[0]), "--out", "report.html", code=2).stderr
+    assert "is no report: give" in refused("report", str(runs[0]), "--out", "report.html")
     shutil.copy(runs[0] / "report.html", "report.html")
-    assert "is no report of several runs" in call("report", *map(str, runs), code=2).stderr
-    assert "is no report" in call("report", str(runs[0]), "--out", str(tmp_path), code=2).stderr
+    assert "is no report of several runs" in refused("report", *map(str, runs))
+    assert "is no report" in refused("report", str(runs[0]), "--out", str(tmp_path))
 
 
 def test_a_folder_without_a_run(runs: tuple[Path, Path], tmp_path: Path) -> None:
     """One line says so, also among others; more runs than a page has columns are refused."""
     for given in ([tmp_path], [runs[0], tmp_path]):
-        done = call("report", *map(str, given), "--out", str(tmp_path / "x.html"), code=2)
-        assert str(tmp_path) in done.stderr
-        assert "Traceback" not in done.stderr
+        assert str(tmp_path) in refused("report", *map(str, given), "--out", str(tmp_path / "x.html"))
         assert not (tmp_path / "x.html").exists()
-    assert "at most 12" in call("report", *map(str, [runs[0]] * 13), code=2).stderr
+    assert "at most 12" in refused("report", *map(str, [runs[0]] * 13))
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome here; CHROME_BIN names one")

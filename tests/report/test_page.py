@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_the_page_is_built_for_everybody(make: Callable[[], RunFacts]) -> None:
     """Headings in order, captions and scopes, names of pictures and regions, anchors that lead somewhere."""
     page = read_page(render(make()))
     assert page.headings[0] == 1
-    assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(page.headings))
     assert len(set(page.ids)) == len(page.ids)
     assert all(target.removeprefix("#") in page.ids for target in page.targets)
     assert page.captions == page.tables

@@ -11,7 +11,9 @@ from selfcodealign.report.page.flow import draw_flow, splits_of
 from selfcodealign.rows import Books
 
 
-def account(entered: int, kept: int, dropped: dict[str, int], *units: str, whole: dict[str, int] | None = None) -> StageAccount:
+def account(
+    entered: int, kept: int, dropped: dict[str, int], *units: str, whole: dict[str, int] | None = None
+) -> StageAccount:
     return StageAccount("stage", Books(entered, kept, dropped), True, *units, whole=whole or {})
 
 

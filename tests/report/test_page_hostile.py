@@ -59,7 +59,13 @@ def test_invisible_characters_are_seen() -> None:
     """No control, no bidirectional mark and no lone surrogate stands in the page; it can be encoded."""
     page = render(planted(numbered("".join(HOSTILE[7:10]))))
     page.encode("utf-8")
-    assert {unicodedata.category(letter) for letter in set(page) - set("\n\t")} & {"Cc", "Cf", "Cs", "Zl", "Zp"} == set()
+    assert {unicodedata.category(letter) for letter in set(page) - set("\n\t")} & {
+        "Cc",
+        "Cf",
+        "Cs",
+        "Zl",
+        "Zp",
+    } == set()
     assert "\\u202e" in page
     assert "\\ud800" in page
 

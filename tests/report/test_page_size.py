@@ -29,12 +29,13 @@ def make_monstrous_facts() -> RunFacts:
     return make_facts(
         stages=stages,
         rates=[RateTable(by, [make_rate(f"{by} {n}", 1, 2) for n in range(3_000)]) for by in ("stage", "concept")],
-        passes={number: 1 for number in range(10_000)},
+        passes=dict.fromkeys(range(10_000), 1),
         evaluation=EvaluationTable(
             [f"head {n}" for n in range(200)], [["12.5 [8.0–17.0]"] * 200] * 5_000, ["note " * 1_000] * 1_000
         ),
         training=[Training("train", {f"figure {n}": "v" * 9_000 for n in range(900)}, steps, 100_000, proof)] * 20,
         shown=[Shown("responses", False, "failed", CODE, long)] * 60,
+        repeat=repeat,
         licences={f"licence {n}": n for n in range(5_000)},
         warnings=["w" * 10_000] * 1_000,
     )

@@ -59,7 +59,7 @@ addEventListener("load", () => {
     wide: wide.map(element => element.outerHTML.slice(0, 200)), cut: texts.map(text => text.textContent),
     focused: stops.filter(stop => { stop.focus(); return page.activeElement === stop; }).length, stops: stops.length,
     faint: [...new Set(shown.filter(element => contrast(element) < 4.5).map(
-      element => `${contrast(element).toFixed(2)} ${element.tagName} ${element.className.baseVal ?? element.className}`))],
+      element => `${contrast(element).toFixed(2)} ${element.tagName} ${element.getAttribute("class")}`))],
     regions: [...page.querySelectorAll("[role=region]")].map(region => region.getAttribute("aria-label")),
     smallest: Math.min(
       ...[...page.querySelectorAll("svg")].map(svg => 13 * svg.clientWidth / svg.viewBox.baseVal.width)),

@@ -1,4 +1,4 @@
-"""Puts a text into every text field of a value, however deep: dataclasses, mappings with their keys, sequences, paths."""
+"""Puts a text into every text field of a value, at any depth: dataclasses, mappings and their keys, sequences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 #: Texts that reach for the page around them, each in another way.
 HOSTILE = (
     "<script>document.title='owned'</script>",
-    "\"><img src=x onerror=\"document.title='owned'\">",
+    '"><img src=x onerror="document.title=\'owned\'">',
     "'><svg onload='document.title=1'>",
     "</style><style>body{display:none}</style>",
     "</title></pre></details><h1>owned</h1>",

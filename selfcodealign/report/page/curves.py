@@ -46,13 +46,16 @@ def show_trainings(trainings: Sequence[Training], bounds: Bounds) -> list[ShownT
 
 
 def _curves(one: Training) -> list[tuple[str, Markup, str]]:
-    found = []
+    found: list[tuple[str, Markup, str]] = []
     for field, name, told, scatters in _CURVES:
         points, each = thin_out(one.steps, field)
-        if points:
-            # The picture escapes its name, and all else in it are numbers.
-            drawn = Markup(draw_curve(points, max(one.last_step, points[-1][0]), name, from_zero=not scatters, smooth=scatters))
-            found.append((name.capitalize() if name.islower() else name, drawn, told if each == 1 else f"{told} Each dot is the mean of {each} steps."))
+        if not points:
+            continue
+        last = max(one.last_step, points[-1][0])
+        # The picture escapes its name, and all else in it are numbers.
+        drawn = Markup(draw_curve(points, last, name, from_zero=not scatters, smooth=scatters))
+        title = name.capitalize() if name.islower() else name
+        found.append((title, drawn, told if each == 1 else f"{told} Each dot is the mean of {each} steps."))
     return found
 
 

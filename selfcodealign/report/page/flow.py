@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from selfcodealign.pages.charts import WIDTH, picture
 from selfcodealign.pages.code import make_visible
+from selfcodealign.pages.letters import fit_text, measure_text
 from selfcodealign.pages.template import show_percent
 from selfcodealign.report.funnel import OF_EARLIER, StageAccount
 
@@ -23,9 +24,6 @@ _LINE = 17
 _WIDENING = 14
 #: The room of a text beside the band, in units; in bold letters are wider.
 _ROOM, _BOLD = WIDTH - _TEXT - 4, 1.1
-#: The widths of letters in a wide system font of 13 units, with a reserve: narrow, usual, capitals, broad, others.
-_NARROW, _CAPITAL, _BROAD = frozenset("ijlfrt.,:;'|!()[] -"), frozenset("ABCDEFGHIJKLNOPQRSTUVXYZ<>&+=#"), frozenset("mwMW@%…")
-_WIDTHS = (5.8, 8.4, 11.2, 13.4, 15.0)
 #: Reasons that are told beside a branch; the table below has all of them.
 _REASONS = 6
 #: Stages beyond which the picture says how many follow.
@@ -116,7 +114,7 @@ class _Flow:
     def say(self, lines: Iterable[tuple[str, str]]) -> None:
         """Add lines of text beside the band, each with its class."""
         for kind, text in lines:
-            cut = _fit(text, _ROOM / _BOLD if kind == "name" else _ROOM)
+            cut = fit_text(text, _ROOM / _BOLD if kind == "name" else _ROOM)
             self.y += _LINE
             self.parts.append(
                 Markup('<text class="{}" x="{}" y="{:.0f}">{}</text>').format(kind, _TEXT, self.y - 4, cut)
@@ -173,7 +171,7 @@ def _tell_drops(split: Split) -> Iterator[str]:
     shown = ranked if len(ranked) <= _REASONS + 1 else ranked[:_REASONS]
     for reason, count in shown:
         number = f" {count:,}"
-        yield _fit(reason, _ROOM - _measure(number)) + number
+        yield fit_text(reason, _ROOM - measure_text(number)) + number
     if further := ranked[len(shown) :]:
         yield f"{len(further):,} more reasons {sum(count for _, count in further):,}"
 
@@ -181,31 +179,3 @@ def _tell_drops(split: Split) -> Iterator[str]:
 def _cut(text: str, most: int) -> str:
     shown = make_visible(text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
-
-
-def _fit(text: str, room: float) -> str:
-    """The text, cut so that it has room in units, whatever its letters are."""
-    shown = make_visible(text[:200])
-    if _measure(shown) <= room:
-        return shown
-    left = room - _measure("…")
-    for place, letter in enumerate(shown):
-        left -= _measure(letter)
-        if left < 0:
-            return shown[:place] + "…"
-    return shown
-
-
-def _measure(text: str) -> float:
-    return sum(map(_letter_width, text))
-
-
-def _letter_width(letter: str) -> float:
-    narrow, usual, capital, broad, other = _WIDTHS
-    if letter in _NARROW:
-        return narrow
-    if letter in _CAPITAL:
-        return capital
-    if letter in _BROAD:
-        return broad
-    return usual if letter.isascii() else other

@@ -33,16 +33,20 @@ def render_comparison(runs: Sequence[RunFacts]) -> str:
 
 def _render(runs: Sequence[RunFacts], bounds: Bounds) -> str:
     compared = compare_facts(runs)
-    return templates().get_template("comparison.html").render(
-        bounds=bounds,
-        style=style(),
-        mark=SEVERAL_RUNS,
-        compared=compared,
-        figures=[(one.name, one.told) for one in compared.figures],
-        runs=list(zip(compared.names, runs, strict=True)),
-        states=[tell_state(one) for one in runs],
-        flows=[draw_flow(one.stages, number) for number, one in enumerate(runs)],
-        rates=compare_rates(runs),
+    return (
+        templates()
+        .get_template("comparison.html")
+        .render(
+            bounds=bounds,
+            style=style(),
+            mark=SEVERAL_RUNS,
+            compared=compared,
+            figures=[(one.name, one.told) for one in compared.figures],
+            runs=list(zip(compared.names, runs, strict=True)),
+            states=[tell_state(one) for one in runs],
+            flows=[draw_flow(one.stages, number) for number, one in enumerate(runs)],
+            rates=compare_rates(runs),
+        )
     )
 
 

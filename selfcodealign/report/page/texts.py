@@ -1,4 +1,4 @@
-"""Rows as a person reads them: the texts of a row in order, its code with the line that failed, and what became of it."""
+"""Rows as a person reads them: their texts in order, code with the line that failed, and what became of the row."""
 
 from __future__ import annotations
 
