@@ -116,10 +116,10 @@ def show(
         print(funnel_json(run))
     else:
         print_funnel(run, console)
-        if example := id_to_try(run):
-            console.print(f"one row's story: selfcodealign show {run} {example}", soft_wrap=True, highlight=False)
         more = f"all figures: selfcodealign show {run} --all; as a page: selfcodealign report {run}"
         console.print(more, soft_wrap=True, highlight=False)
+        if example := id_to_try(run):
+            console.print(f"one row's story: selfcodealign show {run} {example}", soft_wrap=True, highlight=False)
 
 
 def _print_all(run: Path, console: Console, *, as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ def test_a_histogram_counts_every_value_once(found: dict[int, int]) -> None:
     assert edges[0] <= min(found) <= max(found) <= edges[-1]
     assert list(edges) == sorted(set(edges))
     assert sum(one.counts) == one.count == sum(found.values())
-    for place, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+    for place, (low, high) in enumerate(pairwise(edges)):
         last = place == len(edges) - 2
         assert one.counts[place] == sum(n for value, n in found.items() if low <= value and (value < high or last))
     assert min(found) <= one.median <= one.p95 <= max(found)
