@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -129,12 +130,10 @@ def test_all_goes_with_nothing_narrower(run: Path, words: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_damaged_report_is_told_below(run: Path, tmp_path: Path) -> None:
+def test_a_damaged_report_is_told_below(run: Path) -> None:
     """What cannot be read does not hide the rest."""
     facts = read_facts(run, shown=0)
     console = Console(file=io.StringIO(), width=80)
-    for part in tell_facts(
-        type(facts)(**{**vars(facts), "warnings": ["the scores cannot be told"], "evaluation": None})
-    ):
+    for part in tell_facts(replace(facts, warnings=["the scores cannot be told"], evaluation=None)):
         console.print(part)
     assert "not told: the scores cannot be told" in console.file.getvalue()  # type: ignore[attr-defined]

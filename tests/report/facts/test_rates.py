@@ -21,7 +21,7 @@ def test_the_interval_of_a_rate_contains_it(passed: int, failed: int) -> None:
 
 
 @given(st.dictionaries(st.integers(1, 10**7), st.integers(1, 10**6), min_size=1))
-def test_a_histogram_counts_every_value_once(found: dict[int, int]) -> None:
+def test_a_histogram_counts_every_value_once(found: dict[float, int]) -> None:
     """All values lie between the edges, each in the bin between its neighbouring edges; median and p95 are values."""
     edges = log_edges(min(found), max(found))
     one = draw_histogram("x", "y", found, edges)
