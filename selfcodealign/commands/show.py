@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,10 +117,10 @@ def show(
         print(funnel_json(run))
     else:
         print_funnel(run, console)
-        if example := id_to_try(run):
-            console.print(f"one row's story: selfcodealign show {run} {example}", soft_wrap=True, highlight=False)
         more = f"all figures: selfcodealign show {run} --all; as a page: selfcodealign report {run}"
         console.print(more, soft_wrap=True, highlight=False)
+        if example := id_to_try(run):
+            console.print(f"one row's story: selfcodealign show {run} {example}", soft_wrap=True, highlight=False)
 
 
 def _print_all(run: Path, console: Console, *, as_json: bool) -> None:
@@ -142,6 +143,7 @@ def _print_prompts(run: Path, row_id: str) -> None:
     from selfcodealign.pipeline import make_journey
     from selfcodealign.recipe import load_recipe
     from selfcodealign.report.story import find_rows
+    from selfcodealign.report.visible import show_text
     from selfcodealign.run_folder.folder import RunFolder
     from selfcodealign.stages.context import Context
     from selfcodealign.stages.laid_out import prompts_of
@@ -149,14 +151,16 @@ def _print_prompts(run: Path, row_id: str) -> None:
     rows = find_rows(run, row_id)
     recipe = load_recipe(run / "recipe.toml")
     context = Context(recipe, make_journey(recipe).places, RunFolder(run))
+    # Exact to a pipe; a terminal would obey what a text says to it.
+    shown = show_text if sys.stdout.isatty() else str
     printed = set()
     for row in rows:
         for asked in prompts_of(context, row):
             if asked in printed:
                 continue
             printed.add(asked)
-            print(f"===== {asked.stage}: the prompt =====\n{asked.prompt}")
-            print(f"===== {asked.stage}: what came back =====\n{asked.answer}\n")
+            print(f"===== {asked.stage}: the prompt =====\n{shown(asked.prompt)}")
+            print(f"===== {asked.stage}: what came back =====\n{shown(asked.answer)}\n")
             if asked.changed:
                 print(f"{recipe.few_shot.file} has changed since: the prompt of the run had other worked examples\n")
     if not printed:

@@ -96,7 +96,7 @@ def test_rows_damaged_in_their_middle_are_no_traceback(run: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
     path.write_bytes(content)
-    with pytest.raises(RunFolderError, match="selection|cannot read the rows"):
+    with pytest.raises(RunFolderError, match=r"selection|cannot read the rows"):
         read_facts(run)
 
 
