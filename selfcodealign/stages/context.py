@@ -32,6 +32,7 @@ from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row, Seed
 from selfcodealign.run_folder.folder import ASKED, ASKING_SECONDS, COUNTED, COUNTED_ANSWERS, RunFolder
 from selfcodealign.run_folder.journal import Journal
+from selfcodealign.run_folder.marks import Mark, read_marks
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.sections import AskingSection
@@ -41,6 +42,9 @@ from selfcodealign.settings import ModelSettings, Recipe, Section
 GROWING = "growing with the seeds"
 #: The name under which a stage that compared its rows with benchmarks records their versions.
 BENCHMARK_VERSIONS = "versions of the benchmarks"
+
+#: The name under which a stage that honoured people's marks records which labels those were.
+MARKS = "marks"
 
 
 def smaller_prompts(recipe: Recipe) -> str:
@@ -195,6 +199,11 @@ class Context:
     def decontaminator(self) -> Decontaminator | None:
         """Knows the benchmarks' texts; None where there are none. Raises a `UserError`."""
         return Decontaminator(self.benchmark_texts.loaded) if self.benchmark_texts.loaded else None
+
+    @cached_property
+    def marks(self) -> Mapping[str, Mark]:
+        """What people have said of rows, as it was when the run began. Raises `RunFolderError`."""
+        return read_marks(self.folder.path)
 
     @property
     def cores(self) -> int:
