@@ -24,6 +24,7 @@ COMMANDS = (
     "seeds",
     "check",
     "show",
+    "mark",
     "doctor",
     "execute",
     "serve-sandbox",
