@@ -58,8 +58,8 @@ class Description:
     """The description of a stage's rows in stage.json.
 
     `kind` names the row type, `row_id` and `parent` the fields that hold a row's id and its parent's id, `after` the
-    stage of the parents (None: they come from outside the run); `fields` are the fields of the rows, in order. `columns`
-    are those that a list of the rows shows; earlier versions did not store them.
+    stage of the parents (None: they come from outside the run); `fields` are the fields of the rows, in order, and
+    `columns` those that a list of the rows shows, which earlier versions did not store.
     """
 
     kind: str
