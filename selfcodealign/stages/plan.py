@@ -57,7 +57,9 @@ def describe_rows(step: Step) -> Description:
     """How stage.json describes the rows of a stage."""
     kind = step.place.gives
     assert kind is not None
-    return Description(kind.__name__, kind.id_field, step.parent, step.place.after, kind.field_names())
+    return Description(
+        kind.__name__, kind.id_field, step.parent, step.place.after, kind.field_names(), step.stage.columns
+    )
 
 
 def plan(context: Context, steps: Sequence[Step]) -> list[Decision]:

@@ -277,6 +277,7 @@ SELECTION = Whole(
     takes=Response,
     gives=Example,
     settings=SelectionSettings,
+    columns=("instruction", "category", "difficulty", "status", "mutation_score", "proof", "pass_rate", "samples"),
     check=_check,
     decided_by=_decided_by,
     decide=_decide,
