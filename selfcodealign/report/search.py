@@ -50,7 +50,7 @@ class Search:
             before = fields
 
     def find(self, beginning: str) -> tuple[str, str]:
-        """Return the id field and the full id for the beginning of one. Raises `RunFolderError` unless one row has it."""
+        """Return the field and the whole of the one id that begins so. Raises `RunFolderError` for none or several."""
         found: dict[str, str] = {}
         for name, fields in self._fresh.items():
             files = [*self._files[name][0], *self._files[name][1]]

@@ -19,7 +19,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from selfcodealign import files
@@ -48,27 +50,41 @@ def read_marks(run: Path) -> Mapping[str, Mark]:
 
     A mark that was taken back, without a note, is none.
     """
+    try:
+        state = os.stat(run / FILE)
+    except OSError:
+        return {}
+    return _read(run, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(2)
+def _read(run: Path, inode: int, size: int, changed: int) -> Mapping[str, Mark]:
+    """Read the marks once for each state of the file: a million of them take seconds."""
     found: dict[str, Mark] = {}
     for mark in list_marks(run):
         found.pop(mark.row, None)  # the order is that of the marks that hold
         if mark.label or mark.note:
             found[mark.row] = mark
-    return found
+    return MappingProxyType(found)
 
 
-def list_marks(run: Path) -> Iterator[Mark]:
-    """All marks of a run in the order they were made, those that no longer hold included; as `read_marks`."""
+def list_marks(run: Path, row: str = "") -> Iterator[Mark]:
+    """All marks of a run, or of one row, in the order they were made, those that no longer hold included; as
+    `read_marks`."""
     path = run / FILE
     if not path.exists():
         return
+    named = row.encode()
     for number, line in enumerate(files.read_lines(path, error=RunFolderError), 1):
+        if named not in line:
+            continue
         try:
             mark = _parse(line, path, number)
         except RunFolderError:
             if line.endswith(b"\n"):
                 raise
             return  # torn by a kill: it is the last one
-        if mark is not None:
+        if mark is not None and row in ("", mark.row):
             yield mark
 
 
