@@ -34,9 +34,8 @@ class Pair:
 def unified(before: str, after: str) -> list[Line]:
     """Return a change as a unified diff without the names of files."""
     old, new = _lines(before), _lines(after)
-    return [
-        Line(line[:1], line[1:] if line[:1] != "@" else line) for line in [*unified_diff(old, new, lineterm="")][2:]
-    ]
+    lines = [*unified_diff(old, new, lineterm="")][2:]
+    return [Line(line[:1], line[1:] if line[:1] != "@" else line) for line in lines]
 
 
 def side_by_side(left: str, right: str) -> list[Pair]:
@@ -45,19 +44,16 @@ def side_by_side(left: str, right: str) -> list[Pair]:
     pairs = list(_pairs(old, new))
     near = [False] * len(pairs)
     for number, pair in enumerate(pairs):
-        if pair.differs:
-            near[max(0, number - _AROUND) : number + _AROUND + 1] = [True] * len(
-                near[max(0, number - _AROUND) : number + _AROUND + 1]
-            )
+        for place in range(max(0, number - _AROUND), min(len(pairs), number + _AROUND + 1)) if pair.differs else ():
+            near[place] = True
     return list(_leave_out(pairs, near))
 
 
 def _lines(text: str) -> list[str]:
     lines = text.split("\n")
     cut = [line if len(line) <= _MOST_CHARACTERS else line[:_MOST_CHARACTERS] + " …" for line in lines[:_MOST_LINES]]
-    return (
-        cut if len(lines) <= _MOST_LINES else [*cut, f"… {len(lines) - _MOST_LINES:,} further lines are not compared"]
-    )
+    more = len(lines) - _MOST_LINES
+    return cut if more <= 0 else [*cut, f"… {more:,} further lines are not compared"]
 
 
 def _pairs(old: list[str], new: list[str]) -> Iterator[Pair]:

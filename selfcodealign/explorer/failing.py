@@ -36,7 +36,7 @@ def show_texts(row: Mapping[str, Any]) -> tuple[list[Shown], list[Shown]]:
     response, tests = row.get("response") or "", row.get("tests") or ""
     line = row.get("line") or 0
     if not tests or line < 1 or len(response) + len(tests) > _MOST_READ:
-        in_response = bool(response) and not tests and 0 < line and len(response) <= _MOST_READ
+        in_response = bool(response) and not tests and line > 0 and len(response) <= _MOST_READ
         return _mark(response, extract_python(response), line) if in_response else _plain(response), _plain(tests)
     code, test_code = extract_python(response), read_tests(tests).code
     if _is_of_response(row, code, test_code):

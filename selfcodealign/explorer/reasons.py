@@ -63,7 +63,7 @@ def explain_choice(
     elif choose == "agreement":
         yield f"It agrees most with its siblings (agreement {row['agreement']:g}); {beaten} others were left out."
     else:
-        yield f"Of {beaten + 1} answers that could stay the first by id was drawn; ids are hashes, so any was as likely."
+        yield f"Of {beaten + 1} answers that could stay the first by id was drawn: ids are hashes, any was as likely."
 
 
 def describe_verdict(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

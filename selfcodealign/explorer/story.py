@@ -26,8 +26,8 @@ _SAFE_LINK = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?(/[\w.~/%+=&?#-]*)?")
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer to a task. `fate` says what became of it, in pieces of (text, id of a row or ""); `verdict` are pairs of
-    a name and a value, `chosen` sentences on why it was taken, `extra` the fields of stages of others."""
+    """An answer to a task. `fate` says what became of it, in pieces of (text, id of a row or ""); `verdict` are pairs
+    of a name and a value, `chosen` sentences on why it was taken, `extra` the fields of stages of others."""
 
     row: Row
     fate: Sequence[tuple[str, str]]
