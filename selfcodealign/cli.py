@@ -24,6 +24,7 @@ COMMANDS = (
     "seeds",
     "check",
     "show",
+    "view",
     "doctor",
     "execute",
     "serve-sandbox",
