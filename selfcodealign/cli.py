@@ -24,6 +24,7 @@ COMMANDS = (
     "seeds",
     "check",
     "show",
+    "view",
     "mark",
     "doctor",
     "execute",

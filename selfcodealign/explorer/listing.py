@@ -104,7 +104,9 @@ def count_facets(cursor: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, l
         if values[place]:
             found[names[place]].append((values[place], count))
     return {
-        name: sorted(values, key=lambda one: (-one[1], one[0]))[:_FACET_VALUES] for name, values in found.items() if values
+        name: sorted(values, key=lambda one: (-one[1], one[0]))[:_FACET_VALUES]
+        for name, values in found.items()
+        if values
     }
 
 

@@ -33,7 +33,9 @@ def render(request: web.Request | None, template: str, **values: Any) -> str:
     defaults: dict[str, Any] = {"served": request is not None, "root": "", "here": "", "stages": (), "run_name": ""}
     if request is not None:
         frame = request.app[FRAME]
-        defaults |= {"here": request.rel_url.raw_path, "stages": frame.stages(), "run_name": frame.run_name}
+        defaults |= {"here": request.rel_url.raw_path, "run_name": frame.run_name}
+        if "stages" not in values:
+            defaults["stages"] = frame.stages()
     filled = defaults | values
     filled.setdefault("url", lambda path: url_from(filled["root"], path))
     return environment("selfcodealign.explorer").get_template(template).render(filled)

@@ -27,11 +27,16 @@ _MOST_COLUMNS, _SHORT = 6, 200
 
 @dataclass(frozen=True)
 class Pair:
-    """The files of kept and of dropped rows that were written together, as `os.scandir` found them."""
+    """The files of kept and of dropped rows that were written together, and how many rows they have."""
 
     kept: str
     dropped: str
-    rows: int
+    kept_rows: int
+    dropped_rows: int
+
+    @property
+    def rows(self) -> int:
+        return self.kept_rows + self.dropped_rows
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,11 @@ def find_pairs(folder: Path) -> Iterator[Pair]:
         if not name.startswith("kept-") or twin not in regular:
             continue
         paths = [os.path.join(folder, one) for one in (name, twin)]
-        rows = sum(
+        kept, dropped = (
             _count_rows(path, regular[one].st_ino, regular[one].st_mtime_ns)
             for path, one in zip(paths, (name, twin), strict=True)
         )
-        yield Pair(paths[0], paths[1], rows)
+        yield Pair(paths[0], paths[1], kept, dropped)
 
 
 @lru_cache(100_000)
