@@ -38,11 +38,12 @@ FIRST = make_response(1).id
 Changes = Mapping[str, Any]
 
 
-def select(*rows: Response, marks: Mapping[str, Label] | None = None, **settings: Any) -> dict[str, Example | Dropped]:
+def select(*rows: Response, **settings: Any) -> dict[str, Example | Dropped]:
     """The outcome of each row by its id, under the shipped settings with these changes; `marks` are labels by id."""
+    marks: Mapping[str, Label] = settings.pop("marks", {})
     asked = SelectionSettings().model_copy(update=settings)
     tally = {row.instruction_id: (4, 3) for row in rows}
-    labels = Labels({row: Mark(row, label, "wrong", "ada") for row, label in (marks or {}).items()})
+    labels = Labels({row: Mark(row, label, "wrong", "ada") for row, label in marks.items()})
     outcomes = list(select_examples(lambda: rows, tally, asked, BENCHMARK, ECHO, labels=labels))
     assert [one.parent if isinstance(one, Dropped) else one.id for one in outcomes] == [row.id for row in rows]
     return {row.id: outcome for row, outcome in zip(rows, outcomes, strict=True)}
