@@ -47,8 +47,8 @@ class Overview:
             counts=counts,
             most=max([one.kept + one.dropped for one in counts], default=0),
             working=is_at_work(self._run),
-            has_report=_is_file(self._run / REPORT),
-            has_card=_is_file(self._run / CARD),
+            has_report=is_file(self._run / REPORT),
+            has_card=is_file(self._run / CARD),
         )
 
     async def _tell(self, request: web.Request) -> web.Response:
@@ -60,13 +60,13 @@ class Overview:
         )
 
     async def _report(self, request: web.Request) -> web.Response:
-        text = await asyncio.to_thread(_read, self._run / REPORT)
+        text = await asyncio.to_thread(read_file, self._run / REPORT)
         return web.Response(
             body=text, content_type="text/html", charset="utf-8", headers={"Content-Security-Policy": REPORT_POLICY}
         )
 
     async def _card(self, request: web.Request) -> web.Response:
-        text = await asyncio.to_thread(_read, self._run / CARD)
+        text = await asyncio.to_thread(read_file, self._run / CARD)
         return respond(request, "card.html", card=text.decode("utf-8", "replace"))
 
 
@@ -74,16 +74,17 @@ def _brief(one: StageCounts) -> dict[str, object]:
     return {"name": one.name, "state": one.state, "kept": one.kept, "dropped": one.dropped}
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a path is a file in a folder of the run, and neither is a link."""
     try:
         return stat.S_ISREG(path.lstat().st_mode) and stat.S_ISDIR(path.parent.lstat().st_mode)
     except OSError:
         return False
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Read a file of the run that is no link and in no linked folder. Raises `NotFound`."""
-    if not _is_file(path):
+    if not is_file(path):
         raise NotFound
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:

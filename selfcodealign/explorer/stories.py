@@ -57,7 +57,7 @@ class Stories:
         choose = choice_of(self._run)
         story: Story = await self._ask(lambda search: build_story(search, beginning, marks, choose))
         history = await asyncio.to_thread(lambda: list(list_marks(self._run, story.id)) if story.id in marks else [])
-        return respond(request, "story.html", story=story, history=history, **HELPERS)
+        return respond(request, "story.html", story=story, history=history, brief=False, **HELPERS)
 
     async def _compare(self, request: web.Request) -> web.Response:
         wanted = [_id(request.query.get(name, "")) for name in ("a", "b")]
@@ -77,11 +77,10 @@ class Stories:
     async def _mark(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         said = {name: str(form.get(name, "")) for name in ("row", "label", "note", "back")}
-        row_id = _id(said["row"])
+        row_id, back = _id(said["row"]), _id(said["back"] or said["row"])
         _, full_id = await self._ask(lambda search: search.find(row_id))
         note = said["note"][:_MOST_NOTE]
         await asyncio.to_thread(set_mark, self._run, full_id, said["label"], note)
-        back = _id(said["back"] or full_id)
         return web.Response(status=303, headers={"Location": f"/row/{quote(back)}"})
 
     async def _ask(self, question: Any) -> Any:

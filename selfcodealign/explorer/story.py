@@ -107,9 +107,8 @@ def build_story(search: Search, beginning: str, marks: Mapping[str, Mark], choos
     """Build the story of the row whose id begins so, with all answers to its instruction; `choose` is the recipe's
     `selection.choose`. Raises `RunFolderError` unless one row has such an id."""
     name, row_id = search.find(beginning)
-    rows = search.rows(name, row_id, MOST_ROWS)
-    if name == "response_id" and rows and rows[0].get("instruction_id"):
-        rows = search.rows("instruction_id", rows[0]["instruction_id"], MOST_ROWS)
+    task = search.value(name, row_id, "instruction_id") if name == "response_id" else None
+    rows = search.rows("instruction_id", task, MOST_ROWS) if task else search.rows(name, row_id, MOST_ROWS)
     ids = list(dict.fromkeys([row_id, *(row.get(one) for one in ("instruction_id", "response_id") for row in rows)]))
     copies = search.copies([one for one in ids if one], MOST_COPIES)
     return tell(name, row_id, rows, marks, choose, copies)

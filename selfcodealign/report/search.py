@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -33,6 +34,7 @@ class Search:
         self._files: dict[str, tuple[list[str], list[str]]] = {}
         self.fields: dict[str, list[str]] = {}
         self._fresh: dict[str, list[str]] = {}
+        self._files_with: dict[str, str] = {}
         stages = folder.stages()
         #: The id fields, from the first row type to the last.
         self.ids = list(dict.fromkeys(stage.description.row_id for stage in stages))
@@ -55,9 +57,13 @@ class Search:
         for name, fields in self._fresh.items():
             files = [*self._files[name][0], *self._files[name][1]]
             for field in fields:
-                query = f'SELECT DISTINCT "{field}" FROM read_parquet(?) WHERE starts_with("{field}", ?) LIMIT 5'
-                for (one,) in self.connection.execute(query, [files, beginning]).fetchall():
+                query = (
+                    f'SELECT "{field}", min(filename) FROM read_parquet(?, filename = true) '
+                    f'WHERE starts_with("{field}", ?) GROUP BY 1 LIMIT 5'
+                )
+                for one, file in self.connection.execute(query, [files, beginning]).fetchall():
                     found.setdefault(one, field)
+                    self._files_with.setdefault(one, file)
         if beginning in found:
             found = {beginning: found[beginning]}
         if not found:
@@ -70,18 +76,18 @@ class Search:
     def rows(self, field: str, full_id: str, most: int | None = None) -> list[dict[str, Any]]:
         """Return every row that holds the id, each once, from the last stage that has the id back to the first; at
         most about `most` of each stage."""
-        found: dict[str, dict[str, Any]] = {}
-        seen: set[str] = set()
-        for name in reversed([name for name, fields in self.fields.items() if field in fields]):
-            for kept in (True, False):
-                for row in self._read(name, kept, field, full_id, most):
-                    known = [row[one] for one in self.ids if row.get(one)]
-                    own_id, ancestors = (known[-1], set(known[:-1])) if known else (full_id, set())
-                    # An earlier stage's copy of the same row adds nothing.
-                    if own_id not in found and own_id not in seen:
-                        found[own_id] = row | {"ancestors": ancestors}
-                    seen |= ancestors
-        return list(found.values())
+        names = reversed([name for name, fields in self.fields.items() if field in fields])
+        read = (self._read(name, kept, field, full_id, most) for name in names for kept in (True, False))
+        return newest(chain.from_iterable(read), self.ids, full_id)
+
+    def value(self, field: str, full_id: str, wanted: str) -> Any:
+        """Return another field of the row that `find` has found; None if it has none."""
+        file = self._files_with[full_id]
+        if wanted not in pq.read_schema(file).names:
+            return None
+        query = f'SELECT "{wanted}" FROM read_parquet(?) WHERE "{field}" = ? LIMIT 1'
+        found = self.connection.execute(query, [[file], full_id]).fetchone()
+        return found[0] if found else None
 
     def copies(self, ids: Sequence[str], most: int) -> list[Mapping[str, Any]]:
         """Return at most `most` drops of each stage whose detail begins with one of these ids: what was dropped as like
@@ -106,3 +112,18 @@ class Search:
         table = self.connection.execute(query, list(given))
         columns = [column[0] for column in table.description or []]
         return [dict(zip(columns, values, strict=True)) for values in table.fetchall()]
+
+
+def newest(rows: Iterable[dict[str, Any]], ids: Sequence[str], other: str) -> list[dict[str, Any]]:
+    """Return rows that come from the last stage to the first, each once: an earlier stage's copy of the same row adds
+    nothing, and neither does a row that another one has grown from. `ids` are the id fields, from the first row type to
+    the last, `other` is the id of rows without any."""
+    found: dict[str, dict[str, Any]] = {}
+    above: set[str] = set()
+    for row in rows:
+        known = [row[one] for one in ids if row.get(one)]
+        own_id, ancestors = (known[-1], set(known[:-1])) if known else (other, set())
+        if own_id not in found and own_id not in above:
+            found[own_id] = row | {"ancestors": ancestors}
+            above |= ancestors
+    return list(found.values())
