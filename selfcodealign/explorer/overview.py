@@ -45,7 +45,6 @@ class Overview:
             request,
             "overview.html",
             counts=counts,
-            most=max([one.kept + one.dropped for one in counts], default=0),
             working=is_at_work(self._run),
             has_report=_is_file(self._run / REPORT),
             has_card=_is_file(self._run / CARD),
