@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from yarl import URL
 
 from selfcodealign.errors import UserError
@@ -53,7 +54,7 @@ class Access:
     token: str
 
     @property
-    def middlewares(self) -> list[Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]]:
+    def middlewares(self) -> list[Middleware]:
         return [self._answer_errors, self._check_sender, self._check_token]
 
     @web.middleware

@@ -8,7 +8,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -61,7 +61,7 @@ async def send_rows(request: web.Request, database: Database, asked: Asked, form
     return response
 
 
-def _pieces(cursor: duckdb.DuckDBPyConnection, asked: Asked, form: str) -> Iterator[bytes]:
+def _pieces(cursor: duckdb.DuckDBPyConnection, asked: Asked, form: str) -> Generator[bytes]:
     table, chosen = asked.table, asked.chosen
     names = [*table.fields, "kept", "reason", "detail"]
     if not table.pairs:

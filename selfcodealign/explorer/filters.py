@@ -61,6 +61,10 @@ class Filter:
         """Whether long texts have to be read, which takes seconds for a million rows."""
         return bool(self.search) or any(one.operator == "has" for one in self.conditions)
 
+    @property
+    def fields(self) -> set[str]:
+        return {one.field for one in self.conditions}
+
     def query(self, **more: object) -> str:
         """Return this filter as the query of an address."""
         pairs: list[tuple[str, object]] = [("q", self.search)] if self.search else []

@@ -45,7 +45,6 @@ class Overview:
             request,
             "overview.html",
             counts=counts,
-            most=max([one.kept + one.dropped for one in counts], default=0),
             working=is_at_work(self._run),
             has_report=is_file(self._run / REPORT),
             has_card=is_file(self._run / CARD),

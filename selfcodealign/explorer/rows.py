@@ -14,9 +14,8 @@ from selfcodealign.errors import RunFolderError
 from selfcodealign.explorer.access import NotFound
 from selfcodealign.explorer.database import Database
 from selfcodealign.explorer.downloads import FORMATS, send_rows
-from selfcodealign.explorer.filters import MARK, OPERATORS, Filter, read_filter, tell
+from selfcodealign.explorer.filters import MARK, read_filter, tell
 from selfcodealign.explorer.listing import (
-    FACETS,
     PAGE_ROWS,
     Asked,
     count_facets,
@@ -62,8 +61,7 @@ class Rows:
             page=page,
             pages=math.ceil((found.total or 0) / PAGE_ROWS),
             facets=facets,
-            facet_names=[name for name in FACETS if name in asked.table.kinds],
-            operators=OPERATORS,
+            page_rows=PAGE_ROWS,
             formats=FORMATS,
             tell=lambda one: tell(one, asked.table),
             value=show_value,
@@ -154,8 +152,3 @@ def show_value(value: Any) -> str:
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: what was not measured is null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def clear(chosen: Filter) -> Filter:
-    """Return the filter with its order alone."""
-    return Filter(sort=chosen.sort, down=chosen.down)

@@ -22,6 +22,8 @@ MOST_SECONDS = 10.0
 _MOST_QUERY, _MOST_ANSWER = 20_000, 8_000_000
 #: Queries at once: each may take 300 MB.
 _AT_ONCE = 2
+#: Where Python finds this package.
+_OWN_FOLDER = Path(__file__).parents[2]
 _PATH = re.compile(r"""(?:(?<=["'\s(=])|^)/[^\s"']+""")
 EXAMPLES = (
     ("How the answers ended", "SELECT status, count(*) AS answers FROM responses GROUP BY ALL ORDER BY answers DESC"),
@@ -162,10 +164,5 @@ def _flags() -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Only what Python needs to find this package: a query must not see what else the environment holds."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": _own_folder()}
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(_OWN_FOLDER)}
 
-
-def _own_folder() -> str:
-    import selfcodealign
-
-    return str(Path(selfcodealign.__file__).parent.parent)
