@@ -108,5 +108,5 @@ def write_data(drawn: Drawn, pages: Mapping[str, str], marks: Mapping[str, str])
 
 
 def _cut(value: Any) -> str:
-    text = show_value(value)
+    text = " ".join(value[: 2 * _MOST_CHARACTERS].split()) if isinstance(value, str) else show_value(value)
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} …"

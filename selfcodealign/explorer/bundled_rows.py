@@ -67,8 +67,8 @@ class BundledRows:
         for number, table in enumerate(self.tables):
             source, files = self._source(table, table.fields)
             run(
-                f"CREATE TABLE rows_{number} AS SELECT * FROM {source} "
-                f"WHERE {quote(_KEY)} IN (SELECT key FROM seeds) AND (task IS NULL OR task IN (SELECT task FROM tasks)) "
+                f"CREATE TABLE rows_{number} AS SELECT * FROM {source} WHERE {quote(_KEY)} IN (SELECT key FROM seeds) "
+                "AND (task IS NULL OR task IN (SELECT task FROM tasks)) "
                 f"QUALIFY row_number() OVER (PARTITION BY {quote(_KEY)}, task ORDER BY own) <= {MOST_ANSWERS}",
                 files,
             )
