@@ -52,9 +52,9 @@ async def test_all_rows_are_listed_and_found(small_run: Path) -> None:
     kept, dropped = (rows_of(small_run, "responses", kind) for kind in ("kept", "dropped"))
     async with explorer_of(small_run) as client:
         page = (await client.get("/stage/responses")).text
-        assert set(shown(page)) <= {row["response_id"] for row in kept} | {row["parent"] for row in dropped} | set(
+        assert set(shown(page)) <= {row["response_id"] for row in kept} | {row["parent"] for row in dropped} | {
             row["response_id"] for row in dropped if row["response_id"]
-        )
+        }
         assert f"{len(kept) + len(dropped)} of {len(kept) + len(dropped)} rows" in page
         for column in ("status", "mutation_score", "proof", "category"):
             assert f"sort={column}" in page
