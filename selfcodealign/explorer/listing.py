@@ -23,8 +23,8 @@ from selfcodealign.run_folder.marks import Mark
 PAGE_ROWS = 50
 #: A search goes on until this time is over, and has looked at one portion of files at least.
 SEARCH_SECONDS = 0.6
-#: Rows of the first portion of a search; each is twice the one before, up to the last.
-_FIRST_ROWS, _LAST_ROWS = 10_000, 80_000
+#: Rows that a search looks at before it looks at the time again.
+_PORTION_ROWS = 10_000
 #: Characters of a text that a list shows the first line of.
 _SHOWN_CHARACTERS = 300
 _LISTED_ITEMS = 8
@@ -38,12 +38,11 @@ Place = tuple[str, int]
 class Page:
     """Rows of a list by column, each with its `file` and `number`.
 
-    `total` rows meet the filter (None: a search has not counted them). A search has looked at `searched` rows; `after`
-    is where it goes on ("": it is through).
+    A search has looked at `searched` rows before those of the last portion; `after` is where it goes on ("": it is
+    through).
     """
 
     rows: Sequence[Mapping[str, Any]]
-    total: int | None = None
     searched: int = 0
     after: str = ""
 
@@ -60,7 +59,7 @@ class Asked:
 def list_rows(cursor: duckdb.DuckDBPyConnection, asked: Asked, page: int, after: str = "") -> Page:
     """Return a page: by number (from 1), or a search's rows behind `after`."""
     if not asked.table.pairs:
-        return Page((), 0)
+        return Page(())
     if asked.chosen.reads_texts and not asked.chosen.sort:
         return _search(cursor, asked, after)
     table, chosen = asked.table, asked.chosen
@@ -71,7 +70,7 @@ def list_rows(cursor: duckdb.DuckDBPyConnection, asked: Asked, page: int, after:
         order = order.replace("ORDER BY", f"ORDER BY coalesce(isnan({quote(chosen.sort)}::DOUBLE), true),")
     query = f"SELECT file, number FROM {source} WHERE {condition} {order if chosen.sort else ''} LIMIT ? OFFSET ?"
     found = cursor.execute(query, [*files, *given, PAGE_ROWS, (page - 1) * PAGE_ROWS]).fetchall()
-    return Page(read_rows(cursor, table, found), count_rows(cursor, asked))
+    return Page(read_rows(cursor, table, found))
 
 
 def count_rows(cursor: duckdb.DuckDBPyConnection, asked: Asked) -> int:
@@ -115,21 +114,21 @@ def _search(cursor: duckdb.DuckDBPyConnection, asked: Asked, after: str) -> Page
     pairs = asked.table.pairs
     begin, size, skip = _read_after(pairs, after)
     places: list[Place] = []
-    going_on, portion, until = "", _FIRST_ROWS, time.monotonic() + SEARCH_SECONDS
+    going_on, until = "", time.monotonic() + SEARCH_SECONDS
     while begin < len(pairs):
-        taken = pairs[begin : begin + size] if size else _take(pairs[begin:], portion)
+        taken = pairs[begin : begin + size] if size else _take(pairs[begin:], _PORTION_ROWS)
         found = _search_portion(cursor, asked, taken, PAGE_ROWS - len(places) + 1, skip)
         if len(places) + len(found) > PAGE_ROWS:
             going_on = _write_after(taken, len(taken), skip + PAGE_ROWS - len(places))
             places += found[: PAGE_ROWS - len(places)]
             break
         places += found
-        begin, size, skip, portion = begin + len(taken), 0, 0, min(2 * portion, _LAST_ROWS)
+        begin, size, skip = begin + len(taken), 0, 0
         if begin < len(pairs) and time.monotonic() > until:
             going_on = _write_after(pairs[begin:], 0, 0)
             break
     searched = sum(pair.rows for pair in pairs[:begin])
-    return Page(read_rows(cursor, asked.table, places), None, searched, going_on)
+    return Page(read_rows(cursor, asked.table, places), searched, going_on)
 
 
 def _search_portion(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from selfcodealign.explorer.listing import (
     read_row,
 )
 from selfcodealign.explorer.rendering import respond
-from selfcodealign.explorer.tables import StageTable, open_table
+from selfcodealign.explorer.tables import KEPT, StageTable, open_table
 from selfcodealign.run_folder.marks import FILE, Mark, read_marks
 
 #: Pages by number; the last rows of a long list are reached by sorting the other way.
 _MOST_PAGES = 1_000_000
+#: Filters whose facets are remembered. Files never change: a run in progress has others.
+_MOST_COUNTED = 64
+Facets = dict[str, list[tuple[str, int]]]
 
 
 class Rows:
@@ -37,6 +41,7 @@ class Rows:
     def __init__(self, run: Path, database: Database) -> None:
         self._run = run
         self._database = database
+        self._counted: dict[Hashable, Facets] = {}
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/stage/{stage}", self._list)
@@ -47,8 +52,10 @@ class Rows:
     async def _list(self, request: web.Request) -> web.Response:
         asked = self._read(request)
         page, after = _page_number(request), request.query.get("after", "")
-        found = await self._database.ask(lambda cursor: list_rows(cursor, asked, page, after))
-        facets = {} if asked.chosen.reads_texts else await self._database.ask(lambda one: count_facets(one, asked))
+        found, facets = await asyncio.gather(
+            self._database.ask(lambda cursor: list_rows(cursor, asked, page, after)), self._facets(asked)
+        )
+        total = None if facets is None else sum(count for _, count in facets.get(KEPT, []))
         return respond(
             request,
             "stage.html",
@@ -59,14 +66,33 @@ class Rows:
             found=found,
             rows=[_with_links(row, asked.table) for row in found.rows],
             page=page,
-            pages=math.ceil((found.total or 0) / PAGE_ROWS),
-            facets=facets,
+            total=total,
+            pages=math.ceil((total or 0) / PAGE_ROWS),
+            facets=facets or {},
             page_rows=PAGE_ROWS,
             formats=FORMATS,
             tell=lambda one: tell(one, asked.table),
             value=show_value,
             mark_field=MARK,
         )
+
+    async def _facets(self, asked: Asked) -> Facets | None:
+        """The facets of a filter, which all its pages share; None for a search, which is not counted unasked."""
+        if asked.chosen.reads_texts and not asked.chosen.sort:
+            return None
+        chosen, marks = asked.chosen, asked.marks
+        key = (
+            asked.table.name,
+            tuple(asked.table.pairs),
+            chosen.search,
+            tuple(chosen.conditions),
+            tuple(marks.items()),
+        )
+        if key not in self._counted:
+            while len(self._counted) >= _MOST_COUNTED:
+                self._counted.pop(next(iter(self._counted)))
+            self._counted[key] = await self._database.ask(lambda cursor: count_facets(cursor, asked))
+        return self._counted[key]
 
     async def _count(self, request: web.Request) -> web.Response:
         asked = self._read(request)

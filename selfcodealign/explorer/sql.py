@@ -164,5 +164,4 @@ def _flags() -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Only what Python needs to find this package: a query must not see what else the environment holds."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(_OWN_FOLDER)}
-
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": str(_OWN_FOLDER)}

@@ -19,6 +19,7 @@ import os
 import resource
 import sys
 import uuid
+import zoneinfo
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,9 +33,10 @@ ADDRESS_SPACE = 2 * 2**30
 CPU_SECONDS = 25
 MOST_ROWS, MOST_BYTES, MOST_CELL = 1_000, 2_000_000, 20_000
 #: Python loads them when it meets such a value; behind the wall it could not.
-_VALUES = (datetime.datetime, decimal.Decimal, uuid.UUID)
-#: DuckDB asks the machine how much memory and how many cores there are, and does not start without an answer.
-_MACHINE = ("/proc/self/cgroup", "/proc/meminfo", "/sys/fs/cgroup", "/sys/devices/system/cpu")
+_VALUES = (datetime.datetime, decimal.Decimal, uuid.UUID, zoneinfo.ZoneInfo)
+#: DuckDB asks the machine how much memory and how many cores there are, and does not start without an answer; values
+#: with a time zone are made from its description.
+_MACHINE = ("/proc/self/cgroup", "/proc/meminfo", "/sys/fs/cgroup", "/sys/devices/system/cpu", "/usr/share/zoneinfo")
 NO_SELECT = "only one SELECT statement is run here: rows are read, never written"
 
 
@@ -47,10 +49,10 @@ def main() -> None:
     _limit(asked["readable"])
     try:
         answer: dict[str, Any] = run_query(asked["query"], asked["views"])
+    except (MemoryError, duckdb.OutOfMemoryException):
+        answer = {"error": f"the query needs more memory than the {MEMORY} it may take"}
     except (Refused, duckdb.Error) as error:
-        answer = {"error": str(error)}
-    except MemoryError:
-        answer = {"error": "the query needs more memory than it may take"}
+        answer = {"error": str(error).partition("\nTraceback")[0]}
     json.dump(answer, sys.stdout)
 
 
