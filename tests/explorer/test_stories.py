@@ -87,7 +87,7 @@ async def test_what_is_no_row_is_not_found(small_run: Path, path: str) -> None:
 
 
 async def test_a_form_marks_a_row(small_run: Path) -> None:
-    """And goes back to the page that it came from; a post from another origin, or of an unknown label, marks nothing."""
+    """And goes back to the page that it came from; a post from another origin, or of no label, marks nothing."""
     row_id = rows_of(small_run, "selection")[0]["response_id"]
     try:
         async with explorer_of(small_run) as client:
