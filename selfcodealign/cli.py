@@ -25,6 +25,8 @@ COMMANDS = (
     "check",
     "show",
     "report",
+    "view",
+    "mark",
     "doctor",
     "execute",
     "serve-sandbox",

@@ -104,6 +104,7 @@ ONLY_READ = {
     r"--method (dpo|grpo)|--with dpo": "tests/training and tests/stages train so",
     r"python -m tiny\.": "trains or measures the embedded model, for minutes",
     r"serve-sandbox": "serves until it is stopped",
+    r"selfcodealign view": "serves until it is stopped; tests/explorer asks it",
     r"python bench/": "measures, for minutes",
     r"doctor --verdicts(?! --export)": "tests/judging runs the suite; the example judge exits with 1, as it must",
     r"matrix (paper|quickstart)": "needs several models; tests/experiments runs one",

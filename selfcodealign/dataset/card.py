@@ -96,7 +96,7 @@ def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
         f"# {_title(facts.authors)}",
         "",
         f"{examples.count} instruction–response pairs{tell_pairs(facts.authors, examples.kinds)}. "
-        f"{_claim(examples, facts)}",
+        f"{_claim(examples, facts)}{_tell_marks(facts.run)}",
         "",
         "## How it was made",
         "",
@@ -203,6 +203,14 @@ def _claim(examples: Examples, facts: CardFacts) -> str:
         f"response cannot reach what judges it. That is evidence of correctness, not proof.{_reasoned(examples)}"
         f"{_siblings(examples)}"
     )
+
+
+def _tell_marks(run: Mapping[str, Any]) -> str:
+    """What people's labels of single rows changed."""
+    honoured = run.get("marks_honoured")
+    if not honoured:
+        return ""
+    return f"\n\nPeople have marked single rows: {honoured['dropped']} were taken out, {honoured['kept']} were kept."
 
 
 def _reasoned(examples: Examples) -> str:

@@ -60,7 +60,8 @@ class Description:
     """The description of a stage's rows in stage.json.
 
     `kind` names the row type, `row_id` and `parent` the fields that hold a row's id and its parent's id, `after` the
-    stage of the parents (None: they come from outside the run); `fields` are the fields of the rows, in order.
+    stage of the parents (None: they come from outside the run); `fields` are the fields of the rows, in order, and
+    `columns` those that a list of the rows shows, which earlier versions did not store.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class Description:
     parent: str
     after: str | None
     fields: Sequence[str]
+    columns: Sequence[str] = ()
 
 
 class StageFolder(Generic[R]):

@@ -39,6 +39,7 @@ from selfcodealign.run_folder.folder import (
     RunFolder,
 )
 from selfcodealign.run_folder.journal import Journal
+from selfcodealign.run_folder.marks import Mark, read_marks
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.sections import AskingSection
@@ -46,6 +47,9 @@ from selfcodealign.settings import ModelSettings, Recipe, Section
 
 #: The number of draws that grows with the seeds, in words.
 GROWING = "growing with the seeds"
+
+#: The name under which a stage that honoured people's marks records which labels those were.
+MARKS = "marks"
 
 
 def smaller_prompts(recipe: Recipe) -> str:
@@ -200,6 +204,11 @@ class Context:
     def decontaminator(self) -> Decontaminator | None:
         """Knows the benchmarks' texts; None where there are none. Raises a `UserError`."""
         return Decontaminator(self.benchmark_texts.loaded) if self.benchmark_texts.loaded else None
+
+    @cached_property
+    def marks(self) -> Mapping[str, Mark]:
+        """What people have said of rows, as it was when the run began. Raises `RunFolderError`."""
+        return read_marks(self.folder.path)
 
     @property
     def cores(self) -> int:
