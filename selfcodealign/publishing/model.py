@@ -51,7 +51,7 @@ def pack_model(folder: Path, repository: str, *, licence: str = "", report: bool
     missing = [key for key in card.missing(_EXPECTED) if not (key == "model-index" and found)]
     return Parcel(
         kind="model",
-        what=f"the model {folder.resolve().name}" + (f", tuned from {known['model']}" if known else ""),
+        what=f"the model {folder.resolve().name}" + (f", tuned from {_find_base(str(known['model']))}" if known else ""),
         files=whole,
         licence=card.licence,
         missing=missing,
@@ -67,13 +67,24 @@ def _complete(card: HubCard, name: str, repository: str, known: dict[str, Any]) 
     body = card.body.replace(f'from_pretrained("{name}")', f'from_pretrained("{repository}")')
     body = re.sub(rf"^# (?:{re.escape(name)}|Model)$", lambda _: f"# {short}", body, count=1, flags=re.MULTILINE)
     if known:
-        # The data set's name is its place on this machine.
-        body = body.replace(str(known["dataset"]), Path(str(known["dataset"])).name)
-        body = f"{body.rstrip()}\n\n{_settings(known)}\n\n{_licences(known)}\n"
-        if card.get("base_model") == known["model"]:
-            card.set(base_model=name_on_hub(str(known["model"])))
+        base = _find_base(str(known["model"]))
+        for place in (str(known["dataset"]), str(known["model"])):
+            if place.startswith("/"):  # on this machine; the name alone says as much to others
+                body = body.replace(place, Path(place).name)
+        body = f"{body.rstrip()}\n\n{_settings(known)}\n\n{_licences(base, known)}\n"
+        if card.get("base_model") in (None, known["model"]):
+            card.set(base_model=name_on_hub(base))
         card.set(tags=list(dict.fromkeys([*(card.get("tags") or []), "selfcodealign", "code"])))
     card.body = body
+
+
+def _find_base(model: str) -> str:
+    """The model that the first of several trainings began with; of a folder the name alone."""
+    for _ in range(10):
+        if not (Path(model) / REPORT).is_file():
+            break
+        model = str(read_json(Path(model) / REPORT, error=PublishError)["model"])
+    return Path(model).name if Path(model).exists() else model
 
 
 def _settings(known: dict[str, Any]) -> str:
@@ -83,11 +94,12 @@ def _settings(known: dict[str, Any]) -> str:
     return f"## Training\n\nMethod {code(known.get('method', 'sft'))}: {told}.\n\nWith {used}."
 
 
-def _licences(known: dict[str, Any]) -> str:
-    base, writers = str(known["model"]), [str(name) for name in known.get("written_by") or []]
-    wrote = f" and of {' and '.join(map(code, writers))}, which wrote what it was tuned on" if writers else ""
+def _licences(base: str, known: dict[str, Any]) -> str:
+    writers = [Path(str(name)).name if Path(str(name)).exists() else str(name) for name in known.get("written_by") or []]
+    others = " and ".join(code(name) for name in writers if name != base)
+    wrote = f" and those of {others}, which wrote what it was tuned on," if others else ""
     return (
-        f"## Licences\n\nThe licence and the terms of {code(base)}, its base{wrote}, apply to this model; the code that the "
+        f"## Licences\n\nThe licence and the terms of {code(base)}, its base,{wrote} apply to this model; the code that the "
         "data grew from has licences of its own, which the data set lists. Before publishing, check that all of them "
         "allow it, and state the licence of this model."
     )
