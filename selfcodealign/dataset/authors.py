@@ -37,7 +37,11 @@ class Author:
             return "people, in commits"
         if "imported" in kinds:
             return "the authors of the data sets that the origins name"
-        return "people or data sets, as the origins say" if self.source else f"no model: the stage {plain(self.stage)} made it"
+        return (
+            "people or data sets, as the origins say"
+            if self.source
+            else f"no model: the stage {plain(self.stage)} made it"
+        )
 
     def fields(self) -> dict[str, Any]:
         """The author as JSON values."""

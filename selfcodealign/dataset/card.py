@@ -99,7 +99,7 @@ def _drawn(examples: Examples) -> list[str]:
 
 
 def _loading() -> list[str]:
-    example = "from datasets import load_dataset\n\nrows = load_dataset(\"OWNER/NAME\", split=\"train\")\nprint(rows[0])"
+    example = 'from datasets import load_dataset\n\nrows = load_dataset("OWNER/NAME", split="train")\nprint(rows[0])'
     told = "`croissant.json` describes the same files for readers of Croissant."
     return ["## Load it", "", *block(example, "python"), "", told, ""]
 
@@ -212,10 +212,11 @@ def _decontamination(facts: CardFacts) -> list[str]:
         "and with other names, and the description alone in a chat. Tasks whose text or syntax tree is too generic to "
         "be evidence are counted apart.",
         "",
-        *table([plain(one) for one in columns], [[plain(one.get(key, "")) for key in columns] for one in facts.benchmarks]),
+        *table(
+            [plain(one) for one in columns], [[plain(one.get(key, "")) for key in columns] for one in facts.benchmarks]
+        ),
         "",
         "They were **not** compared with any other benchmark, and a description or solution in entirely other words is "
         "not found.",
         *missing,
     ]
-

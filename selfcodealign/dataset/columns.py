@@ -38,7 +38,9 @@ COLUMNS = {
     "commit": Column(TEXT, "the commit or the revision of the origin"),
     "license": Column(TEXT, "the licence of the code or of the row there: an SPDX expression, or unknown"),
     "mutation_score": Column(REAL, "the share of mutants of the answer that its tests noticed; NaN: not measured"),
-    "proof": Column(TEXT, "split: passed in a process apart from its tests, too; shared: in one process; empty: neither"),
+    "proof": Column(
+        TEXT, "split: passed in a process apart from its tests, too; shared: in one process; empty: neither"
+    ),
     "killed_by_value": Column(pa.bool_(), "whether an assertion noticed other values of the same types"),
     "passes_siblings": Column(REAL, "the share of the other answers' tests that the answer passes; NaN: not measured"),
     "tests_pass": Column(REAL, "the share of the other answers that pass its tests; NaN: not measured"),

@@ -34,7 +34,10 @@ def licence_metadata(name: str) -> dict[str, Any]:
     """
     if name.lower() in HUB_LICENCES:
         return {"license": name.lower()}
-    told = {"license": "other", "license_name": re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")[:80] or "unknown"}
+    told = {
+        "license": "other",
+        "license_name": re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")[:80] or "unknown",
+    }
     return told | ({"license_link": spdx_page(name)} if spdx_page(name) else {})
 
 

@@ -68,7 +68,9 @@ def read_card(text: str, kind: Literal["dataset", "model"]) -> HubCard:
     try:
         return HubCard(text, (DatasetCard if kind == "dataset" else ModelCard)(text))
     except Exception as error:  # the YAML reader, and checks of values
-        raise PublishError(f"the metadata of {CARD} cannot be read: {_one_line(error)}; mend what stands between ---") from None
+        raise PublishError(
+            f"the metadata of {CARD} cannot be read: {_one_line(error)}; mend what stands between ---"
+        ) from None
 
 
 def _one_line(error: Exception) -> str:

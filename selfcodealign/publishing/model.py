@@ -12,8 +12,8 @@ from selfcodealign.files import read_json, read_text
 from selfcodealign.publishing.cards import HubCard, read_card
 from selfcodealign.publishing.parcel import CARD, Parcel, local_places, pick_files, refuse_secrets
 from selfcodealign.publishing.scores import add_scores, find_scores
+from selfcodealign.training.hub_name import name_on_hub
 from selfcodealign.training.output import CHECKPOINTS, REPORT
-from selfcodealign.training.report import name_on_hub
 
 _WEIGHTS = ("*.safetensors", "*.gguf")
 _PATTERNS = (
@@ -51,7 +51,8 @@ def pack_model(folder: Path, repository: str, *, licence: str = "", report: bool
     missing = [key for key in card.missing(_EXPECTED) if not (key == "model-index" and found)]
     return Parcel(
         kind="model",
-        what=f"the model {folder.resolve().name}" + (f", tuned from {_find_base(str(known['model']))}" if known else ""),
+        what=f"the model {folder.resolve().name}"
+        + (f", tuned from {_find_base(str(known['model']))}" if known else ""),
         files=whole,
         licence=card.licence,
         missing=missing,
@@ -89,13 +90,17 @@ def _find_base(model: str) -> str:
 
 def _settings(known: dict[str, Any]) -> str:
     """The settings of the training that a person would repeat."""
-    told = ", ".join(f"{key} {code(value)}" for key, value in known.get("settings", {}).items() if value not in ([], None))
+    told = ", ".join(
+        f"{key} {code(value)}" for key, value in known.get("settings", {}).items() if value not in ([], None)
+    )
     used = ", ".join(f"{key} {code(value)}" for key, value in known.get("versions", {}).items())
     return f"## Training\n\nMethod {code(known.get('method', 'sft'))}: {told}.\n\nWith {used}."
 
 
 def _licences(base: str, known: dict[str, Any]) -> str:
-    writers = [Path(str(name)).name if Path(str(name)).exists() else str(name) for name in known.get("written_by") or []]
+    writers = [
+        Path(str(name)).name if Path(str(name)).exists() else str(name) for name in known.get("written_by") or []
+    ]
     others = " and ".join(code(name) for name in writers if name != base)
     wrote = f" and those of {others}, which wrote what it was tuned on," if others else ""
     return (

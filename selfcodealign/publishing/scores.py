@@ -81,9 +81,13 @@ def _section(found: dict[str, Any]) -> str:
         mean, low, high = (f"{100 * one['interval'][key]:.1f}" for key in ("mean", "low", "high"))
         judged = f" ({one['not_judged']} not judged)" if one.get("not_judged") else ""
         tasks = f"{one['tasks']}{judged}"
-        rows.append([plain(one["label"]), one["mode"], plain(one["benchmark"]), one["k"], f"{mean} [{low}–{high}]", tasks])
+        rows.append(
+            [plain(one["label"]), one["mode"], plain(one["benchmark"]), one["k"], f"{mean} [{low}–{high}]", tasks]
+        )
     head = ("model", "asked by", "benchmark", "k", "pass@k in percent [95 % interval]", "tasks")
-    sentences = [_plain_sentence(one["sentence"]) for one in found.get("comparisons", []) if found["label"] in _pair(one)]
+    sentences = [
+        _plain_sentence(one["sentence"]) for one in found.get("comparisons", []) if found["label"] in _pair(one)
+    ]
     versions = dict.fromkeys(f"{plain(one['benchmark'])}: {code(one['version'])}" for one in found["scores"])
     points = "\n".join(f"- {one}" for one in [*sentences, *versions])
     return "\n".join(["## Scores", "", *table(head, rows, numbers=(3,)), "", points])

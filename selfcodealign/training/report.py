@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,6 +14,7 @@ from selfcodealign.errors import TrainingError
 from selfcodealign.files import write_json, write_text
 from selfcodealign.training.curves import draw_curve
 from selfcodealign.training.events import Proof, TrainResult
+from selfcodealign.training.hub_name import name_on_hub
 from selfcodealign.training.output import REPORT, as_json
 from selfcodealign.training.weights import describe_dropouts
 
@@ -207,11 +207,6 @@ def _card(result: TrainResult, about: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def name_on_hub(model: str) -> str | None:
-    """The base model as the hub names it; None for a folder, and for the one in this package."""
-    return None if Path(model).exists() or not _HUB_NAME.fullmatch(model) else model
-
-
 #: How the model is asked; NAME stands for its name in quotation marks.
 _EXAMPLE = """
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -224,5 +219,3 @@ inputs = tokenizer.apply_chat_template(
 )
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
 """
-#: A repository of the hub, with its owner.
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
