@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,8 @@ def push(
         selfcodealign push runs/mine ada/my-instructions --private
         selfcodealign push runs/mine/tuned ada/my-model
     """
+    import sys
+
     from selfcodealign.publishing.choose import pack
     from selfcodealign.publishing.parcel import check_repository
 
@@ -68,7 +71,11 @@ def push(
     _tell(parcel, target.repository, "private" if (target.private if exists else private) else "public", target)
     if not yes:
         _ask(target.repository)
-    where = send(api, parcel, target, private=private, say=lambda text: print(text))
+    try:
+        where = send(api, parcel, target, private=private, say=print)
+    except KeyboardInterrupt:
+        print("stopped; no file has changed on the hub, and the same command goes on", file=sys.stderr)
+        raise
     print(f"pushed: {where}" if where else f"{target.repository} holds all of it already: nothing has changed")
 
 
@@ -94,7 +101,7 @@ def _tell(parcel: Parcel, repository: str, readers: str, target: Target | None =
         print(f"note: {note}")
 
 
-def _list(names: list[str] | tuple[str, ...]) -> str:
+def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 

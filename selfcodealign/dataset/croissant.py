@@ -97,8 +97,8 @@ def describe_dataset(examples: Examples, facts: CardFacts, parts: Sequence[Part]
 def _describe(examples: Examples, models: Sequence[str]) -> str:
     by = f" Models that wrote texts of it: {', '.join(models)}." if models else ""
     return (
-        f"{examples.count} pairs of a programming task and an answer, {examples.verified} of whose answers passed their "
-        f"tests in a sandbox.{by} README.md says how the rows were made, what they were compared with, and under which "
+        f"{examples.count} pairs of a programming task and an answer, {examples.verified} of whose answers passed "
+        f"their tests in a sandbox.{by} README.md says how the rows were made, what they were compared with, and under which "
         "licences they stand."
     )
 
@@ -174,8 +174,8 @@ def _responsible(examples: Examples, facts: CardFacts, models: Sequence[str]) ->
         limits.append(f"{examples.count - examples.verified} answers failed their tests or were not run.")
     if not facts.benchmarks:
         limits.append("The rows were not compared with any benchmark.")
-    told = {
-        "rai:dataCollection": "Read from source code or data sets, and written by models, in the stages that README.md lists.",
+    told: dict[str, Any] = {
+        "rai:dataCollection": "Read from source code or data sets, and written by models: README.md lists the stages.",
         "rai:dataCollectionType": ["Secondary Data Analysis", *(["Machine-generated"] if models else [])],
         "rai:dataPreprocessingProtocol": [
             f"{one_line(name)}: {books.entered} in, {books.kept} kept" for name, books in facts.funnel

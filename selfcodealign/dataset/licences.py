@@ -99,7 +99,7 @@ def _to_check(table_above: bool, unknown: bool, models: Sequence[str]) -> list[s
         points.append("rows whose licence is unknown may be published: nothing here says so")
     if models:
         points.append(
-            f"the terms of {' and '.join(map(code, models))}: whether they let others be trained on its output, and what "
-            "has to be passed on (OpenRAIL-M passes its restrictions of use on; Apache-2.0 has none)"
+            f"the terms of {' and '.join(map(code, models))}: whether they let others be trained on its output, and "
+            "what has to be passed on (OpenRAIL-M passes its restrictions of use on; Apache-2.0 has none)"
         )
     return ["Before publishing, check that:", "", *(f"- {one}" for one in points)] if points else []

@@ -1,5 +1,5 @@
-"""Write the data set: Parquet files that `datasets.load_dataset` reads, a card that says how they were made, and the same
-for readers of Croissant."""
+"""Write the data set: Parquet files that `datasets.load_dataset` reads, a card that says how they were made, and
+Croissant metadata."""
 
 from __future__ import annotations
 

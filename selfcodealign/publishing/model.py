@@ -63,7 +63,7 @@ def pack_model(folder: Path, repository: str, *, licence: str = "", report: bool
 
 
 def _complete(card: HubCard, name: str, repository: str, known: dict[str, Any]) -> None:
-    """What the card could not say in the run's folder: the repository's name, the way in which it was tuned, licences."""
+    """Add what the card in the run's folder does not say: the repository's name, the settings, the licences."""
     short = repository.rpartition("/")[2]
     body = card.body.replace(f'from_pretrained("{name}")', f'from_pretrained("{repository}")')
     body = re.sub(rf"^# (?:{re.escape(name)}|Model)$", lambda _: f"# {short}", body, count=1, flags=re.MULTILINE)
@@ -104,7 +104,7 @@ def _licences(base: str, known: dict[str, Any]) -> str:
     others = " and ".join(code(name) for name in writers if name != base)
     wrote = f" and those of {others}, which wrote what it was tuned on," if others else ""
     return (
-        f"## Licences\n\nThe licence and the terms of {code(base)}, its base,{wrote} apply to this model; the code that the "
-        "data grew from has licences of its own, which the data set lists. Before publishing, check that all of them "
+        f"## Licences\n\nThe licence and the terms of {code(base)}, its base,{wrote} apply to this model; the code that "
+        "the data grew from has licences of its own, which the data set lists. Before publishing, check that all of them "
         "allow it, and state the licence of this model."
     )

@@ -33,7 +33,7 @@ def test_what_arrives_is_what_lies_in_the_run(finished: Path, hub: HubServer, tm
     assert len(repository.commits) == 2
     assert "pushed: " in done.stdout
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before, "the run itself is not changed"
-    assert DatasetCard(repository.files["README.md"].decode()).data.size_categories == ["n<1K"]
+    assert DatasetCard(repository.files["README.md"].decode()).data.get("size_categories") == ["n<1K"]
     program = "import datasets; print(len(datasets.load_dataset('ada/mine', split='train')))"
     read = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment(hub, tmp_path), check=False
@@ -107,8 +107,8 @@ def refused(done: subprocess.CompletedProcess[str], said: str, hub: HubServer) -
 
 
 def test_what_cannot_be_pushed_is_refused_before_anything_is_sent(run: Path, hub: HubServer, tmp_path: Path) -> None:
-    """One line with the fix: a folder of neither kind, an impossible name, no token, an unfinished run, a data set older
-    than its rows, a broken card, a password in a file, no rows."""
+    """One line with the fix: a folder of neither kind, an impossible name, no token, an unfinished run, a data set
+    older than its rows, a broken card, a password in a file, no rows."""
     card = run / "dataset" / "README.md"
     text = card.read_text("utf-8")
     refused(push(hub, tmp_path, tmp_path / "none", "ada/mine"), "there is no folder", hub)

@@ -70,7 +70,7 @@ def test_ctrl_c_leaves_no_commit_and_the_same_command_goes_on(finished: Path, hu
     told = process.communicate()[1]
     go_on.set()
     assert process.returncode == 130, told
-    assert told.splitlines()[-1] == "stopped"
+    assert told.splitlines()[0] == "stopped; no file has changed on the hub, and the same command goes on"
     assert hub.repositories["dataset", "ada/mine"].files == {}
     hub.hold = lambda: None
     done = push(hub, tmp_path, finished, "ada/mine", "--yes")

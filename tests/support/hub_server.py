@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -64,7 +65,9 @@ class HubServer(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
         self.shutdown()
         self.server_close()
 
@@ -83,7 +86,11 @@ class HubServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: HubServer
+
+    @property
+    def hub(self) -> HubServer:
+        assert isinstance(self.server, HubServer)
+        return self.server
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is written."""
@@ -91,14 +98,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
-    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def _answer(self) -> None:
         self.path = unquote(urlsplit(self.path).path)
         asked = f"{self.command} {self.path}"
-        self.server.requests.append(asked)
+        self.hub.requests.append(asked)
         held = self._body()
-        for pattern, status in self.server.fail.items():
+        for pattern, status in self.hub.fail.items():
             if re.search(pattern, asked):
                 return self._send(status, {"error": "as the test asks for"})
         for pattern, handle in _ROUTES.items():
@@ -127,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _find(self, found: re.Match[str]) -> Repository | None:
         kind = "dataset" if found["kind"] in ("dataset", "datasets/") else "model"
-        known = self.server.repositories.get((kind, found["repo"]))
+        known = self.hub.repositories.get((kind, found["repo"]))
         if known is None or (known.private and not self._known()):
             return self._send(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
         return known
@@ -138,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
     def whoami(self, found: re.Match[str], body: bytes) -> None:
         if not self._known():
             return self._send(401, {"error": "Invalid user token."})
-        role = {"accessToken": {"displayName": "t", "role": self.server.role}}
+        role = {"accessToken": {"displayName": "t", "role": self.hub.role}}
         return self._send(200, {"type": "user", "name": "ada", "orgs": [], "auth": {"type": "access_token", **role}})
 
     def validate(self, found: re.Match[str], body: bytes) -> None:
@@ -173,11 +180,11 @@ class _Handler(BaseHTTPRequestHandler):
         name = f"{asked['organization'] or 'ada'}/{asked['name']}"
         if asked["organization"] not in (None, "ada"):
             return self._send(403, {"error": "You don't have the rights to create this repository"})
-        if (asked["type"], name) in self.server.repositories:
-            return self._send(409, {"error": "You already created this repository", "url": f"{self.server.url}/{name}"})
+        if (asked["type"], name) in self.hub.repositories:
+            return self._send(409, {"error": "You already created this repository", "url": f"{self.hub.url}/{name}"})
         private = asked.get("private") or asked.get("visibility") == "private"
-        self.server.repositories[asked["type"], name] = Repository(private=bool(private), commits=["initial commit"])
-        return self._send(200, {"url": f"{self.server.url}/{name}"})
+        self.hub.repositories[asked["type"], name] = Repository(private=bool(private), commits=["initial commit"])
+        return self._send(200, {"url": f"{self.hub.url}/{name}"})
 
     def preupload(self, found: re.Match[str], body: bytes) -> None:
         if known := self._find(found):
@@ -193,26 +200,26 @@ class _Handler(BaseHTTPRequestHandler):
     def batch(self, found: re.Match[str], body: bytes) -> None:
         objects = []
         for one in json.loads(body)["objects"]:
-            new = one["oid"] not in self.server.objects
-            upload = {"href": f"{self.server.url}/lfs/{one['oid']}"}
-            verify = {"href": f"{self.server.url}/lfs-verify"}
+            new = one["oid"] not in self.hub.objects
+            upload = {"href": f"{self.hub.url}/lfs/{one['oid']}"}
+            verify = {"href": f"{self.hub.url}/lfs-verify"}
             objects.append({**one, **({"actions": {"upload": upload, "verify": verify}} if new else {})})
         self._send(200, {"transfer": "basic", "objects": objects})
 
     def put(self, found: re.Match[str], body: bytes) -> None:
-        self.server.hold()
+        self.hub.hold()
         if hashlib.sha256(body).hexdigest() != found["oid"]:
             return self._send(400, {"error": "not these bytes"})
-        self.server.objects[found["oid"]] = body
+        self.hub.objects[found["oid"]] = body
         return self._send(200, {})
 
     def verify(self, found: re.Match[str], body: bytes) -> None:
         asked = json.loads(body)
-        self._send(200 if len(self.server.objects.get(asked["oid"], b"")) == asked["size"] else 400, {})
+        self._send(200 if len(self.hub.objects.get(asked["oid"], b"")) == asked["size"] else 400, {})
 
     def commit(self, found: re.Match[str], body: bytes) -> None:
         if not (known := self._find(found)):
-            return
+            return None
         lines = [json.loads(line) for line in body.splitlines()]
         header = lines[0]["value"]
         if header.get("parentCommit") not in (None, known.sha):
@@ -222,14 +229,12 @@ class _Handler(BaseHTTPRequestHandler):
             if line["key"] == "file":
                 known.files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
-                known.files[value["path"]] = self.server.objects[value["oid"]]
+                known.files[value["path"]] = self.hub.objects[value["oid"]]
             elif line["key"] == "deletedFile":
                 del known.files[value["path"]]
         sha = known.commit(header["summary"])
         prefix = "datasets/" if found["kind"] == "dataset" else ""
-        return self._send(
-            200, {"commitUrl": f"{self.server.url}/{prefix}{found['repo']}/commit/{sha}", "commitOid": sha}
-        )
+        return self._send(200, {"commitUrl": f"{self.hub.url}/{prefix}{found['repo']}/commit/{sha}", "commitOid": sha})
 
     def tree(self, found: re.Match[str], body: bytes) -> None:
         if known := self._find(found):
@@ -249,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def resolve(self, found: re.Match[str], body: bytes) -> None:
         if not (known := self._find(found)):
-            return
+            return None
         held = known.files.get(found["path"])
         if held is None:
             return self._send(404, {"error": "no such file"}, X_Error_Code="EntryNotFound", X_Repo_Commit=known.sha)
