@@ -64,7 +64,7 @@ class ExportError(UserError):
 
 
 class PublishError(UserError):
-    """A data set or a model cannot be brought to the hub: it lacks something, or repository, token or hub are at fault."""
+    """A data set or a model cannot be brought to the hub: it, the repository, the token or the hub is at fault."""
 
 
 class EmptyDataset(UserError):

@@ -206,7 +206,8 @@ def _decontamination(facts: CardFacts) -> list[str]:
     columns = list(facts.benchmarks[0])
     stages = ", ".join(map(plain, facts.compared))
     return [
-        f"Rows that hold a task of these benchmarks were removed (by the stages {stages}): its description or code word for word, most of its n-grams, a function with the same syntax tree under any names, "
+        f"Rows that hold a task of these benchmarks were removed (by the stages {stages}): its "
+        "description or code word for word, most of its n-grams, a function with the same syntax tree under any names, "
         "or a function of the same distinctive name and arguments. The last columns say how many tasks of the "
         "benchmark were found when they were planted: the code alone as it is, laid out otherwise, with other comments "
         "and with other names, and the description alone in a chat. Tasks whose text or syntax tree is too generic to "

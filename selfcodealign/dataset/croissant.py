@@ -98,8 +98,8 @@ def _describe(examples: Examples, models: Sequence[str]) -> str:
     by = f" Models that wrote texts of it: {', '.join(models)}." if models else ""
     return (
         f"{examples.count} pairs of a programming task and an answer, {examples.verified} of whose answers passed "
-        f"their tests in a sandbox.{by} README.md says how the rows were made, what they were compared with, and under which "
-        "licences they stand."
+        f"their tests in a sandbox.{by} README.md says how the rows were made, what they were compared with, and "
+        "under which licences they stand."
     )
 
 

@@ -104,7 +104,7 @@ def _licences(base: str, known: dict[str, Any]) -> str:
     others = " and ".join(code(name) for name in writers if name != base)
     wrote = f" and those of {others}, which wrote what it was tuned on," if others else ""
     return (
-        f"## Licences\n\nThe licence and the terms of {code(base)}, its base,{wrote} apply to this model; the code that "
-        "the data grew from has licences of its own, which the data set lists. Before publishing, check that all of them "
-        "allow it, and state the licence of this model."
+        f"## Licences\n\nThe licence and the terms of {code(base)}, its base,{wrote} apply to this model; the code "
+        "that the data grew from has licences of its own, which the data set lists. Before publishing, check that all "
+        "of them allow it, and state the licence of this model."
     )

@@ -13,7 +13,7 @@ from selfcodealign.dataset.card import CardFacts
 from selfcodealign.dataset.columns import COLUMNS
 from selfcodealign.dataset.write import write_dataset
 from selfcodealign.rows import Example, grow
-from tests.dataset.test_hub_card import HOSTILE, facts
+from tests.support.hostile_names import HOSTILE, facts
 from tests.support.rows import make_response
 
 FACTS = CardFacts(recipe_toml="", run={"started": "2026-11-27T08:00:00+0000"}, funnel=[], benchmarks=[])

@@ -12,37 +12,15 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from selfcodealign.dataset.authors import Author
-from selfcodealign.dataset.card import CardFacts, write_card
+from selfcodealign.dataset.card import write_card
 from selfcodealign.dataset.columns import COLUMNS
 from selfcodealign.dataset.counts import Examples, Files
 from selfcodealign.dataset.markup import code, front_matter, plain, table
 from selfcodealign.recipe import load_recipe, recipe_toml
-from selfcodealign.rows import IMPORTED, Books, Example, grow
+from selfcodealign.rows import IMPORTED, Example, grow
+from tests.support.hostile_names import HOSTILE, facts
 from tests.support.rows import make_response
 
-HOSTILE = [
-    "a\n---\nlicense: mit\n---\n# owned",
-    "<script>alert(1)</script>",
-    "<img src=x onerror=y>",
-    "[click](https://evil.example/x)",
-    "https://evil.example/?a=b",
-    "www.evil.example",
-    "a | b | c",
-    "a\\|b\\",
-    "`x` ``y```",
-    "| --- |\n| x |",
-    "![x](y)",
-    "**bold** _em_ ~~gone~~",
-    '"quoted": {x: [1, 2]} # comment',
-    "'single' & *alias !!python/object:os.system",
-    "\u202eright to left\u2028line\x00\x07",
-    "```\n</code></pre>",
-    "no",
-    "~",
-    "2024-01-01",
-    "é日本 😀",
-    "x" * 2000,
-]
 #: As READMEs are shown: HTML of the text passes, and so is seen here.
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 
@@ -52,21 +30,6 @@ def tokens_of(text: str) -> list[Any]:
     for token in MARKDOWN.parse(text):
         found += [token, *(token.children or [])]
     return found
-
-
-def facts(word: str) -> CardFacts:
-    """What a run says, with one text in every place that others fill."""
-    return CardFacts(
-        recipe_toml=f"text = '''\n{word}\n'''",
-        run={"model": {"name": word, "revision": word}, "models": {word: {"identity": {"name": word}}}, "python": word},
-        funnel=[(word, Books(3, 1, {word: 2})), ("seeds (files → seeds)", Books(1, 1))],
-        benchmarks=[{"name": word, "version": word, "tasks": 3}],
-        license="",
-        missing={word: word},
-        compared=[word],
-        authors=[Author(field, word, word, word) for field in ("instruction", "response", "tests")],
-        answers=word,
-    )
 
 
 def card_of(word: str, **changes: Any) -> str:
