@@ -36,6 +36,7 @@ COMMANDS = (
     "ablate",
     "matrix",
     "export",
+    "push",
 )
 
 #: Exit codes above are for signals that stopped the command.

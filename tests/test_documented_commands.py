@@ -75,6 +75,7 @@ SMALLER = {
     r"plan quickstart": ["--pilot", "10"],
     r"ablate paper": ["--dry-run", *BARE, *HERE],
     r"ablate quickstart": ["--dry-run"],
+    r"push (?!.*--dry-run)": ["--dry-run"],  # tests/publishing pushes, to a server of its own
     r"run quickstart -m models/weaker": ["--source", "project", "--limit", "2"],
     r"rounds quickstart": [
         *("--rounds", "1", "--least-rows", "1", "--set", "train.max_steps=1", "--set", "evaluate.limit=1"),

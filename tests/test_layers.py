@@ -53,6 +53,7 @@ ROOMS = {
     "stages": "put all of the above together, one row type after the other",
     "engine": "takes rows through any stages",
     "pipeline": "the catalogue of stages and the loop over them",
+    "publishing": "uploads what stages have made: a data set, a model with its scores",
     "explorer": "shows the rows of a run in a browser",
     "experiments": "loops around whole runs of the pipeline",
     "rejudge": "stored answers are judged again, and the stages behind them redone by the pipeline",
