@@ -62,7 +62,7 @@ from selfcodealign.stages.forecast import Forecast, forecast
 from selfcodealign.stages.further import DPO, GRPO
 from selfcodealign.stages.imported import IMPORTED
 from selfcodealign.stages.instructions import INSTRUCTIONS
-from selfcodealign.stages.journey import Journey, find_stages
+from selfcodealign.stages.journey import Journey, Step, find_stages
 from selfcodealign.stages.judge import JUDGE
 from selfcodealign.stages.near_dedup import NEAR_DEDUP
 from selfcodealign.stages.plan import Action, Decision, list_lost, parts, plan
@@ -294,6 +294,8 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
     if gate is not None:
         context.progress.budget = gate.describe
     context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
+    asked = context.asked  # made here: the display asks for it in a thread
+    context.progress.asked = lambda: asked
     context.progress.say(f"run folder: {context.folder.path}")
     for decision in decisions:
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))
@@ -301,6 +303,16 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
             context.progress.say(decision.sentence)
     _note_earlier(context, decisions)
     context.progress.journey([one.step.name for one in decisions])
+    try:
+        return await _take_stages(context, decisions, gate)
+    finally:
+        context.progress.journey([])
+
+
+async def _take_stages(context: Context, decisions: Sequence[Decision], gate: Gate | None) -> str:
+    for decision in decisions:
+        if decision.action is Action.REST:
+            _show_finished(context, decision.step)
     rows = max((number + 1 for number, one in enumerate(decisions) if one.step.place.gives is not None), default=0)
     async with Telemetry(context, [one.step.name for one in decisions]) as telemetry:
         await _carry_out(context, decisions[:rows], gate, telemetry)
@@ -324,6 +336,14 @@ async def report_on(context: Context) -> Path | None:
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         _log.warning("the report was not written (%s); try: selfcodealign report %s", reason, shlex.quote(str(path)))
         return None
+
+
+def _show_finished(context: Context, step: Step) -> None:
+    """Show a stage that an earlier run has finished."""
+    if step.place.gives is not None and (stage := context.folder.look_at(step.name)) is not None:
+        books = stage.books()
+        context.progress.count_rows(step.name, books.entered, books.kept)
+    context.progress.rest(step.name)
 
 
 async def _carry_out(context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry) -> None:

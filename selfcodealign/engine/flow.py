@@ -145,8 +145,8 @@ class _Lane:
     def expect(self, total: float | None) -> None:
         """A better estimate of how many rows will come."""
         self.total = total
-        if self.begun and total is not None:
-            self._progress.expect(self.name, round(total))
+        if total is not None:
+            (self._progress.expect if self.begun else self._progress.foresee)(self.name, round(total))
 
     def pending(self, rows: Iterable[Identified]) -> Iterator[Identified]:
         """The rows that have no outcome on disk; the others are counted."""
@@ -291,6 +291,7 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
     books = await asyncio.to_thread(lane.settle)
     lane.begin()  # a stage that no row has come to is shown, too
     summary = lane.folder.summary(books)
+    progress.count_rows(lane.name, books.entered, books.kept)
     progress.finish(lane.name, f"stopped by {lane.stopped}; so far {summary}" if lane.stopped else summary)
     lane.complete = True
     if lane.following is not None:

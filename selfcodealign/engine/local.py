@@ -134,6 +134,7 @@ async def last(context: Context, decision: Decision) -> None:
                     f"{name}: starts again because {changes}; the earlier {output.name}/ is in {where}"
                 )
         elif stage.is_complete(context):
+            context.progress.rest(name)
             return
     facts = context.folder.facts().get("last_stages", {})
     made = {"decided_by": decision.decided_by, "made_from": made_from}
@@ -142,6 +143,7 @@ async def last(context: Context, decision: Decision) -> None:
         os.rename(back, output)
         context.progress.say(f"{name}: {output.name}/ is back from superseded/{back.name}")
         if stage.is_complete(context):
+            context.progress.rest(name)
             return
     context.progress.start(name, None)
     summary = await stage.run(context)

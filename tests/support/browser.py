@@ -1,24 +1,21 @@
 """Opens a page in a real browser, as wide as a phone, in light or dark, and tells what it looks like.
 
-The browser is `$CHROME_BIN`, or a Chromium or Chrome on the path. The page stands in a frame: a window cannot be as
-narrow as a phone's.
+The page stands in a frame: a window cannot be as narrow as a phone's.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
+from tests.support.chromium import find_browser
+
 #: The program, or None where the machine has none.
-BROWSER = os.environ.get("CHROME_BIN") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-)
+BROWSER = find_browser()
 
 _MEASURE = """
 addEventListener("load", () => {
