@@ -15,17 +15,19 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from selfcodealign.addresses import mask
-from selfcodealign.engine import local
+from selfcodealign.engine import local, sharded
 from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.engine.budget import Budget
 from selfcodealign.engine.gate import Gate
+from selfcodealign.engine.gather import gather
 from selfcodealign.engine.spending import check_budget, conclude, note_outgrown, open_gate
 from selfcodealign.engine.telemetry import Telemetry
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
@@ -36,6 +38,8 @@ from selfcodealign.progress.terminal import open_progress
 from selfcodealign.recipe import find_secrets, load_recipe, read_section, recipe_toml
 from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
+from selfcodealign.run_folder.partition import Partition
+from selfcodealign.run_folder.writers import WriterFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
 from selfcodealign.stages.baselines.commit_pairs import COMMIT_PAIRS
@@ -150,21 +154,87 @@ async def run_recipe(
             gate = open_gate(context, budget, decisions)
             _refuse_replacement(context, note_outgrown(context, decisions, gate))
         with context.folder:
+            gather(context.folder)
+            context.read_asked_again()
             # Decided again under the lock, and before anything is written: another run may just have ended here.
             decisions = plan(context, steps)
             gate = open_gate(context, budget, decisions)
             if not replace_finished:
                 _refuse_replacement(context, note_outgrown(context, decisions, gate))
             _record(context)
-            try:
+            with _disk_has_room(out):
                 stopped = await take_rows_through(context, decisions, gate)
-            except OSError as error:
-                if error.errno not in NO_DISK:
-                    raise
-                raise RunFolderError(
-                    f"{out}: {error.strerror}; make room, then run the same command to resume"
-                ) from error
             return replace(read_result(out, [step.name for step in steps]), stopped=stopped)
+
+
+async def run_shard(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    shard: Partition,
+    *,
+    until: str | None = None,
+    progress: Progress | None = None,
+    model: Model | None = None,
+    models: Mapping[str, Model] | None = None,
+    stages: Sequence[Stage] = (),
+    replace_finished: bool = False,
+) -> str:
+    """Take the rows of one of several processes through the next row-wise stages; return what came of it, in a line.
+
+    The processes may be on any machines that see the folder `out`. When all shards have ended, `merge_shards` or
+    `run_recipe` goes on. Raises what `run_recipe` raises, and `RunFolderError` for a shard that does not fit those at
+    work.
+    """
+    recipe, folder = _load(recipe), WriterFolder(Path(out), sharded.writer_of(shard))
+    journey = make_journey(recipe, stages)
+    _check_models(recipe, models)
+    async with Context(recipe, journey.places, folder, progress or Progress(), model, models or {}) as context:
+        _show(context)
+
+        def record(decisions: Sequence[Decision]) -> None:
+            _record(context)
+            _note_earlier(context, decisions)
+
+        with _disk_has_room(folder.path):
+            return await sharded.take_shard(context, journey.until(until), shard, replace_finished, record)
+
+
+async def merge_shards(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    until: str | None = None,
+    progress: Progress | None = None,
+    model: Model | None = None,
+    models: Mapping[str, Model] | None = None,
+    stages: Sequence[Stage] = (),
+) -> str:
+    """Complete what shards have worked on, and go on to the next row-wise stages; return what comes then.
+
+    Raises `RunFolderError` while rows of shards are missing, and naming the shards.
+    """
+    recipe = _load(recipe)
+    journey = make_journey(recipe, stages)
+    async with Context(
+        recipe, journey.places, RunFolder(Path(out)), progress or Progress(), model, models or {}
+    ) as context:
+        with context.folder, _disk_has_room(context.folder.path):
+            decisions, coming = await sharded.merge(context, journey.until(until))
+            if decisions:
+                _record(context)
+                await take_rows_through(context, decisions)
+            return coming
+
+
+@contextmanager
+def _disk_has_room(folder: str | Path) -> Iterator[None]:
+    """Within this context, a full disk is an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_DISK:
+            raise
+        raise RunFolderError(f"{folder}: {error.strerror}; make room, then run the same command to resume") from error
 
 
 def run(
@@ -287,8 +357,7 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
     """
     if gate is not None:
         context.progress.budget = gate.describe
-    context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
-    context.progress.say(f"run folder: {context.folder.path}")
+    _show(context)
     for decision in decisions:
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))
         if decision.action is not Action.BEGIN:
@@ -305,6 +374,11 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
     return stopped
 
 
+def _show(context: Context) -> None:
+    context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
+    context.progress.say(f"run folder: {context.folder.path}")
+
+
 async def _carry_out(context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry) -> None:
     for part in parts([one for one in decisions if one.action is not Action.REST]):
         names = [one.step.name for one in part]
@@ -312,7 +386,8 @@ async def _carry_out(context: Context, decisions: Sequence[Decision], gate: Gate
         telemetry.begin(names)
         match part[0].step.stage:
             case Each():
-                await local.each(context, part, gate)
+                if not sharded.continue_here(context, part):
+                    await local.each(context, part, gate)
             case Whole():
                 await local.whole(context, part[0])
             case Last():

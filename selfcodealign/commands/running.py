@@ -66,6 +66,25 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, b
     draw(Console())
 
 
+def run_one_shard(recipe: Recipe, folder: Path, shard: str, until: str | None, yes: bool) -> None:
+    """Take the rows of shard "i/n" through the next stages, or complete them ("merge"), and print what came of it."""
+    from rich.console import Console
+
+    from selfcodealign.commands.stopping import run_stoppable
+    from selfcodealign.pipeline import merge_shards, run_shard
+    from selfcodealign.progress.terminal import open_progress
+    from selfcodealign.run_folder.partition import Partition
+
+    with open_progress() as progress:
+        if shard == "merge":
+            work = merge_shards(recipe, folder, until=until, progress=progress)
+        else:
+            part = Partition.parse(shard)
+            work = run_shard(recipe, folder, part, until=until, progress=progress, replace_finished=yes)
+        told = run_stoppable(work, progress, "all finished rows are")
+    Console().print(told or f"complete: {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
 def show_plan(
     recipe: Recipe, folder: Path, until: str | None, base: Recipe | None, budget: Budget | None = None
 ) -> None:

@@ -136,7 +136,7 @@ class Context:
     @cached_property
     def journal(self) -> Journal:
         """Keeps the models' answers until the outcomes of their rows are on disk; opened under the folder's lock."""
-        return Journal(self.folder.path / "journal")
+        return Journal(self.folder.journal_folder, self.folder.other_journals)
 
     @cached_property
     def sandbox(self) -> OnDemandSandbox:
@@ -303,6 +303,11 @@ class Context:
     def asked(self) -> dict[str, Usage]:
         """What the model was asked for each stage, in all runs of this folder."""
         return {stage: Usage.read(stored) for stage, stored in self.folder.facts().get(ASKED, {}).items()}
+
+    def read_asked_again(self) -> None:
+        """What the model was asked is read from run.json at its next use: other processes have added to it."""
+        self.__dict__.pop("asked", None)
+        self.__dict__.pop("_asking_seconds", None)
 
     def open_journal(self) -> None:
         """Take over the answers that an earlier run got and had no time to use. Raises `RunFolderError`."""
