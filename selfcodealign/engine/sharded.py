@@ -92,7 +92,8 @@ async def _begin(
             divided.refuse_changes(folder, flow)
             if lost := list_lost(flow):
                 raise RunFolderError(
-                    f"{folder.path} holds finished work of a model that would move: {lost}. Give --yes"
+                    f"{folder.path} holds finished work of a model that would move to superseded/: {lost}. Give the "
+                    "settings of that run again, or --yes to go on without that work"
                 )
         record(decisions)
         await divided.begin(context, flow, part.of)
