@@ -52,7 +52,7 @@ async def take_shard(
             flow = await _begin(context, folder, steps, part, replace, record)
         else:
             folder.end_turn()
-            flow = divided.next_part(await prepare(context, steps))
+            flow = divided.next_part(await _check_next(context, steps))
             _check_joined(folder, flow, part)
         if told := _nothing_to_do(folder, flow, part):
             return told
@@ -85,7 +85,7 @@ async def _begin(
     record: Record,
 ) -> list[Decision]:
     """Prepare the next flow, alone, and let other shards in."""
-    decisions = await prepare(context, steps)
+    decisions = await _check_next(context, steps)
     flow = divided.next_part(decisions)
     if divided.is_flow(flow):
         if not replace:
@@ -101,6 +101,14 @@ async def _begin(
     folder.share()
     folder.end_turn()
     return flow
+
+
+async def _check_next(context: Context, steps: Sequence[Step]) -> list[Decision]:
+    """Check what the next flow needs, and decide about all stages: other machines may work on the later ones."""
+    decisions = plan(context, steps)
+    if divided.is_flow(flow := divided.next_part(decisions)):
+        await prepare(context, steps[: steps.index(flow[-1].step) + 1])
+    return decisions
 
 
 def _check_joined(folder: WriterFolder, flow: Sequence[Decision], part: Partition) -> None:
