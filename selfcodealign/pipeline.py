@@ -15,8 +15,8 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,8 @@ from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.engine.budget import Budget
 from selfcodealign.engine.gate import Gate
 from selfcodealign.engine.gather import gather
+from selfcodealign.engine.ray.driver import RayEngine
+from selfcodealign.engine.ray.worker import Job
 from selfcodealign.engine.spending import check_budget, conclude, note_outgrown, open_gate
 from selfcodealign.engine.telemetry import Telemetry
 from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
@@ -115,6 +117,8 @@ _IN_ORDER = (
 CATALOGUE: dict[str, Stage] = {stage.name: stage for stage in _IN_ORDER}
 
 _log = logging.getLogger(__name__)
+#: Takes all rows through stages that look at one row at a time.
+TakeFlow = Callable[[Context, Sequence[Decision], Gate | None], Awaitable[None]]
 #: Errors of a disk that takes no more.
 NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -130,6 +134,7 @@ async def run_recipe(
     stages: Sequence[Stage] = (),
     replace_finished: bool = False,
     budget: Budget | None = None,
+    engine: RayEngine | None = None,
 ) -> RunResult:
     """Run a recipe (or the one of this name or path) into the folder `out`, resuming what is there.
 
@@ -138,13 +143,16 @@ async def run_recipe(
     changed, finished answers of a model or a tuned model move to superseded/ only with `replace_finished`;
     otherwise a `RunFolderError` says what would go and why, before anything is moved. A `budget` keeps rows out of
     the stages that ask the model once it is spent, by all runs of this folder; the finished rows become the data
-    set, and a later run with a larger budget resumes. Cancelling (Ctrl-C under `asyncio.run`) leaves everything
+    set, and a later run with a larger budget resumes. An `engine` takes rows through the row-wise stages on other
+    machines. Cancelling (Ctrl-C under `asyncio.run`) leaves everything
     finished on disk; the same call resumes. Raises a `UserError` for whatever a person has to fix, before any work,
     and `EmptyDataset` for a run that leaves no row.
     """
     recipe, out = _load(recipe), Path(out)
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
+    if engine is not None and budget is not None:
+        raise RecipeError("a budget is kept by one process: leave out --engine or --budget")
     _check_models(recipe, models)
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model, models or {}) as context:
         check_budget(context, budget, steps)
@@ -161,9 +169,15 @@ async def run_recipe(
             gate = open_gate(context, budget, decisions)
             if not replace_finished:
                 _refuse_replacement(context, note_outgrown(context, decisions, gate))
-            _record(context)
             with _disk_has_room(out):
-                stopped = await take_rows_through(context, decisions, gate)
+                async with _joined(engine, context, decisions):
+                    _record(context)
+                    each: TakeFlow = sharded.each_here
+                    if engine is not None:
+                        each = engine.taking(
+                            Job(recipe, out.resolve(), make_journey, until, stages, model, models or {})
+                        )
+                    stopped = await take_rows_through(context, decisions, gate, each)
             return replace(read_result(out, [step.name for step in steps]), stopped=stopped)
 
 
@@ -224,6 +238,14 @@ async def merge_shards(
                 _record(context)
                 await take_rows_through(context, decisions)
             return coming
+
+
+def _joined(
+    engine: RayEngine | None, context: Context, decisions: Sequence[Decision]
+) -> AbstractAsyncContextManager[None]:
+    """A context in which an engine is ready; without work for it, it is left alone."""
+    work = any(isinstance(one.step.stage, Each) and one.action is not Action.REST for one in decisions)
+    return engine.joined(context) if engine is not None and work else nullcontext()
 
 
 @contextmanager
@@ -349,7 +371,9 @@ def _load(recipe: Recipe | str | Path) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
-async def take_rows_through(context: Context, decisions: Sequence[Decision], gate: Gate | None = None) -> str:
+async def take_rows_through(
+    context: Context, decisions: Sequence[Decision], gate: Gate | None = None, each: TakeFlow = sharded.each_here
+) -> str:
     """Take all rows through all stages; return what a budget stopped, in one line.
 
     Neighbours that look at one row at a time work together, as one flow. Under a budget, the stages up to the last that
@@ -366,11 +390,11 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
     context.progress.journey([one.step.name for one in decisions])
     rows = max((number + 1 for number, one in enumerate(decisions) if one.step.place.gives is not None), default=0)
     async with Telemetry(context, [one.step.name for one in decisions]) as telemetry:
-        await _carry_out(context, decisions[:rows], gate, telemetry)
+        await _carry_out(context, decisions[:rows], gate, telemetry, each)
         while gate is not None and gate.wants_another_round():
-            await _carry_out(context, plan(context, [one.step for one in decisions[:rows]]), gate, telemetry)
+            await _carry_out(context, plan(context, [one.step for one in decisions[:rows]]), gate, telemetry, each)
         stopped = conclude(context, decisions, gate)
-        await _carry_out(context, decisions[rows:], gate, telemetry)
+        await _carry_out(context, decisions[rows:], gate, telemetry, each)
     return stopped
 
 
@@ -379,15 +403,16 @@ def _show(context: Context) -> None:
     context.progress.say(f"run folder: {context.folder.path}")
 
 
-async def _carry_out(context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry) -> None:
+async def _carry_out(
+    context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry, each: TakeFlow
+) -> None:
     for part in parts([one for one in decisions if one.action is not Action.REST]):
         names = [one.step.name for one in part]
         context.progress.reach(names)
         telemetry.begin(names)
         match part[0].step.stage:
             case Each():
-                if not sharded.continue_here(context, part):
-                    await local.each(context, part, gate)
+                await each(context, part, gate)
             case Whole():
                 await local.whole(context, part[0])
             case Last():

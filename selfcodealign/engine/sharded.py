@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from selfcodealign.engine import divided, local
+from selfcodealign.engine.gate import Gate
 from selfcodealign.engine.gather import ended, gather
 from selfcodealign.errors import RunFolderError
 from selfcodealign.run_folder.folder import RunFolder
@@ -178,7 +179,13 @@ def _tell_next(decisions: Sequence[Decision]) -> str:
     return f"next: {divided.name_flow(flow)}, by shards (--shard i/n) or here (without --shard)" if flow else ""
 
 
-def continue_here(context: Context, part: Sequence[Decision]) -> bool:
+async def each_here(context: Context, part: Sequence[Decision], gate: Gate | None = None) -> None:
+    """Take all rows through a flow in this process, after the shards that have begun it."""
+    if not _continue_here(context, part):
+        await local.each(context, part, gate)
+
+
+def _continue_here(context: Context, part: Sequence[Decision]) -> bool:
     """Complete a flow that shards have begun, in a run of one process; whether nothing of it is left to do."""
     folder = context.folder
     if not divided.divided(folder, part) or any(one.action is not Action.RESUME for one in part):

@@ -86,6 +86,8 @@ class Context:
     counted: dict[str, Counter[str]] = field(default_factory=dict)
     waves: dict[int, tuple[int, int]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
+    #: Tokens of prompts and completions that other processes of this run have had.
+    tokens_elsewhere: tuple[int, int] = (0, 0)
     _asking: tuple[str, float] | None = None
 
     def go_on(self) -> None:
@@ -221,7 +223,8 @@ class Context:
 
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and completions so far, of all models."""
-        return self.models.count_tokens() if "models" in self.__dict__ else (0, 0)
+        prompts, answers = self.models.count_tokens() if "models" in self.__dict__ else (0, 0)
+        return prompts + self.tokens_elsewhere[0], answers + self.tokens_elsewhere[1]
 
     def describe_activity(self) -> str:
         """What the models do before they write; "" if they have nothing to do."""
