@@ -156,8 +156,8 @@ def run(
         selfcodealign run verify-foreign --source rows.jsonl
         selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
         selfcodealign run paper -o runs/mine --engine ray --address auto
-        selfcodealign run paper -o runs/mine --shard 3/16      # one of 16 processes
-        selfcodealign run paper -o runs/mine --shard merge     # when they have ended
+        selfcodealign run paper -o runs/mine --shard 3/16    # docs/scaling.md
+        selfcodealign run paper -o runs/mine --shard merge
     """
     if all_settings and not dry_run:
         raise RecipeError("--settings shows settings with --dry-run only: give both")
