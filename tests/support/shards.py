@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from selfcodealign import Completion, Sampling, ScriptedModel
 from selfcodealign.pipeline import merge_shards, run_recipe, run_shard
 from selfcodealign.run_folder.partition import Partition
 from selfcodealign.settings import Recipe
-from tests.support.journey import judge_by_text, scripted_model, small_recipe
+from tests.support.journey import answer, judge_by_text, scripted_model, small_recipe
 from tests.support.places import ROOT
 
-#: Arguments: the folder of sources, the folder of the run, the shard.
+#: Arguments: the folder of sources, the folder of the run, the shard, the answers that it gets.
 _SHARD = """
 import asyncio, sys
 from pathlib import Path
@@ -28,17 +29,30 @@ asyncio.run(take(*sys.argv[1:]))
 """
 
 
-async def take(sources: str, run: str, shard: str) -> None:
-    """Take one shard slowly enough to be killed, without a sandbox."""
+class _Silent(ScriptedModel):
+    """Answers so many requests, and then none."""
+
+    left = 0
+
+    async def complete(self, prompt: str, sampling: Sampling, *, seed: int) -> Completion:
+        self.left -= 1
+        if self.left < 0:
+            await asyncio.Event().wait()
+        return await super().complete(prompt, sampling, seed=seed)
+
+
+async def take(sources: str, run: str, shard: str, answers: str) -> None:
+    """Take one shard without a sandbox; after so many answers of the model it only waits to be killed."""
     judge_by_text(pytest.MonkeyPatch())
     recipe = small_recipe(Path(sources), "flush_seconds=0.05")
-    model = scripted_model(latency=0.03, concurrency=4)
+    model = _Silent(answer, latency=0.01, concurrency=4)
+    model.left = int(answers)
     await run_shard(recipe, run, Partition.parse(shard), until="dataset", model=model)
 
 
-def start_shard(sources: Path, run: Path, shard: str) -> subprocess.Popen[bytes]:
-    """Start a process that takes one shard."""
-    command = [sys.executable, "-c", _SHARD, str(sources), str(run), shard]
+def start_shard(sources: Path, run: Path, shard: str, answers: int = 10_000) -> subprocess.Popen[bytes]:
+    """Start a process that takes one shard; `answers` as in `take`."""
+    command = [sys.executable, "-c", _SHARD, str(sources), str(run), shard, str(answers)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
