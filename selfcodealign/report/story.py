@@ -14,8 +14,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from selfcodealign.report.matrix import tabulate_siblings
-from selfcodealign.report.visible import show_row
 from selfcodealign.report.search import Search, check_id
+from selfcodealign.report.visible import show_row
 from selfcodealign.rows import Example
 from selfcodealign.run_folder.folder import open_existing
 

@@ -95,6 +95,8 @@ class Context:
     counted: dict[str, Counter[str]] = field(default_factory=dict)
     waves: dict[int, tuple[int, int]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
+    #: Tokens of prompts and completions that other processes of this run have had.
+    tokens_elsewhere: tuple[int, int] = (0, 0)
     _asking: tuple[str, float] | None = None
 
     def go_on(self) -> None:
@@ -145,7 +147,7 @@ class Context:
     @cached_property
     def journal(self) -> Journal:
         """Keeps the models' answers until the outcomes of their rows are on disk; opened under the folder's lock."""
-        return Journal(self.folder.path / "journal")
+        return Journal(self.folder.journal_folder, self.folder.other_journals)
 
     @cached_property
     def sandbox(self) -> OnDemandSandbox:
@@ -235,7 +237,8 @@ class Context:
 
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and completions so far, of all models."""
-        return self.models.count_tokens() if "models" in self.__dict__ else (0, 0)
+        prompts, answers = self.models.count_tokens() if "models" in self.__dict__ else (0, 0)
+        return prompts + self.tokens_elsewhere[0], answers + self.tokens_elsewhere[1]
 
     def describe_activity(self) -> str:
         """What the models do before they write; "" if they have nothing to do."""
@@ -317,6 +320,11 @@ class Context:
     def asked(self) -> dict[str, Usage]:
         """What the model was asked for each stage, in all runs of this folder."""
         return {stage: Usage.read(stored) for stage, stored in self.folder.facts().get(ASKED, {}).items()}
+
+    def read_asked_again(self) -> None:
+        """What the model was asked is read from run.json at its next use: other processes have added to it."""
+        self.__dict__.pop("asked", None)
+        self.__dict__.pop("_asking_seconds", None)
 
     def open_journal(self) -> None:
         """Take over the answers that an earlier run got and had no time to use. Raises `RunFolderError`."""
