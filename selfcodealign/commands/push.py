@@ -88,7 +88,7 @@ def _tell(parcel: Parcel, repository: str, readers: str, target: Target | None =
         print(f"  {name}  {tell_bytes(parcel.size(name))}")
     if len(parcel.files) > SHOWN:
         print(f"  … and {len(parcel.files) - SHOWN} more files")
-    print(f"{len(parcel.files)} files, {tell_bytes(parcel.bytes)}; licence: {parcel.licence or 'none'}")
+    print(f"{len(parcel.files)} files, {tell_bytes(parcel.total_bytes)}; licence: {parcel.licence or 'none'}")
     if parcel.left_out:
         print(f"stays here: {_list(parcel.left_out)}")
     if target is not None and (replaced := target.replaced(parcel)):

@@ -16,16 +16,17 @@ def find_ticks(low: float, high: float, most: int, *, whole: bool = False) -> li
     if high <= low:
         return [low]
     exponent = math.floor(math.log10((high - low) / most)) - 1
-    for size in (base * 10.0**power for power in range(exponent, exponent + 4) for base in (1, 2, 5)):
-        if whole and size < 1:
-            continue
-        first, last = math.ceil(low / size - 1e-9), math.floor(high / size + 1e-9)
-        if last - first < most:
-            break
+    sizes = (base * 10.0**power for power in range(exponent, exponent + 4) for base in (1, 2, 5))
+    size = next(size for size in sizes if not (whole and size < 1) and len(_multiples(low, high, size)) <= most)
     # Rounded to the digits of the size, because 3 * 0.1 is not 0.3.
     digits = max(0, 1 - math.floor(math.log10(size)))
-    found = [round(number * size, digits) for number in range(first, last + 1)]
+    found = [round(number * size, digits) for number in _multiples(low, high, size)]
     return [round(value) for value in found] if whole else found
+
+
+def _multiples(low: float, high: float, size: float) -> range:
+    """The whole numbers whose multiples of `size` lie between `low` and `high`."""
+    return range(math.ceil(low / size - 1e-9), math.floor(high / size + 1e-9) + 1)
 
 
 def label(value: float) -> str:

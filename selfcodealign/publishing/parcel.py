@@ -48,7 +48,7 @@ class Parcel:
         return len(held) if isinstance(held, bytes) else held.stat().st_size
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """The bytes of all files."""
         return sum(map(self.size, self.files))
 

@@ -155,10 +155,9 @@ class _Work:
             for arm in arms:
                 self._scores[arm.name].append(await self._tune_and_score(arm, seed))
                 self.progress.advance(MODELS)
-            table = self._tabulate()
-            write_table(table, self.out)
+            write_table(self._tabulate(), self.out)
         self.progress.finish(MODELS, str(self.out / "index.html"))
-        return table
+        return self._tabulate()
 
     async def _score_bases(self) -> None:
         """Ask each model that is tuned, as it is before."""

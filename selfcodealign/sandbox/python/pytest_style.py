@@ -8,6 +8,7 @@ pytest_asyncio and pytest_mock are known, and conftest files do not exist here.
 
 from __future__ import annotations
 
+import builtins
 import enum
 import importlib
 import inspect
@@ -47,7 +48,7 @@ class ExceptionInfo:
     value: BaseException
 
     @property
-    def type(self) -> type[BaseException]:
+    def type(self) -> builtins.type[BaseException]:
         return type(self.value)
 
     @property
