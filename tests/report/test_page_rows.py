@@ -77,3 +77,10 @@ def test_the_marked_line_says_so_without_colour() -> None:
     page = render(make_facts())
     assert page.count('class="line marked"') == 1
     assert '.marked::after { content: "  ← here"' in page
+
+
+def test_a_row_says_in_its_heading_what_it_is_about() -> None:
+    """The first line of its task, else its function; a long one is cut."""
+    assert read(instruction="\nAdd two numbers.\nThey are whole.").title == "Add two numbers."
+    assert read(instruction="", function="added").title == "added"
+    assert len(read(instruction="many words " * 30).title) <= 90

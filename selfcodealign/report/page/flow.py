@@ -102,9 +102,11 @@ class _Flow:
         head = [("name", account.name), *([("", f"({note})")] if note else [])]
         first, *second = splits_of(account)
         last = second[-1] if second else first
-        share = f" ({show_percent(last.share)})" if last.dropped else ""
-        tail = [("name", f"{account.books.kept:,} {account.stayed} kept{share}")]
-        head.append(("", f"{account.books.entered:,} {account.came} in"))
+        tail = [("name", f"{_count(account.books.kept, account.stayed)} kept")]
+        if last.dropped:
+            tail.append(("", f"{show_percent(last.share)} of the {last.unit}"))
+        again = f", {account.again:,} came twice" if account.again else ""
+        head.append(("", f"{_count(account.books.entered, account.came)} in{again}"))
         if first.made:
             head.append(("", _tell_made(first)))
         self._block(head, first, [] if second else tail)
@@ -162,18 +164,23 @@ def _branch(left: float, top: float, thickness: float, hatch: str) -> Markup:
 
 
 def _tell_made(split: Split) -> str:
-    return f"{split.entered:,} {split.unit} looked at" if split.dropped else f"{split.entered:,} {split.unit} made"
+    return f"{_count(split.entered, split.unit)} {'looked at' if split.dropped else 'made'}"
 
 
 def _tell_drops(split: Split) -> Iterator[str]:
     ranked = sorted(split.dropped.items(), key=lambda one: -one[1])
-    yield f"{sum(split.dropped.values()):,} {split.unit} dropped"
+    yield f"{_count(sum(split.dropped.values()), split.unit)} dropped"
     shown = ranked if len(ranked) <= _REASONS + 1 else ranked[:_REASONS]
     for reason, count in shown:
         number = f" {count:,}"
         yield fit_text(reason, _ROOM - measure_text(number)) + number
     if further := ranked[len(shown) :]:
         yield f"{len(further):,} more reasons {sum(count for _, count in further):,}"
+
+
+def _count(number: int, unit: str) -> str:
+    """A number of things, whose unit is given in the plural."""
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
 def _cut(text: str, most: int) -> str:

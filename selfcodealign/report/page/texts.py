@@ -43,6 +43,8 @@ _IDS = ("response_id", "instruction_id", "concepts_id", "seed_id", "source_id")
 _MOST_READ = 20_000
 #: Letters of a text that are split into prose and code.
 _MOST_SPLIT = 8_000
+#: Letters of a row's title.
+_TITLE = 90
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class ReadRow:
 
     stage: str
     row_id: str
+    #: What the row is about, in a few words: its task, or the function that it comes from.
+    title: str
     kept: bool
     reason: str
     detail: str
@@ -91,6 +95,7 @@ def read_shown(shown: Shown) -> ReadRow:
     return ReadRow(
         stage=shown.stage,
         row_id=next(filter(None, (_text(row, name) for name in _IDS)), ""),
+        title=_title(row),
         kept=shown.kept,
         reason=shown.reason,
         detail=shown.detail,
@@ -106,6 +111,12 @@ def read_shown(shown: Shown) -> ReadRow:
         ],
         facts=[(name, told) for field, name in _FACTS if (told := _tell(row.get(field)))],
     )
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    texts = (_text(row, name) for name in ("instruction", "commit_message", "function", "source_path"))
+    lines = next(filter(None, (text.strip() for text in texts)), "").split("\n")
+    return lines[0] if len(lines[0]) <= _TITLE else f"{lines[0][: _TITLE - 1].rstrip()}…"
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
