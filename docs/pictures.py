@@ -111,9 +111,12 @@ def take_pages(run: Path) -> None:
             with visit(width=WIDTH, height=HEIGHT, dark=dark) as visited, viewing(run) as address:
                 base = address.partition("?")[0]
                 visited.page.goto(address)  # its token gives a cookie
-                pages = (report.as_uri(), f"{base}stage/{SHOWN}", f"{base}row/{example_of(run)}")
+                task, answer = example_of(run)
+                pages = (report.as_uri(), f"{base}stage/{SHOWN}", f"{base}row/{answer}")
                 for name, page in zip(PAGES, pages, strict=True):
                     visited.page.goto(page, wait_until="networkidle")
+                    if name == "story":  # from the task on: the seed is code of others, under a licence of its own
+                        visited.page.locator(f"#task-{task}").evaluate("(heading) => heading.scrollIntoView()")
                     visited.page.screenshot(path=FOLDER / f"{name}{'-dark' * dark}.png")
                 if visited.errors or visited.outside:
                     raise SystemExit(f"the pages have errors: {visited.errors + visited.outside}")
@@ -130,10 +133,18 @@ def viewing(run: Path) -> Iterator[str]:
             server.send_signal(signal.SIGINT)
 
 
-def example_of(run: Path) -> str:
-    """The first id of the rows that the last stage kept."""
-    files = sorted((run / "selection").glob("kept-*.parquet"))
-    return min(id for file in files for id in pq.read_table(file, columns=["response_id"])[0].to_pylist())
+def example_of(run: Path) -> tuple[str, str]:
+    """The ids of a task in the data set and of an answer to it that failed: the first in the order of the answers."""
+    kept, dropped = (
+        [row for file in sorted((run / stage).glob(names)) for row in pq.read_table(file, columns=columns).to_pylist()]
+        for stage, names, columns in (
+            ("selection", "kept-*.parquet", ["instruction_id"]),
+            (SHOWN, "dropped-*.parquet", ["instruction_id", "response_id", "line"]),
+        )
+    )
+    chosen = {row["instruction_id"] for row in kept}
+    failed = [row for row in dropped if row["instruction_id"] in chosen and row["line"]]
+    return min(((row["instruction_id"], row["response_id"]) for row in failed), key=lambda ids: ids[1])
 
 
 if __name__ == "__main__":

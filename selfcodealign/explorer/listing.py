@@ -27,6 +27,8 @@ SEARCH_SECONDS = 0.6
 _PORTION_ROWS = 10_000
 #: Characters of a text that a list shows the first line of.
 _SHOWN_CHARACTERS = 300
+#: Characters of the line that opens a block of code, which is not shown.
+_FENCE = 40
 _LISTED_ITEMS = 8
 FACETS = ("reason", "status", "category", "difficulty", "proof", "kind", "licence", "direction", "heuristic")
 _FACET_VALUES = 8
@@ -184,7 +186,8 @@ def read_rows(cursor: duckdb.DuckDBPyConnection, table: StageTable, places: Sequ
 def _cut(name: str, kind: Kind) -> str:
     column = quote(name)
     if kind == "text":
-        return f"left(ltrim({column}), {_SHOWN_CHARACTERS}) AS {column}"
+        begun = f"left(ltrim({column}), {_SHOWN_CHARACTERS + _FENCE})"
+        return f"left(ltrim(regexp_replace({begun}, '^```[^\n]{{0,{_FENCE}}}\n', '')), {_SHOWN_CHARACTERS}) AS {column}"
     return f"list_slice({column}, 1, {_LISTED_ITEMS}) AS {column}" if kind == "list" else column
 
 
