@@ -44,7 +44,7 @@ def pack_dataset(path: Path, repository: str, *, licence: str = "", report: bool
     files: dict[str, Path | bytes] = {**picked, CARD: text.encode()}
     if report:
         if not (path / REPORT).is_file():
-            raise PublishError(f"there is no {path / REPORT} to push: make the run's report first")
+            raise PublishError(f"there is no {path / REPORT} to push: write it first: selfcodealign report {path}")
         files[REPORT] = path / REPORT
     refuse_secrets(files)
     return Parcel(
