@@ -85,8 +85,10 @@ def test_what_is_no_part_of_a_data_set_stays(run: Path, hub: HubServer, tmp_path
 
 def test_a_licence_and_the_report_are_added_where_they_are_asked_for(run: Path, hub: HubServer, tmp_path: Path) -> None:
     """`--license` changes the metadata of the card that goes, `--with-report` adds the page of the run."""
+    (run / "report.html").unlink(missing_ok=True)
     missing = push(hub, tmp_path, run, "ada/mine", "--dry-run", "--with-report")
     assert missing.stderr.startswith("error: there is no ")
+    assert f"selfcodealign report {run}" in missing.stderr
     (run / "report.html").write_text("<p>report</p>")
     done = push(hub, tmp_path, run, "ada/mine", "--yes", "--with-report", "--license", "CC-BY-4.0")
     assert done.returncode == 0, done.stderr
