@@ -28,7 +28,11 @@ setup: .venv/.ready
 quickstart: .venv/.run
 	.venv/bin/selfcodealign run quickstart
 
-test: lint
+# The browser that tests of pages need, where the machine has none. Without a way to get one they are skipped.
+.venv/.browser: .venv/.ready
+	@if .venv/bin/python -m tests.support.fetch_chromium; then touch $@; fi
+
+test: lint .venv/.browser
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup

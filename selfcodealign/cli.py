@@ -24,6 +24,9 @@ COMMANDS = (
     "seeds",
     "check",
     "show",
+    "report",
+    "view",
+    "mark",
     "doctor",
     "execute",
     "serve-sandbox",
@@ -33,6 +36,7 @@ COMMANDS = (
     "ablate",
     "matrix",
     "export",
+    "push",
 )
 
 #: Exit codes above are for signals that stopped the command.

@@ -63,6 +63,10 @@ class ExportError(UserError):
     """A run or data set cannot be exported in the requested format."""
 
 
+class PublishError(UserError):
+    """A data set or a model cannot be brought to the hub: it, the repository, the token or the hub is at fault."""
+
+
 class EmptyDataset(UserError):
     """A run has ended, and no row is left for the data set; the message says which stage dropped everything and why."""
 

@@ -10,25 +10,31 @@ disk and are found again after a kill in `engine/` and `run_folder/`.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import platform
+import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from selfcodealign.addresses import mask
-from selfcodealign.engine import local
+from selfcodealign.engine import local, sharded
 from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.engine.budget import Budget
 from selfcodealign.engine.gate import Gate
+from selfcodealign.engine.gather import gather
+from selfcodealign.engine.ray.driver import RayEngine
+from selfcodealign.engine.ray.worker import Job
 from selfcodealign.engine.spending import check_budget, conclude, note_outgrown, open_gate
 from selfcodealign.engine.telemetry import Telemetry
-from selfcodealign.errors import RecipeError, RunFolderError, did_you_mean
+from selfcodealign.errors import EmptyDataset, RecipeError, RunFolderError, UserError, did_you_mean
 from selfcodealign.files import write_text
 from selfcodealign.models import Model
 from selfcodealign.progress import Progress
@@ -36,6 +42,8 @@ from selfcodealign.progress.terminal import open_progress
 from selfcodealign.recipe import find_secrets, load_recipe, read_section, recipe_toml
 from selfcodealign.report.result import RunResult, read_result
 from selfcodealign.run_folder.folder import EARLIER, FORM, RunFolder
+from selfcodealign.run_folder.partition import Partition
+from selfcodealign.run_folder.writers import WriterFolder
 from selfcodealign.settings import Recipe
 from selfcodealign.stages import Each, Last, Stage, Whole
 from selfcodealign.stages.baselines.commit_pairs import COMMIT_PAIRS
@@ -60,7 +68,7 @@ from selfcodealign.stages.forecast import Forecast, forecast
 from selfcodealign.stages.further import DPO, GRPO
 from selfcodealign.stages.imported import IMPORTED
 from selfcodealign.stages.instructions import INSTRUCTIONS
-from selfcodealign.stages.journey import Journey, find_stages
+from selfcodealign.stages.journey import Journey, Step, find_stages
 from selfcodealign.stages.judge import JUDGE
 from selfcodealign.stages.near_dedup import NEAR_DEDUP
 from selfcodealign.stages.plan import Action, Decision, list_lost, parts, plan
@@ -111,6 +119,8 @@ _IN_ORDER = (
 CATALOGUE: dict[str, Stage] = {stage.name: stage for stage in _IN_ORDER}
 
 _log = logging.getLogger(__name__)
+#: Takes all rows through stages that look at one row at a time.
+TakeFlow = Callable[[Context, Sequence[Decision], Gate | None], Awaitable[None]]
 #: Errors of a disk that takes no more.
 NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -126,6 +136,7 @@ async def run_recipe(
     stages: Sequence[Stage] = (),
     replace_finished: bool = False,
     budget: Budget | None = None,
+    engine: RayEngine | None = None,
 ) -> RunResult:
     """Run a recipe (or the one of this name or path) into the folder `out`, resuming what is there.
 
@@ -134,13 +145,16 @@ async def run_recipe(
     changed, finished answers of a model or a tuned model move to superseded/ only with `replace_finished`;
     otherwise a `RunFolderError` says what would go and why, before anything is moved. A `budget` keeps rows out of
     the stages that ask the model once it is spent, by all runs of this folder; the finished rows become the data
-    set, and a later run with a larger budget resumes. Cancelling (Ctrl-C under `asyncio.run`) leaves everything
+    set, and a later run with a larger budget resumes. An `engine` takes rows through the row-wise stages on other
+    machines. Cancelling (Ctrl-C under `asyncio.run`) leaves everything
     finished on disk; the same call resumes. Raises a `UserError` for whatever a person has to fix, before any work,
     and `EmptyDataset` for a run that leaves no row.
     """
     recipe, out = _load(recipe), Path(out)
     journey = make_journey(recipe, stages)
     steps = journey.until(until)
+    if engine is not None and budget is not None:
+        raise RecipeError("a budget is kept by one process: leave out --engine or --budget")
     _check_models(recipe, models)
     async with Context(recipe, journey.places, RunFolder(out), progress or Progress(), model, models or {}) as context:
         check_budget(context, budget, steps)
@@ -150,21 +164,107 @@ async def run_recipe(
             gate = open_gate(context, budget, decisions)
             _refuse_replacement(context, note_outgrown(context, decisions, gate))
         with context.folder:
+            gather(context.folder)
+            context.read_asked_again()
             # Decided again under the lock, and before anything is written: another run may just have ended here.
             decisions = plan(context, steps)
             gate = open_gate(context, budget, decisions)
             if not replace_finished:
                 _refuse_replacement(context, note_outgrown(context, decisions, gate))
+            with _disk_has_room(out):
+                async with _joined(engine, context, decisions):
+                    _record(context)
+                    each: TakeFlow = sharded.each_here
+                    if engine is not None:
+                        each = engine.taking(
+                            Job(recipe, out.resolve(), make_journey, until, stages, model, models or {})
+                        )
+                    try:
+                        stopped = await take_rows_through(context, decisions, gate, each)
+                    except EmptyDataset:
+                        await report_on(context)
+                        raise
+            report = await report_on(context)
+            return replace(read_result(out, [step.name for step in steps]), stopped=stopped, report=report)
+
+
+async def run_shard(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    shard: Partition,
+    *,
+    until: str | None = None,
+    progress: Progress | None = None,
+    model: Model | None = None,
+    models: Mapping[str, Model] | None = None,
+    stages: Sequence[Stage] = (),
+    replace_finished: bool = False,
+) -> str:
+    """Take the rows of one of several processes through the next row-wise stages; return what came of it, in a line.
+
+    The processes may be on any machines that see the folder `out`. When all shards have ended, `merge_shards` or
+    `run_recipe` goes on. Raises what `run_recipe` raises, and `RunFolderError` for a shard that does not fit those at
+    work.
+    """
+    recipe, folder = _load(recipe), WriterFolder(Path(out), sharded.writer_of(shard))
+    journey = make_journey(recipe, stages)
+    _check_models(recipe, models)
+    async with Context(recipe, journey.places, folder, progress or Progress(), model, models or {}) as context:
+        _show(context)
+
+        def record(decisions: Sequence[Decision]) -> None:
             _record(context)
-            try:
-                stopped = await take_rows_through(context, decisions, gate)
-            except OSError as error:
-                if error.errno not in NO_DISK:
-                    raise
-                raise RunFolderError(
-                    f"{out}: {error.strerror}; make room, then run the same command to resume"
-                ) from error
-            return replace(read_result(out, [step.name for step in steps]), stopped=stopped)
+            _note_earlier(context, decisions)
+
+        with _disk_has_room(folder.path):
+            return await sharded.take_shard(context, journey.until(until), shard, replace_finished, record)
+
+
+async def merge_shards(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    until: str | None = None,
+    progress: Progress | None = None,
+    model: Model | None = None,
+    models: Mapping[str, Model] | None = None,
+    stages: Sequence[Stage] = (),
+) -> str:
+    """Complete what shards have worked on, and go on to the next row-wise stages; return what comes then.
+
+    Raises `RunFolderError` while rows of shards are missing, and naming the shards.
+    """
+    recipe = _load(recipe)
+    journey = make_journey(recipe, stages)
+    async with Context(
+        recipe, journey.places, RunFolder(Path(out)), progress or Progress(), model, models or {}
+    ) as context:
+        with context.folder, _disk_has_room(context.folder.path):
+            decisions, coming = await sharded.merge(context, journey.until(until))
+            if decisions:
+                _record(context)
+                await take_rows_through(context, decisions)
+                await report_on(context)
+            return coming
+
+
+def _joined(
+    engine: RayEngine | None, context: Context, decisions: Sequence[Decision]
+) -> AbstractAsyncContextManager[None]:
+    """A context in which an engine is ready; without work for it, it is left alone."""
+    work = any(isinstance(one.step.stage, Each) and one.action is not Action.REST for one in decisions)
+    return engine.joined(context) if engine is not None and work else nullcontext()
+
+
+@contextmanager
+def _disk_has_room(folder: str | Path) -> Iterator[None]:
+    """Within this context, a full disk is an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_DISK:
+            raise
+        raise RunFolderError(f"{folder}: {error.strerror}; make room, then run the same command to resume") from error
 
 
 def run(
@@ -279,7 +379,9 @@ def _load(recipe: Recipe | str | Path) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
-async def take_rows_through(context: Context, decisions: Sequence[Decision], gate: Gate | None = None) -> str:
+async def take_rows_through(
+    context: Context, decisions: Sequence[Decision], gate: Gate | None = None, each: TakeFlow = sharded.each_here
+) -> str:
     """Take all rows through all stages; return what a budget stopped, in one line.
 
     Neighbours that look at one row at a time work together, as one flow. Under a budget, the stages up to the last that
@@ -287,32 +389,73 @@ async def take_rows_through(context: Context, decisions: Sequence[Decision], gat
     """
     if gate is not None:
         context.progress.budget = gate.describe
-    context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
-    context.progress.say(f"run folder: {context.folder.path}")
+    _show(context)
     for decision in decisions:
         _log.debug("%s: %s, decided by %s", decision.step.name, decision.action, ", ".join(decision.decided_by))
         if decision.action is not Action.BEGIN:
             context.progress.say(decision.sentence)
     _note_earlier(context, decisions)
     context.progress.journey([one.step.name for one in decisions])
+    try:
+        return await _take_stages(context, decisions, gate, each)
+    finally:
+        context.progress.journey([])
+
+
+async def _take_stages(context: Context, decisions: Sequence[Decision], gate: Gate | None, each: TakeFlow) -> str:
+    for decision in decisions:
+        if decision.action is Action.REST:
+            _show_finished(context, decision.step)
     rows = max((number + 1 for number, one in enumerate(decisions) if one.step.place.gives is not None), default=0)
     async with Telemetry(context, [one.step.name for one in decisions]) as telemetry:
-        await _carry_out(context, decisions[:rows], gate, telemetry)
+        await _carry_out(context, decisions[:rows], gate, telemetry, each)
         while gate is not None and gate.wants_another_round():
-            await _carry_out(context, plan(context, [one.step for one in decisions[:rows]]), gate, telemetry)
+            await _carry_out(context, plan(context, [one.step for one in decisions[:rows]]), gate, telemetry, each)
         stopped = conclude(context, decisions, gate)
-        await _carry_out(context, decisions[rows:], gate, telemetry)
+        await _carry_out(context, decisions[rows:], gate, telemetry, each)
     return stopped
 
 
-async def _carry_out(context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry) -> None:
+async def report_on(context: Context) -> Path | None:
+    """Write the run's report; None where it cannot be written, which costs no run: a warning names the command."""
+    from selfcodealign.report.page import write_report
+
+    path = context.folder.path
+    try:
+        with context.progress.waiting("writing the report"):
+            return await asyncio.to_thread(write_report, path)
+    except Exception as error:
+        _log.debug("the report", exc_info=True)
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        _log.warning("the report was not written (%s); try: selfcodealign report %s", reason, shlex.quote(str(path)))
+        return None
+
+
+def _show_finished(context: Context, step: Step) -> None:
+    """Show a stage that an earlier run has finished."""
+    if step.place.gives is not None and (stage := context.folder.look_at(step.name)) is not None:
+        books = stage.books()
+        context.progress.count_rows(step.name, books.entered, books.kept)
+    context.progress.rest(step.name)
+
+
+def _show(context: Context) -> None:
+    context.progress.tokens, context.progress.activity = context.count_tokens, context.describe_activity
+    asked = context.asked  # made here: the display asks for it in a thread
+    context.progress.asked = lambda: asked
+    context.progress.say(f"run folder: {context.folder.path}")
+
+
+async def _carry_out(
+    context: Context, decisions: Sequence[Decision], gate: Gate | None, telemetry: Telemetry, each: TakeFlow
+) -> None:
     for part in parts([one for one in decisions if one.action is not Action.REST]):
         names = [one.step.name for one in part]
         context.progress.reach(names)
         telemetry.begin(names)
         match part[0].step.stage:
             case Each():
-                await local.each(context, part, gate)
+                await each(context, part, gate)
             case Whole():
                 await local.whole(context, part[0])
             case Last():

@@ -17,7 +17,7 @@ from selfcodealign.engine.replace import check_replaceable, replace_verdicts
 from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.files import write_text
 from selfcodealign.judging.stored import Judged
-from selfcodealign.pipeline import make_journey, take_rows_through
+from selfcodealign.pipeline import make_journey, report_on, take_rows_through
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import load_recipe, recipe_toml
 from selfcodealign.report.flips import Changes, read_changes
@@ -133,6 +133,7 @@ async def _judge_and_apply(context: Context, journey: Journey, recipe: Recipe, *
             context.progress.say(f"{answers.name} has the new verdicts; its earlier rows are in superseded/")
     _record(context, recipe, answers.name, done.table)
     await _redo(context, journey, answers.name)
+    await report_on(context)
     return done
 
 

@@ -75,6 +75,7 @@ SMALLER = {
     r"plan quickstart": ["--pilot", "10"],
     r"ablate paper": ["--dry-run", *BARE, *HERE],
     r"ablate quickstart": ["--dry-run"],
+    r"push (?!.*--dry-run)": ["--dry-run"],  # tests/publishing pushes, to a server of its own
     r"run quickstart -m models/weaker": ["--source", "project", "--limit", "2"],
     r"rounds quickstart": [
         *("--rounds", "1", "--least-rows", "1", "--set", "train.max_steps=1", "--set", "evaluate.limit=1"),
@@ -104,6 +105,9 @@ ONLY_READ = {
     r"--method (dpo|grpo)|--with dpo": "tests/training and tests/stages train so",
     r"python -m tiny\.": "trains or measures the embedded model, for minutes",
     r"serve-sandbox": "serves until it is stopped",
+    r"selfcodealign view": "serves until it is stopped; tests/explorer asks it",
+    r"--shard |^export |examples/slurm": "needs several machines; tests/commands/test_slurm.py runs shards",
+    r"--engine ray": "needs a cluster; tests/engine/test_ray.py makes one",
     r"python bench/": "measures, for minutes",
     r"doctor --verdicts(?! --export)": "tests/judging runs the suite; the example judge exits with 1, as it must",
     r"matrix (paper|quickstart)": "needs several models; tests/experiments runs one",
@@ -266,11 +270,13 @@ def test_a_command_that_is_not_run_is_right_in_every_word(command: Typed) -> Non
     """Commands, options, settings, stages, benchmarks, formats, targets, modules, extras and files exist."""
     words = command.words
     check = {"selfcodealign": _check_own, "make": _check_make, "pip": _check_pip, "pytest": _check_python}
-    check |= {"python": _check_python, "python3": _check_python}
+    check |= {"python": _check_python, "python3": _check_python, "bash": _check_script}
     if command.program in check:
         check[command.program](command, words[1:])
     else:
-        assert command.program in ("source", "pre-commit", "vllm", "cp"), f"{command}: nothing here can check it"
+        assert command.program in ("source", "pre-commit", "vllm", "cp", "export"), (
+            f"{command}: nothing here can check it"
+        )
 
 
 def _check_own(command: Typed, words: list[str]) -> None:
@@ -300,6 +306,12 @@ def _check_own(command: Typed, words: list[str]) -> None:
         assert set(given["mode"] or []) <= set(MODES)
     if words[0] == "export":
         find_format(given["to"])
+
+
+def _check_script(command: Typed, words: list[str]) -> None:
+    """The script exists, and takes the arguments of a run."""
+    assert (ROOT / words[0]).is_file(), str(command)
+    _check_own(command, ["run", *words[1:]])
 
 
 def _check_make(command: Typed, words: list[str]) -> None:

@@ -8,12 +8,22 @@ from typing import Annotated
 import typer
 
 from selfcodealign.commands.options import JOURNEY, Added, Budgets, Removed, Settings
-from selfcodealign.commands.running import as_settings, load, read_budget, run_and_report, show_plan
+from selfcodealign.commands.running import (
+    as_settings,
+    check_engine,
+    load,
+    open_engine,
+    read_budget,
+    run_and_report,
+    run_one_shard,
+    show_plan,
+)
 from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.progress.log import is_verbose
 
-#: A group of options in the help.
+#: Groups of options in the help.
 MODEL = "Model and sources"
+MACHINES = "Several machines"
 
 
 def run(
@@ -90,6 +100,31 @@ def run(
     until: Annotated[
         str | None, typer.Option(help="Stop after this stage.", metavar="STAGE", rich_help_panel=JOURNEY)
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="Where row-wise stages work: local, or ray: on the nodes of a Ray cluster.",
+            metavar="ENGINE",
+            rich_help_panel=MACHINES,
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="With --engine ray: HOST:PORT of the cluster's head, or auto. Default: Ray is started here.",
+            metavar="ADDRESS",
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Take one of n parts of the rows through the next row-wise stages, i from 0; merge: complete them "
+            "when all shards have ended (docs/scaling.md).",
+            metavar="i/n",
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
     sandbox: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +155,9 @@ def run(
         selfcodealign run paper --budget tokens=5M,hours=2
         selfcodealign run verify-foreign --source rows.jsonl
         selfcodealign run -o runs/mine       # resume it, by its own recipe.toml
+        selfcodealign run paper -o runs/mine --engine ray --address auto
+        selfcodealign run paper -o runs/mine --shard 3/16    # docs/scaling.md
+        selfcodealign run paper -o runs/mine --shard merge
     """
     if all_settings and not dry_run:
         raise RecipeError("--settings shows settings with --dry-run only: give both")
@@ -133,10 +171,15 @@ def run(
     given |= {f"{begins}.limit": limit, "execution.sandbox": sandbox}
     loaded = load(name, [*(settings or []), *as_settings(given)], added or [], removed or [])
     limits = read_budget(budget)
-    if dry_run:
+    check_engine(engine, address, shard)
+    if shard is not None:
+        if limits or dry_run:
+            raise RecipeError("--shard works without --budget and --dry-run: a budget is kept by one process")
+        run_one_shard(loaded, folder, shard, until, yes)
+    elif dry_run:
         show_plan(loaded, folder, until, None if all_settings or is_verbose() else load(name, [], [], []), limits)
     else:
-        run_and_report(loaded, folder, until, yes, limits)
+        run_and_report(loaded, folder, until, yes, limits, open_engine(engine, address))
 
 
 def _find(recipe: str | None, out: Path | None) -> tuple[str, Path]:

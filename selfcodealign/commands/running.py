@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfcodealign.errors import EmptyDataset
+from selfcodealign.errors import EmptyDataset, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from selfcodealign.engine.budget import Budget
+    from selfcodealign.engine.ray.driver import RayEngine
     from selfcodealign.settings import Recipe
 
 
@@ -36,7 +37,33 @@ def read_budget(given: list[str] | None) -> Budget | None:
     return Budget.read(given) if given else None
 
 
-def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, budget: Budget | None = None) -> None:
+def check_engine(engine: str, address: str | None, shard: str | None) -> None:
+    """Raise `RecipeError` for an engine that is none, and for options that belong to another one."""
+    if engine not in ("local", "ray"):
+        raise RecipeError(f"--engine {engine}: local or ray{did_you_mean(engine, ('local', 'ray'))}")
+    if engine == "ray" and shard is not None:
+        raise RecipeError("--shard divides a run without Ray: leave out --engine ray or --shard")
+    if engine != "ray" and address is not None:
+        raise RecipeError("--address belongs to --engine ray: give both")
+
+
+def open_engine(engine: str, address: str | None) -> RayEngine | None:
+    """The engine of these options; None for this process."""
+    if engine == "local":
+        return None
+    from selfcodealign.engine.ray.driver import RayEngine
+
+    return RayEngine(address)
+
+
+def run_and_report(
+    recipe: Recipe,
+    folder: Path,
+    until: str | None,
+    yes: bool,
+    budget: Budget | None = None,
+    engine: RayEngine | None = None,
+) -> None:
     """Run a recipe with its progress on the screen, then print the funnel and what came out."""
     from rich.console import Console
     from rich.text import Text
@@ -45,14 +72,18 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, b
     from selfcodealign.pipeline import run_recipe
     from selfcodealign.progress.log import log_drawn
     from selfcodealign.progress.terminal import open_progress
-    from selfcodealign.report.funnel import draw_funnel, print_funnel, read_funnel
+    from selfcodealign.report.funnel import REPORT, draw_funnel, print_funnel, read_funnel
 
     with open_progress() as progress:
         try:
-            work = run_recipe(recipe, folder, until=until, progress=progress, replace_finished=yes, budget=budget)
+            work = run_recipe(
+                recipe, folder, until=until, progress=progress, replace_finished=yes, budget=budget, engine=engine
+            )
             result = run_stoppable(work, progress, "all finished rows are")
         except EmptyDataset:
             progress.show(draw_funnel(read_funnel(folder)))
+            if (folder / REPORT).is_file():
+                progress.say(f"report: {folder / REPORT}")
             raise
 
     def draw(console: Console) -> None:
@@ -64,6 +95,25 @@ def run_and_report(recipe: Recipe, folder: Path, until: str | None, yes: bool, b
 
     log_drawn(draw)
     draw(Console())
+
+
+def run_one_shard(recipe: Recipe, folder: Path, shard: str, until: str | None, yes: bool) -> None:
+    """Take the rows of shard "i/n" through the next stages, or complete them ("merge"), and print what came of it."""
+    from rich.console import Console
+
+    from selfcodealign.commands.stopping import run_stoppable
+    from selfcodealign.pipeline import merge_shards, run_shard
+    from selfcodealign.progress.terminal import open_progress
+    from selfcodealign.run_folder.partition import Partition
+
+    with open_progress() as progress:
+        if shard == "merge":
+            work = merge_shards(recipe, folder, until=until, progress=progress)
+        else:
+            part = Partition.parse(shard)
+            work = run_shard(recipe, folder, part, until=until, progress=progress, replace_finished=yes)
+        told = run_stoppable(work, progress, "all finished rows are")
+    Console().print(told or f"complete: {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_plan(

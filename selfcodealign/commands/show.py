@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfcodealign.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NO_ARGS_IS_HELP = True
 ROWS = "Rows of a stage"
@@ -23,6 +27,10 @@ def show(
         typer.Argument(help="Id of a row (seed, concepts, instruction, response), or its first digits.", metavar="ROW"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Also pass rates, lengths, concepts, contamination, scores, digests."),
+    ] = False,
     stage: Annotated[
         str | None,
         typer.Option(help="Show rows of this stage, kept and dropped.", metavar="STAGE", rich_help_panel=ROWS),
@@ -54,6 +62,7 @@ def show(
     Examples:
 
         selfcodealign show runs/quickstart
+        selfcodealign show runs/quickstart --all
         selfcodealign show runs/quickstart --stage responses --reason failed
         selfcodealign show runs/quickstart 3f9a
         selfcodealign show runs/quickstart 3f9a --prompt
@@ -76,8 +85,14 @@ def show(
         raise RunFolderError(f"{row} is one row, shown whole: leave out --stage, --reason and --json, or the row")
     if prompt and row is None:
         raise RunFolderError("--prompt goes with the id of a row: which one?")
+    if everything and (row is not None or of_a_stage):
+        raise RunFolderError("--all tells of the whole run: leave out the row, --stage and --reason, or --all")
     evaluation = find_evaluation(run, stage) if row is None else None
-    if row is not None and prompt:
+    if everything and evaluation is not None:
+        raise RunFolderError(f"{run} is an evaluation, shown whole: leave out --all, or name the run")
+    if everything:
+        _print_all(run, console, as_json=as_json)
+    elif row is not None and prompt:
         _print_prompts(run, row.lower())
     elif row is not None:
         for part in tell_story(run, row.lower()):
@@ -102,8 +117,25 @@ def show(
         print(funnel_json(run))
     else:
         print_funnel(run, console)
+        more = f"all figures: selfcodealign show {run} --all; as a page: selfcodealign report {run}"
+        console.print(more, soft_wrap=True, highlight=False)
         if example := id_to_try(run):
             console.print(f"one row's story: selfcodealign show {run} {example}", soft_wrap=True, highlight=False)
+
+
+def _print_all(run: Path, console: Console, *, as_json: bool) -> None:
+    """Print all facts of a run; as JSON with the rows that the page shows whole."""
+    import json
+
+    from selfcodealign.report.facts import read_facts
+    from selfcodealign.report.facts.values import facts_values
+    from selfcodealign.report.telling import tell_facts
+
+    if as_json:
+        print(json.dumps(facts_values(read_facts(run)), indent=1, ensure_ascii=True))
+        return
+    for part in tell_facts(read_facts(run, shown=0)):
+        console.print(part)
 
 
 def _print_prompts(run: Path, row_id: str) -> None:
@@ -111,6 +143,7 @@ def _print_prompts(run: Path, row_id: str) -> None:
     from selfcodealign.pipeline import make_journey
     from selfcodealign.recipe import load_recipe
     from selfcodealign.report.story import find_rows
+    from selfcodealign.report.visible import show_text
     from selfcodealign.run_folder.folder import RunFolder
     from selfcodealign.stages.context import Context
     from selfcodealign.stages.laid_out import prompts_of
@@ -118,14 +151,16 @@ def _print_prompts(run: Path, row_id: str) -> None:
     rows = find_rows(run, row_id)
     recipe = load_recipe(run / "recipe.toml")
     context = Context(recipe, make_journey(recipe).places, RunFolder(run))
+    # Exact to a pipe; a terminal would obey what a text says to it.
+    shown = show_text if sys.stdout.isatty() else str
     printed = set()
     for row in rows:
         for asked in prompts_of(context, row):
             if asked in printed:
                 continue
             printed.add(asked)
-            print(f"===== {asked.stage}: the prompt =====\n{asked.prompt}")
-            print(f"===== {asked.stage}: what came back =====\n{asked.answer}\n")
+            print(f"===== {asked.stage}: the prompt =====\n{shown(asked.prompt)}")
+            print(f"===== {asked.stage}: what came back =====\n{shown(asked.answer)}\n")
             if asked.changed:
                 print(f"{recipe.few_shot.file} has changed since: the prompt of the run had other worked examples\n")
     if not printed:

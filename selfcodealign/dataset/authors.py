@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from selfcodealign.dataset.markup import code, plain
+
 #: The file in a data set's folder that has the authors of its fields.
 AUTHORS_FILE = "written_by.json"
 
@@ -30,12 +32,16 @@ class Author:
         '`m`, revision `abc`'
         """
         if self.model:
-            return f"`{self.model}`" + (f", revision `{self.revision}`" if self.revision else "")
+            return code(self.model) + (f", revision {code(self.revision)}" if self.revision else "")
         if "commits" in kinds:
             return "people, in commits"
         if "imported" in kinds:
             return "the authors of the data sets that the origins name"
-        return "people or data sets, as the origins say" if self.source else f"no model: the stage {self.stage} made it"
+        return (
+            "people or data sets, as the origins say"
+            if self.source
+            else f"no model: the stage {plain(self.stage)} made it"
+        )
 
     def fields(self) -> dict[str, Any]:
         """The author as JSON values."""
@@ -78,4 +84,4 @@ def _verb(text: str) -> str:
 
 
 def _names(authors: Sequence[Author]) -> str:
-    return " and ".join(f"`{name}`" for name in models_of(authors))
+    return " and ".join(map(code, models_of(authors)))

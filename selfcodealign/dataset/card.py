@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from selfcodealign.dataset.authors import Author, models_of, of_field, tell_pairs
+from selfcodealign.dataset.columns import COLUMNS, meaning_of
+from selfcodealign.dataset.counts import Examples, Files
+from selfcodealign.dataset.licences import licence_section
+from selfcodealign.dataset.markup import block, code, front_matter, plain, table
+from selfcodealign.dataset.metadata import card_metadata, title_of
 from selfcodealign.judging.stored import split_statuses
-from selfcodealign.rows import Books, Example
-from selfcodealign.sandbox import Status
-
-#: Permissive licences that the Hugging Face hub knows by name.
-_KNOWN = """
-    afl-3.0 apache-2.0 bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 cc-by-4.0 cc-by-sa-4.0 cc0-1.0 isc mit ncsa
-    postgresql unlicense wtfpl zlib
-"""
-HUB_LICENCES = _KNOWN.split()
-#: What stands for a licence that nobody states.
-_NOT_STATED = ("", "unknown")
+from selfcodealign.rows import Books
 
 
 @dataclass(frozen=True)
@@ -40,144 +32,103 @@ class CardFacts:
     answers: str = ""
 
 
-@dataclass
-class Examples:
-    """What the rows themselves say: how many there are, per status, apart from their tests too, with a mutation score,
-    compared with siblings, with the code of a seed, reasoning about calls; per kind, licence and origin."""
-
-    count: int = 0
-    seeds: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    split: int = 0
-    scored: int = 0
-    crossed: int = 0
-    reasoned: int = 0
-    licences: Counter[str] = field(default_factory=Counter)
-    origins: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: Example) -> None:
-        """Count one more."""
-        self.count += 1
-        self.seeds += bool(row.seed)
-        self.statuses[row.status] += 1
-        self.kinds[row.kind] += 1
-        self.split += row.proof == "split"
-        self.crossed += bool(row.siblings)
-        self.reasoned += bool(getattr(row, "direction", ""))
-        self.scored += not math.isnan(row.mutation_score)
-        self.licences[row.licence] += 1
-        self.origins[row.origin] += 1
-
-    @property
-    def verified(self) -> int:
-        """Rows whose response passed its tests."""
-        return self.statuses[Status.PASSED]
-
-
-def write_card(examples: Examples, facts: CardFacts, data_files: str) -> str:
-    """The card as Markdown; `data_files` is the pattern of the files that hold the rows."""
+def write_card(
+    examples: Examples,
+    facts: CardFacts,
+    data_files: str,
+    files: Files | None = None,
+    columns: Sequence[str] = tuple(COLUMNS),
+) -> str:
+    """The card as Markdown. `data_files` is the pattern of the files that hold the rows; `columns` are theirs."""
+    counted = f"{examples.count} instruction–response pairs{tell_pairs(facts.authors, examples.kinds)}."
     lines = [
-        "---",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
-        "  - split: train",
-        f"    path: {data_files}",
-        *_license(examples, facts.license),
-        "task_categories:",
-        "- text-generation",
-        "tags:",
-        "- code",
-        "- synthetic",
-        "- selfcodealign",
-        "---",
+        *front_matter(card_metadata(examples, facts.authors, facts.license, data_files, files)),
         "",
-        f"# {_title(facts.authors)}",
+        f"# {title_of(facts.authors)}",
         "",
-        f"{examples.count} instruction–response pairs{tell_pairs(facts.authors, examples.kinds)}. "
-        f"{_claim(examples, facts)}",
+        f"{counted} {_claim(examples, facts)}{_tell_marks(facts.run)}",
         "",
         "## How it was made",
         "",
-        *_table(("", ""), [(key, f"`{value}`") for key, value in _provenance(facts.run)]),
+        *table(("", ""), [(plain(key), code(value)) for key, value in _provenance(facts.run)]),
         "",
         *_written(examples, facts),
-        "| stage | rows in | rows kept | dropped |",
-        "| --- | ---: | ---: | --- |",
-        *(
-            f"| {name} | {books.entered} | {books.kept} | "
-            f"{', '.join(f'{reason} {number}' for reason, number in books.dropped.items())} |"
-            for name, books in facts.funnel
+        *table(
+            ("stage", "rows in", "rows kept", "dropped"),
+            [(plain(name), books.entered, books.kept, _drops(books)) for name, books in facts.funnel],
+            numbers=(1, 2),
         ),
         "",
-        *_licences(examples, facts),
+        *_drawn(examples),
+        "## Columns",
+        "",
+        *table(("column", "meaning"), [(code(name), meaning_of(name)) for name in columns]),
+        "",
+        *_loading(),
+        *licence_section(
+            dict(examples.licences.most_common()),
+            dict(examples.origins.most_common()),
+            bool(examples.seeds),
+            facts.authors,
+            facts.license,
+        ),
         "",
         "## Decontamination",
         "",
         *(_decontamination(facts) if examples.count else ["There are no rows to compare."]),
         "",
+        *_use(examples, facts),
         "## Settings",
         "",
-        "```toml",
-        facts.recipe_toml.strip(),
-        "```",
+        *block(facts.recipe_toml, "toml"),
         "",
     ]
     return "\n".join(lines)
 
 
-def _license(examples: Examples, stated: str) -> list[str]:
-    """The licence in the card's metadata: an identifier of the hub, or `other` with a name."""
-    name = stated or (next(iter(examples.licences)) if len(examples.licences) == 1 else "several")
-    name = name or "unknown"
-    if name.lower() in HUB_LICENCES:
-        return [f"license: {name.lower()}"]
-    return ["license: other", f"license_name: {re.sub(r'[^a-z0-9.-]+', '-', name.lower())}"]
+def _drops(books: Books) -> str:
+    return ", ".join(f"{plain(reason)} {number}" for reason, number in books.dropped.items())
 
 
-def _title(authors: Sequence[Author]) -> str:
-    """One model that has written all texts has aligned itself."""
-    asked, answered = (models_of(of_field(authors, field)) for field in ("instruction", "response"))
-    return "Self-aligned code instructions" if asked == answered and len(asked) == 1 else "Code instructions"
+def _drawn(examples: Examples) -> list[str]:
+    """How many answers it took."""
+    if not examples.rated:
+        return []
+    share = examples.pass_rates / examples.rated
+    return [f"On average {share:.0%} of the answers drawn for the task of a row passed (`pass_rate`).", ""]
+
+
+def _loading() -> list[str]:
+    example = 'from datasets import load_dataset\n\nrows = load_dataset("OWNER/NAME", split="train")\nprint(rows[0])'
+    told = "`croissant.json` describes the same files for readers of Croissant."
+    return ["## Load it", "", *block(example, "python"), "", told, ""]
+
+
+def _use(examples: Examples, facts: CardFacts) -> list[str]:
+    """What the rows are for, and what they do not show."""
+    if not examples.count:
+        return []
+    said = ["It is meant for tuning models to answer programming tasks, and for the study of how such data are made."]
+    if examples.verified:
+        said.append(
+            f"The answers were checked by {_tests(facts.authors)}: an answer and its tests may be wrong in the same "
+            "way, and tests check few inputs."
+        )
+    if models_of(facts.authors):
+        said.append(
+            "Texts that models wrote repeat their habits and errors, and may repeat what they were trained on. Nobody "
+            "has read every row."
+        )
+    said.append("Run its code behind walls: it may do anything.")
+    return ["## Use and limits", "", *(f"- {one}" for one in said), ""]
 
 
 def _written(examples: Examples, facts: CardFacts) -> list[str]:
     """Who wrote which field, by stage."""
     if not facts.authors:
         return []
-    rows = [(f"`{one.field}`", one.describe(examples.kinds), one.stage) for one in facts.authors]
-    return ["## Who wrote what", "", *_table(("field", "written by", "stage"), rows), ""]
-
-
-def _licences(examples: Examples, facts: CardFacts) -> list[str]:
-    """The licences of what the rows grew from, and of those who wrote them."""
-    stated = {name: n for name, n in examples.licences.most_common() if examples.seeds or name not in _NOT_STATED}
-    lines = ["## Licences", ""]
-    if stated:
-        lines += [*_table(("licence of the seed" if examples.seeds else "licence", "examples"), stated.items()), ""]
-    lines += [_inherited(examples, facts, bool(stated))]
-    if any(examples.origins):
-        lines += ["", *_table(("origin", "examples"), examples.origins.most_common(20))]
-        lines += [f"\n… and {len(examples.origins) - 20} more origins."] if len(examples.origins) > 20 else []
-    return lines
-
-
-def _inherited(examples: Examples, facts: CardFacts, stated: bool) -> str:
-    told = [f"The publisher states the licence {facts.license} for the data set."] if facts.license else []
-    what = "code that the examples grew from" if examples.seeds else "data that the examples were read from"
-    if stated:
-        told.append(f"The table has the licences of the {what}.")
-    elif examples.count:
-        told.append("The examples grew from no code, and no licence is stated for what they were read from.")
-    if models := models_of(facts.authors):
-        names = " and ".join(f"`{name}`" for name in models)
-        them = "these models" if len(models) > 1 else "that model"
-        told.append(
-            f"What {names} wrote (above) inherits the licence and the terms of {them}"
-            ", and so does a model that is tuned on it, besides the licence of its base."
-        )
-    return " ".join(told)
+    rows = [(code(one.field), one.describe(examples.kinds), plain(one.stage)) for one in facts.authors]
+    return ["## Who wrote what", "", *table(("field", "written by", "stage"), rows), ""]
 
 
 def _claim(examples: Examples, facts: CardFacts) -> str:
@@ -194,7 +145,7 @@ def _claim(examples: Examples, facts: CardFacts) -> str:
             told.append(f"{sum(failed.values())} did **not** pass ({why})")
         if not_run:
             told.append(f"{not_run} responses were **not** run: nothing is known of their correctness")
-        policy = f" The recipe asked for such answers (`{facts.answers}`)." if facts.answers else ""
+        policy = f" The recipe asked for such answers ({code(facts.answers)})." if facts.answers else ""
         return "; ".join(told) + "." + policy
     score = ", and its tests killed at least one mutant of the response where a mutation score is given"
     return (
@@ -203,6 +154,14 @@ def _claim(examples: Examples, facts: CardFacts) -> str:
         f"response cannot reach what judges it. That is evidence of correctness, not proof.{_reasoned(examples)}"
         f"{_siblings(examples)}"
     )
+
+
+def _tell_marks(run: Mapping[str, Any]) -> str:
+    """What people's labels of single rows changed."""
+    honoured = run.get("marks_honoured")
+    if not honoured:
+        return ""
+    return f"\n\nPeople have marked single rows: {honoured['dropped']} were taken out, {honoured['kept']} were kept."
 
 
 def _reasoned(examples: Examples) -> str:
@@ -244,7 +203,7 @@ def _provenance(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _decontamination(facts: CardFacts) -> list[str]:
     """What the rows were compared with, how well that finds planted tasks, and plainly, what they were not."""
-    missing = [f"- **not** compared with {name}: {why}" for name, why in facts.missing.items()]
+    missing = [f"- **not** compared with {plain(name)}: {plain(why)}" for name, why in facts.missing.items()]
     if not facts.benchmarks:
         return [
             "These rows were **not** compared with any benchmark: `decontamination.benchmarks` was empty, or none "
@@ -253,25 +212,20 @@ def _decontamination(facts: CardFacts) -> list[str]:
             *missing,
         ]
     columns = list(facts.benchmarks[0])
+    stages = ", ".join(map(plain, facts.compared))
     return [
-        f"Rows that hold a task of these benchmarks were removed (by the stages {', '.join(facts.compared)}): its "
+        f"Rows that hold a task of these benchmarks were removed (by the stages {stages}): its "
         "description or code word for word, most of its n-grams, a function with the same syntax tree under any names, "
         "or a function of the same distinctive name and arguments. The last columns say how many tasks of the "
         "benchmark were found when they were planted: the code alone as it is, laid out otherwise, with other comments "
         "and with other names, and the description alone in a chat. Tasks whose text or syntax tree is too generic to "
         "be evidence are counted apart.",
         "",
-        *_table(columns, [[one.get(column, "") for column in columns] for one in facts.benchmarks]),
+        *table(
+            [plain(one) for one in columns], [[plain(one.get(key, "")) for key in columns] for one in facts.benchmarks]
+        ),
         "",
         "They were **not** compared with any other benchmark, and a description or solution in entirely other words is "
         "not found.",
         *missing,
-    ]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    return [
-        "| " + " | ".join(head) + " |",
-        "|" + " --- |" * len(head),
-        *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows),
     ]

@@ -1,4 +1,5 @@
-"""Write the data set: Parquet files that `datasets.load_dataset` reads, and a card that says how they were made."""
+"""Write the data set: Parquet files that `datasets.load_dataset` reads, a card that says how they were made, and
+Croissant metadata."""
 
 from __future__ import annotations
 
@@ -14,44 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfcodealign.dataset.authors import AUTHORS_FILE
-from selfcodealign.dataset.card import CardFacts, Examples, write_card
+from selfcodealign.dataset.card import CardFacts, write_card
+from selfcodealign.dataset.columns import SCHEMA
+from selfcodealign.dataset.counts import Examples, Files
+from selfcodealign.dataset.croissant import CROISSANT, describe_dataset, describe_files
 from selfcodealign.errors import RunFolderError
 from selfcodealign.files import write_json
 from selfcodealign.rows import Example
 from selfcodealign.run_folder.shards import schema_of
 
-TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
-SCHEMA = pa.schema(
-    {
-        "instruction": TEXT,
-        "response": TEXT,
-        "messages": pa.list_(pa.struct({"role": TEXT, "content": TEXT})),
-        "tests": TEXT,
-        "status": TEXT,
-        "concepts": pa.list_(TEXT),
-        "category": TEXT,
-        "difficulty": TEXT,
-        "language": TEXT,
-        "seed_code": TEXT,
-        "function": TEXT,
-        "origin": TEXT,
-        "source_path": TEXT,
-        "source_line": WHOLE,
-        "commit": TEXT,
-        "license": TEXT,
-        "mutation_score": REAL,
-        "proof": TEXT,
-        "killed_by_value": pa.bool_(),
-        "passes_siblings": REAL,
-        "tests_pass": REAL,
-        "agreement": REAL,
-        "pass_rate": REAL,
-        "samples": WHOLE,
-        "seed_id": TEXT,
-        "instruction_id": TEXT,
-        "response_id": TEXT,
-    }
-)
 #: Rows per file.
 FILE_ROWS = 50_000
 
@@ -59,7 +31,7 @@ FILE_ROWS = 50_000
 def write_dataset(
     folder: Path, rows: Iterable[Example], count: int, facts: CardFacts, kind: type[Example] = Example
 ) -> None:
-    """Replace `folder`: data/train-DIGEST-*.parquet, README.md and written_by.json; a reader sees
+    """Replace `folder`: data/train-DIGEST-*.parquet, README.md, croissant.json and written_by.json; a reader sees
     either the old or the new data set.
 
     `count` rows of the type `kind`, whose fields beyond those of an `Example` become columns too. `datasets` keeps what
@@ -74,6 +46,7 @@ def write_dataset(
         examples = Examples()
         rows = iter(rows)
         files = max(1, -(-count // FILE_ROWS))
+        loaded = 0
         written = hashlib.blake2b(digest_size=8)
         for number in range(files):
             batch = list(islice(rows, FILE_ROWS))
@@ -82,12 +55,16 @@ def write_dataset(
             table = pa.Table.from_pylist([_columns(row, schema.names) for row in batch], schema=schema)
             file = fresh / "data" / f"{number:05d}-of-{files:05d}.parquet"
             pq.write_table(table, file, compression="zstd")
+            loaded += table.nbytes
             written.update(file.read_bytes())
         name = f"train-{written.hexdigest()}"
         for file in sorted((fresh / "data").iterdir()):
             file.rename(file.with_name(f"{name}-{file.name}"))
-        card = write_card(examples, facts, data_files=f"data/{name}-*.parquet")
+        parts = describe_files(fresh, "data/*.parquet")
+        sizes = Files(sum(one.size for one in parts), loaded)
+        card = write_card(examples, facts, f"data/{name}-*.parquet", sizes, schema.names)
         (fresh / "README.md").write_text(card, "utf-8")
+        write_json(fresh / CROISSANT, describe_dataset(examples, facts, parts, schema), error=RunFolderError)
         write_json(fresh / AUTHORS_FILE, [one.fields() for one in facts.authors], error=RunFolderError)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(fresh, folder)

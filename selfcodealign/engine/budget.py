@@ -9,9 +9,10 @@ from math import isfinite
 from typing import Literal, get_args
 
 from selfcodealign.errors import RecipeError, did_you_mean
+from selfcodealign.models.prices import cost, tell_unpriced
 from selfcodealign.models.usage import Usage
 from selfcodealign.sections import AskingSection
-from selfcodealign.settings import PriceSettings, Recipe
+from selfcodealign.settings import Recipe
 from selfcodealign.stages.context import Context
 
 #: The stage whose kept rows are verified answers, as `--budget examples=` counts them.
@@ -20,8 +21,6 @@ Kind = Literal["tokens", "hours", "money", "examples"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e[+]?\d+)?|\.\d+)\s*([kmgb]?)", re.IGNORECASE)
-#: Prices are per so many tokens.
-PER_TOKENS = 1e6
 
 
 @dataclass(frozen=True)
@@ -123,19 +122,6 @@ def spent(kind: Kind, context: Context) -> float:
     return cost(context.recipe.prices, asked.prompt_tokens, asked.cached_tokens, asked.completion_tokens, hours)
 
 
-def cost(prices: PriceSettings, prompt: float, cached: float, answers: float, hours: float) -> float:
-    """What tokens (`cached` of those of prompts) and the hours of servers cost. Prompt tokens of which no engine said
-    that they were cached count as computed ones.
-
-    >>> cost(PriceSettings(prompt_tokens=2, cached_tokens=0.5, answer_tokens=4, server_hour=3), 1e6, 4e5, 5e5, 1)
-    6.4
-    """
-    each = prices.prompt_tokens or 0.0
-    each_cached = each if prices.cached_tokens is None else prices.cached_tokens
-    tokens = (prompt - cached) * each + cached * each_cached + answers * (prices.answer_tokens or 0.0)
-    return tokens / PER_TOKENS + hours * (prices.server_hour or 0.0)
-
-
 def unpriced_models(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     """The models besides [model] that these stages ask, where tokens have the prices of [model] alone."""
     if recipe.prices.all_models or not recipe.prices.of_tokens:
@@ -144,12 +130,3 @@ def unpriced_models(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     names = {one.model for one in sections if isinstance(one, AskingSection)}
     names |= {str(recipe.own.get(stage, {}).get("model", "")) for stage in stages}
     return sorted(names - {""})
-
-
-def tell_unpriced(names: Sequence[str]) -> str:
-    """Why models have no price, and what to do about it."""
-    sections = ", ".join(f"[models.{name}]" for name in names)
-    return (
-        f"the prices of tokens are those of [model], and {sections} may cost otherwise: set prices.all_models=true if "
-        "they hold for all, or price servers alone (prices.server_hour)"
-    )

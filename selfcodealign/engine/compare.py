@@ -59,6 +59,7 @@ async def compare(
     fresh.finish(decided_by, books)
     shutil.rmtree(stage.path, ignore_errors=True)
     os.rename(fresh_path, stage.path)
+    progress.count_rows(stage.name, books.entered, books.kept)
     progress.finish(stage.name, stage.summary(books))
 
 

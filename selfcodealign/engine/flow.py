@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ from selfcodealign.progress import Progress
 from selfcodealign.rows import Books, Dropped, Identified, Outcome
 from selfcodealign.run_folder.folder import StageFolder
 from selfcodealign.run_folder.journal import Journal
+from selfcodealign.run_folder.partition import Partition
 
 #: A flood of rows is written before the clock strikes.
 MOST_ROWS_IN_MEMORY = 8_000
@@ -47,7 +48,8 @@ class RowWork:
 
     Rows of one id are one row: the second is not worked on. `from_outside`: the rows are no stage's; each comes once.
     `admit` is asked before every row: it returns "" or why no further row is worked on. Rows that it refuses have not
-    entered; the stage stays unfinished, and a later run works on them.
+    entered; the stage stays unfinished, and a later run works on them. `part`: only these of all rows come, and the
+    stage is completed elsewhere.
     """
 
     folder: StageFolder[Any]
@@ -56,6 +58,7 @@ class RowWork:
     decided_by: Mapping[str, Any]
     from_outside: bool = False
     admit: Callable[[], Awaitable[str]] | None = None
+    part: Partition | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class _Lane:
         self.admit, self.from_outside = stage.admit, stage.from_outside
         self.stopped = ""  # why no further row is worked on
         self.cut = False  # not all rows that could come have been seen
+        self.part = stage.part
         self.workers = max(1, stage.rows_at_once)
         self.folder.begin(stage.decided_by)
         self.name = self.folder.name
@@ -120,7 +124,8 @@ class _Lane:
         self.waiting = 0
         self.total: float | None = None
         self.begun = self.complete = False
-        self.through = self.kept = 0
+        self.through = self.kept = self.kept_again = 0
+        self.reasons: Counter[str] = Counter()  # of drops, by this flow
         parents = self.folder.shards.parents()
         self._done = Ids(parents)
         self._journal = journal
@@ -145,8 +150,8 @@ class _Lane:
     def expect(self, total: float | None) -> None:
         """A better estimate of how many rows will come."""
         self.total = total
-        if self.begun and total is not None:
-            self._progress.expect(self.name, round(total))
+        if total is not None:
+            (self._progress.expect if self.begun else self._progress.foresee)(self.name, round(total))
 
     def pending(self, rows: Iterable[Identified]) -> Iterator[Identified]:
         """The rows that have no outcome on disk; the others are counted."""
@@ -160,6 +165,7 @@ class _Lane:
     async def send_finished(self, before: _Lane) -> None:
         """Let in what an earlier run made of rows that have come to the lane before again."""
         ids = before.folder.shards.ids(np.array(before._again, np.uint64))
+        before.kept_again = len(ids)
         known = np.isin(ids, self._done.sorted())
         self.begin()
         for number in ids[known].tolist():
@@ -203,6 +209,7 @@ class _Lane:
         self.waiting += len(outcome)
         self.through += 1
         self.kept += len(outcome) - len(drops)
+        self.reasons.update(drops)
         self._progress.advance(self.name, kept=len(outcome) - len(drops), dropped=drops)
         if self._watch is not None and (line := self._watch.add(outcome)):
             self._progress.say(line)
@@ -228,6 +235,8 @@ class _Lane:
         Of a stage that was stopped, rows that were refused have not entered. Where a source was left before its end,
         outcomes of earlier runs may belong to rows that have not come.
         """
+        if self.part is not None:
+            return self._settle_part(self.part)
         came = self._entered.sorted()
         entered = np.setdiff1d(came, np.array(self._refused, np.uint64))
         retired = 0 if self.cut else self.folder.retire_strangers(came)
@@ -247,6 +256,17 @@ class _Lane:
         if self._journal is not None:
             self._journal.finish(self.name)
         return books
+
+    def _settle_part(self, part: Partition) -> Books:
+        """Check that every row of the partition has an outcome on disk, and note outcomes of rows that are gone."""
+        came = self._entered.sorted()
+        lost = len(np.setdiff1d(came, np.union1d(self._done.sorted(), self.folder.shards.parents(own=True))))
+        if lost:
+            raise BooksDoNotBalance(f"{self.name}: {lost} rows have no outcome")
+        if self.from_outside:
+            done = self._done.sorted()
+            self.folder.note_gone(np.setdiff1d(done[part.mask(done)], came))
+        return Books(len(came), self.kept + self.kept_again, dict(self.reasons.most_common()))
 
     def _admit(self, row: Identified) -> bool:
         """Count a row that enters; whether there is work to do for it."""
@@ -291,6 +311,7 @@ async def _run_lane(lane: _Lane, source: Iterator[Identified] | None, writer: _W
     books = await asyncio.to_thread(lane.settle)
     lane.begin()  # a stage that no row has come to is shown, too
     summary = lane.folder.summary(books)
+    progress.count_rows(lane.name, books.entered, books.kept)
     progress.finish(lane.name, f"stopped by {lane.stopped}; so far {summary}" if lane.stopped else summary)
     lane.complete = True
     if lane.following is not None:

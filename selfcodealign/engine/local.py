@@ -19,6 +19,7 @@ from selfcodealign.engine.order import in_groups
 from selfcodealign.engine.processes import work_in_processes
 from selfcodealign.rows import Outcome
 from selfcodealign.run_folder.folder import StageFolder, supersede
+from selfcodealign.run_folder.partition import Partition
 from selfcodealign.run_folder.recall import Recall, find_superseded
 from selfcodealign.stages import Each, Last, Source, Whole
 from selfcodealign.stages.context import Context
@@ -26,10 +27,13 @@ from selfcodealign.stages.journey import Step
 from selfcodealign.stages.plan import Action, Decision, describe_rows, explain_changes, stored_facts
 
 
-async def each(context: Context, decisions: Sequence[Decision], gate: Gate | None = None) -> None:
+async def each(
+    context: Context, decisions: Sequence[Decision], gate: Gate | None = None, part: Partition | None = None
+) -> None:
     """Take rows through neighbouring stages that look at one row at a time, all of them at once.
 
-    A `gate` lets rows into the stages that ask the model while a budget lasts.
+    A `gate` lets rows into the stages that ask the model while a budget lasts. With `part`, only the rows of this
+    partition are taken, and the stages are left to be completed (`divided`).
     """
     asking = [one.step.name for one in decisions if "model" in one.step.stage.needs]
     if asking:
@@ -46,7 +50,7 @@ async def each(context: Context, decisions: Sequence[Decision], gate: Gate | Non
             work: Any = stage.build(context)
             if stage.cpu:
                 work = pools.enter_context(work_in_processes(stage.name, work, one.step.place.given))
-            folder = _open(context, one)
+            folder = open_stage(context, one)
             if "model" in stage.needs:
                 kind = one.step.place.gives
                 assert kind is not None
@@ -59,8 +63,8 @@ async def each(context: Context, decisions: Sequence[Decision], gate: Gate | Non
                 work, admit = gate.watch(stage.name, work), gate.admit(stage.name)
             elif gate is not None and asking and outside:
                 admit = gate.admit_source
-            works.append(RowWork(folder, work, stage.count_rows_at_once(context), one.decided_by, outside, admit))
-        rows, total = _incoming(context, first)
+            works.append(RowWork(folder, work, stage.count_rows_at_once(context), one.decided_by, outside, admit, part))
+        rows, total = _incoming(context, first, part)
         if prefix := _find_prefix(context, decisions):
             rows = in_groups(rows, prefix)
         try:
@@ -108,7 +112,7 @@ async def whole(context: Context, decision: Decision) -> None:
                 cursor.interrupt()
 
         await compare(
-            _open(context, decision),
+            open_stage(context, decision),
             lambda: stage.decide(context, rows),
             before.books().kept + sum(before.books().dropped.get(reason, 0) for reason in reasons),
             decided_by=decision.decided_by,
@@ -134,6 +138,7 @@ async def last(context: Context, decision: Decision) -> None:
                     f"{name}: starts again because {changes}; the earlier {output.name}/ is in {where}"
                 )
         elif stage.is_complete(context):
+            context.progress.rest(name)
             return
     facts = context.folder.facts().get("last_stages", {})
     made = {"decided_by": decision.decided_by, "made_from": made_from}
@@ -142,6 +147,7 @@ async def last(context: Context, decision: Decision) -> None:
         os.rename(back, output)
         context.progress.say(f"{name}: {output.name}/ is back from superseded/{back.name}")
         if stage.is_complete(context):
+            context.progress.rest(name)
             return
     context.progress.start(name, None)
     summary = await stage.run(context)
@@ -175,7 +181,7 @@ def _find_prefix(context: Context, decisions: Sequence[Decision]) -> Callable[[A
     return None
 
 
-def _open(context: Context, decision: Decision) -> StageFolder[Any]:
+def open_stage(context: Context, decision: Decision) -> StageFolder[Any]:
     """The stage's folder, its earlier rows moved away when the stage starts again."""
     kind = decision.step.place.gives
     assert kind is not None
@@ -185,11 +191,12 @@ def _open(context: Context, decision: Decision) -> StageFolder[Any]:
     return folder
 
 
-def _incoming(context: Context, step: Step) -> tuple[Iterable[Any], int | None]:
-    """The rows that come into a stage, and how many there are."""
+def _incoming(context: Context, step: Step, part: Partition | None) -> tuple[Iterable[Any], int | None]:
+    """The rows that come into a stage, all or those of a partition, and about how many there are."""
     if isinstance(step.stage, Source):
-        return step.stage.read(context), None
+        rows = step.stage.read(context)
+        return rows if part is None else part.own(rows), None
     assert step.place.after is not None
     assert step.place.given is not None
     before = context.folder.open(step.place.after, step.place.given)
-    return before.shards.rows(), before.books().kept
+    return before.shards.rows(part), before.books().kept // (1 if part is None else part.of)

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Asked(Protocol):
+    """Tokens that a model was asked for: `cached_tokens` are known of `told_tokens` of the prompts."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+
+    @property
+    def told_tokens(self) -> int: ...
+
+    @property
+    def cached_tokens(self) -> int: ...
+
+    @property
+    def completion_tokens(self) -> int: ...
 
 
 class Progress:
@@ -18,11 +35,23 @@ class Progress:
     #: What the model does while no token is written, such as "reading 12 prompts, 31,000 tokens"; "" if nothing.
     activity: Callable[[], str] = staticmethod(lambda: "")
 
+    #: What the model was asked for each stage, in all runs of the folder.
+    asked: Callable[[], Mapping[str, Asked]] = staticmethod(dict)
+
     #: How much of a budget is used, such as "budget: 42 % of 1,000,000 tokens"; "" without one.
     budget: Callable[[], str] = staticmethod(lambda: "")
 
     def journey(self, stages: Sequence[str]) -> None:
-        """The work goes through these stages, in order; each is a task of the same name."""
+        """The work goes through these stages, in order; each is a task of the same name. No stages: it has ended."""
+
+    def rest(self, stage: str) -> None:
+        """An earlier run has finished this stage of the journey, and it is not started."""
+
+    def foresee(self, stage: str, total: int) -> None:
+        """This stage of the journey is to get `total` rows, as far as is known before it starts."""
+
+    def count_rows(self, stage: str, entered: int, kept: int) -> None:
+        """How many rows have entered a finished stage and were kept, in all runs; comes before its `finish`."""
 
     def reach(self, stages: Sequence[str]) -> None:
         """These stages of the journey are under way from now on: one, or several that give each other their units."""

@@ -26,7 +26,7 @@ class Counting(Progress):
 
     def __init__(self, shown: Progress) -> None:
         self.shown = shown
-        self.tokens, self.activity = shown.tokens, shown.activity
+        self.tokens, self.activity, self.asked = shown.tokens, shown.activity, shown.asked
         self.counts: dict[str, Counts] = {}
 
     def journey(self, stages: Sequence[str]) -> None:
@@ -34,6 +34,15 @@ class Counting(Progress):
 
     def reach(self, stages: Sequence[str]) -> None:
         self.shown.reach(stages)
+
+    def rest(self, stage: str) -> None:
+        self.shown.rest(stage)
+
+    def foresee(self, stage: str, total: int) -> None:
+        self.shown.foresee(stage, total)
+
+    def count_rows(self, stage: str, entered: int, kept: int) -> None:
+        self.shown.count_rows(stage, entered, kept)
 
     def start(self, task: str, total: int | None, unit: str = "rows") -> None:
         self.counts[task] = Counts(total)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from selfcodealign.errors import RunFolderError, did_you_mean
 from selfcodealign.files import read_text
+from selfcodealign.report.visible import show_row
 
 #: The reason under which answers without code are asked for; it goes with any status.
 NO_CODE = "no_code"
@@ -57,7 +58,7 @@ def sample_answers(path: Path, reason: str | None, count: int, seed: int) -> lis
 
 def tell_answers(rows: list[dict[str, Any]], *, full: bool) -> Iterator[RenderableType]:
     """Show the answers, each with its model, task and grade; texts are cut unless `full`."""
-    for row in rows:
+    for row in map(show_row, rows):
         title = f"\n{row['model']}, {row['benchmark']}, {row['task_id']}, answer {row['sample']}"
         yield Text(title, style="cyan")
         grade = f"{row['status']}{': ' + row['detail'] if row['detail'] else ''}"

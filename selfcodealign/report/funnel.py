@@ -29,6 +29,8 @@ from selfcodealign.run_folder.folder import COUNTED, RunFolder, StageFolder, ope
 #: for stages that draw before they have an id. Reading all texts would be slow.
 _TELLING_FIELDS = 2
 NO_DATA_SET = "the data set is not written yet: run the recipe to its stage dataset"
+#: The page about a run, in its folder.
+REPORT = "report.html"
 #: Stands behind what a run has left as it was, though something above it has changed.
 OF_EARLIER = " (of earlier rows)"
 
@@ -40,7 +42,8 @@ class StageAccount:
     `came`, `made` and `stayed` are the units of what entered, of what the stage made of it, and of what it kept. The
     drops in `whole` are of what entered, all others in `books.dropped` of what was made of it. `earlier` says that the
     rows are those of earlier settings or inputs, which the last run did not come to. `stopped` names the budget that
-    let no further rows in.
+    let no further rows in. `again` counts the rows that the stage before kept and whose id had come before: rows of one
+    id are one row.
     """
 
     name: str
@@ -52,6 +55,7 @@ class StageAccount:
     whole: Mapping[str, int] = field(default_factory=dict)
     earlier: bool = False
     stopped: str = ""
+    again: int = 0
 
     @property
     def in_part(self) -> dict[str, int]:
@@ -84,17 +88,27 @@ def _account(stage: StageFolder[Any], stages: Mapping[str, StageFolder[Any]]) ->
     about, books = stage.description, stage.books()
     came, stayed = unit_of(about.parent, kind=stage.seed_kind), unit_of(about.row_id)
     made = unit_of(about.row_id, candidates=True, kind=stage.seed_kind)
+    before = stages.get(about.after or "")
+    again = _count_again(before, stage)
     if about.parent == about.row_id:
         return StageAccount(
-            stage.name, books, stage.finished, came, came, stayed, books.dropped, stage.earlier, stage.stopped
+            stage.name, books, stage.finished, came, came, stayed, books.dropped, stage.earlier, stage.stopped, again
         )
-    before = stages.get(about.after or "")
     given = before.description.fields if before is not None else ()
     own = [about.row_id, *(name for name in about.fields if name not in given and name != about.row_id)]
     # The rows of a source have no stage before: all their fields are its own, and some may be known of the parent.
     telling = own[:_TELLING_FIELDS] if before is not None else own[:1]
     whole = stage.shards.drops_of_parents(telling) if books.dropped else {}
-    return StageAccount(stage.name, books, stage.finished, came, made, stayed, whole, stage.earlier, stage.stopped)
+    return StageAccount(
+        stage.name, books, stage.finished, came, made, stayed, whole, stage.earlier, stage.stopped, again
+    )
+
+
+def _count_again(before: StageFolder[Any] | None, stage: StageFolder[Any]) -> int:
+    """The rows that came and did not enter, where both stages have seen all of theirs."""
+    if before is None or not (before.finished and stage.finished) or stage.earlier or stage.stopped:
+        return 0
+    return max(0, before.books().kept - stage.books().entered)
 
 
 def draw_funnel(accounts: list[StageAccount]) -> Table:
@@ -107,7 +121,7 @@ def draw_funnel(accounts: list[StageAccount]) -> Table:
     for one in accounts:
         unfinished = f" (stopped by {one.stopped})" if one.stopped else " (not finished)"
         name = one.name + (unfinished if not one.finished else OF_EARLIER if one.earlier else "")
-        entered = [f"{one.books.entered:,} {one.came}"]
+        entered = [f"{one.books.entered:,} {one.came}", *([f"{one.again:,} came twice"] if one.again else [])]
         if one.looked_at is not None:
             entered.append(f"{one.looked_at:,} {one.made}")
         drops = [(dict(one.whole), one.came), (one.in_part, one.made)]
@@ -171,6 +185,8 @@ def print_funnel(path: Path, console: Console) -> None:
         if which["evaluate"]:
             console.print(f"scores{which['evaluate']}:")
         console.print(Markdown((path / "evaluation" / "scores.md").read_text("utf-8")))
+    if (path / REPORT).is_file():
+        console.print(f"report: {path / REPORT}", soft_wrap=True, highlight=False)
 
 
 def _tell_texts(folder: RunFolder) -> Iterator[str]:
@@ -191,9 +207,10 @@ def _tell_texts(folder: RunFolder) -> Iterator[str]:
 def funnel_json(path: Path) -> str:
     """Write the funnel as JSON: the `stages`, and what was `asked` by all of them together.
 
-    Of a stage, `made` of `units.made` were looked at, null where those are the ones that came in; its `asked` has the
-    requests and tokens of a stage that asked the model, null of others; `wrote` the texts that it wrote, with the model
-    it asked for them (null: none), and `statuses` its kept answers by status.
+    Of a stage, `again` rows came a second time and are not counted as `in`; `made` of `units.made` were looked at, null
+    where those are the ones that came in; its `asked` has the requests and tokens of a stage that asked the model, null
+    of others; `wrote` the texts that it wrote, with the model it asked for them (null: none), and `statuses` its kept
+    answers by status.
     """
     folder = open_existing(path)
     account, authors, stages = read_asked(folder), find_authors(folder), {one.name: one for one in folder.stages()}
@@ -205,6 +222,7 @@ def funnel_json(path: Path) -> str:
             "earlier": one.earlier,
             "stopped": one.stopped,
             "in": one.books.entered,
+            "again": one.again,
             "kept": one.books.kept,
         }
         | {"dropped": one.books.dropped, "made": one.looked_at, "dropped_whole": dict(one.whole)}

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 #: A sign for each word of a cell; "" is a run that did not take place.
-_SIGNS = {"passed": "+", "failed": "-", "error": "e", "other_names": "n", "weak_tests": "w", "no_tests": "o", "": "."}
-_SIGNS |= {"timeout": "t", "memory": "m", "crashed": "c", "blocked": "b", "tampering": "x", "not_judged": "?"}
+SIGNS = {"passed": "+", "failed": "-", "error": "e", "other_names": "n", "weak_tests": "w", "no_tests": "o", "": "."}
+SIGNS |= {"timeout": "t", "memory": "m", "crashed": "c", "blocked": "b", "tampering": "x", "not_judged": "?"}
 _STYLES = {"passed": "green", "failed": "red", "error": "red"}
 
 
@@ -27,11 +27,11 @@ def tabulate_siblings(rows: Sequence[dict[str, Any]]) -> RenderableType | None:
     for name in ("passes", "passed by", "agreement"):
         table.add_column(name, justify="right")
     for row in answers:
-        cells = [Text(_SIGNS.get(word, word), style=_STYLES.get(word, "")) for word in row["siblings"]]
+        cells = [Text(SIGNS.get(word, word), style=_STYLES.get(word, "")) for word in row["siblings"]]
         shares = [_share(row["passes_siblings"]), _share(row["tests_pass"]), f"{row['agreement']:.0f}"]
         table.add_row(f"{row['sample']} {row['status']}", *cells, *shares)
     used = dict.fromkeys(word for row in answers for word in row["siblings"])
-    signs = (f"{_SIGNS[word]} {word or 'not run'}" for word in _SIGNS if word in used)
+    signs = (f"{SIGNS[word]} {word or 'not run'}" for word in SIGNS if word in used)
     return Group(table, Text(", ".join(signs), style="dim"))
 
 

@@ -27,7 +27,8 @@ class RunResult:
     not run. `dataset`, `tuned`, `dpo` and `grpo` are folders,
     None where the run has no such stage; `scores` has one dictionary for each model and benchmark, as in scores.json,
     without the values of single tasks: label, benchmark, mode, k, interval (mean, low, high in 0..1), tasks. `stopped`
-    says in one line what a budget has left unfinished; "" for nothing.
+    says in one line what a budget has left unfinished; "" for nothing. `report` is the page about the run, None where
+    it could not be written.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class RunResult:
     grpo: Path | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
+    report: Path | None = None
 
     def __str__(self) -> str:
         lines = [f"run folder: {self.folder}"]
@@ -60,6 +62,7 @@ class RunResult:
         lines += [
             f"  {one['label']}: {one['benchmark']} pass@{one['k']} {one['interval']['mean']:.1%}" for one in self.scores
         ]
+        lines += [f"report: {self.report}"] if self.report else []
         return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
 

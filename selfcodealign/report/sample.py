@@ -16,6 +16,7 @@ from rich.text import Text
 from selfcodealign.errors import RunFolderError, did_you_mean
 from selfcodealign.report.funnel import NO_DATA_SET
 from selfcodealign.report.story import tell_row
+from selfcodealign.report.visible import show_text
 from selfcodealign.rows import unit_of
 from selfcodealign.run_folder.folder import StageFolder, open_existing
 
@@ -105,7 +106,7 @@ def tell_sample(sample: Sample, *, full: bool) -> Iterator[RenderableType]:
         field, own_id = next(((name, row[name]) for name in reversed(sample.id_fields) if row.get(name)), ("", ""))
         name = f"{unit_of(field).removesuffix('s')} {own_id}" if field else f"file {row.get('source_id') or ''}"
         place = f"  {row['origin']} {row['source_path']}" if row.get("source_path") else ""
-        yield Text(f"\n{name}{place}", style="cyan")
+        yield Text(show_text(f"\n{name}{place}"), style="cyan")
         # Of a commit what changed is shown, which cut texts do not tell; the filters have bounded both.
         whole = ("seed", "old_code") if row.get("kind") == "commits" else ()
         yield from tell_row(row if full else {name: v if name in whole else _cut(v) for name, v in row.items()})

@@ -7,20 +7,17 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from rich.console import Group, RenderableType
 from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.text import Text
 
-from selfcodealign.errors import RunFolderError
 from selfcodealign.report.matrix import tabulate_siblings
+from selfcodealign.report.search import Search, check_id
+from selfcodealign.report.visible import show_row
 from selfcodealign.rows import Example
-from selfcodealign.run_folder.folder import RunFolder, open_existing
-
-#: Fewest digits of an id that `show` accepts.
-SHORTEST_ID = 4
+from selfcodealign.run_folder.folder import open_existing
 
 
 def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
@@ -28,7 +25,7 @@ def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
 
     Raises `RunFolderError` if no row, or more than one, has such an id.
     """
-    rows = find_rows(path, row_id)
+    rows = [show_row(row) for row in find_rows(path, row_id)]
     first = rows[0]
     yield from _tell_seed(first)
     for instruction_id, answers in _by(rows, "instruction_id").items():
@@ -40,72 +37,19 @@ def tell_story(path: Path, row_id: str) -> Iterator[RenderableType]:
 
 def find_rows(path: Path, row_id: str) -> list[dict[str, Any]]:
     """Find a row and its descendants, each once, with their `stage` and `kept`; as `tell_story`."""
-    folder = open_existing(path)
-    if len(row_id) < SHORTEST_ID or not all(letter in "0123456789abcdef" for letter in row_id):
-        raise RunFolderError(f'"{row_id}" is no row id: give at least {SHORTEST_ID} of its hexadecimal digits')
-    search = _Search(folder)
-    field, full_id = search.find(row_id)
+    search = Search(open_existing(path))
+    field, full_id = search.find(check_id(row_id))
     return search.rows(field, full_id)
 
 
 def tell_row(row: dict[str, Any]) -> Iterator[RenderableType]:
     """Tell what a row is at its stage (`stage`, `kept`), without its ancestors if it has an instruction."""
+    row = show_row(row)
     if row.get("instruction_id"):
         yield from _tell_own_fields(row)
         yield from _tell_instruction(row["instruction_id"], [row])
     else:
         yield from _tell_seed(row)
-
-
-class _Search:
-    """Searches all shards of a run."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.connection = folder.connect()
-        self.files: dict[str, list[tuple[str, bool]]] = {}
-        self.fields: dict[str, list[str]] = {}
-        stages = folder.stages()
-        #: The id fields, from the first row type to the last.
-        self.ids = list(dict.fromkeys(stage.description.row_id for stage in stages))
-        for stage in stages:
-            kept = sorted(stage.path.glob("kept-*.parquet"))
-            if kept:
-                pairs = [(path, path.with_name(path.name.replace("kept-", "dropped-", 1))) for path in kept]
-                self.files[stage.name] = [(str(one), one is pair[0]) for pair in pairs for one in pair]
-                self.fields[stage.name] = pq.read_schema(kept[0]).names
-
-    def find(self, beginning: str) -> tuple[str, str]:
-        """Find the id field and the full id for the beginning of an id."""
-        found: dict[str, str] = {}
-        for name, fields in self.fields.items():
-            files = [file for file, _ in self.files[name]]
-            for field in [field for field in fields if field.endswith("_id")]:
-                query = f'SELECT DISTINCT "{field}" FROM read_parquet(?) WHERE starts_with("{field}", ?) LIMIT 5'
-                for (one,) in self.connection.execute(query, [files, beginning]).fetchall():
-                    found.setdefault(one, field)
-        if not found:
-            raise RunFolderError(f'no row of this run has an id that begins with "{beginning}"')
-        if len(found) > 1:
-            raise RunFolderError(f'several rows have ids that begin with "{beginning}": {", ".join(sorted(found)[:5])}')
-        ((full_id, field),) = found.items()
-        return field, full_id
-
-    def rows(self, field: str, full_id: str) -> list[dict[str, Any]]:
-        """Return every row that holds the id, each once, from the last stage that has the id back to the first."""
-        found: dict[str, dict[str, Any]] = {}
-        for name in reversed([name for name, fields in self.fields.items() if field in fields]):
-            for kept in (True, False):
-                files = [file for file, is_kept in self.files[name] if is_kept == kept]
-                table = self.connection.execute(f'SELECT * FROM read_parquet(?) WHERE "{field}" = ?', [files, full_id])
-                columns = [column[0] for column in table.description or []]
-                for values in table.fetchall():
-                    row = dict(zip(columns, values, strict=True)) | {"stage": name, "kept": kept}
-                    known = [row[one] for one in self.ids if row.get(one)]
-                    own_id, ancestors = (known[-1], set(known[:-1])) if known else (full_id, set())
-                    # An earlier stage's copy of the same row adds nothing.
-                    if own_id not in found and not any(own_id in other["ancestors"] for other in found.values()):
-                        found[own_id] = row | {"ancestors": ancestors}
-        return list(found.values())
 
 
 def _tell_seed(row: dict[str, Any]) -> Iterator[RenderableType]:

@@ -6,6 +6,7 @@
       seeds/             one folder per stage: pairs of Parquet files (see `shards`) and stage.json
       ...
       journal/           answers of rows under way (see `journal`)
+      shards/            what several writers keep while they divide a flow (see `writers`)
       rejudged/          verdicts of `selfcodealign rejudge`, one folder per version and limits
       superseded/        stages of earlier settings, moved here and never deleted
 
@@ -41,6 +42,8 @@ FORM = 3
 EARLIER = "earlier"
 #: The name in stage.json of what judged these rows again, after the run that made them.
 REJUDGED = "rejudged"
+#: The name in `decided_by` of the versions of the benchmarks that a stage has compared its rows with.
+BENCHMARK_VERSIONS = "versions of the benchmarks"
 #: The name in run.json of what stages have counted about their answers, by stage.
 COUNTED = "counted"
 #: The name in stage.json of what stopped a stage before all of its rows were through.
@@ -58,7 +61,8 @@ class Description:
     """The description of a stage's rows in stage.json.
 
     `kind` names the row type, `row_id` and `parent` the fields that hold a row's id and its parent's id, `after` the
-    stage of the parents (None: they come from outside the run); `fields` are the fields of the rows, in order.
+    stage of the parents (None: they come from outside the run); `fields` are the fields of the rows, in order, and
+    `columns` those that a list of the rows shows, which earlier versions did not store.
     """
 
     kind: str
@@ -66,6 +70,7 @@ class Description:
     parent: str
     after: str | None
     fields: Sequence[str]
+    columns: Sequence[str] = ()
 
 
 class StageFolder(Generic[R]):
@@ -161,6 +166,9 @@ class StageFolder(Generic[R]):
         os.rename(fresh, self.path)
         return len(gone)
 
+    def note_gone(self, parents: np.ndarray) -> None:
+        """Rows were made of parents that are no longer there; a stage with one writer retires them itself."""
+
     def stop(self, decided_by: Mapping[str, Any], why: str) -> None:
         """Record that no further rows were let in, and why: the stage is not finished."""
         self._describe(decided_by, None)
@@ -209,6 +217,16 @@ class RunFolder:
     def stage(self, name: str, description: Description, row: type[Row]) -> StageFolder[Any]:
         """Return a stage for writing."""
         return StageFolder(self.path / name, description, row)
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where answers are kept until their rows are on disk."""
+        return self.path / "journal"
+
+    @property
+    def other_journals(self) -> Sequence[Path]:
+        """Journals whose answers are found as well, and which stay what they are."""
+        return ()
 
     def complete_renames(self) -> None:
         """Put stages in place that a killed process had written whole beside their earlier rows."""
@@ -283,7 +301,7 @@ class RunFolder:
         # A run that was killed at its beginning may have left its lock, its recipe, and a file not yet in place.
         if self.path.is_dir() and not (self.path / "run.json").exists():
             names = {path.name for path in self.path.iterdir()}
-            others = names - {".lock", "recipe.toml", ".recipe.toml.tmp", ".run.json.tmp"}
+            others = names - {".lock", "shards", "recipe.toml", ".recipe.toml.tmp", ".run.json.tmp"}
             if others:
                 return [f"{self.path} holds files that are no run: choose an empty or new folder for --out"]
         lock = self.path / ".lock"

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ _owner: ContextVar[tuple[str, int] | None] = ContextVar("owner", default=None)
 class _Segment:
     path: Path
     live: int = 0
+    own: bool = True  # else another process may write it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,14 @@ class Uncounted:
 
 
 class Journal:
-    """The journal in `folder`; one process at a time uses it, the one that has locked the run folder.
+    """The journal in `folder`, which one process at a time uses; answers are found in the folders `others` as well.
 
     Memory holds some hundred bytes for each answer of a row without an outcome on disk, and no text.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, others: Sequence[Path] = ()) -> None:
         self._folder = folder
+        self._others = others
         self._segments: dict[int, _Segment] = {}
         #: By stage and row: the segment of each answer, and its key if an earlier run wrote it.
         self._open: dict[str, dict[int, list[tuple[int, str | None]]]] = {}
@@ -86,6 +88,7 @@ class Journal:
         self._number = max(self._number, since[0])
         with self._writing():
             self._folder.mkdir(exist_ok=True)
+            self._read_others()
             for path in sorted(self._folder.glob("*.jsonl")):
                 number = int(path.stem)
                 self._number = max(self._number, number)
@@ -94,12 +97,20 @@ class Journal:
                     self._note(number, entry["stage"], int(entry["row"], 16), entry["key"])
                     self._places[entry["key"]] = number, start, length
                     if (number, start) >= since:
-                        told = {name: value for name, value in entry["answer"].items() if name != "text"}
-                        uncounted.append(Uncounted(entry["stage"], told))
+                        uncounted.append(_without_text(entry))
                 if not self._segments[number].live:
                     self._delete(number)
             self._begin_segment()
         return uncounted
+
+    def _read_others(self) -> None:
+        """Learn where the answers of other journals stand; their segments have numbers below 0."""
+        paths = [path for folder in self._others for path in sorted(folder.glob("*.jsonl"))]
+        for number, path in enumerate(paths, 1):
+            self._segments[-number] = _Segment(path, own=False)
+            for start, length, entry in self._read_segment(path):
+                self._note(-number, entry["stage"], int(entry["row"], 16), entry["key"])
+                self._places[entry["key"]] = -number, start, length
 
     def close(self) -> None:
         """Write no more; segments without a live answer go."""
@@ -202,7 +213,9 @@ class Journal:
         if number == self._number and self._file is not None:
             os.close(self._file)
             self._file = None
-        self._segments.pop(number).path.unlink(missing_ok=True)
+        segment = self._segments.pop(number)
+        if segment.own:
+            segment.path.unlink(missing_ok=True)
 
     def _read_segment(self, path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """The whole lines of a segment: first byte, length, entry. Damaged ones are counted, a torn last one is not."""
@@ -225,6 +238,24 @@ class Journal:
                 f"cannot write to {self._folder}: {error.strerror or error}; make room or choose another --out, then "
                 "run the same command to resume"
             ) from error
+
+
+def read_uncounted(folder: Path, counted: Iterable[int]) -> Iterator[Uncounted]:
+    """The answers behind the position `counted` of a journal that no process uses, without their texts."""
+    since = tuple(counted)
+    for number, path in list_segments(folder):
+        for start, _, entry in Journal(folder)._read_segment(path):
+            if (number, start) >= since:
+                yield _without_text(entry)
+
+
+def list_segments(folder: Path) -> list[tuple[int, Path]]:
+    """The segments of a journal with their numbers, in order."""
+    return sorted((int(path.stem), path) for path in folder.glob("*.jsonl"))
+
+
+def _without_text(entry: Mapping[str, Any]) -> Uncounted:
+    return Uncounted(entry["stage"], {name: value for name, value in entry["answer"].items() if name != "text"})
 
 
 def _format(entry: Mapping[str, Any]) -> bytes:

@@ -11,16 +11,29 @@ from pathlib import Path
 from selfcodealign.errors import RunFolderError
 
 
-def take_lock(folder: Path) -> int | None:
-    """Lock a folder, which is made if need be; return what to close for the release, None if another has the lock."""
+def take_lock(folder: Path, *, shared: bool = False, name: str = ".lock") -> int | None:
+    """Lock a folder, which is made if need be; return what to close for the release, None if another has the lock.
+
+    Locks that are `shared` exclude no other shared one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    lock = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
+    taken = False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return None
-    return lock
+        taken = set_lock(lock, shared=shared)
+    finally:
+        if not taken:
+            os.close(lock)
+    return lock if taken else None
+
+
+def set_lock(lock: int, *, shared: bool) -> bool:
+    """Make an open lock exclusive or shared; whether it was to be had."""
+    try:
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.rows import Dropped, R, Row
+from selfcodealign.run_folder.partition import Partition
 
 #: Rows converted to Python objects at once while reading, which bounds the memory of a pass over a stage.
 BATCH_ROWS = 1024
@@ -35,25 +36,36 @@ class Shards(Generic[R]):
     """All pairs of one stage, in `folder`.
 
     `row` is the type of the kept rows (None: only counts and ids can be read); `parent_field` is the field that holds
-    the id of the row that entered the stage.
+    the id of the row that entered the stage. `writer` is a name that no other process writes under at the same time.
+    Files that are not whole are in `unfinished`, under hidden names in `folder` where that is None. A writer whose
+    `unfinished` is removed can commit nothing more.
     """
 
-    def __init__(self, folder: Path, row: type[R] | None, parent_field: str, writer: str = "main") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        row: type[R] | None,
+        parent_field: str,
+        writer: str = "main",
+        unfinished: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.row = row
         self.parent_field = parent_field
         self._writer = writer
+        self._unfinished = unfinished
         self._schema = schema_of(row) if row is not None else pa.schema([])
         self._dropped_schema = pa.schema(
             [*self._schema, *(pa.field(name, pa.string()) for name in ("parent", "reason", "detail"))]
         )
 
-    def sweep(self) -> None:
-        """Remove the unfinished files of a killed writer of this name."""
-        for path in self.folder.glob(f".*-{self._writer}-*.tmp"):
+    def sweep(self, writer: str = "") -> None:
+        """Remove the unfinished files of a killed writer: of this name, or of `writer` ("*": of all)."""
+        writer = writer or self._writer
+        for path in self.folder.glob(f".*-{writer}-*.tmp"):
             path.unlink()
         committed = {path.name.removeprefix("kept-") for path in self.folder.glob("kept-*.parquet")}
-        for path in self.folder.glob(f"dropped-{self._writer}-*.parquet"):
+        for path in self.folder.glob(f"dropped-{writer}-*.parquet"):
             if path.name.removeprefix("dropped-") not in committed:
                 path.unlink()
 
@@ -69,7 +81,7 @@ class Shards(Generic[R]):
             (self.folder / f"dropped-{name}", pa.table(_storable(told), schema=self._dropped_schema)),
             (self.folder / f"kept-{name}", pa.table(_storable(columns), schema=self._schema)),
         ]
-        hidden = [path.with_name(f".{path.name}.tmp") for path, _ in pending]
+        hidden = [self._hide(path) for path, _ in pending]
         try:
             for (_, table), temporary in zip(pending, hidden, strict=True):
                 with open(temporary, "wb") as file:
@@ -86,11 +98,14 @@ class Shards(Generic[R]):
                 "run the same command to resume"
             ) from error
 
-    def rows(self) -> Iterator[R]:
-        """Yield all kept rows, shard by shard."""
+    def rows(self, part: Partition | None = None) -> Iterator[R]:
+        """Yield all kept rows, or those of a partition, shard by shard."""
         for path in self._kept_files():
             with _reading(path):
                 for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
+                    if part is not None:
+                        assert self.row is not None
+                        batch = batch.filter(pa.array(part.mask(_numbers(batch.column(self.row.id_field)))))
                     yield from self._rows_of(batch)
 
     def sorted_rows(self, connection: duckdb.DuckDBPyConnection, *order: str, drops: Sequence[str] = ()) -> Iterator[R]:
@@ -115,13 +130,17 @@ class Shards(Generic[R]):
         for batch in reader:
             yield from self._rows_of(batch)
 
-    def parents(self) -> np.ndarray:
-        """Return the ids (uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk."""
-        return np.unique(np.concatenate([np.empty(0, np.uint64), *(ids for _, ids in self.parents_by_file())]))
+    def parents(self, *, own: bool = False) -> np.ndarray:
+        """Return the ids (uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk.
 
-    def parents_by_file(self) -> Iterator[tuple[Path, np.ndarray]]:
+        `own`: only those that this writer has written.
+        """
+        files = self.parents_by_file(self._writer if own else "*")
+        return np.unique(np.concatenate([np.empty(0, np.uint64), *(ids for _, ids in files)]))
+
+    def parents_by_file(self, writer: str = "*") -> Iterator[tuple[Path, np.ndarray]]:
         """Yield each kept file with the ids (uint64, with repetitions) of the parents of its pair."""
-        for path in self._kept_files():
+        for path in self._kept_files(writer):
             found = []
             for file, column in ((path, self.parent_field), (_twin(path), "parent")):
                 with _reading(file):
@@ -147,6 +166,15 @@ class Shards(Generic[R]):
             own, above = (_numbers(table.column(name)) for name in (self.row.id_field, self.parent_field))
             found.append(own[np.isin(above, parents)])
         return np.concatenate(found)
+
+    def row_ids(self) -> np.ndarray:
+        """Return the ids (uint64, sorted, distinct) of the kept rows."""
+        assert self.row is not None
+        found = [np.empty(0, np.uint64)]
+        for path in self._kept_files():
+            with _reading(path):
+                found.append(_numbers(pq.read_table(path, columns=[self.row.id_field]).column(0)))
+        return np.unique(np.concatenate(found))
 
     def first_ids(self, count: int) -> list[int]:
         """Return the `count` smallest ids of the kept rows, in order."""
@@ -193,7 +221,7 @@ class Shards(Generic[R]):
         for path in self._kept_files():
             twin = _twin(path)
             with _reading(twin):
-                table = pq.read_table(twin, columns=["reason", *own])
+                table = pq.ParquetFile(twin).read(columns=["reason", *own])
             columns = [table.column(name).to_pylist() for name in own]
             for reason, *values in zip(table.column("reason").to_pylist(), *columns, strict=True):
                 reasons[reason] += all(value is None for value in values)
@@ -260,6 +288,12 @@ class Shards(Generic[R]):
             for row in told
         ]
 
+    def _hide(self, path: Path) -> Path:
+        """The path of a file until it is whole."""
+        if self._unfinished is None:
+            return path.with_name(f".{path.name}.tmp")
+        return self._unfinished / f"{self.folder.name}.{path.name}"
+
     def _kept_files(self, writer: str = "*") -> list[Path]:
         return sorted(self.folder.glob(f"kept-{writer}-*.parquet"))
 
@@ -291,6 +325,10 @@ class _reading:
 def _numbers(ids: Any) -> np.ndarray:
     """Convert a column of ids to uint64."""
     texts = ids.to_pylist()
+    joined = "".join(texts)
+    if len(joined) == 16 * len(texts) and all(len(one) == 16 for one in texts):
+        # Four times as fast as one by one, and every partition of a flow reads all ids.
+        return np.frombuffer(bytes.fromhex(joined), ">u8").astype(np.uint64)
     return np.fromiter((int(one, 16) for one in texts), np.uint64, len(texts))
 
 

@@ -79,7 +79,8 @@ class Stage:
     the type of its section, if it has one. `check` yields what a person has to fix, one sentence each, before any
     work; `executes` says whether a stage with the need "sandbox" runs programs under these settings. `decided_by` names
     everything that decides the rows besides the rows that come in: settings as
-    `section.setting`, other facts in words.
+    `section.setting`, other facts in words. `columns` are the fields that a list of its rows shows, in this order; they
+    decide no rows.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Stage:
     needs: tuple[Need, ...] = ()
     executes: Callable[[Context], bool] = always
     check: Callable[[Context], Iterable[str | UserError]] = nothing_to_fix
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ not. So one set of answers serves several data sets whose only difference is thi
     random             the answer of the lowest sample: as good as any, since the samples are drawn alike
     failed             one that did not pass, the first by id; instructions without one give no row
     passed_else_any    one that passed, the first by id; where none did, one that did not
+
+Of those that may be drawn alike, an answer that a person has marked to be kept comes before the others.
 """
 
 from __future__ import annotations
@@ -22,25 +24,29 @@ from selfcodealign.stages.context import Context, Place
 NOT_PASSED = tuple(str(status) for status in Status if status not in (Status.PASSED, Status.NOT_JUDGED))
 #: Why a row goes: its instruction has no answer of the wanted kind.
 NONE_FAILED = "no_failing_answer"
+#: How the verdict ranks an answer, whether nobody wants it, its number, its id.
+_Rank = tuple[int, bool, int, str]
 
 
-def draw_answers(rows: Callable[[], Iterable[Response]], answers: str) -> dict[str, str]:
-    """Return the id of the drawn answer by the id of its instruction."""
-    best: dict[str, tuple[tuple[int, str], str]] = {}
+def draw_answers(
+    rows: Callable[[], Iterable[Response]], answers: str, wanted: Callable[[Response], bool] = lambda row: False
+) -> dict[str, str]:
+    """Return the id of the drawn answer by the id of its instruction; those that are `wanted` come first."""
+    best: dict[str, tuple[_Rank, str]] = {}
     for row in rows():
-        rank = _rank(row, answers)
+        rank = _rank(row, answers, wanted(row))
         if rank is not None and (row.instruction_id not in best or rank < best[row.instruction_id][0]):
             best[row.instruction_id] = rank, row.id
     return {instruction: row_id for instruction, (_, row_id) in best.items()}
 
 
-def _rank(row: Response, answers: str) -> tuple[int, str] | None:
+def _rank(row: Response, answers: str, wanted: bool) -> _Rank | None:
     """The smallest of an instruction is drawn; None: never."""
     if answers == "random":
-        return row.sample, row.id
+        return 0, not wanted, row.sample, row.id
     if answers == "failed":
-        return None if row.status in (Status.PASSED, NOT_RUN) else (0, row.id)
-    return int(row.status != Status.PASSED), row.id
+        return None if row.status in (Status.PASSED, NOT_RUN) else (0, not wanted, 0, row.id)
+    return int(row.status != Status.PASSED), not wanted, 0, row.id
 
 
 def check_answers(context: Context) -> Iterator[str]:

@@ -126,6 +126,7 @@ CONCEPTS = Each(
     takes=Seed,
     gives=Concepts,
     settings=ConceptSettings,
+    columns=("concepts", "function", "origin"),
     needs=("model",),
     check=lambda context: context.check_examples("concepts", context.recipe.concepts.examples),
     decided_by=lambda context: {**context.deciding("concepts"), **context.asking("concepts")},

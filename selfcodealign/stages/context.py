@@ -30,8 +30,16 @@ from selfcodealign.models.usage import Usage
 from selfcodealign.progress import Progress
 from selfcodealign.recipe import read_section
 from selfcodealign.rows import Row, Seed
-from selfcodealign.run_folder.folder import ASKED, ASKING_SECONDS, COUNTED, COUNTED_ANSWERS, RunFolder
+from selfcodealign.run_folder.folder import (
+    ASKED,
+    ASKING_SECONDS,
+    BENCHMARK_VERSIONS,
+    COUNTED,
+    COUNTED_ANSWERS,
+    RunFolder,
+)
 from selfcodealign.run_folder.journal import Journal
+from selfcodealign.run_folder.marks import Mark, read_marks
 from selfcodealign.sandbox import Limits, Sandbox
 from selfcodealign.sandbox.on_demand import OnDemandSandbox
 from selfcodealign.sections import AskingSection
@@ -39,8 +47,9 @@ from selfcodealign.settings import ModelSettings, Recipe, Section
 
 #: The number of draws that grows with the seeds, in words.
 GROWING = "growing with the seeds"
-#: The name under which a stage that compared its rows with benchmarks records their versions.
-BENCHMARK_VERSIONS = "versions of the benchmarks"
+
+#: The name under which a stage that honoured people's marks records which labels those were.
+MARKS = "marks"
 
 
 def smaller_prompts(recipe: Recipe) -> str:
@@ -86,6 +95,8 @@ class Context:
     counted: dict[str, Counter[str]] = field(default_factory=dict)
     waves: dict[int, tuple[int, int]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
+    #: Tokens of prompts and completions that other processes of this run have had.
+    tokens_elsewhere: tuple[int, int] = (0, 0)
     _asking: tuple[str, float] | None = None
 
     def go_on(self) -> None:
@@ -136,7 +147,7 @@ class Context:
     @cached_property
     def journal(self) -> Journal:
         """Keeps the models' answers until the outcomes of their rows are on disk; opened under the folder's lock."""
-        return Journal(self.folder.path / "journal")
+        return Journal(self.folder.journal_folder, self.folder.other_journals)
 
     @cached_property
     def sandbox(self) -> OnDemandSandbox:
@@ -196,6 +207,11 @@ class Context:
         """Knows the benchmarks' texts; None where there are none. Raises a `UserError`."""
         return Decontaminator(self.benchmark_texts.loaded) if self.benchmark_texts.loaded else None
 
+    @cached_property
+    def marks(self) -> Mapping[str, Mark]:
+        """What people have said of rows, as it was when the run began. Raises `RunFolderError`."""
+        return read_marks(self.folder.path)
+
     @property
     def cores(self) -> int:
         """Programs worth running at once."""
@@ -221,7 +237,8 @@ class Context:
 
     def count_tokens(self) -> tuple[int, int]:
         """Tokens of prompts and completions so far, of all models."""
-        return self.models.count_tokens() if "models" in self.__dict__ else (0, 0)
+        prompts, answers = self.models.count_tokens() if "models" in self.__dict__ else (0, 0)
+        return prompts + self.tokens_elsewhere[0], answers + self.tokens_elsewhere[1]
 
     def describe_activity(self) -> str:
         """What the models do before they write; "" if they have nothing to do."""
@@ -303,6 +320,11 @@ class Context:
     def asked(self) -> dict[str, Usage]:
         """What the model was asked for each stage, in all runs of this folder."""
         return {stage: Usage.read(stored) for stage, stored in self.folder.facts().get(ASKED, {}).items()}
+
+    def read_asked_again(self) -> None:
+        """What the model was asked is read from run.json at its next use: other processes have added to it."""
+        self.__dict__.pop("asked", None)
+        self.__dict__.pop("_asking_seconds", None)
 
     def open_journal(self) -> None:
         """Take over the answers that an earlier run got and had no time to use. Raises `RunFolderError`."""

@@ -14,10 +14,10 @@ from selfcodealign.recipe import recipe_toml
 from selfcodealign.report.authors import find_authors
 from selfcodealign.report.funnel import StageAccount, account_for
 from selfcodealign.rows import Example, extended
-from selfcodealign.run_folder.folder import StageFolder
+from selfcodealign.run_folder.folder import BENCHMARK_VERSIONS, StageFolder
 from selfcodealign.settings import DatasetSettings, Recipe
 from selfcodealign.stages import Last
-from selfcodealign.stages.context import BENCHMARK_VERSIONS, Context, smaller_prompts
+from selfcodealign.stages.context import Context, smaller_prompts
 
 #: The setting that chooses among a task's answers by how they ended.
 ANSWERS = "selection.answers"

@@ -49,6 +49,7 @@ DECONTAMINATION = Each(
     takes=Seed,
     gives=Seed,
     settings=DecontaminationSettings,
+    columns=("function", "origin", "licence"),
     decided_by=lambda context: context.benchmarks(),
     build=_build,
     rows_at_once=lambda context: 4 * (os.cpu_count() or 1),

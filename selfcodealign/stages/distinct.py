@@ -54,6 +54,7 @@ DISTINCT = Whole(
     name="distinct",
     takes=Instruction,
     gives=Instruction,
+    columns=("instruction", "category", "difficulty", "concepts", "function"),
     decided_by=_decided_by,
     decide=_decide,
 )

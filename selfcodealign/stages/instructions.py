@@ -140,6 +140,7 @@ INSTRUCTIONS = Each(
     takes=Seed,
     gives=Instruction,
     settings=InstructionSettings,
+    columns=("instruction", "category", "difficulty", "concepts", "function"),
     needs=("model",),
     check=_check,
     decided_by=_decided_by,

@@ -121,6 +121,7 @@ JUDGE = Each(
     takes=Seed,
     gives=Seed,
     settings=JudgeSettings,
+    columns=("function", "origin", "licence"),
     needs=("model",),
     check=_check,
     decided_by=lambda context: {**context.deciding("judge"), **context.asking("judge")},

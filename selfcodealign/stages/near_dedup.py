@@ -143,6 +143,7 @@ NEAR_DEDUP = Whole(
     takes=Seed,
     gives=Seed,
     settings=NearDedupSettings,
+    columns=("function", "origin", "licence"),
     check=_check,
     decided_by=_decided_by,
     decide=_decide,

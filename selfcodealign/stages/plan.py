@@ -20,7 +20,7 @@ from selfcodealign.run_folder.folder import Description, StageFolder, superseded
 from selfcodealign.run_folder.recall import find_superseded
 from selfcodealign.settings import MOST_TOKENS, Recipe, Section
 from selfcodealign.stages import Each, Last, Source, Whole
-from selfcodealign.stages.context import Context
+from selfcodealign.stages.context import MARKS, Context
 from selfcodealign.stages.journey import Step
 
 #: Changes that a sentence spells out; further ones are counted.
@@ -57,7 +57,9 @@ def describe_rows(step: Step) -> Description:
     """How stage.json describes the rows of a stage."""
     kind = step.place.gives
     assert kind is not None
-    return Description(kind.__name__, kind.id_field, step.parent, step.place.after, kind.field_names())
+    return Description(
+        kind.__name__, kind.id_field, step.parent, step.place.after, kind.field_names(), step.stage.columns
+    )
 
 
 def plan(context: Context, steps: Sequence[Step]) -> list[Decision]:
@@ -125,10 +127,12 @@ def _explain_stage(context: Context, stored: StageFolder[Any], step: Step, decid
     if changed := _explain_rows(stored.description, describe_rows(step)):
         return changed
     changed = explain_changes(_with_derived(stored.decided_by, decided_by), decided_by)
+    # The digests of marks and texts tell a person nothing.
+    changed = re.sub(rf"\b{MARKS} changed from \S+ to \S+?(?=,|$)", "people's marks changed", changed)
     recipe = context.folder.path / "recipe.toml"
     if "few-shot texts" not in changed or not recipe.is_file():
         return changed
-    # The digests of the texts tell a person nothing; the file may be another one, or have been edited.
+    # The file may be another one, or have been edited.
     was = tomllib.loads(recipe.read_text("utf-8")).get("few_shot", {}).get("file")
     now = hide_in(context.recipe.few_shot.file, REMOVED)
     why = f'few_shot.file changed from "{was}" to "{now}"' if was != now else "the texts in few_shot.file changed"

@@ -31,6 +31,7 @@ QUALITY = Each(
     takes=Seed,
     gives=Seed,
     settings=QualitySettings,
+    columns=("function", "origin", "licence"),
     check=_check,
     decided_by=_decided_by,
     build=lambda context: partial(judge_quality, settings=context.recipe.quality),

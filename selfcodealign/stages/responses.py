@@ -207,6 +207,7 @@ RESPONSES = Each(
     takes=Instruction,
     gives=Response,
     settings=ResponseSettings,
+    columns=("status", "mutation_score", "proof", "category", "difficulty", "instruction", "error_type", "sample"),
     needs=("model", "sandbox"),
     executes=lambda context: context.recipe.responses.execute,
     check=check_answering,

@@ -118,6 +118,7 @@ SEEDS = Source(
     name="seeds",
     gives=Seed,
     settings=SeedSettings,
+    columns=("function", "origin", "licence"),
     check=_check,
     decided_by=_decided_by,
     read=_read,

@@ -2,6 +2,7 @@
 
 In this order, a row being dropped by the first filter that wants it:
 
+    marked_drop            a person has marked the answer, or what it was made from, to be dropped
     later_sample           not among the first answers to its instruction, where only those count
     unfinished             the answer says that something is left to do
     long_instruction       more words than a task should have
@@ -17,11 +18,14 @@ In this order, a row being dropped by the first filter that wants it:
     contaminated           instruction, response or tests hold a benchmark task
 
 Rows come in the order of their ids, which are hashes: "the first one stays" is a uniform draw, the same one in every
-run. With `selection.answers` other than "passed", answers that did not pass come in, too; one answer to each
-instruction is drawn before anything else (`stages.answers`), and `no_split_proof` and `weak_tests` are asked of those
-that passed alone. With `selection.choose = "agreement"` it is the answer that agrees most with
-its siblings (`stages.siblings`). The paper draws one response per instruction last; drawing it before rows are compared
-keeps two answers to one instruction from being taken for copies of each other.
+run. Answers that people have marked to be kept come before all others, and only `later_sample` and `contaminated` drop
+them (`stages.marked`).
+
+With `selection.answers` other than "passed", answers that did not pass come in, too; one answer to each instruction is
+drawn before anything else (`stages.answers`), and `no_split_proof` and `weak_tests` are asked of those that passed
+alone. With `selection.choose = "agreement"` it is the answer that agrees most with its siblings (`stages.siblings`).
+The paper draws one response per instruction last; drawing it before rows are compared keeps two answers to one
+instruction from being taken for copies of each other.
 """
 
 from __future__ import annotations
@@ -37,15 +41,16 @@ from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.curation.near_duplicates import Pulse, near_duplicates, no_pulse
 from selfcodealign.fences import extract_python
 from selfcodealign.generation.echo import Echo
-from selfcodealign.generation.tasks import find_fault
 from selfcodealign.judging.stored import NOT_RUN
 from selfcodealign.models import FAILED_REASONS
 from selfcodealign.rows import Dropped, Example, Instruction, Response, digest, grow
-from selfcodealign.sandbox import Status
+from selfcodealign.run_folder.marks import digest_marks
 from selfcodealign.settings import PLAIN_PARTS, SelectionSettings
 from selfcodealign.stages import Rows, Whole
 from selfcodealign.stages.answers import NONE_FAILED, NOT_PASSED, check_answers, draw_answers
-from selfcodealign.stages.context import Context
+from selfcodealign.stages.context import MARKS, Context
+from selfcodealign.stages.faults import Faults
+from selfcodealign.stages.marked import HONOURED, MARKED_DROP, NO_LABELS, Labels
 from selfcodealign.stages.messages import Messages
 from selfcodealign.stages.watch import Watch
 
@@ -63,34 +68,38 @@ def select_examples(
     echo: Echo | None = None,
     *,
     messages: Messages | None = None,
+    labels: Labels = NO_LABELS,
     folder: Path | None = None,
     pulse: Pulse = no_pulse,
 ) -> Iterator[Example | Dropped]:
     """Yield every row as an example or with the reason why not. `rows` gives all of them, in the same order each time.
-    `messages` writes what a model is tuned on (None: by the settings, for answers of response and tests). `folder` and
-    `pulse` are those of `near_duplicates`.
+    `messages` writes what a model is tuned on (None: by the settings, for answers of response and tests). `labels` are
+    those of people's marks, `folder` and `pulse` those of `near_duplicates`.
 
     Every filter is a pass over the rows that are left, so no more than hashes and signatures is held in memory.
     """
     first = settings.first_samples
     gone: dict[str, tuple[str, str]] = {}
+    if labels:
+        gone = {row.id: why for row in rows() if (why := labels.drop(row))}
     if first:
-        gone = {row.id: (LATER, str(row.sample)) for row in rows() if row.sample >= first}
+        gone |= {row.id: (LATER, str(row.sample)) for row in rows() if row.sample >= first and row.id not in gone}
     messages = messages or Messages(settings)
-    faults = _Faults(settings, echo, messages)
+    faults = Faults(settings, echo, messages, labels)
 
     def left() -> Iterator[Response]:
         return (row for row in rows() if row.id not in gone)
 
     if settings.answers != "passed":
-        drawn = draw_answers(left, settings.answers)
+        drawn = draw_answers(left, settings.answers, labels.keep_answer)
         gone.update({row.id: why for row in left() if (why := _not_drawn(row, drawn))})
     one_by_one = _Comparison(settings, faults, {} if settings.choose == "random" else _strongest(left, faults))
-    gone.update({row.id: why for row in left() if (why := one_by_one.drop(row))})
+    gone.update({row.id: why for row in labels.first(left) if (why := one_by_one.drop(row))})
     for part in settings.near_dedup:
-        texts = ((row.id, TEXTS[part](row)) for row in left())
+        stays = labels.keep_task if part == "instruction" else labels.keep_answer
         near = near_duplicates(
-            texts,
+            ((row.id, TEXTS[part](row)) for row in labels.first(left) if not stays(row)),
+            earlier=((row.id, TEXTS[part](row)) for row in left() if stays(row)) if labels else (),
             jaccard=settings.jaccard,
             permutations=settings.permutations,
             ngram=settings.ngram,
@@ -129,38 +138,6 @@ TEXTS: dict[str, Callable[[Response], str]] = {
 
 
 @dataclass
-class _Faults:
-    """The filters that need no more than the row."""
-
-    settings: SelectionSettings
-    echo: Echo | None
-    messages: Messages
-
-    def find(self, row: Response) -> tuple[str, str] | None:
-        """Reason and detail, or None for a row without a fault."""
-        prose = "\n".join(self.messages.prose(row).values())
-        text = f"{row.response}\n{row.tests}\n{prose}".lower()
-        for word in self.settings.unfinished_words:
-            if word.lower() in text:
-                return "unfinished", word
-        words = len(row.instruction.split())
-        if words > self.settings.max_instruction_words:
-            return "long_instruction", f"{words} words"
-        if fault := find_fault(row.instruction):
-            return fault
-        if self.echo and (
-            lifted := self.echo.find(row.instruction) or self.echo.find(f"{row.response}\n{prose}", own=row.instruction)
-        ):
-            return "echo", lifted
-        may_have_proof = row.status in (Status.PASSED, NOT_RUN)
-        if self.settings.proof == "split" and row.proof != "split" and may_have_proof:
-            return "no_split_proof", "never run" if row.status == NOT_RUN else row.proof
-        if not math.isnan(row.mutation_score) and row.mutation_score < self.settings.min_mutation_score:
-            return "weak_tests", f"{row.mutation_score:.2f} of the mutants killed"
-        return None
-
-
-@dataclass
 class _Comparison:
     """The filters that need no more than the row and what was kept before it.
 
@@ -168,7 +145,7 @@ class _Comparison:
     """
 
     settings: SelectionSettings
-    faults: _Faults
+    faults: Faults
     chosen: Mapping[str, str]
     instructions_answered: set[str] = field(default_factory=set)
     first: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -177,7 +154,10 @@ class _Comparison:
         """Reason and detail, or None for a row that stays (so far)."""
         if fault := self.faults.find(row):
             return fault
-        if row.instruction_id in self.instructions_answered or self.chosen.get(row.instruction_id, row.id) != row.id:
+        labels = self.faults.labels
+        wanted = labels.keep_answer(row)
+        answered = row.instruction_id in self.instructions_answered
+        if not wanted and (answered or self.chosen.get(row.instruction_id, row.id) != row.id):
             return "one_per_instruction", row.instruction_id
         comparisons = {"same_instruction": _squeeze(row.instruction), "same_response": _squeeze(row.response)}
         names = defined_names(extract_python(row.response)) if self.settings.same_names else []
@@ -185,14 +165,15 @@ class _Comparison:
             comparisons["same_names"] = " ".join(names)
         keys = {reason: (reason, digest(value)) for reason, value in comparisons.items()}
         for reason, key in keys.items():
-            if key in self.first:
+            exempt = wanted or (reason == "same_instruction" and labels.keep_task(row))
+            if key in self.first and not exempt:
                 return reason, self.first[key]
         self.first.update(dict.fromkeys(keys.values(), row.id))
         self.instructions_answered.add(row.instruction_id)
         return None
 
 
-def _strongest(rows: Callable[[], Iterable[Response]], faults: _Faults) -> dict[str, str]:
+def _strongest(rows: Callable[[], Iterable[Response]], faults: Faults) -> dict[str, str]:
     """Return for each instruction the answer without a fault that agrees most; the first of several."""
     found: dict[str, tuple[float, str]] = {}
     for row in rows():
@@ -250,7 +231,9 @@ def _parts(context: Context) -> Sequence[str]:
 
 
 def _decided_by(context: Context) -> dict[str, Any]:
-    return {**context.deciding("selection"), **context.benchmarks(), "few-shot texts": context.few_shot.digest}
+    decided = {**context.deciding("selection"), **context.benchmarks(), "few-shot texts": context.few_shot.digest}
+    labels = digest_marks(context.marks)
+    return {**decided, MARKS: labels} if labels else decided
 
 
 def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
@@ -263,19 +246,29 @@ def _decide(context: Context, rows: Rows) -> Iterator[Example | Dropped]:
         tally = answers.shards.tally(connection, Instruction.id_field, without=FAILED_REASONS, below=below)
     if "decontamination" not in context.places:
         _ = context.kept_benchmarks
+    labels = Labels(context.marks)
+    honoured = dict.fromkeys(("dropped", "kept"), 0) if labels else {}
     examples = context.few_shot.examples
     echo = Echo("\n".join((one.instruction, one.response, one.reasoning, one.explanation)) for one in examples)
     watch = Watch(context, "selection")
-    yield from select_examples(
+    for row in select_examples(
         rows,
         tally,
         context.recipe.selection,
         context.decontaminator,
         echo,
         messages=Messages(context.recipe.selection, _parts(context)),
+        labels=labels,
         folder=context.folder.path,
         pulse=watch,
-    )
+    ):
+        if isinstance(row, Dropped):
+            honoured |= {"dropped": honoured["dropped"] + 1} if row.reason == MARKED_DROP else {}
+        elif labels.keep_task(row):
+            honoured["kept"] += 1
+        yield row
+    if honoured or context.folder.facts().get(HONOURED):
+        context.folder.record({HONOURED: honoured})
     watch.end()
 
 
@@ -284,6 +277,7 @@ SELECTION = Whole(
     takes=Response,
     gives=Example,
     settings=SelectionSettings,
+    columns=("instruction", "category", "difficulty", "status", "mutation_score", "proof", "pass_rate", "samples"),
     check=_check,
     decided_by=_decided_by,
     decide=_decide,

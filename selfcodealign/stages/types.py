@@ -67,6 +67,7 @@ TYPES = Each(
     takes=Seed,
     gives=Seed,
     settings=TypeSettings,
+    columns=("function", "origin", "licence"),
     check=_check,
     decided_by=_decided_by,
     build=StaticCheck,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from selfcodealign.dataset.markup import block, code, front_matter, one_line, plain, table
 from selfcodealign.errors import TrainingError
 from selfcodealign.files import write_json, write_text
 from selfcodealign.training.curves import draw_curve
 from selfcodealign.training.events import Proof, TrainResult
+from selfcodealign.training.figures import tell_figures
+from selfcodealign.training.hub_name import name_on_hub
 from selfcodealign.training.output import REPORT, as_json
-from selfcodealign.training.weights import describe_dropouts
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -111,37 +114,8 @@ def write_report(
     write_json(out / REPORT, told, error=TrainingError)
 
 
-def _figures(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
-    dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped.items()) or "none"
-    return {
-        "Base model": str(about["model"]),
-        **_data_sets(result, about, dropped),
-        **(about.get("figures") or _describe_batches(result, about)),
-        "Dropout": f"off: {describe_dropouts(about['dropouts'])}" if about.get("dropouts") else "none",
-        "Loss": f"{result.first_loss:.4f} → {result.last_loss:.4f}",
-        "Time": f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s, "
-        f"{result.useful_tokens_per_second:,.0f} with loss",
-    }
-
-
-def _describe_batches(result: TrainResult, about: dict[str, Any]) -> dict[str, str]:
-    split = about["split"]
-    return {
-        "Tokens": f"{result.tokens:,} per epoch, {result.loss_tokens:,} of them with loss",
-        "Steps": f"{result.steps} of {about['settings']['batch']} rows ({split['micro_batch']} rows × "
-        f"{split['accumulation']} passes × {split['processes']} processes)",
-    }
-
-
-def _data_sets(result: TrainResult, about: dict[str, Any], dropped: str) -> dict[str, str]:
-    told = [part["told"] for part in about.get("datasets", ())]
-    if len(told) < 2:
-        return {"Data set": f"{about['dataset']} ({result.rows} rows; left out: {dropped})"}
-    return {"Data sets": ", ".join(told), "Rows": f"{result.rows}; left out: {dropped}"}
-
-
 def _page(result: TrainResult, curves: dict[str, str], proof: Proof, about: dict[str, Any]) -> str:
-    figures = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in _figures(result, about).items())
+    figures = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in tell_figures(result, about).items())
     settings = "".join(f"<tr><th>{k}</th><td>{escape(str(v))}</td></tr>" for k, v in about["settings"].items())
     rows = "".join(
         f"<h3>{escape(_capital(proof.name(place)))}</h3><pre>"
@@ -175,28 +149,44 @@ def _written_by(about: dict[str, Any]) -> str:
     models = about.get("written_by") or []
     if not models:
         return ""
-    names = " and ".join(f"`{name}`" for name in models)
+    names = " and ".join(map(code, models))
     others = [name for name in models if name != str(about["model"])]
     teacher = " A model other than the base wrote what it was tuned on: it is no self-alignment." if others else ""
     return (
         f"The texts of the data set were written by {names}. The licences and terms of the base model and of "
-        f"{names} apply to this model.{teacher}\n\n"
+        f"{names} apply to this model.{teacher}"
     )
 
 
 def _card(result: TrainResult, about: dict[str, Any]) -> str:
-    figures = "\n".join(f"| {key} | {value} |" for key, value in _figures(result, about).items())
-    base = f"base_model: {about['model']}\n" if not Path(str(about["model"])).exists() else ""
-    return (
-        f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n{base}tags: [selfcodealign, code]\n---\n\n"
-        f"# {result.out.name}\n\n{_WORDING[result.method].card}\n\n{_written_by(about)}"
-        f"| | |\n| --- | --- |\n{figures}\n\n![loss](loss.svg)\n\n"
-        "The tokenizer carries the chat template:\n\n```python\n"
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f'tokenizer = AutoTokenizer.from_pretrained("{result.out.name}")\n'
-        f'model = AutoModelForCausalLM.from_pretrained("{result.out.name}")\n'
-        'messages = [{"role": "user", "content": "Write a function that adds two numbers."}]\n'
-        "inputs = tokenizer.apply_chat_template(\n"
-        '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True\n)\n'
-        "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))\n```\n"
-    )
+    metadata = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "base_model": name_on_hub(str(about["model"])),
+        "tags": ["selfcodealign", "code"],
+    }
+    name = one_line(result.out.name)
+    lines = [
+        *front_matter(metadata),
+        *("", f"# {plain(name)}", "", f"{_WORDING[result.method].card}", ""),
+        *([_written_by(about), ""] if about.get("written_by") else []),
+        *table(("", ""), [(key, plain(value)) for key, value in tell_figures(result, about).items()]),
+        *("", "![loss](loss.svg)", "", "The tokenizer carries the chat template:", ""),
+        *block(_EXAMPLE.replace("NAME", json.dumps(name)), "python"),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+#: How the model is asked; NAME stands for its name in quotation marks.
+_EXAMPLE = """
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(NAME)
+model = AutoModelForCausalLM.from_pretrained(NAME)
+messages = [{"role": "user", "content": "Write a function that adds two numbers."}]
+inputs = tokenizer.apply_chat_template(
+    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
+"""

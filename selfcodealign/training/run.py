@@ -13,10 +13,11 @@ from selfcodealign.settings import TrainSettings
 from selfcodealign.training.batching import BatchPlan, plan_batches
 from selfcodealign.training.conversations import Conversations, load_mixed
 from selfcodealign.training.events import Note, OnProgress, Proof, TrainResult
+from selfcodealign.training.figures import describe_dropouts
 from selfcodealign.training.job import Job, Opened, claim, describe_split, finish, open_job, open_model, run_to_end
 from selfcodealign.training.masking import NO_LOSS, TokenRows, choose_proof, mask_rows, show_loss
 from selfcodealign.training.trainers import TellSteps, quiet
-from selfcodealign.training.weights import choose_adapters, describe_dropouts
+from selfcodealign.training.weights import choose_adapters
 
 
 def train_here(

@@ -62,15 +62,6 @@ def _switch_dropout_off(config: Any) -> dict[str, float]:
     return found
 
 
-def describe_dropouts(dropouts: dict[str, float]) -> str:
-    """Say which dropouts a configuration has, and what they were before they were set to 0.
-
-    >>> describe_dropouts({"attention_dropout": 0.1})
-    'attention_dropout (was 0.1)'
-    """
-    return ", ".join(f"{name} (was {value:g})" for name, value in dropouts.items())
-
-
 def choose_adapters(settings: Settings) -> Any:
     """Return the peft configuration of LoRA and QLoRA (all linear layers, no dropout); None for a full fine-tune."""
     if settings.weights == "full":

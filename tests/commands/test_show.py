@@ -55,6 +55,16 @@ def test_every_drop_is_of_what_came_in_or_of_what_was_made(run: Path) -> None:
     assert (responses.came, responses.made, responses.whole) == ("instructions", "responses", {})
 
 
+def test_rows_that_come_twice_are_counted(tmp_path: Path) -> None:
+    """A stage that looks at single rows works once on rows of one id, and the account says how many came again."""
+    source = write_sources(tmp_path / "source", 2)
+    shutil.copy(next(source.glob("*.py")), source / "copied.py")
+    asyncio.run(run_recipe(small_recipe(source), tmp_path / "run", model=scripted_model(), until="decontamination"))
+    seeds, decontamination = read_funnel(tmp_path / "run")
+    assert (seeds.books.kept, decontamination.books.entered, decontamination.again) == (3, 2, 1)
+    assert "1 came twice" in call("show", str(tmp_path / "run")).stdout
+
+
 def test_rows_of_earlier_settings_are_named_as_that(run: Path, tmp_path: Path) -> None:
     """A changed setting and --until leave later stages and the data set behind; a whole run brings them up to date."""
     folder = Path(shutil.copytree(run, tmp_path / "run"))

@@ -14,7 +14,8 @@ from selfcodealign.experiments.comparison.layout import Layout
 from selfcodealign.experiments.comparison.number_curves import find_axis
 from selfcodealign.experiments.comparison.page import _DARK, _LIGHT, html_page
 from selfcodealign.experiments.comparison.table import ExperimentTable
-from tests.support.browser import BROWSER, look_at
+from tests.support.browser import look_at
+from tests.support.chromium import needs_browser
 from tests.support.experiment_tables import make_answers, make_arm, make_base, make_grid, make_many
 
 TABLES: list[Callable[[], ExperimentTable]] = [make_answers, make_grid, make_many]
@@ -148,7 +149,7 @@ def luminance(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome here; CHROME_BIN names one")
+@needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("make", TABLES)
 def test_the_page_fits_a_phone(make: Callable[[], ExperimentTable], dark: bool, tmp_path: Path) -> None:

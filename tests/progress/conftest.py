@@ -11,6 +11,6 @@ from tests.support.clock import Clock
 def wall(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The drawers' clock, under the test's control."""
     wall = Clock()
-    for module in ("terminal", "tally"):
+    for module in ("drawer", "board", "tally"):
         monkeypatch.setattr(f"selfcodealign.progress.{module}.monotonic", wall)
     return wall

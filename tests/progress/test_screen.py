@@ -37,7 +37,8 @@ model = ScriptedModel(noise, latency=0.15, concurrency=3)
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_the_screen_holds_bars_and_then_a_line_per_stage(width: int, tmp_path: Path) -> None:
-    """No line is wider than the terminal; bar, count, time left and place are seen; nothing prints into the bars."""
+    """No line is wider than the terminal; all stages, bar, count, time left and place are seen; nothing prints into
+    them, and no stage's line moves."""
     write_sources(tmp_path / "source", 24)
     (tmp_path / "script.py").write_text(NOISY + 'run(recipe, "run", model=model)\nprint("the end")\n')
     shown = show([sys.executable, "script.py", "source"], cwd=tmp_path, width=width)
@@ -46,8 +47,16 @@ def test_the_screen_holds_bars_and_then_a_line_per_stage(width: int, tmp_path: P
     for frame in shown.frames:
         assert "NOISE" not in frame, frame
     frames = "\n".join(shown.frames)
-    assert re.search(r"responses +━.* \d+/24 .* 0:\d\d left", frames)
+    assert re.search(r"responses +[━╸─]+ +\d+/24 .* 0:\d\d left", frames)
     assert re.search(r"stages 4–6 of 8, 0:\d\d so far", frames)
+    rows = {
+        (stage, row)
+        for frame in shown.frames
+        for row, line in enumerate(frame.splitlines())
+        for stage in DATA_JOURNEY
+        if re.match(rf"[✓▸·] {stage} *( |$)", line)
+    }
+    assert rows == {(stage, 3 + number) for number, stage in enumerate(DATA_JOURNEY)}
     lines = shown.screen.text().splitlines()
     assert lines[0] == "main script"
     assert lines[1] == "run folder: run"

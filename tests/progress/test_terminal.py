@@ -217,22 +217,6 @@ def test_a_finished_task_is_one_line_above_the_bars(wall: Clock) -> None:
         assert text in shown
 
 
-def test_the_place_in_the_journey_is_under_the_bars(wall: Clock) -> None:
-    """It counts stages from the first that is under way, the finished and the resting ones included."""
-    live = terminal()
-    live.journey(["seeds", "concepts", "responses", "dataset"])
-    live.reach(["concepts", "responses"])
-    live.start("concepts", 2)
-    live.start("responses", 2)
-    wall.now += 65
-    assert frame(live)[-1] == "stages 2–3 of 4, 1:05 so far"
-    live.finish("concepts", "2 in, 2 kept; dropped: " + ", ".join(f"reason_{number} 1" for number in range(20)))
-    assert frame(live)[-1] == "stage 3 of 4, 1:05 so far"
-    (line,) = written(live)
-    assert len(line) <= 80
-    assert line.endswith("reason_2 1, … (1:05)")
-
-
 def test_a_log_has_the_whole_line_that_a_terminal_shortens(caplog: pytest.LogCaptureFixture) -> None:
     """On the screen the last reasons go, never half of a number; the log loses nothing."""
     live = terminal()

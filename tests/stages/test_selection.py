@@ -17,8 +17,10 @@ from selfcodealign.benchmarks.texts import BenchmarkTexts, TaskTexts
 from selfcodealign.curation.contamination import Decontaminator
 from selfcodealign.generation.echo import Echo
 from selfcodealign.rows import Dropped, Example, Response
+from selfcodealign.run_folder.marks import Label, Mark
 from selfcodealign.settings import SelectionSettings
 from selfcodealign.stages import selection
+from selfcodealign.stages.marked import Labels
 from selfcodealign.stages.selection import defined_names, select_examples
 from tests.support.rows import make_response, store_and_sort
 
@@ -37,9 +39,12 @@ Changes = Mapping[str, Any]
 
 
 def select(*rows: Response, **settings: Any) -> dict[str, Example | Dropped]:
-    """The outcome of each row by its id, under the shipped settings with these changes."""
+    """The outcome of each row by its id, under the shipped settings with these changes; `marks` are labels by id."""
+    marks: Mapping[str, Label] = settings.pop("marks", {})
     asked = SelectionSettings().model_copy(update=settings)
-    outcomes = list(select_examples(lambda: rows, {row.instruction_id: (4, 3) for row in rows}, asked, BENCHMARK, ECHO))
+    tally = {row.instruction_id: (4, 3) for row in rows}
+    labels = Labels({row: Mark(row, label, "wrong", "ada") for row, label in marks.items()})
+    outcomes = list(select_examples(lambda: rows, tally, asked, BENCHMARK, ECHO, labels=labels))
     assert [one.parent if isinstance(one, Dropped) else one.id for one in outcomes] == [row.id for row in rows]
     return {row.id: outcome for row, outcome in zip(rows, outcomes, strict=True)}
 
@@ -74,6 +79,27 @@ class Filter:
 
 
 FILTERS = (
+    Filter(
+        "marked_drop",
+        settings={"marks": {make_response(2).id: "drop"}},
+        drops=[({}, "wrong; by ada"), ({"response": "# todo"}, "wrong; by ada")],
+        keeps=[],
+    ),
+    Filter(
+        "marked_drop",
+        settings={"marks": {"0a": "drop", "0b": "", "0c": "keep"}},
+        drops=[
+            ({"instruction_id": "0a"}, "instruction 0a; wrong; by ada"),
+            ({"concepts_id": "0a"}, "concepts 0a; wrong; by ada"),
+            ({"seed_id": "0a"}, "seed 0a; wrong; by ada"),
+            ({"instruction_id": "0a", "seed_id": "0c"}, "instruction 0a; wrong; by ada"),
+        ],
+        keeps=[
+            {"instruction_id": "0b"},
+            {"instruction_id": "0d"},
+            {"instruction_id": "0c", "seed_id": "0a"},  # what is nearer to the answer holds
+        ],
+    ),
     Filter(
         "later_sample",
         drops=[({"sample": 2}, "2"), ({"sample": 7}, "7")],
@@ -237,10 +263,66 @@ def test_a_filter_keeps_what_only_looks_like_it(one: Filter, changes: Changes) -
     assert all(isinstance(outcome, Example) for outcome in outcomes.values()), outcomes
 
 
+#: The filters that look at what the task is like, and those that a mark to keep an answer does not pass.
+TASK_FILTERS = ("long_instruction", "only_code", "repeated", "prompt_markup", "same_instruction", "near_instruction")
+PAST_MARKS = ("marked_drop", "later_sample", "contaminated")
+
+
+@pytest.mark.parametrize(("one", "changes", "detail"), DROPS)
+def test_an_answer_that_is_marked_to_stay_stays(one: Filter, changes: Changes, detail: str) -> None:
+    """No filter of quality and no comparison drops it; where one of two had to go, it is the other one."""
+    first, second = make_response(1, **one.first), make_response(2, **changes)
+    settings = {**one.settings, "marks": {**one.settings.get("marks", {}), second.id: "keep"}}
+    outcomes = select(first, second, **settings)
+    if one.reason in PAST_MARKS:
+        assert isinstance(outcomes[second.id], Dropped) is (one.reason != "marked_drop")
+        return
+    assert isinstance(outcomes[second.id], Example)
+    other = outcomes[first.id]
+    compares = one.reason.startswith(("one_", "same_", "near_"))
+    assert (other.reason if isinstance(other, Dropped) else "") == (one.reason if compares else "")
+
+
+@pytest.mark.parametrize(("one", "changes", "detail"), DROPS)
+def test_a_task_that_is_marked_to_stay_passes_the_filters_of_tasks_alone(
+    one: Filter, changes: Changes, detail: str
+) -> None:
+    """What is asked of an answer is asked of its answers, too."""
+    if one.reason in ("marked_drop", "one_per_instruction"):
+        return
+    second = make_response(2, **{"instruction_id": "0e", **changes})
+    outcomes = select(make_response(1, **one.first), second, marks={"0e": "keep"}, **one.settings)
+    of_task = one.reason in TASK_FILTERS or (one.reason == "echo" and "instruction" in changes)
+    # Its answer comes before the others, so of two copies the other one goes.
+    compares = one.reason.startswith(("same_", "near_"))
+    assert isinstance(outcomes[second.id], Example) is (of_task or compares)
+
+
+def test_all_answers_that_are_marked_to_stay_stay() -> None:
+    """Several to one instruction, and copies of each other, too: each was asked for."""
+    rows = [make_response(number, instruction_id="0a", response=fenced("print(1)")) for number in range(4)]
+    outcomes = select(*rows, marks={rows[1].id: "keep", rows[3].id: "keep"})
+    assert [isinstance(outcome, Example) for outcome in outcomes.values()] == [False, True, False, True]
+
+
+def test_of_answers_that_may_be_drawn_the_marked_one_is() -> None:
+    """A mark does not change which verdicts a recipe asks for."""
+    statuses = ("passed", "failed", "passed", "failed")
+    rows = [make_response(n, instruction_id="0a", sample=n, status=status) for n, status in enumerate(statuses)]
+
+    def drawn(answers: str, marked: int) -> list[int]:
+        outcomes = select(*rows, marks={rows[marked].id: "keep"}, answers=answers, proof="any", near_dedup=[])
+        return [number for number, row in enumerate(rows) if isinstance(outcomes[row.id], Example)]
+
+    assert (drawn("random", 3), drawn("failed", 3), drawn("failed", 2)) == ([3], [3], [1])
+    assert (drawn("passed_else_any", 2), drawn("passed_else_any", 3)) == ([2], [0])
+
+
 def test_every_filter_that_the_module_names_is_in_the_table() -> None:
     """Every reason needs a row that it drops and a row that it keeps."""
-    assert named_filters() <= {one.reason for one in FILTERS if one.drops and one.keeps}
-    assert len(named_filters()) == 17
+    dropping, keeping = ({one.reason for one in FILTERS if getattr(one, what)} for what in ("drops", "keeps"))
+    assert named_filters() <= dropping & keeping
+    assert len(named_filters()) == 18
 
 
 def named_filters() -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,37 @@ class Hit:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.benchmark} {self.task}; benchmark: {self.theirs!r}; row: {self.ours!r}"
+
+    @classmethod
+    def read(cls, text: str, benchmarks: Iterable[str] = ()) -> Hit | None:
+        """Read a hit as it was written; None for any other text.
+
+        The longest of these `benchmarks` with which the place begins is its benchmark, else what stands before the last
+        space: tasks have none.
+
+        >>> Hit.read("text: mbpp Mbpp/3; benchmark: 'add two'; row: 'Add two.'").task
+        'Mbpp/3'
+        """
+        found = _WRITTEN.fullmatch(text)
+        if found is None:
+            return None
+        try:
+            theirs, ours = (ast.literal_eval(found[name]) for name in ("theirs", "ours"))
+        except (ValueError, SyntaxError):
+            return None
+        place = found["place"]
+        known = max((name for name in benchmarks if place.startswith(f"{name} ")), key=len, default=None)
+        benchmark, _, task = (known, "", place[len(known) + 1 :]) if known else place.rpartition(" ")
+        return cls(found["rule"], benchmark, task, theirs, ours)
+
+
+#: A text as `repr` writes it: within its quotes a quote of that kind stands behind a backslash.
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+#: A hit as `str` writes it. Both texts may hold anything, what stands between them included.
+_WRITTEN = re.compile(
+    rf"(?P<rule>[a-z ]+(?: \d+%)?): (?P<place>.+?); benchmark: (?P<theirs>{_QUOTED}); row: (?P<ours>{_QUOTED})",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from selfcodealign.engine.budget import cost, tell_unpriced
 from selfcodealign.experiments.forecast.intervals import DRAWS, LEVEL, Bootstrap, Interval, share, summarise
 from selfcodealign.experiments.forecast.pilot import Pilot
+from selfcodealign.models.prices import cost, tell_unpriced
 from selfcodealign.settings import PriceSettings
 
 #: The largest run that is considered, in seeds.

@@ -255,16 +255,20 @@ def _judge_early_end(exit_code: int, seen: dict[str, Any], job: Job) -> Verdict:
 
 def _judge_error(job: Job, error: dict[str, Any], seen: dict[str, Any]) -> Verdict:
     kind, message, line = error["type"], error["message"], error["line"] or None
-    if not error["in_tests"] and error["phase"] in ("tests", "units") and line:
-        message = f"{message} (line of the response)"
+    if kind == "SystemExit":
+        message = f"left with status {message or 0} before the tests had ended"
+    elif error["is_assertion"]:
+        message = message or "assertion failed"
+    # The lines of a program without tests can be nothing else.
+    phases = ("tests", "units", "response") if job.program.kind == "tests" else ("tests", "units")
+    if not error["in_tests"] and error["phase"] in phases and line:
+        message = f"{message} (line of the response)".lstrip()
     if error["is_assertion"]:
-        return Verdict(Status.FAILED, kind, message or "assertion failed", line, **seen)
+        return Verdict(Status.FAILED, kind, message, line, **seen)
     if kind == "MemoryError":
         return Verdict(Status.MEMORY, kind, message or f"needed more than {job.limits.memory_mib} MiB", line, **seen)
     if kind == "PermissionError" or error["errno"] in _FORBIDDEN:
         return Verdict(Status.BLOCKED, kind, message, line, **seen)
-    if kind == "SystemExit":
-        message = f"left with status {message or 0} before the tests had ended"
     return Verdict(Status.ERROR, kind, message, line, **seen)
 
 

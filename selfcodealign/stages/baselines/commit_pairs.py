@@ -43,6 +43,7 @@ COMMIT_PAIRS = Each(
     name="commit_pairs",
     takes=Seed,
     gives=Response,
+    columns=("instruction", "commit_message", "status", "function", "origin"),
     check=lambda context: refuse_other_kinds(context, "commit_pairs"),
     decided_by=lambda context: {"layout": _LAYOUT},
     build=lambda context: pair,

@@ -148,6 +148,7 @@ EDITS = Each(
     takes=Seed,
     gives=Response,
     settings=EditSettings,
+    columns=("instruction", "status", "mutation_score", "commit_message", "origin"),
     needs=("model", "sandbox"),
     check=_check,
     decided_by=lambda context: {**context.deciding("edits", "execution"), **context.asking("edits")},

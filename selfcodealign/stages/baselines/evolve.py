@@ -221,6 +221,7 @@ EVOLVE = Each(
     takes=Instruction,
     gives=Evolved,
     settings=EvolveSettings,
+    columns=("instruction", "round", "heuristic", "parent_instruction"),
     needs=("model",),
     parent="start_instruction_id",
     check=check_evolving,

@@ -238,6 +238,7 @@ MONOLOGUES = Each(
     takes=Example,
     gives=Monologue,
     settings=MonologueSettings,
+    columns=("call", "value", "direction", "monologue", "mutation_score"),
     needs=("model", "sandbox"),
     check=_check,
     decided_by=_decided_by,

@@ -59,6 +59,7 @@ NOVEL = Whole(
     takes=Instruction,
     gives=Instruction,
     settings=NovelSettings,
+    columns=("instruction", "category", "difficulty", "concepts", "function"),
     check=_check,
     decided_by=_decided_by,
     decide=_decide,

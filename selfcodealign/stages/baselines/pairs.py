@@ -143,6 +143,7 @@ PAIRS = Each(
     takes=Seed,
     gives=Response,
     settings=PairSettings,
+    columns=("instruction", "status", "function", "origin"),
     needs=("model", "sandbox"),
     executes=lambda context: context.recipe.pairs.executes,
     check=_check,

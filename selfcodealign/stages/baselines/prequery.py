@@ -131,6 +131,7 @@ PREQUERY = Source(
     name="prequery",
     gives=Instruction,
     settings=PrequerySettings,
+    columns=("instruction", "category", "difficulty", "language"),
     needs=("model",),
     check=_check,
     decided_by=_decided_by,

@@ -114,6 +114,7 @@ SCORE_CURATION = Whole(
     takes=Example,
     gives=Example,
     settings=ScoreCurationSettings,
+    columns=("instruction", "category", "difficulty", "status", "mutation_score", "proof", "pass_rate", "samples"),
     check=_check,
     decided_by=lambda context: {
         **context.deciding("score_curation"),

@@ -255,6 +255,7 @@ SELF_INSTRUCT = Source(
     name="self_instruct",
     gives=Listed,
     settings=SelfInstructSettings,
+    columns=("instruction", "round", "place"),
     needs=("model",),
     check=_check,
     decided_by=_decided_by,

@@ -1,0 +1,95 @@
+"""`selfcodealign view`: look at the rows of a run in a browser, or write them as a static site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NO_ARGS_IS_HELP = True
+SITE = "A static site"
+
+
+def view(
+    run: Annotated[Path, typer.Argument(help="A run folder; the run may be in progress.", metavar="RUN")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.", metavar="PORT")
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the address in a browser; default: only in a terminal.")
+    ] = True,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the pages into a folder, for any web host or a disk.", metavar="DIR", rich_help_panel=SITE
+        ),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Rows of each stage.", metavar="N", rich_help_panel=SITE)] = 2000,
+) -> None:
+    """Show the rows of a run in a browser: every stage, kept and dropped, with filters, search and SQL.
+
+    The printed address holds a token, without which nothing is shown; only this machine can reach it. A run in progress
+    is followed. Ctrl-C stops.
+
+    With --bundle nothing is served: a static site is written, of a draw of the rows.
+
+    Examples:
+
+        selfcodealign view runs/quickstart
+        selfcodealign view runs/quickstart --bundle site
+    """
+    import asyncio
+    import secrets
+    import sys
+
+    from selfcodealign.explorer.server import HOST, listen, serve
+    from selfcodealign.progress.log import is_quiet, print_wrapped
+    from selfcodealign.run_folder.folder import open_existing
+
+    open_existing(run).journey()
+    if bundle is not None:
+        _write_site(run, bundle, most)
+        return
+    token = secrets.token_urlsafe(24)
+    listening = listen(port)
+    address = f"http://{HOST}:{listening.getsockname()[1]}/?token={token}"
+
+    def announce() -> None:
+        print(address, flush=True)  # the only place where the token is shown; no log gets it
+        if not is_quiet():
+            print_wrapped("Ctrl-C stops")
+        if browser and sys.stdout.isatty():
+            _open(address)
+
+    with listening:
+        asyncio.run(serve(run.resolve(), token, listening, announce))
+
+
+def _write_site(run: Path, out: Path, most: int) -> None:
+    """Write the static site, and how far it is to a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from selfcodealign.explorer.bundle import check_place, write_bundle
+    from selfcodealign.progress.log import is_quiet
+
+    check_place(out)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=is_quiet() or not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        written = write_bundle(run, out, most, show)
+    typer.echo(f"{out / 'index.html'}: {written.pages:,} pages, {written.size / 2**20:.1f} MiB")
+
+
+def _open(address: str) -> None:
+    """Open a browser beside the server; where there is none, the printed address is enough."""
+    import threading
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

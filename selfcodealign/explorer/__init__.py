@@ -1,0 +1,1 @@
+"""The explorer: rows of a run in a browser, served from this machine or written as a static site."""
