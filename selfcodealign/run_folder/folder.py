@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -54,6 +55,8 @@ ASKING_SECONDS = "asking_seconds"
 ASKED = "asked"
 #: The name in run.json of how far the journal was written when `ASKED` was recorded.
 COUNTED_ANSWERS = "counted_answers"
+#: A path made of an address: `s3://bucket/run` has lost a slash.
+_STORE = re.compile(r"[a-z][a-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -191,9 +194,14 @@ class StageFolder(Generic[R]):
 
 
 class RunFolder:
-    """A run's folder, locked while it is open for writing."""
+    """A run's folder, locked while it is open for writing. Raises `RunFolderError` for the address of a store."""
 
     def __init__(self, path: Path) -> None:
+        if _STORE.match(str(path)):
+            raise RunFolderError(
+                f"{path} is an address, and a run needs a folder: its files are put in place by renaming them, which "
+                "object stores cannot do. Give a path, and bring the finished data set there"
+            )
         self.path = path
         self._lock: int | None = None
 
