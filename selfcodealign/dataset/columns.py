@@ -25,7 +25,7 @@ COLUMNS = {
         "what a model is tuned on: a message of the user and one of the assistant",
     ),
     "tests": Column(TEXT, "the tests that the answer was run with, empty for none"),
-    "status": Column(TEXT, "the verdict of that run; `not_run` where there was none"),
+    "status": Column(TEXT, "how that run ended: passed, not_run, or a way of failing"),
     "concepts": Column(pa.list_(TEXT), "the programming concepts that the task was made from"),
     "category": Column(TEXT, "the kind of task that was asked for"),
     "difficulty": Column(TEXT, "the difficulty that was asked for"),

@@ -33,6 +33,13 @@ def rows_of(run: Path, stage: str, kind: str = "kept") -> list[dict[str, Any]]:
     return sorted(plain, key=lambda row: json.dumps(row, sort_keys=True, default=str))
 
 
+def claims_of(run: Path) -> str:
+    """Return what the card of a run's data set says of its rows: not the columns, the licences and the settings."""
+    card = (run / "dataset" / "README.md").read_text("utf-8")
+    sections = card[: card.index("## Settings")].split("\n## ")
+    return "\n## ".join(one for one in sections if not one.startswith(("Columns", "Licences")))
+
+
 def everything(run: Path) -> str:
     """Return the rows of all stages, without measured fields."""
     found = {f"{stage}/{kind}": rows_of(run, stage, kind) for stage in ROW_STAGES for kind in ("kept", "dropped")}
