@@ -52,13 +52,22 @@ def mark(
         raise RunFolderError("--keep, --drop and --clear exclude each other, and --clear takes the note back, too")
     if not (keep or drop or clear or note):
         raise RunFolderError("what of that row? give --keep, --drop, --clear or --note TEXT")
-    field, full_id = Search(folder).find(check_id(row))
+    search = Search(folder)
+    field, full_id = search.find(check_id(row))
+    name = f"{field.removesuffix('_id')} {full_id}"
     known = read_marks(run).get(full_id)
+    if clear and known is None:
+        typer.echo(f"{name}: it has no mark")
+        return
     # A note alone does not take a label back.
     label: Label = "keep" if keep else "drop" if drop else known.label if known and not clear else ""
     add_mark(run, Mark(full_id, label, note, by or _user()))
     said = label if keep or drop else "no mark" if clear else f"{label or 'no label'}, with your note"
-    typer.echo(f"{field.removesuffix('_id')} {full_id}: {said}; the next run of this recipe in {run} honours it")
+    typer.echo(f"{name}: {said}; the next run of this recipe in {run} honours it")
+    if keep and (status := search.value(field, full_id, "status")) not in (None, "passed"):
+        typer.echo(
+            f"its verdict is {status}, which no label changes: the data set gets it only where it takes such answers"
+        )
 
 
 def _print_marks(run: Path) -> None:

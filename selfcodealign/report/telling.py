@@ -210,7 +210,8 @@ def _tell_marks(found: MarkCounts) -> Iterator[RenderableType]:
     if found.labels or found.notes:
         told = [f"{kind}: {label} {n:,}" for kind, labels in found.labels.items() for label, n in labels.items()]
         yield Text(f"Marks: {'; '.join(map(show_line, told)) or 'no labels'}; notes {found.notes:,}")
-        yield Text(f"honoured by selection: {found.honoured:,}; not yet: {found.waiting:,}")
+        told = f"honoured by selection: {found.honoured:,}; without effect there: {found.without_effect:,}"
+        yield Text(f"{told}; not yet: {found.waiting:,}")
 
 
 def _tell_repeat(found: Repeat) -> Iterator[RenderableType]:

@@ -11,6 +11,7 @@ import pytest
 from selfcodealign import run_recipe
 from selfcodealign.errors import RunFolderError
 from selfcodealign.pipeline import plan_recipe
+from selfcodealign.report.facts import read_facts
 from selfcodealign.run_folder.marks import FILE, Label, Mark, add_mark
 from selfcodealign.settings import Recipe
 from selfcodealign.stages.marked import HONOURED
@@ -61,6 +62,7 @@ def test_labels_decide_what_the_next_run_takes(run: tuple[Recipe, Path]) -> None
     assert set(details) == {f"seed {dropped['seed_id']}; no task; by ada"}
     honoured = json.loads((folder / "run.json").read_text())[HONOURED]
     assert honoured == {"dropped": len(details), "kept": 1}
+    assert (read_facts(folder).marks.honoured, read_facts(folder).marks.without_effect) == (2, 0)
     card = (folder / "dataset" / "README.md").read_text("utf-8")
     assert f"People have marked single rows: {len(details)} were taken out, 1 were kept." in card
     for row in (dropped["seed_id"], kept):

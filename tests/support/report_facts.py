@@ -238,7 +238,8 @@ def make_facts(**changed: Any) -> RunFacts:
         "marks": MarkCounts(
             {"instruction": {"drop": 2}, "response": {"keep": 3, "drop": 1}},
             1,
-            4,
+            3,
+            1,
             2,
             [Mark("a51deff04c4a7233", "drop", "wrong units", "ada", "2026-11-27T08:12:03+00:00")],
         ),
@@ -271,7 +272,7 @@ def make_empty_facts(**changed: Any) -> RunFacts:
         "authors": [],
         "training": [],
         "evaluation": None,
-        "marks": MarkCounts({}, 0, 0, 0, []),
+        "marks": MarkCounts({}, 0, 0, 0, 0, []),
         "shown": [],
         "repeat": Repeat("", [], nothing, nothing, nothing, nothing, nothing),
     }

@@ -5,9 +5,9 @@ Rows are drawn by the MD5 sum of their ids, so the same run gives the same rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from selfcodealign.report.facts.tables import FILES, RunTables, StageTable
 from selfcodealign.report.facts.types import Shown
@@ -19,27 +19,33 @@ _PLACE = "filename = true, file_row_number = true"
 _FILES = FILES.removesuffix(")") + f", {_PLACE})"
 #: A drawn row: file, number in it, reason ("" where it was kept).
 _Drawn = tuple[str, int, str]
+_T = TypeVar("_T")
 
 
 def draw_shown(tables: RunTables, count: int) -> list[Shown]:
     """Draw `count` rows: kept ones of the last stage that kept any, and drops; more of one kind where the other lacks.
 
-    Of drops each reason of each stage gives one, then each a second one, and so on.
+    Drops are dealt out by the stages in turn, the last stage first: of each reason one, then of each a second one.
     """
     if count < 1:
         return []
     last = tables.last()
     kept = [(last, one) for one in _draw_kept(tables, last, count)] if last else []
-    by_reason = [
-        [(table, one) for one in drawn] for table in tables.stages for drawn in _draw_dropped(tables, table, count)
+    by_stage = [
+        [(table, one) for one in _in_turn(_draw_dropped(tables, table, count))] for table in reversed(tables.stages)
     ]
-    dropped = [one for one in chain(*zip_longest(*by_reason)) if one is not None]
+    dropped = _in_turn(by_stage)
     wanted = max(count // 2, count - len(kept))
     dropped = dropped[:wanted]
     kept = kept[: count - len(dropped)]
     order = {table.name: place for place, table in enumerate(tables.stages)}
     dropped.sort(key=lambda one: (order[one[0].name], one[1][2]))
     return [*_fetch(tables, kept), *_fetch(tables, dropped)]
+
+
+def _in_turn(piles: Iterable[Sequence[_T]]) -> list[_T]:
+    """The first of each pile, then the second of each, until all are empty."""
+    return [one for one in chain(*zip_longest(*piles)) if one is not None]
 
 
 def _draw_kept(tables: RunTables, table: StageTable, count: int) -> list[_Drawn]:

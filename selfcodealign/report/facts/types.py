@@ -157,11 +157,13 @@ class Shown:
 @dataclass(frozen=True)
 class MarkCounts:
     """What people marked: labels by what was marked (seed, concepts, instruction, response; "unknown": no row of the
-    run), the last marks, and how many of them selection has honoured and not yet honoured."""
+    run) and the last marks. Of the labels: how many selection has honoured, how many it knew and found no row for that
+    they could take out or keep, and how many wait for the next run."""
 
     labels: Mapping[str, Mapping[str, int]]
     notes: int
     honoured: int
+    without_effect: int
     waiting: int
     last: Sequence[Mark]
 

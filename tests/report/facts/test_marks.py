@@ -19,7 +19,7 @@ def _mark(run: Path, *marks: tuple[str, str, str]) -> None:
 
 
 def test_a_run_without_marks_has_none(made: Path) -> None:
-    assert read_facts(made).marks == MarkCounts({}, 0, 0, 0, [])
+    assert read_facts(made).marks == MarkCounts({}, 0, 0, 0, 0, [])
 
 
 def test_labels_are_counted_by_what_the_row_is(run: Path) -> None:
@@ -48,14 +48,15 @@ def test_labels_are_counted_by_what_the_row_is(run: Path) -> None:
 
 def test_marks_are_honoured_where_selection_was_decided_by_them(run: Path) -> None:
     """The labels that are in force, and no others: one more waits, and all of them with it."""
-    (seed, other, *_) = rows_of(run, "seeds")
-    _mark(run, (seed["seed_id"], "drop", ""))
+    kept, failed = rows_of(run, "selection")[0], rows_of(run, "responses", "dropped")[0]
+    given = [(kept["response_id"], "keep", ""), (failed["response_id"], "keep", ""), (kept["seed_id"], "drop", "")]
+    _mark(run, *given)
     path = run / "selection" / "stage.json"
     told = json.loads(path.read_text())
     told["decided_by"]["marks"] = digest_marks(read_marks(run))
     path.write_text(json.dumps(told))
     marks = read_facts(run).marks
-    assert (marks.honoured, marks.waiting) == (1, 0)
-    _mark(run, (seed["seed_id"], "drop", ""), (other["seed_id"], "drop", ""))
+    assert (marks.honoured, marks.without_effect, marks.waiting) == (1, 2, 0), "a failed answer was not there to keep"
+    _mark(run, *given, (failed["instruction_id"], "drop", ""))
     marks = read_facts(run).marks
-    assert (marks.honoured, marks.waiting) == (0, 2)
+    assert (marks.honoured, marks.without_effect, marks.waiting) == (0, 0, 4)

@@ -39,14 +39,22 @@ def test_the_same_run_shows_the_same_rows(made: Path) -> None:
 
 
 def test_drops_are_spread_over_stages_and_reasons(made: Path) -> None:
-    """Each reason of each stage is shown once before one is shown twice."""
+    """Stages take turns, so that those with many reasons crowd nobody out; within one, each reason comes once first."""
     reasons = {
         (stage, row["reason"])
         for stage in ("seeds", "near_dedup", "concepts", "instructions", "responses", "selection")
         for row in rows_of(made, stage, "dropped")
     }
-    found = Counter((one.stage, one.reason) for one in read_facts(made, shown=2 * len(reasons)).shown if not one.kept)
-    assert dict(found) == dict.fromkeys(reasons, 1)
+    stages = {stage for stage, _ in reasons}
+    shown = [one for one in read_facts(made, shown=2 * len(stages)).shown if not one.kept]
+    assert sorted(one.stage for one in shown) == sorted(stages)
+    shown = [one for one in read_facts(made, shown=1000).shown if not one.kept]
+    assert {(one.stage, one.reason) for one in shown} == reasons
+    for count in range(2, 2 * len(reasons), 2):
+        found = Counter((one.stage, one.reason) for one in read_facts(made, shown=count).shown if not one.kept)
+        for stage in stages:
+            given = [found[one] for one in reasons if one[0] == stage]
+            assert max(given) <= 1 or min(given) >= 1, (count, stage, found)
 
 
 def test_more_are_kept_ones_where_there_are_few_drops(made: Path) -> None:
