@@ -55,6 +55,17 @@ def test_every_kind_of_row_can_be_marked(run: Path) -> None:
     assert set(read_marks(run)) == {row[name] for name in ("seed_id", "concepts_id", "instruction_id")}
 
 
+def test_what_a_mark_cannot_do_is_said(run: Path) -> None:
+    """An answer that failed stays failed, and there is nothing to take back of a row without a mark."""
+    failed = rows_of(run, "responses", "dropped")[0]["response_id"]
+    assert "its verdict is failed, which no label changes" in call("mark", str(run), failed, "--keep").stdout
+    passed = rows_of(run, "selection")[0]["response_id"]
+    assert "verdict" not in call("mark", str(run), passed, "--keep").stdout
+    other = rows_of(run, "selection")[1]["response_id"]
+    assert call("mark", str(run), other, "--clear").stdout == f"response {other}: it has no mark\n"
+    assert other not in (run / FILE).read_text()
+
+
 def test_a_note_moves_no_cursor(run: Path) -> None:
     """Control characters are listed as their codes."""
     row_id = rows_of(run, "selection")[0]["response_id"]
