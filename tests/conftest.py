@@ -7,6 +7,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no test fails because the machine is busy.
+settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+settings.load_profile("tests")
 
 # A shell starts background processes with Ctrl-C ignored, children included: tests of Ctrl-C would wait for ever. With
 # a handler here, children start with the default.

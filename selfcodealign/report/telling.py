@@ -116,8 +116,8 @@ def _tell_rates(table: RateTable) -> Iterator[RenderableType]:
         (
             one.name,
             f"{one.passed:,} of {one.judged:,}",
-            f"{one.share:.1%}",
-            f"{one.low:.1%}–{one.high:.1%}",
+            f"{100 * one.share:.1f} %",
+            f"{100 * one.low:.1f}–{100 * one.high:.1f}",
             _bar(one.share),
         )
         for one in table.rates[:MOST_LINES]

@@ -51,7 +51,7 @@ def _figure(name: str, values: Sequence[float | None], tell: Callable[[float], s
 
 def _pass_rates(runs: Sequence[RunFacts]) -> ComparedFigure:
     rates = [_rate(run) for run in runs]
-    told = [f"{one.share:.1%} [{one.low:.1%}–{one.high:.1%}]" if one else NONE for one in rates]
+    told = [f"{_percent(one.share)} [{100 * one.low:.1f}–{100 * one.high:.1f}]" if one else NONE for one in rates]
     return ComparedFigure("pass rate", [one.share if one else None for one in rates], told)
 
 
@@ -59,6 +59,10 @@ def _rate(run: RunFacts) -> Rate | None:
     """The pass rate of the last stage that judged answers."""
     stages = next((table.rates for table in run.rates if table.by == "stage"), ())
     return stages[-1] if stages else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _kept(unit: str) -> Callable[[RunFacts], float | None]:
@@ -80,7 +84,7 @@ _FIGURES: Sequence[tuple[str, Callable[[RunFacts], float | None], Callable[[floa
     ("split proofs", lambda run: run.split_proofs, "{:,.0f}".format),
     ("mean mutation score", lambda run: run.scores.mean if run.scores else None, "{:.3f}".format),
     ("tokens per example", lambda run: run.asked.tokens_per_example, "{:,.0f}".format),
-    ("cached share of prompts", lambda run: run.asked.total.cached_share, "{:.1%}".format),
+    ("cached share of prompts", lambda run: run.asked.total.cached_share, _percent),
     ("seconds of asking", lambda run: run.spending.asking_seconds or None, "{:,.1f}".format),
     ("seconds per verified example", lambda run: run.spending.seconds_per_example, "{:,.3f}".format),
     ("cost", lambda run: run.spending.cost, "{:,.2f}".format),

@@ -35,10 +35,11 @@ def key_figures(facts: RunFacts) -> list[Figure]:
 
 
 def _rows(stages: Sequence[StageAccount]) -> Iterator[Figure]:
+    """What went on to the next kind of rows: several stages may have kept such rows."""
     for unit in ("seeds", "instructions"):
-        first = next((one for one in stages if one.stayed == unit), None)
-        if first is not None:
-            yield Figure(unit, f"{first.books.kept:,}", f"kept by {first.name}")
+        last = next((one for one in reversed(stages) if one.stayed == unit), None)
+        if last is not None:
+            yield Figure(unit, f"{last.books.kept:,}", f"kept by {last.name}")
 
 
 def _passes(facts: RunFacts) -> Iterator[Figure]:

@@ -32,7 +32,7 @@ def test_figures_are_those_of_each_run(made: Path) -> None:
     figures = {one.name: one for one in found.figures}
     stage = facts.rates[0].rates[-1]
     assert list(figures["pass rate"].values) == [stage.share, None]
-    assert figures["pass rate"].told[0].startswith(f"{stage.share:.1%} [")
+    assert figures["pass rate"].told[0].startswith(f"{100 * stage.share:.1f} % [")
     assert list(figures["examples"].values) == [facts.asked.examples] * 2
     assert list(figures["mean mutation score"].told) == ["1.000", "–"]
     assert "cost" not in figures
