@@ -28,6 +28,7 @@ from selfcodealign.addresses import mask
 from selfcodealign.engine import local, sharded
 from selfcodealign.engine.blocking import run_blocking
 from selfcodealign.engine.budget import Budget
+from selfcodealign.engine.clock import clock_work
 from selfcodealign.engine.gate import Gate
 from selfcodealign.engine.gather import gather
 from selfcodealign.engine.ray.driver import RayEngine
@@ -454,10 +455,14 @@ async def _carry_out(
         context.progress.reach(names)
         telemetry.begin(names)
         match part[0].step.stage:
-            case Each():
+            case Each() if each is sharded.each_here:
+                with clock_work(context.folder, part):
+                    await each(context, part, gate)
+            case Each():  # on other machines, whose seconds are not those of this one
                 await each(context, part, gate)
             case Whole():
-                await local.whole(context, part[0])
+                with clock_work(context.folder, part):
+                    await local.whole(context, part[0])
             case Last():
                 await local.last(context, part[0])
                 context.folder.record({EARLIER: [one for one in context.folder.earlier() if one not in names]})

@@ -51,6 +51,8 @@ COUNTED = "counted"
 STOPPED = "stopped"
 #: The name in run.json of the seconds in which stages asked the model, by the first stage of each flow, over all runs.
 ASKING_SECONDS = "asking_seconds"
+#: The name in run.json of the seconds that parts of the journey took on this machine (see `engine.clock`).
+WORKED = "worked"
 #: The name in run.json of what the model was asked in this folder, by stage, over all runs: nothing is taken off.
 ASKED = "asked"
 #: The name in run.json of how far the journal was written when `ASKED` was recorded.

@@ -56,6 +56,41 @@ def test_a_pilot_tells_what_the_whole_run_comes_to(recipe: Path, tmp_path: Path)
     assert "tokens" in table
 
 
+def test_the_same_pilot_tells_of_many_nodes(recipe: Path, tmp_path: Path) -> None:
+    """The planned run and the published one, as JSON and as a table; an earlier pilot's folder lacks the seconds."""
+    pilot = tmp_path / "pilot"
+    words = ("plan", str(recipe), "--pilot", "8", "-o", str(pilot), "-q", "--nodes", "4", "--cores", "8")
+    done = call(*words, "--server-tokens", "1000", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["capacity"]
+    assert told["worked_out_not_measured"] is True
+    assert list(told["sizes"]) == ["planned", "published", "published x10", "published x1000"]
+    assert told["sizes"]["planned"]["functions"] == len(rows_of(pilot, "seeds"))
+    assert told["sizes"]["published"]["answers"] == 2_400_000
+    stages = [name for part in told["sizes"]["planned"]["parts"] for name in part["stages"]]
+    assert stages == ["seeds", "near_dedup", "concepts", "instructions", "responses", "selection"]
+    assert "not measured" in call(*words).stdout
+    facts = json.loads((pilot / "run.json").read_text())
+    del facts["worked"]
+    (pilot / "run.json").write_text(json.dumps(facts))
+    older = call(*words)
+    assert older.returncode == 2
+    assert "name another --out" in " ".join(older.stderr.split())
+    assert "Traceback" not in older.stderr
+
+
+@pytest.mark.parametrize(("words", "said"), [(("--nodes", "0"), "--nodes"), (("--cores", "4"), "give --nodes")])
+def test_wrong_machines_are_told_before_the_pilot(
+    recipe: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """No nodes at all, and cores without nodes."""
+    done = call("plan", str(recipe), "-o", str(tmp_path / "pilot"), *words)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "pilot").exists()
+
+
 def test_a_run_stops_at_its_budget_and_a_larger_one_goes_on(recipe: Path, tmp_path: Path) -> None:
     """The data set is made of what there is; without a budget the rest follows."""
     run = ("run", str(recipe), "-o", str(tmp_path / "run"), "-q")
