@@ -97,7 +97,11 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         if out.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
             os.rename(out, old / out.name)
-            os.rename(fresh, out)
+            try:
+                os.rename(fresh, out)
+            except BaseException:
+                os.rename(old / out.name, out)
+                raise
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.rename(fresh, out)
