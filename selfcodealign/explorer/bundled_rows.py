@@ -48,6 +48,7 @@ class BundledRows:
         self._most = most
         self._connection = duckdb.connect(str(folder / "rows.duckdb"), config={"memory_limit": MEMORY, "threads": 2})
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bundle")
+        self._run("SET enable_progress_bar=false")
         self._run("CREATE TABLE marked(id VARCHAR)")
         if ids := list(marked):
             self._run("INSERT INTO marked SELECT unnest(?)", [ids])
@@ -143,7 +144,10 @@ class BundledRows:
 
     def close(self) -> None:
         """Break off what is under way, and close the database."""
-        self._connection.interrupt()
+        idle = self._thread.submit(int)  # comes after a query whose asker is gone, by Ctrl-C or SIGTERM
+        while not idle.done():
+            self._connection.interrupt()  # in vain before the query has begun, so that once is not enough
+            wait([idle], 0.05)
         self._thread.shutdown()
         self._connection.close()
 
@@ -166,15 +170,8 @@ class BundledRows:
         return f"({' UNION ALL '.join(parts)})", files
 
     def _run(self, query: str, given: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        """Run a query in a thread: while DuckDB works in the main one, no signal reaches Python. What ends the waiting
-        (Ctrl-C, SIGTERM) breaks the query off."""
-        work = self._thread.submit(self._connection.execute, query, list(given))
-        try:
-            return work.result()
-        except BaseException:
-            self._connection.interrupt()
-            wait([work])
-            raise
+        """Run a query in a thread: while DuckDB works in the main one, no signal reaches Python."""
+        return self._thread.submit(self._connection.execute, query, list(given)).result()
 
     def _fetch(self, query: str, given: Sequence[Any] = ()) -> list[dict[str, Any]]:
         table = self._run(query, given)

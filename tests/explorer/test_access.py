@@ -81,6 +81,7 @@ async def test_report_has_a_policy_of_its_own(small_run: Path, tmp_path: Path) -
     """The report has its styles inside; scripts are not run."""
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
+    (run / "report.html").unlink()
     async with explorer_of(run) as client:
         assert (await client.get("/report.html")).status_code == 404
         (run / "report.html").write_text("<h1>told</h1>")
@@ -138,6 +139,7 @@ async def test_links_in_the_run_are_not_followed(small_run: Path, tmp_path: Path
     (tmp_path / "secret").write_text("secret")
     shutil.rmtree(run / "concepts")
     os.symlink(outside, run / "concepts")
+    (run / "report.html").unlink()
     os.symlink(tmp_path / "secret", run / "report.html")
     (run / "dataset").mkdir()
     os.symlink(tmp_path / "secret", run / "dataset" / "README.md")
