@@ -7,7 +7,7 @@ import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from aiohttp import web
@@ -22,6 +22,10 @@ from selfcodealign.explorer.story import Row, Story, build_story
 from selfcodealign.report.search import Search, check_id
 from selfcodealign.run_folder.folder import open_existing
 from selfcodealign.run_folder.marks import Label, Mark, add_mark, list_marks, read_marks
+
+if TYPE_CHECKING:
+    from selfcodealign.settings import Recipe
+    from selfcodealign.stages.context import Place
 
 #: Marks on one page, the last ones; characters of a note.
 MOST_MARKS, _MOST_NOTE = 1_000, 2_000
@@ -165,7 +169,7 @@ def _lay_out(run: Path, rows: Sequence[Row]) -> list[Any]:
     return list(found)
 
 
-def _places(recipe: Any, names: Sequence[str]) -> dict[str, Any]:
+def _places(recipe: Recipe, names: Sequence[str]) -> dict[str, Place]:
     """The places of a run's stages. One of others is no more than a name: it is a module, and none is imported because
     a run folder names it. Raises `NotFound` where the others alone make no journey."""
     from selfcodealign.pipeline import CATALOGUE, make_journey

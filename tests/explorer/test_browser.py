@@ -94,6 +94,7 @@ def test_rows_are_found_from_the_overview(judged_run: Path, served: View, page: 
     expect(rows(page)).to_have_count(len(late))
     assert set(column(page, "sample")) <= {"2", "3"}
     page.get_by_label("Remove the condition sample ≥ 2").click()
+    expect(rows(page)).to_have_count(len(failed))
     task = re.findall(r"task_\d+", str(failed[0]["instruction"]))[0]
     page.get_by_label("Search all texts").fill(task.upper())
     page.keyboard.press("Enter")
@@ -116,6 +117,22 @@ def test_rows_are_found_from_the_overview(judged_run: Path, served: View, page: 
     page.locator(".facets").get_by_role("link", name="kept").click()
     expect(rows(page)).to_have_count(min(50, len(rows_of(judged_run, "responses"))))
     assert set(column(page, "kept")) == {"kept"}
+
+
+def test_pages_fit_a_phone(judged_run: Path, served: View, page: Page) -> None:
+    """In the dark as well; wide tables scroll in themselves, and the keyboard skips the links above the content."""
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.emulate_media(color_scheme="dark")
+    page.goto(served.address)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#content")
+    failed, passed = (answers(judged_run, status=status)[0]["response_id"] for status in ("failed", "passed"))
+    paths = ["", "stage/responses?f=status&o=is&v=failed", f"row/{failed}", f"row/{failed}/prompts", "sql", "marks"]
+    for path in [*paths, f"compare?a={passed}&b={failed}", "card", "report.html"]:
+        page.goto(f"{served.base}/{path}")
+        assert fits(page), path
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
 
 
 def test_a_row_is_read_compared_and_labelled(judged_run: Path, served: View, page: Page) -> None:
