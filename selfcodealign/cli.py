@@ -163,6 +163,8 @@ def main() -> None:
     except Exception:
         SAID.exception("a bug in this package")
         raise
+    if code == INTERRUPTED:  # some versions of typer take Ctrl-C themselves, and say nothing
+        _fail("stopped", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from selfcodealign.errors import UserError
@@ -37,3 +37,26 @@ def run_stoppable(work: Coroutine[Any, Any, Result], progress: Progress, done: s
         with suppress(OSError):  # the terminal may be closed
             progress.say(f"stopped; {done} on disk, and the same command resumes")
         raise
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Within the context, SIGTERM and SIGHUP raise `StoppedBySignal` in the main thread, as Ctrl-C raises
+    `KeyboardInterrupt`: work without an event loop removes what it has begun. A second one ends the process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    taken = [number for number in before if before[number] is not signal.SIG_IGN]  # `nohup` stays in force
+
+    def restore() -> None:
+        for number in taken:
+            signal.signal(number, before[number])
+
+    def stop(number: int, _: object) -> None:
+        restore()
+        raise StoppedBySignal(number, f"stopped by {signal.Signals(number).name}")
+
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()

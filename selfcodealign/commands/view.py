@@ -14,18 +14,22 @@ SITE = "A static site"
 def view(
     run: Annotated[Path, typer.Argument(help="A run folder; the run may be in progress.", metavar="RUN")],
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.", metavar="PORT")
-    ] = 0,
+        int | None, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; default: a free one.", metavar="PORT")
+    ] = None,
     browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the address in a browser; default: only in a terminal.")
-    ] = True,
+        bool | None,
+        typer.Option("--open/--no-open", help="Open the address in a browser; default: only in a terminal."),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
             help="Write the pages into a folder, for any web host or a disk.", metavar="DIR", rich_help_panel=SITE
         ),
     ] = None,
-    most: Annotated[int, typer.Option(min=1, help="Rows of each stage.", metavar="N", rich_help_panel=SITE)] = 2000,
+    most: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows of each stage; default: 2000.", metavar="N", rich_help_panel=SITE),
+    ] = None,
 ) -> None:
     """Show the rows of a run in a browser: every stage, kept and dropped, with filters, search and SQL.
 
@@ -43,35 +47,41 @@ def view(
     import secrets
     import sys
 
+    from selfcodealign.errors import UserError
     from selfcodealign.explorer.server import HOST, listen, serve
     from selfcodealign.progress.log import is_quiet, print_wrapped
     from selfcodealign.run_folder.folder import open_existing
 
+    if bundle is not None and not (port is browser is None):
+        raise UserError("--bundle writes files and serves nothing: leave out --port, --open and --no-open")
+    if bundle is None and most is not None:
+        raise UserError("--most is about a static site: give --bundle DIR as well")
     open_existing(run).journey()
     if bundle is not None:
         _write_site(run, bundle, most)
         return
     token = secrets.token_urlsafe(24)
-    listening = listen(port)
+    listening = listen(port or 0)
     address = f"http://{HOST}:{listening.getsockname()[1]}/?token={token}"
 
     def announce() -> None:
         print(address, flush=True)  # the only place where the token is shown; no log gets it
         if not is_quiet():
             print_wrapped("Ctrl-C stops")
-        if browser and sys.stdout.isatty():
+        if sys.stdout.isatty() if browser is None else browser:
             _open(address)
 
     with listening:
         asyncio.run(serve(run.resolve(), token, listening, announce))
 
 
-def _write_site(run: Path, out: Path, most: int) -> None:
+def _write_site(run: Path, out: Path, most: int | None) -> None:
     """Write the static site, and how far it is to a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from selfcodealign.explorer.bundle import check_place, write_bundle
+    from selfcodealign.commands.stopping import stopped_by_signals
+    from selfcodealign.explorer.bundle import MOST, check_place, write_bundle
     from selfcodealign.progress.log import is_quiet
 
     check_place(out)
@@ -83,7 +93,8 @@ def _write_site(run: Path, out: Path, most: int) -> None:
         def show(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        written = write_bundle(run, out, most, show)
+        with stopped_by_signals():
+            written = write_bundle(run, out, most or MOST, show)
     typer.echo(f"{out / 'index.html'}: {written.pages:,} pages, {written.size / 2**20:.1f} MiB")
 
 

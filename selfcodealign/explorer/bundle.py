@@ -95,10 +95,13 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         fresh.chmod(0o755)
         check_place(out)
         if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-            os.rename(out, old / out.name)
-            os.rename(fresh, out)
-            shutil.rmtree(old, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=f".{out.name}.old.", dir=out.parent) as old:
+                os.rename(out, f"{old}/{out.name}")
+                try:
+                    os.rename(fresh, out)
+                except BaseException:
+                    os.rename(f"{old}/{out.name}", out)
+                    raise
         else:
             os.rename(fresh, out)
     except OSError as error:

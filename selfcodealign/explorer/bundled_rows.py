@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -46,14 +47,16 @@ class BundledRows:
         self.tables = [table for table in found if table is not None and table.pairs]
         self._most = most
         self._connection = duckdb.connect(str(folder / "rows.duckdb"), config={"memory_limit": MEMORY, "threads": 2})
-        self._connection.execute("CREATE TABLE marked(id VARCHAR)")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bundle")
+        self._run("SET enable_progress_bar=false")
+        self._run("CREATE TABLE marked(id VARCHAR)")
         if ids := list(marked):
-            self._connection.execute("INSERT INTO marked SELECT unnest(?)", [ids])
+            self._run("INSERT INTO marked SELECT unnest(?)", [ids])
         self._ids = list(dict.fromkeys(table.row_id for table in self.tables))
 
     def draw(self) -> Iterator[str]:
         """Draw the rows and read their stories; yield the name of each stage when it is done."""
-        run = self._connection.execute
+        run = self._run
         run("CREATE TABLE shown(stage INTEGER, own VARCHAR, key VARCHAR, task VARCHAR)")
         for number, table in enumerate(self.tables):
             source, files = self._source(table, ())
@@ -107,7 +110,7 @@ class BundledRows:
 
     def seeds(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Yield each seed's id with all rows that are shown of it, those of later stages first, as a search would."""
-        keys = [key for (key,) in self._connection.execute("SELECT key FROM seeds ORDER BY 1").fetchall()]
+        keys = [key for (key,) in self._run("SELECT key FROM seeds ORDER BY 1").fetchall()]
         left = (key for key in keys if _ID.fullmatch(key))
         while some := list(islice(left, _SEEDS_AT_ONCE)):
             groups: dict[str, list[dict[str, Any]]] = {key: [] for key in some}
@@ -121,13 +124,13 @@ class BundledRows:
 
     def count_seeds(self) -> int:
         """How many seeds there are."""
-        found = self._connection.execute("SELECT count(*) FROM seeds").fetchone()
+        found = self._run("SELECT count(*) FROM seeds").fetchone()
         assert found is not None
         return found[0]
 
     def copies(self, ids: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
         """What was dropped as like one of these rows, by its id."""
-        self._connection.execute("CREATE TABLE named AS SELECT unnest(?) AS id", [list(ids)])
+        self._run("CREATE TABLE named AS SELECT unnest(?) AS id", [list(ids)])
         found: dict[str, list[dict[str, Any]]] = {}
         for table in self.tables:
             query = (
@@ -140,12 +143,13 @@ class BundledRows:
         return found
 
     def close(self) -> None:
-        """Close the database."""
+        """Break off what is under way, and close the database."""
+        idle = self._thread.submit(int)  # comes after a query whose asker is gone, by Ctrl-C or SIGTERM
+        while not idle.done():
+            self._connection.interrupt()  # in vain before the query has begun, so that once is not enough
+            wait([idle], 0.05)
+        self._thread.shutdown()
         self._connection.close()
-
-    def interrupt(self) -> None:
-        """Break off what is under way."""
-        self._connection.interrupt()
 
     def _source(self, table: StageTable, names: Iterable[str]) -> tuple[str, list[list[str]]]:
         """SQL for these columns of a stage's rows with `kept`, `reason`, `detail`, `parent`, `own`, `task` and the
@@ -165,8 +169,12 @@ class BundledRows:
         files = [[pair.kept for pair in table.pairs], [pair.dropped for pair in table.pairs]]
         return f"({' UNION ALL '.join(parts)})", files
 
+    def _run(self, query: str, given: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        """Run a query in a thread: while DuckDB works in the main one, no signal reaches Python."""
+        return self._thread.submit(self._connection.execute, query, list(given)).result()
+
     def _fetch(self, query: str, given: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        table = self._connection.execute(query, list(given))
+        table = self._run(query, given)
         names = [column[0] for column in table.description or []]
         return [dict(zip(names, values, strict=True)) for values in table.fetchall()]
 

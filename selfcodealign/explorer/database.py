@@ -40,6 +40,7 @@ class Database:
                 "python_enable_replacements": False,
             }
         )
+        self._connection.execute("SET enable_progress_bar=false")
         self._connection.execute("SET parquet_metadata_cache=true")
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="explorer")
 

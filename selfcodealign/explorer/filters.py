@@ -77,6 +77,9 @@ class Filter:
     def without(self, condition: Condition) -> Filter:
         return replace(self, conditions=tuple(one for one in self.conditions if one != condition))
 
+    def without_search(self) -> Filter:
+        return replace(self, search="")
+
     def having(self, name: str, value: str) -> Filter:
         """Return this filter with `name` is `value`, and no other value of it."""
         kept = [one for one in self.conditions if (one.field, one.operator) != (name, "is")]

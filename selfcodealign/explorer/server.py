@@ -6,8 +6,8 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,6 +29,7 @@ HOST = "127.0.0.1"
 #: Bytes of a form.
 _MOST_FORM = 256 * 1024
 _CLOSE_SECONDS = 2.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: The files that pages load, by name; nothing else is looked up.
 _STATIC = {"explorer.css": "text/css", "story.css": "text/css", "explorer.js": "text/javascript"}
 
@@ -90,14 +91,30 @@ class _WithoutText(logging.Filter):
         return True
 
 
+def _note_signals() -> asyncio.Event:
+    """Return an event that the first signal sets; further ones have their usual effect. `nohup` stays in force."""
+    noted, loop = asyncio.Event(), asyncio.get_running_loop()
+    if threading.current_thread() is not threading.main_thread():
+        return noted
+    taken = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+
+    def note() -> None:
+        noted.set()
+        for number in taken:
+            loop.remove_signal_handler(number)
+
+    for number in taken:
+        loop.add_signal_handler(number, note)
+    return noted
+
+
 async def serve(run: Path, token: str, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve a run until Ctrl-C, SIGTERM or a closed terminal. `ready` is called when requests are taken."""
+    """Serve a run until Ctrl-C, SIGTERM or a closed terminal; a second signal does not wait for answers under way.
+
+    `ready` is called when requests are taken.
+    """
     LOG.addFilter(_WithoutText())
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with suppress(ValueError):  # in a thread of a test
-            loop.add_signal_handler(number, stop.set)
+    stop = _note_signals()
     runner = web.AppRunner(
         make_app(run, token),
         access_log=None,

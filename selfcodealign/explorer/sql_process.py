@@ -89,6 +89,7 @@ def run_query(query: str, views: Sequence[dict[str, Any]]) -> dict[str, Any]:
     files = ", ".join(_quote(file, "'") for view in views for file in (*view["kept"], *view["dropped"]))
     connection.execute(f"SET allowed_paths=[{files}]")
     connection.execute("SET enable_external_access=false")
+    connection.execute("SET enable_progress_bar=false")  # it would stand in the answer
     for view in views:
         connection.execute(_view(view))
     connection.execute("SET lock_configuration=true")

@@ -7,21 +7,25 @@ import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from aiohttp import web
 
-from selfcodealign.errors import RunFolderError
+from selfcodealign.errors import RecipeError, RunFolderError
 from selfcodealign.explorer.access import NotFound
 from selfcodealign.explorer.database import Database
-from selfcodealign.explorer.diffs import Pair, side_by_side
+from selfcodealign.explorer.diffs import Line, Pair, side_by_side, unified
 from selfcodealign.explorer.reasons import describe_verdict, explain_fate, split_ids
 from selfcodealign.explorer.rendering import respond
 from selfcodealign.explorer.story import Row, Story, build_story
 from selfcodealign.report.search import Search, check_id
 from selfcodealign.run_folder.folder import open_existing
 from selfcodealign.run_folder.marks import Label, Mark, add_mark, list_marks, read_marks
+
+if TYPE_CHECKING:
+    from selfcodealign.settings import Recipe
+    from selfcodealign.stages.context import Place
 
 #: Marks on one page, the last ones; characters of a note.
 MOST_MARKS, _MOST_NOTE = 1_000, 2_000
@@ -124,10 +128,10 @@ def find_answer(search: Search, beginning: str) -> Row:
 
 def compare(left: Row, right: Row) -> dict[str, Any]:
     """Return what the page of two answers shows."""
-    compared: list[tuple[str, list[Pair]]] = [
-        (name, side_by_side(left.get(field) or "", right.get(field) or ""))
-        for name, field in (("Response", "response"), ("Tests", "tests"))
-    ]
+    compared: list[tuple[str, list[Pair], list[Line]]] = []
+    for name, field in (("Response", "response"), ("Tests", "tests")):
+        texts = (left.get(field) or "", right.get(field) or "")
+        compared.append((name, side_by_side(*texts), unified(*texts)))
     return {"left": _side(left), "right": _side(right), "compared": compared}
 
 
@@ -151,22 +155,34 @@ CHOOSE = "selection.choose"
 
 
 def _lay_out(run: Path, rows: Sequence[Row]) -> list[Any]:
-    """Lay out the prompts that rows met, each once. Raises `NotFound` where only code of others could."""
-    from selfcodealign.pipeline import CATALOGUE, make_journey
+    """Lay out the prompts that rows met, each once."""
     from selfcodealign.recipe import load_recipe
     from selfcodealign.run_folder.folder import RunFolder
     from selfcodealign.stages.context import Context
     from selfcodealign.stages.laid_out import prompts_of
 
-    recipe = load_recipe(run / "recipe.toml")
-    # A stage of others is a module that would be imported because a run folder names it.
-    if others := [name for name in recipe.journey if name not in CATALOGUE]:
-        raise NotFound(f"Stages of this run are not in this package ({', '.join(others)}): use selfcodealign show.")
-    context = Context(recipe, make_journey(recipe).places, RunFolder(run))
+    recipe, folder = load_recipe(run / "recipe.toml"), RunFolder(run)
+    context = Context(recipe, _places(recipe, folder.journey()), folder)
     found: dict[Any, None] = {}
     for row in rows:
         found.update(dict.fromkeys(prompts_of(context, row)))
     return list(found)
+
+
+def _places(recipe: Recipe, names: Sequence[str]) -> dict[str, Place]:
+    """The places of a run's stages. One of others is no more than a name: it is a module, and none is imported because
+    a run folder names it. Raises `NotFound` where the others alone make no journey."""
+    from selfcodealign.pipeline import CATALOGUE, make_journey
+    from selfcodealign.stages.context import Place
+
+    others = [name for name in recipe.journey if name not in CATALOGUE]
+    left = [name for name in recipe.journey if name in CATALOGUE]
+    try:
+        known = make_journey(recipe.model_copy(update={"journey": left, "own": {}})).places
+    except RecipeError:
+        told = ", ".join(others)
+        raise NotFound(f"This run begins with rows of a stage of others ({told}): use selfcodealign show.") from None
+    return {name: known.get(name, Place(None, None, None)) for name in names}
 
 
 def _id(text: str) -> str:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from selfcodealign import run_recipe
 from selfcodealign.errors import RunFolderError
 from selfcodealign.explorer.bundle import MARKER, write_bundle
 from selfcodealign.rows import Dropped, Response, digest
 from selfcodealign.run_folder.marks import FILE, Mark, add_mark, read_marks
 from tests.support.browser import BROWSER
 from tests.support.explorer import explorer_of, write_stage
+from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
+from tests.support.places import ROOT
 from tests.support.rows import make_response
 from tests.support.runs import rows_of
 
@@ -77,6 +83,26 @@ async def test_all_answers_to_an_instruction_are_in_the_story_of_one(small_run: 
         assert "in the data set" in text
         for path in {link for link in links if link.startswith(("/row/", "/compare"))}:
             assert (await client.get(path)).status_code == 200, path
+
+
+async def test_prompts_are_told_without_the_code_of_others(tmp_path: Path) -> None:
+    """A stage from outside the package is not imported because a run names it: its file may have become another."""
+    stage = tmp_path / "own.py"
+    shutil.copy(ROOT / "examples" / "a_stage_of_your_own.py", stage)
+    sources = write_sources(tmp_path / "sources", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        judge_by_text(patch)
+        recipe = small_recipe(sources, added=[f"{stage}:SHORT_TASKS"], without=["dataset"])
+        await run_recipe(recipe, tmp_path / "run", model=scripted_model())
+        patch.delitem(sys.modules, "selfcodealign_stage_own")
+        stage.write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+        row = rows_of(tmp_path / "run", "selection")[0]
+        async with explorer_of(tmp_path / "run") as client:
+            answer = await client.get(f"/row/{row['response_id']}/prompts")
+    assert answer.status_code == 200
+    assert re.findall("<h2>(.*)</h2>", answer.text) == ["concepts", "instructions", "responses"]
+    assert row["completion"].splitlines()[1] in unescape(answer.text)
+    assert not (tmp_path / "imported").exists()
 
 
 @pytest.mark.parametrize("path", ["/row/zz", "/row/ffffffffffffffff", "/compare?a=ffff&b=eeee", "/compare"])

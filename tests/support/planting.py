@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 #: Texts that reach for the page around them, each in another way.
 HOSTILE = (
@@ -38,3 +43,33 @@ def plant(value: Any, write: Callable[[str], str], keep: frozenset[str] = frozen
     if isinstance(value, (list, tuple)):
         return type(value)(plant(one, write, keep) for one in value)
     return value
+
+
+def plant_run(run: Path, out: Path) -> None:
+    """Copy a run; in the rows of all stages each text but ids and the status is a hostile one, followed by what it was.
+
+    Lone surrogates are left out: Parquet holds none.
+    """
+    shutil.copytree(run, out)
+    texts = cycle([*HOSTILE[:-3], *HOSTILE[-2:], "<script>window.owned = 1</script>"])
+
+    def write(text: str) -> str:
+        return next(texts) + text
+
+    for path in out.glob("*/*.parquet"):
+        if path.parent.name == "dataset":
+            continue
+        table = pq.read_table(path)
+        rows = [
+            {
+                name: value if _is_kept(name) else plant(value, lambda text: next(texts) + text)
+                for name, value in row.items()
+            }
+            for row in table.to_pylist()
+        ]
+        pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+
+
+def _is_kept(name: str) -> bool:
+    """Whether rows could not be found and told apart without this field."""
+    return name.endswith("_id") or name in ("parent", "status")
