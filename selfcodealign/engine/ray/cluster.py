@@ -20,6 +20,9 @@ from selfcodealign.errors import MissingExtra, RecipeError, RunFolderError, User
 #: until a node has answered whether it can work.
 REACH_SECONDS, JOIN_SECONDS, NODE_SECONDS = 5.0, 90.0, 120.0
 
+#: Set when the driver has left the cluster.
+_left = threading.Event()
+
 
 class RayError(UserError):
     """The Ray cluster cannot be used: unreachable, or its nodes do not fit the driver."""
@@ -56,6 +59,7 @@ def leave() -> None:
     import ray
 
     ray.shutdown()
+    _left.set()
 
 
 def list_nodes() -> list[Node]:
@@ -158,21 +162,25 @@ def _reach(address: str) -> None:
 
 
 def _call_in_time(call: Callable[[], object], where: str) -> None:
-    """Call in a thread that is left behind when it takes too long."""
+    """Call in a thread that is left behind when it takes too long. It else lives until `leave`: processes that Ray
+    starts on this machine are killed by Linux when the thread that has started them ends."""
     raised: list[BaseException] = []
+    returned = threading.Event()
+    _left.clear()
 
     def body() -> None:
         try:
             call()
         except BaseException as error:
             raised.append(error)
+        returned.set()
+        _left.wait()
 
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-    thread.join(JOIN_SECONDS)
-    if thread.is_alive():
+    threading.Thread(target=body, daemon=True).start()
+    if not returned.wait(JOIN_SECONDS):
         raise RayError(
             f"{where} does not let this driver join within {JOIN_SECONDS:.0f} s: is a Ray head running there?"
         )
     if raised:
+        _left.set()
         raise RayError(f"cannot join the Ray cluster at {where}: {reason_of(raised[0])}") from raised[0]
