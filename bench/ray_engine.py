@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def overhead(folder: Path, sizes: Sequence[int], repeat: int) -> None:
         for what in ("seconds", "cpu"):
             local, ray = medians[rows, "local", what], medians[rows, "ray", what]
             print(f"{rows:>9,} rows: {what:7} local {local:7.1f}, ray {ray:7.1f}, ratio {ray / local:.2f}", flush=True)
-    for few, many in zip(sizes, sizes[1:], strict=False):
+    for few, many in pairwise(sizes):
         for what in ("seconds", "cpu"):
             local, ray = (
                 (medians[many, engine, what] - medians[few, engine, what]) / (many - few) * 1e6

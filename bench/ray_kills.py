@@ -1,6 +1,6 @@
 """Nodes of a Ray cluster on this machine are killed at random moments; the rows must be those of a local run.
 
-Each try is a run on two to four nodes of which up to two are lost, at random moments; a killed node is sometimes
+Each try is a run on two to four nodes of which up to three are lost, at random moments; a killed node is sometimes
 replaced. The number of kills so far is kept in FOLDER/kills.json, so that the same command goes on.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -35,38 +36,46 @@ def kill_nodes(folder: Path, target: int) -> None:
             number = known["tries"]
             run = folder / f"try-{number}"
             began = time.monotonic()
-            kills = asyncio.run(_try(recipe, run, cluster, random.Random(number)))
+            kills = _try(recipe, run, cluster, random.Random(number))
             same = everything(run) == expected and books(run) == counted
             known = {"kills": known["kills"] + kills, "tries": number + 1}
             state.write_text(json.dumps(known))
             took = time.monotonic() - began
-            print(f"try {number}: {kills} nodes killed, {known['kills']} so far, {took:.0f} s, rows equal: {same}", flush=True)
+            print(
+                f"try {number}: {kills} nodes killed, {known['kills']} so far, {took:.0f} s, rows equal: {same}",
+                flush=True,
+            )
             if not same:
                 raise SystemExit(f"the rows of {run} differ from those of {local}")
     print(f"{known['kills']} nodes killed in {known['tries']} runs; ids, texts, drops and books as in the local run")
 
 
-async def _try(recipe: Recipe, run: Path, cluster: Any, draw: random.Random) -> int:
-    """A run with one to three nodes lost; how many were lost before it ended. Two nodes are there afterwards."""
+def _try(recipe: Recipe, run: Path, cluster: Any, draw: random.Random) -> int:
+    """A run with one to three nodes lost; how many were lost before it ended. Two nodes are there afterwards.
+
+    The run is in a thread: Ray adds nodes in the main thread only.
+    """
     nodes = [one for one in cluster.list_all_nodes() if one is not cluster.head_node]
-    while len(nodes) < draw.randint(2, 4):
-        nodes.append(await asyncio.to_thread(add_node, cluster))
+    for _ in range(draw.randint(0, 2)):
+        nodes.append(add_node(cluster))
     model = scripted_model(latency=0.1, concurrency=2)
     engine = RayEngine(cluster.address)
-    working = asyncio.create_task(run_recipe(recipe, run, until="dataset", model=model, engine=engine))
     kills, wanted = 0, draw.randint(1, 3)
-    while kills < wanted and not working.done():
-        await asyncio.wait([working], timeout=draw.uniform(1.0, 7.0) if kills else draw.uniform(3.0, 14.0))
-        if working.done():
-            break
-        doomed = nodes.pop(draw.randrange(len(nodes)))
-        if not nodes or draw.random() < 0.5:  # another one joins first
-            nodes.append(await asyncio.to_thread(add_node, cluster))
-        await asyncio.to_thread(cluster.remove_node, doomed, allow_graceful=False)
-        kills += not working.done()
-    await working
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(asyncio.run, run_recipe(recipe, run, until="dataset", model=model, engine=engine))
+        while kills < wanted:
+            wait([working], timeout=draw.uniform(1.0, 7.0) if kills else draw.uniform(3.0, 14.0))
+            if working.done():
+                break
+            doomed = nodes.pop(draw.randrange(len(nodes)))
+            if not nodes or draw.random() < 0.5:  # another one joins first
+                nodes.append(add_node(cluster))
+            before = working.done()
+            cluster.remove_node(doomed, allow_graceful=False)
+            kills += not before
+        working.result()
     while len(nodes) > 2:
-        await asyncio.to_thread(cluster.remove_node, nodes.pop(), allow_graceful=False)
+        cluster.remove_node(nodes.pop(), allow_graceful=False)
     while len(nodes) < 2:
-        nodes.append(await asyncio.to_thread(add_node, cluster))
+        nodes.append(add_node(cluster))
     return kills

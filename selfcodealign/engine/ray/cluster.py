@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import platform
 import secrets
@@ -14,7 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.errors import MissingExtra, RecipeError, RunFolderError, UserError, reason_of
+from selfcodealign.errors import MissingExtra, RecipeError, RunFolderError, SandboxError, UserError, reason_of
+from selfcodealign.sandbox import Sandbox
+from selfcodealign.sandbox.pool import Mode
 
 #: Seconds until an address that does not answer is given up, until a cluster that answers lets the driver in, and
 #: until a node has answered whether it can work.
@@ -50,7 +53,7 @@ def connect(address: str | None) -> bool:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address is None:
         options |= {"include_dashboard": False}
-    _call_in_time(lambda: ray.init(address=address, **options), address or "this machine")
+    _call_in_time(lambda: ray.init(address=address or "local", **options), address or "this machine")
     return True
 
 
@@ -101,15 +104,41 @@ def check_nodes(nodes: Sequence[Node], folder: Path) -> None:
             raise RunFolderError(f"node {node.name} cannot write in {folder}: {answer['problem']}")
 
 
+def check_sandboxes(nodes: Sequence[Node], mode: Mode) -> None:
+    """Raise `SandboxError` for the first node on which no sandbox of this mode opens; `check_nodes` comes before."""
+    for node, problem in zip(nodes, _ask_each(nodes, _open_sandbox, mode), strict=True):
+        if problem:
+            raise SandboxError(f"{problem} (on node {node.name})")
+
+
+def _open_sandbox(mode: Mode) -> str:
+    """Open a sandbox on this machine and close it; what is wrong. Runs on the nodes."""
+
+    async def open_and_close() -> None:
+        async with Sandbox(workers=1, mode=mode):
+            pass
+
+    try:
+        asyncio.run(open_and_close())
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def _ask(nodes: Sequence[Node], file: Path) -> list[dict[str, str]]:
+    return _ask_each(nodes, _make_probe(), str(file))
+
+
+def _ask_each(nodes: Sequence[Node], function: Callable[..., Any], *given: Any) -> list[Any]:
+    """What a function returns on each node."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    probe = ray.remote(_make_probe())
+    probe = ray.remote(function)
     asked = []
     for node in nodes:
         where = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        asked.append(probe.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(str(file)))
+        asked.append(probe.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(*given))
     _, missing = ray.wait(asked, num_returns=len(asked), timeout=NODE_SECONDS)
     if missing:
         names = ", ".join(node.name for node, one in zip(nodes, asked, strict=True) if one in missing)
