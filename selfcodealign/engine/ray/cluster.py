@@ -8,6 +8,7 @@ import platform
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,8 +21,8 @@ from selfcodealign.sandbox import Sandbox
 from selfcodealign.sandbox.pool import Mode
 
 #: Seconds until an address that does not answer is given up, until a cluster that answers lets the driver in, and
-#: until a node has answered whether it can work.
-REACH_SECONDS, JOIN_SECONDS, NODE_SECONDS = 5.0, 90.0, 120.0
+#: until a node has answered whether it can work; until a node whose processes fail is seen to be gone.
+REACH_SECONDS, JOIN_SECONDS, NODE_SECONDS, LOST_SECONDS = 5.0, 90.0, 120.0, 30.0
 
 #: Set when the driver has left the cluster.
 _left = threading.Event()
@@ -88,7 +89,7 @@ def check_nodes(nodes: Sequence[Node], folder: Path) -> None:
     finally:
         file.unlink(missing_ok=True)
     mine = {"selfcodealign": version("selfcodealign"), "Python": platform.python_version()}
-    for node, answer in zip(nodes, answers, strict=True):
+    for node, answer in answers:
         for what, own in mine.items():
             if answer[what] != own:
                 raise RayError(
@@ -106,7 +107,7 @@ def check_nodes(nodes: Sequence[Node], folder: Path) -> None:
 
 def check_sandboxes(nodes: Sequence[Node], mode: Mode) -> None:
     """Raise `SandboxError` for the first node on which no sandbox of this mode opens; `check_nodes` comes before."""
-    for node, problem in zip(nodes, _ask_each(nodes, _open_sandbox, mode), strict=True):
+    for node, problem in _ask_each(nodes, _open_sandbox, mode):
         if problem:
             raise SandboxError(f"{problem} (on node {node.name})")
 
@@ -125,12 +126,12 @@ def _open_sandbox(mode: Mode) -> str:
     return ""
 
 
-def _ask(nodes: Sequence[Node], file: Path) -> list[dict[str, str]]:
+def _ask(nodes: Sequence[Node], file: Path) -> list[tuple[Node, dict[str, str]]]:
     return _ask_each(nodes, _make_probe(), str(file))
 
 
-def _ask_each(nodes: Sequence[Node], function: Callable[..., Any], *given: Any) -> list[Any]:
-    """What a function returns on each node."""
+def _ask_each(nodes: Sequence[Node], function: Callable[..., Any], *given: Any) -> list[tuple[Node, Any]]:
+    """What a function returns on each node; nodes that are lost meanwhile are left out, as they are during work."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -143,10 +144,24 @@ def _ask_each(nodes: Sequence[Node], function: Callable[..., Any], *given: Any) 
     if missing:
         names = ", ".join(node.name for node, one in zip(nodes, asked, strict=True) if one in missing)
         raise RayError(f"no answer within {NODE_SECONDS:.0f} s from {names}: remove or restart these nodes (ray stop)")
-    try:
-        return ray.get(asked)
-    except ray.exceptions.RayError as error:
-        raise RayError(f"a node of the cluster fails: {reason_of(error)}") from error
+    answers = []
+    for node, one in zip(nodes, asked, strict=True):
+        try:
+            answers.append((node, ray.get(one)))
+        except ray.exceptions.RayError as error:
+            if not _is_lost(node):
+                raise RayError(f"node {node.name} of the cluster fails: {reason_of(error)}") from error
+    return answers
+
+
+def _is_lost(node: Node) -> bool:
+    """Whether the cluster comes to see that a node is gone."""
+    deadline = time.monotonic() + LOST_SECONDS
+    while lives := any(one.id == node.id for one in list_nodes()):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    return not lives
 
 
 def _make_probe() -> Callable[[str], dict[str, str]]:
