@@ -253,8 +253,10 @@ def _joined(
     engine: RayEngine | None, context: Context, decisions: Sequence[Decision]
 ) -> AbstractAsyncContextManager[None]:
     """A context in which an engine is ready; without work for it, it is left alone."""
-    work = any(isinstance(one.step.stage, Each) and one.action is not Action.REST for one in decisions)
-    return engine.joined(context) if engine is not None and work else nullcontext()
+    work = [one.step.stage for one in decisions if one.action is not Action.REST]
+    flows = [stage for stage in work if isinstance(stage, Each)]
+    executes = any("sandbox" in stage.needs and stage.executes(context) for stage in flows)
+    return engine.joined(context, executes) if engine is not None and flows else nullcontext()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ The rows are those of a run by one process, in whatever number of partitions, si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from selfcodealign.engine import local
 from selfcodealign.engine.gather import ended
 from selfcodealign.errors import RunFolderError
 from selfcodealign.rows import Books
-from selfcodealign.run_folder.folder import COUNTED, COUNTED_ANSWERS, RunFolder
+from selfcodealign.run_folder.folder import COUNTED, COUNTED_ANSWERS, RunFolder, StageFolder
 from selfcodealign.run_folder.journal import Journal
 from selfcodealign.run_folder.writers import DIVIDED, ENDED
 from selfcodealign.stages import Each, Source
@@ -67,17 +68,19 @@ def complete(context: Context, flow: Sequence[Decision]) -> int | None:
     """
     through = ended(context.folder)
     of = context.folder.facts()[DIVIDED]["of"]
-    came: np.ndarray | None = None
+    before: StageFolder[Any] | None = None
     for one in flow:
         place, kind = one.step.place, one.step.place.gives
         assert kind is not None
         folder = context.folder.stage(one.step.name, describe_rows(one.step), kind)
         left = folder.shards.parents()
-        if came is None and isinstance(one.step.stage, Source):
+        if before is not None:
+            came = before.shards.row_ids()
+        elif isinstance(one.step.stage, Source):
             if len(through) < of:  # only those who have read the sources know their rows
                 return None
             came = np.setdiff1d(left, _numbers(through, one.step.name))
-        elif came is None:
+        else:
             assert place.after is not None
             assert place.given is not None
             came = context.folder.open(place.after, place.given).shards.row_ids()
@@ -85,11 +88,13 @@ def complete(context: Context, flow: Sequence[Decision]) -> int | None:
             return lost
         context.progress.start(one.step.name, len(came))
         context.progress.skip(one.step.name, len(came))
-        folder.retire_strangers(came)
-        books = Books(len(folder.shards.parents()), *folder.shards.counts())
+        if len(np.setdiff1d(left, came)):
+            folder.retire_strangers(came)
+            left = folder.shards.parents()
+        books = Books(len(left), *folder.shards.counts())
         folder.finish(one.decided_by, books)
         context.progress.finish(one.step.name, folder.summary(books))
-        came = folder.shards.row_ids()
+        before = folder
     _forget(context, flow)
     return 0
 

@@ -164,7 +164,8 @@ class _Lane:
 
     async def send_finished(self, before: _Lane) -> None:
         """Let in what an earlier run made of rows that have come to the lane before again."""
-        ids = before.folder.shards.ids(np.array(before._again, np.uint64))
+        again = np.array(before._again, np.uint64)
+        ids = before.folder.shards.ids(again) if len(again) else again  # partitions need not read all that others made
         before.kept_again = len(ids)
         known = np.isin(ids, self._done.sorted())
         self.begin()
@@ -209,7 +210,8 @@ class _Lane:
         self.waiting += len(outcome)
         self.through += 1
         self.kept += len(outcome) - len(drops)
-        self.reasons.update(drops)
+        if drops:  # an empty update costs as much as all else here
+            self.reasons.update(drops)
         self._progress.advance(self.name, kept=len(outcome) - len(drops), dropped=drops)
         if self._watch is not None and (line := self._watch.add(outcome)):
             self._progress.say(line)

@@ -54,6 +54,7 @@ class Shards(Generic[R]):
         self.parent_field = parent_field
         self._writer = writer
         self._unfinished = unfinished
+        self._written: list[Path] = []
         self._schema = schema_of(row) if row is not None else pa.schema([])
         self._dropped_schema = pa.schema(
             [*self._schema, *(pa.field(name, pa.string()) for name in ("parent", "reason", "detail"))]
@@ -90,6 +91,7 @@ class Shards(Generic[R]):
                     os.fsync(file.fileno())
             for (path, _), temporary in zip(pending, hidden, strict=True):
                 os.rename(temporary, path)
+            self._written.append(pending[-1][0])
         except OSError as error:
             for temporary in hidden:
                 temporary.unlink(missing_ok=True)
@@ -133,14 +135,17 @@ class Shards(Generic[R]):
     def parents(self, *, own: bool = False) -> np.ndarray:
         """Return the ids (uint64, sorted, distinct) of the rows that entered the stage and whose outcome is on disk.
 
-        `own`: only those that this writer has written.
+        `own`: only those that have been written through this object.
         """
-        files = self.parents_by_file(self._writer if own else "*")
+        files = self._parents_in(self._written) if own else self.parents_by_file()
         return np.unique(np.concatenate([np.empty(0, np.uint64), *(ids for _, ids in files)]))
 
-    def parents_by_file(self, writer: str = "*") -> Iterator[tuple[Path, np.ndarray]]:
+    def parents_by_file(self) -> Iterator[tuple[Path, np.ndarray]]:
         """Yield each kept file with the ids (uint64, with repetitions) of the parents of its pair."""
-        for path in self._kept_files(writer):
+        return self._parents_in(self._kept_files())
+
+    def _parents_in(self, kept: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray]]:
+        for path in kept:
             found = []
             for file, column in ((path, self.parent_field), (_twin(path), "parent")):
                 with _reading(file):

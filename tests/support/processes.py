@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 def process_tree(pid: int) -> list[int]:
-    """All processes below one."""
+    """All processes below one, by whichever of its threads they were started."""
     found, waiting = [], [pid]
     while waiting:
-        try:
-            parent = waiting.pop()
-            children = [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-        except OSError:
-            continue
-        found += children
-        waiting += children
+        for thread in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            try:
+                children = [int(word) for word in thread.read_text().split()]
+            except OSError:
+                continue
+            found += children
+            waiting += children
     return found
 
 

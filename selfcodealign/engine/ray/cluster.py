@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import platform
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,11 +16,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from selfcodealign.errors import MissingExtra, RecipeError, RunFolderError, UserError, reason_of
+from selfcodealign.errors import MissingExtra, RecipeError, RunFolderError, SandboxError, UserError, reason_of
+from selfcodealign.sandbox import Sandbox
+from selfcodealign.sandbox.pool import Mode
 
 #: Seconds until an address that does not answer is given up, until a cluster that answers lets the driver in, and
-#: until a node has answered whether it can work.
-REACH_SECONDS, JOIN_SECONDS, NODE_SECONDS = 5.0, 90.0, 120.0
+#: until a node has answered whether it can work; until a node whose processes fail is seen to be gone.
+REACH_SECONDS, JOIN_SECONDS, NODE_SECONDS, LOST_SECONDS = 5.0, 90.0, 120.0, 30.0
+
+#: Set when the driver has left the cluster.
+_left = threading.Event()
 
 
 class RayError(UserError):
@@ -47,7 +54,7 @@ def connect(address: str | None) -> bool:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address is None:
         options |= {"include_dashboard": False}
-    _call_in_time(lambda: ray.init(address=address, **options), address or "this machine")
+    _call_in_time(lambda: ray.init(address=address or "local", **options), address or "this machine")
     return True
 
 
@@ -56,6 +63,7 @@ def leave() -> None:
     import ray
 
     ray.shutdown()
+    _left.set()
 
 
 def list_nodes() -> list[Node]:
@@ -81,7 +89,7 @@ def check_nodes(nodes: Sequence[Node], folder: Path) -> None:
     finally:
         file.unlink(missing_ok=True)
     mine = {"selfcodealign": version("selfcodealign"), "Python": platform.python_version()}
-    for node, answer in zip(nodes, answers, strict=True):
+    for node, answer in answers:
         for what, own in mine.items():
             if answer[what] != own:
                 raise RayError(
@@ -97,23 +105,63 @@ def check_nodes(nodes: Sequence[Node], folder: Path) -> None:
             raise RunFolderError(f"node {node.name} cannot write in {folder}: {answer['problem']}")
 
 
-def _ask(nodes: Sequence[Node], file: Path) -> list[dict[str, str]]:
+def check_sandboxes(nodes: Sequence[Node], mode: Mode) -> None:
+    """Raise `SandboxError` for the first node on which no sandbox of this mode opens; `check_nodes` comes before."""
+    for node, problem in _ask_each(nodes, _open_sandbox, mode):
+        if problem:
+            raise SandboxError(f"{problem} (on node {node.name})")
+
+
+def _open_sandbox(mode: Mode) -> str:
+    """Open a sandbox on this machine and close it; what is wrong. Runs on the nodes."""
+
+    async def open_and_close() -> None:
+        async with Sandbox(workers=1, mode=mode):
+            pass
+
+    try:
+        asyncio.run(open_and_close())
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _ask(nodes: Sequence[Node], file: Path) -> list[tuple[Node, dict[str, str]]]:
+    return _ask_each(nodes, _make_probe(), str(file))
+
+
+def _ask_each(nodes: Sequence[Node], function: Callable[..., Any], *given: Any) -> list[tuple[Node, Any]]:
+    """What a function returns on each node; nodes that are lost meanwhile are left out, as they are during work."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    probe = ray.remote(_make_probe())
+    probe = ray.remote(function)
     asked = []
     for node in nodes:
         where = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        asked.append(probe.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(str(file)))
+        asked.append(probe.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(*given))
     _, missing = ray.wait(asked, num_returns=len(asked), timeout=NODE_SECONDS)
     if missing:
         names = ", ".join(node.name for node, one in zip(nodes, asked, strict=True) if one in missing)
         raise RayError(f"no answer within {NODE_SECONDS:.0f} s from {names}: remove or restart these nodes (ray stop)")
-    try:
-        return ray.get(asked)
-    except ray.exceptions.RayError as error:
-        raise RayError(f"a node of the cluster fails: {reason_of(error)}") from error
+    answers = []
+    for node, one in zip(nodes, asked, strict=True):
+        try:
+            answers.append((node, ray.get(one)))
+        except ray.exceptions.RayError as error:
+            if not _is_lost(node):
+                raise RayError(f"node {node.name} of the cluster fails: {reason_of(error)}") from error
+    return answers
+
+
+def _is_lost(node: Node) -> bool:
+    """Whether the cluster comes to see that a node is gone."""
+    deadline = time.monotonic() + LOST_SECONDS
+    while lives := any(one.id == node.id for one in list_nodes()):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    return not lives
 
 
 def _make_probe() -> Callable[[str], dict[str, str]]:
@@ -158,21 +206,25 @@ def _reach(address: str) -> None:
 
 
 def _call_in_time(call: Callable[[], object], where: str) -> None:
-    """Call in a thread that is left behind when it takes too long."""
+    """Call in a thread that is left behind when it takes too long. It else lives until `leave`: processes that Ray
+    starts on this machine are killed by Linux when the thread that has started them ends."""
     raised: list[BaseException] = []
+    returned = threading.Event()
+    _left.clear()
 
     def body() -> None:
         try:
             call()
         except BaseException as error:
             raised.append(error)
+        returned.set()
+        _left.wait()
 
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-    thread.join(JOIN_SECONDS)
-    if thread.is_alive():
+    threading.Thread(target=body, daemon=True).start()
+    if not returned.wait(JOIN_SECONDS):
         raise RayError(
             f"{where} does not let this driver join within {JOIN_SECONDS:.0f} s: is a Ray head running there?"
         )
     if raised:
+        _left.set()
         raise RayError(f"cannot join the Ray cluster at {where}: {reason_of(raised[0])}") from raised[0]

@@ -11,7 +11,7 @@ from typing import Any
 from selfcodealign.engine import divided
 from selfcodealign.engine.gate import Gate
 from selfcodealign.engine.gather import ended, gather
-from selfcodealign.engine.ray.cluster import Node, RayError, check_nodes, connect, leave, list_nodes
+from selfcodealign.engine.ray.cluster import Node, RayError, check_nodes, check_sandboxes, connect, leave, list_nodes
 from selfcodealign.engine.ray.tallies import Shown
 from selfcodealign.engine.ray.worker import Job, Worker
 from selfcodealign.errors import UserError
@@ -39,15 +39,17 @@ class RayEngine:
         self._address = address
 
     @asynccontextmanager
-    async def joined(self, context: Context) -> AsyncIterator[None]:
+    async def joined(self, context: Context, executes: bool = False) -> AsyncIterator[None]:
         """Within this context, the driver is part of the cluster, whose nodes are checked; the caller has the folder's
-        lock. Raises a `UserError`."""
+        lock. `executes`: each node needs a sandbox. Raises a `UserError`."""
         with context.progress.waiting("joining the Ray cluster"):
             joined = await asyncio.to_thread(connect, self._address)
         try:
             with context.progress.waiting("checking the nodes of the Ray cluster"):
                 nodes = await asyncio.to_thread(list_nodes)
                 await asyncio.to_thread(check_nodes, nodes, context.folder.path)
+                if executes:
+                    await asyncio.to_thread(check_sandboxes, nodes, context.recipe.execution.sandbox)
             cores = sum(node.cores for node in nodes)
             context.progress.say(f"Ray: {len(nodes)} node{'s' * (len(nodes) != 1)}, {cores:.0f} cores")
             yield
