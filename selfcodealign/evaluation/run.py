@@ -46,12 +46,14 @@ async def evaluate(
     execution: ExecutionSettings,
     problems: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
+    earlier: Sequence[Path] = (),
 ) -> Evaluation:
     """Evaluate every candidate on every benchmark, into the folder `out`.
 
     Writes OUT/LABEL/BENCHMARK/{samples.jsonl, results.jsonl, results.parquet, eval_results.json} and
     OUT/{scores.json, scores.md, scores.html}. A second call resumes: existing answers are not
-    sampled again. Raises `BenchmarkError`, `ModelError`, `SandboxError` or, where `out` cannot be written,
+    sampled again. Answers of the same model to the same prompts are copied from `earlier` folders like `out`, where one
+    has them. Raises `BenchmarkError`, `ModelError`, `SandboxError` or, where `out` cannot be written,
     `RunFolderError` for problems that the user must fix.
     """
     progress, out = progress or Progress(), Path(out)
@@ -74,7 +76,8 @@ async def evaluate(
             if label in given:
                 answers = given[label]
             else:
-                answers = await _ask(candidate, askings[label], sets, folder, progress, notes)
+                before = [one / candidate.folder for one in earlier]
+                answers = await _ask(candidate, askings[label], sets, folder, before, progress, notes)
             found = await _judge(candidate.label, sets, answers, judging, progress)
             for one, rows in zip(sets, found, strict=True):
                 name = one.benchmark.name
@@ -119,7 +122,13 @@ def _without_parts(names: Sequence[str]) -> list[str]:
 
 
 async def _ask(
-    candidate: Candidate, asking: Asking, sets: Sequence[Loaded], folder: Path, progress: Progress, notes: list[str]
+    candidate: Candidate,
+    asking: Asking,
+    sets: Sequence[Loaded],
+    folder: Path,
+    earlier: Sequence[Path],
+    progress: Progress,
+    notes: list[str],
 ) -> dict[str, list[Sample]]:
     """Return the answers of the candidate's model by benchmark."""
     found = {}
@@ -130,6 +139,7 @@ async def _ask(
         for one in sets:
             name = one.benchmark.name
             file = SampleFile(folder / name / "samples.jsonl", asking.header(one.benchmark, one.problems))
+            file.take_over(before / name / "samples.jsonl" for before in earlier)
             task = f"{candidate.label}: {name}, asking"
             answers = await sample_answers(asking, one.benchmark, one.problems, file, progress, task)
             if all(answer.finish_reason == PromptTooLong.reason for answer in answers):

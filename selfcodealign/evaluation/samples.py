@@ -12,8 +12,9 @@ Several rows with one `task_id` are several answers.
 from __future__ import annotations
 
 import os
+import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -167,16 +168,24 @@ class SampleFile:
             sample = Sample(**row)
             self.done[sample.task_id, sample.sample] = sample
 
+    def take_over(self, earlier: Iterable[Path]) -> None:
+        """Begin a new file with the answers of the first of these files that has just this header, if one has.
+
+        Servers do not tell which weights they hold, so that a header without a revision names none for certain.
+        """
+        if self.path.exists() or self.header["evaluation"]["revision"] is None:
+            return
+        known = next((path for path in earlier if path.is_file() and _read_header(path) == self.header), None)
+        if known is not None:
+            make_folder(self.path.parent, error=RunFolderError)
+            shutil.copyfile(known, self.path)
+            self._read()
+
     @staticmethod
     def check(path: Path, choices: Mapping[str, Any]) -> None:
         """Refuse a file that was begun with other `choices`, a part of its header; one that is not there is fine."""
-        if path.is_file():
-            with path.open("rb") as file:
-                line = file.readline()
-            # A partial header (the process died while writing) is cut off when the file is opened.
-            row = parse_json_line(line, path, 1, error=BenchmarkError) if line.endswith(b"\n") else None
-            if row is not None:
-                _compare(path, row, choices)
+        if path.is_file() and (row := _read_header(path)) is not None:
+            _compare(path, row, choices)
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Append answers to the file."""
@@ -187,6 +196,13 @@ class SampleFile:
         with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(map(json_line, rows)))
         self.done |= {(sample.task_id, sample.sample): sample for sample in samples}
+
+
+def _read_header(path: Path) -> dict[str, Any] | None:
+    """The first row; None for a partial one (the process died while writing), which is cut off with the file's end."""
+    with path.open("rb") as file:
+        line = file.readline()
+    return parse_json_line(line, path, 1, error=BenchmarkError) if line.endswith(b"\n") else None
 
 
 def _compare(path: Path, first: Mapping[str, Any], now: Mapping[str, Any]) -> None:

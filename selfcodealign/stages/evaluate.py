@@ -36,8 +36,18 @@ async def compare_models(context: Context) -> str:
     for output in (output for stage, output in TRAINED.items() if stage in context.places):
         candidates.append(tuned_candidate(output, recipe, context.folder.path / output))
     scores = context.folder.path / "evaluation"
+    # Another tuned model changes nothing of what the base model answered before.
+    earlier = [
+        context.folder.path / "superseded" / name for name in reversed(context.folder.facts().get("superseded", {}))
+    ]
     found = await evaluate(
-        candidates, settings.benchmarks, scores, settings, recipe.execution, progress=context.progress
+        candidates,
+        settings.benchmarks,
+        scores,
+        settings,
+        recipe.execution,
+        progress=context.progress,
+        earlier=[one for one in earlier if one.name.startswith(f"{scores.name}-")],
     )
     name, k = found.scores[0].benchmark, found.scores[0].k
     first = [f"{one.label} {one.percent:.1f}" for one in found.scores if (one.benchmark, one.k) == (name, k)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,27 @@ def test_a_second_run_rests_and_another_beta_starts_dpo_alone(
     assert planned["dpo"].sentence.startswith("dpo: starts again because dpo.beta changed from 0.1 to 0.3")
     assert [planned[name].action for name in ("train", "grpo")] == [Action.REST, Action.REST]
     assert planned["evaluate"].action is Action.UPDATE
+
+
+def test_a_model_is_not_asked_again_because_another_has_changed(
+    finished: tuple[Recipe, Path, RunResult, Told], tmp_path: Path
+) -> None:
+    """Another tuned model is asked, and the base model's answers are those of before; other settings ask both."""
+    recipe, run = finished[0], Path(shutil.copytree(finished[1], tmp_path / "run"))
+    base, tuned = (run / "evaluation" / name / "tiny-eval" / "samples.jsonl" for name in ("base-chat", "tuned"))
+    for path in (base, tuned):
+        header, *answers = map(json.loads, path.read_text().splitlines())
+        rows = [header, *(answer | {"detail": "of before"} for answer in answers)]
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    journey = [name for name in recipe.journey if name not in ("dpo", "grpo")]
+    other = recipe.model_copy(
+        update={"journey": journey, "train": recipe.train.model_copy(update={"learning_rate": 0.0001})}
+    )
+    asyncio.run(run_recipe(other, run, model=scripted_model(), replace_finished=True))
+    assert ("of before" in base.read_text(), "of before" in tuned.read_text()) == (True, False)
+    longer = other.model_copy(update={"evaluate": other.evaluate.model_copy(update={"max_tokens": 5})})
+    asyncio.run(run_recipe(longer, run, model=scripted_model(), replace_finished=True))
+    assert "of before" not in base.read_text()
 
 
 def test_a_run_without_a_failing_answer_has_no_pairs(tmp_path: Path) -> None:
