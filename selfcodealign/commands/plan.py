@@ -71,13 +71,12 @@ def plan(
     examples of N seeds, tokens, hours of servers and of execution, disk, and cost where [prices] are set, each with an
     interval that 9 of 10 larger runs meet.
 
-        selfcodealign plan quickstart
-        selfcodealign plan recipe.toml --examples 50000 --set prices.server_hour=2.5
-
     With --nodes, what the pilot's rows took is worked out for N nodes: hours of each stage, memory, disk, files, what
     breaks first, and how many nodes still help; for the planned run, and for the published one, 10 and 1000 times it.
 
-        selfcodealign plan recipe.toml --nodes 16 --cores 64 --servers 8 --server-tokens 20000
+        selfcodealign plan quickstart
+        selfcodealign plan recipe.toml --examples 50000 --set prices.server_hour=2.5
+        selfcodealign plan recipe.toml --nodes 16 --cores 64 --servers 8
     """
     import json
 

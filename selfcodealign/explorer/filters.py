@@ -118,7 +118,9 @@ def _check(condition: Condition, table: StageTable) -> None:
     if kind == "number":
         _number(name, value)
     if kind == "boolean" and value.lower() not in (*_TRUE, *_FALSE, ""):
-        raise FilterError(f"{name} is true or false, or empty for rows where it is not known")
+        raise FilterError(
+            f"{name} is {'kept or dropped' if name == KEPT else 'true or false'}, or empty where it is not known"
+        )
 
 
 _WORDS = {"text": "texts", "number": "numbers", "boolean": "true or false", "list": "lists of texts"}

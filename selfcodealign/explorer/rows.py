@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from selfcodealign.explorer.listing import (
     read_row,
 )
 from selfcodealign.explorer.rendering import respond
-from selfcodealign.explorer.tables import KEPT, StageTable, open_table
+from selfcodealign.explorer.tables import KEPT, REASON, StageTable, open_table
 from selfcodealign.run_folder.marks import FILE, Mark, read_marks
 
 #: Pages by number; the last rows of a long list are reached by sorting the other way.
@@ -60,6 +60,8 @@ class Rows:
             request,
             "stage.html",
             table=asked.table,
+            columns=_telling(asked.table.columns, asked),
+            heads=_telling((KEPT, REASON), asked),
             chosen=asked.chosen,
             marks=asked.marks,
             marks_problem=self._marks_problem(),
@@ -145,6 +147,12 @@ def _page_number(request: web.Request) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= _MOST_PAGES and len(text) < 9):
         raise NotFound("There is no such page.")
     return int(text)
+
+
+def _telling(columns: Sequence[str], asked: Asked) -> list[str]:
+    """The columns that differ between the rows: a condition above the list says what the others hold."""
+    same = {one.field for one in asked.chosen.conditions if one.operator == "is"}
+    return [name for name in columns if name not in same]
 
 
 def _with_links(row: Mapping[str, Any], table: StageTable) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _MOST_QUERY, _MOST_ANSWER = 20_000, 8_000_000
 _AT_ONCE = 2
 #: Where Python finds this package.
 _OWN_FOLDER = Path(__file__).parents[2]
+#: A value that is the id of a row, as far as it looks.
+_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _PATH = re.compile(r"""(?:(?<=["'\s(=])|^)/[^\s"']+""")
 EXAMPLES = (
     ("How the answers ended", "SELECT status, count(*) AS answers FROM responses GROUP BY ALL ORDER BY answers DESC"),
@@ -77,7 +79,9 @@ class SqlPage:
         tables = find_tables(self._run)
         names = {table.name for table in tables}
         examples = [one for one in EXAMPLES if "responses" in names]
-        return respond(request, "sql.html", query=query, answer=answer, tables=tables, examples=examples)
+        return respond(
+            request, "sql.html", query=query, answer=answer, tables=tables, examples=examples, is_id=_ID.fullmatch
+        )
 
 
 def find_tables(run: Path) -> list[StageTable]:

@@ -109,7 +109,9 @@ def set_mark(run: Path, row_id: str, label: str, note: str) -> None:
         raise NotFound("There is no such label.")
     known = read_marks(run).get(row_id)
     new: Label = label if label in ("keep", "drop") else known.label if known and label == "note" else ""  # type: ignore[assignment]
-    add_mark(run, Mark(row_id, new, "" if label == "clear" else note, _user()))
+    said = Mark(row_id, new, "" if label == "clear" else note, _user())
+    if known is not None or said.label or said.note:
+        add_mark(run, said)
 
 
 def last_marks(marks: Mapping[str, Mark]) -> dict[str, Any]:
@@ -127,12 +129,14 @@ def find_answer(search: Search, beginning: str) -> Row:
 
 
 def compare(left: Row, right: Row) -> dict[str, Any]:
-    """Return what the page of two answers shows."""
+    """Return what the page of two answers shows: how the one would become the other, and never a passing one worse."""
+    if left.get("status") == "passed" != right.get("status"):
+        left, right = right, left
     compared: list[tuple[str, list[Pair], list[Line]]] = []
     for name, field in (("Response", "response"), ("Tests", "tests")):
         texts = (left.get(field) or "", right.get(field) or "")
         compared.append((name, side_by_side(*texts), unified(*texts)))
-    return {"left": _side(left), "right": _side(right), "compared": compared}
+    return {"left": _side(left), "right": _side(right), "compared": compared, "instruction": left.get("instruction")}
 
 
 def _side(row: Row) -> Side:

@@ -56,7 +56,7 @@ async def test_all_rows_are_listed_and_found(small_run: Path) -> None:
             row["response_id"] for row in dropped if row["response_id"]
         }
         assert f"{len(kept) + len(dropped)} of {len(kept) + len(dropped)} rows" in page
-        for column in ("status", "mutation_score", "proof", "category"):
+        for column in ("instruction", "status", "message", "mutation_score"):
             assert f"sort={column}" in page
         for query, count in {
             "f=kept&o=is&v=kept": len(kept),
