@@ -75,8 +75,8 @@ def plan(
     breaks first, and how many nodes still help; for the planned run, and for the published one, 10 and 1000 times it.
 
         selfcodealign plan quickstart
-        selfcodealign plan recipe.toml --examples 50000 --set prices.server_hour=2.5
-        selfcodealign plan recipe.toml --nodes 16 --cores 64 --servers 8
+        selfcodealign plan mine.toml --seeds 50000 --set prices.server_hour=2.5
+        selfcodealign plan mine.toml --nodes 16 --cores 64 --servers 8
     """
     import json
 
