@@ -76,22 +76,22 @@ def view(
 
 
 def _write_site(run: Path, out: Path, most: int | None) -> None:
-    """Write the static site, and how far it is to a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+    """Write the static site, and tell how far it is."""
     from selfcodealign.commands.stopping import stopped_by_signals
     from selfcodealign.explorer.bundle import MOST, check_place, write_bundle
-    from selfcodealign.progress.log import is_quiet
+    from selfcodealign.progress.terminal import open_progress
 
     check_place(out)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=is_quiet() or not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
+    reached: dict[str, int] = {}
+    with open_progress() as progress:
 
-        def show(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
+        def show(what: str, unit: str, done: int, total: int) -> None:
+            if what not in reached:
+                progress.start(what, total, unit)
+            progress.advance(what, done - reached.get(what, 0))
+            reached[what] = done
+            if done == total:
+                progress.finish(what, f"{total:,} {unit}")
 
         with stopped_by_signals():
             written = write_bundle(run, out, most or MOST, show)

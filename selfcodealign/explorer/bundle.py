@@ -41,8 +41,8 @@ MOST = 2_000
 #: The file that says what a folder is.
 MARKER = "bundle.json"
 _STATIC = ("explorer.css", "story.css", "bundle.js")
-#: Called with what is done, how much of it, and how much there is.
-Pulse = Callable[[str, int, int], None]
+#: Called with what is done, the unit, how much of it is done, and how much there is.
+Pulse = Callable[[str, str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Written:
     size: int
 
 
-def write_bundle(run: Path, out: Path, most: int = MOST, pulse: Pulse = lambda what, done, total: None) -> Written:
+def write_bundle(run: Path, out: Path, most: int = MOST, pulse: Pulse = lambda *told: None) -> Written:
     """Write a run as a static site in the folder `out`, with at most `most` rows of each stage.
 
     Raises `RunFolderError` if `out` is a folder that holds anything but an earlier bundle, or cannot be written.
@@ -123,8 +123,8 @@ class _Bundle:
 
     def write(self) -> Written:
         tables = self._rows.tables
-        for done, name in enumerate(self._rows.draw(), 1):
-            self._pulse(f"reading {name}", done, len(tables))
+        for done, _ in enumerate(self._rows.draw(), 1):
+            self._pulse("reading", "stages", done, len(tables))
         pages = self._rows.pages()
         made = time.strftime("%-d %B %Y")
         self._site = Site(self._run.resolve().name, [one.name for one in tables], pages, self._most, made)
@@ -137,7 +137,7 @@ class _Bundle:
         total = self._rows.count_seeds()
         for done, (seed, rows) in enumerate(self._rows.seeds(), 1):
             self._stories(seed, rows)
-            self._pulse("writing stories", done, total)
+            self._pulse("writing stories", "seeds", done, total)
         self._save(MARKER, json.dumps({"made_by": "selfcodealign view --bundle", "rows_per_stage": self._most}) + "\n")
         return Written(self._written, self._size)
 

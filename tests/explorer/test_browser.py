@@ -186,7 +186,7 @@ def test_a_query_answers_or_is_refused(judged_run: Path, served: View, page: Pag
     expect(page.locator("table.result")).to_be_visible()
     cells = page.locator("table.result tbody td").all_inner_texts()
     assert int(cells[cells.index("failed") + 1]) == len(answers(judged_run, status="failed"))
-    failed = answers(judged_run, status="failed")[0]["response_id"]
+    failed = str(answers(judged_run, status="failed")[0]["response_id"])
     page.get_by_label("One SELECT statement").fill(f"SELECT response_id FROM responses WHERE response_id = '{failed}'")
     page.get_by_role("button", name="Run").click()
     expect(page.locator("main")).to_contain_text("1 row in ")

@@ -190,7 +190,7 @@ def test_a_stopped_bundle_leaves_nothing(small_run: Path, tmp_path: Path) -> Non
     """Neither half a site nor what it was made from; an earlier one stays."""
     write_bundle(small_run, tmp_path / "site", 2)
 
-    def stop(what: str, done: int, total: int) -> None:
+    def stop(what: str, unit: str, done: int, total: int) -> None:
         if what == "writing stories":
             raise KeyboardInterrupt
 
