@@ -39,6 +39,8 @@ PICTURES = ("terminal.svg", "terminal-dark.svg", *(f"{name}{dark}.png" for name 
 WIDTH, HEIGHT, COLUMNS = 1200, 750, 92
 #: The stage in whose middle the terminal is shown, and whose rows are listed.
 SHOWN, SHARE = "responses", 0.5
+#: The rows that are listed.
+FILTER = "f=status&o=is&v=failed"
 COMMAND = (sys.executable, "-m", "selfcodealign")
 
 
@@ -112,7 +114,7 @@ def take_pages(run: Path) -> None:
                 base = address.partition("?")[0]
                 visited.page.goto(address)  # its token gives a cookie
                 task, answer = example_of(run)
-                pages = (report.as_uri(), f"{base}stage/{SHOWN}", f"{base}row/{answer}")
+                pages = (report.as_uri(), f"{base}stage/{SHOWN}?{FILTER}", f"{base}row/{answer}")
                 for name, page in zip(PAGES, pages, strict=True):
                     visited.page.goto(page, wait_until="networkidle")
                     if name == "story":  # from the task on: the seed is code of others, under a licence of its own
