@@ -13,9 +13,10 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None, derandomize=True, database=None)
 settings.load_profile("tests")
 
-# A shell starts background processes with Ctrl-C ignored, children included: tests of Ctrl-C would wait for ever. With
-# a handler here, children start with the default.
+# A shell starts background processes with Ctrl-C ignored, and nohup with SIGHUP ignored, children included: tests of
+# these signals would wait for ever. With a handler here, children start with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Matrices as small as those of tests gain nothing from a second thread, which spins while other work needs the core.
 # Set before torch is imported; commands that tests start inherit it.

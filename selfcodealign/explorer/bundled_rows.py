@@ -48,6 +48,8 @@ class BundledRows:
         self._most = most
         self._connection = duckdb.connect(str(folder / "rows.duckdb"), config={"memory_limit": MEMORY, "threads": 2})
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bundle")
+        # Started now: of a thread whose start a signal breaks off, its executor knows nothing, nor of its query.
+        self._thread.submit(int).result()
         self._run("SET enable_progress_bar=false")
         self._run("CREATE TABLE marked(id VARCHAR)")
         if ids := list(marked):
