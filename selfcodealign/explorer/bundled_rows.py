@@ -25,6 +25,8 @@ MOST_ANSWERS, MOST_COPIES, _SEEDS_AT_ONCE = 200, 50, 100
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ID = re.compile(r"[0-9a-f]{4,64}")
 _KEY = "the seed"
+#: Seconds after which a query that is at work lets signals through.
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,10 @@ class BundledRows:
 
     def _run(self, query: str, given: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a query in a thread: while DuckDB works in the main one, no signal reaches Python."""
-        return self._thread.submit(self._connection.execute, query, list(given)).result()
+        work = self._thread.submit(self._connection.execute, query, list(given))
+        while not wait([work], _LOOK_SECONDS).done:  # without an end, a signal that comes as the wait begins is lost
+            pass
+        return work.result()
 
     def _fetch(self, query: str, given: Sequence[Any] = ()) -> list[dict[str, Any]]:
         table = self._run(query, given)
