@@ -121,7 +121,10 @@ def test_a_stopped_bundle_leaves_what_was_there(run: Path, tmp_path: Path, numbe
     assert process.stdout is not None
     assert process.stdout.readline() == "drawing\n"
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()  # one that has not ended would work for ever
     assert (process.returncode, errors) == (code, f"{said}\n")
     assert [one.name for one in tmp_path.iterdir()] == ["site"]
     assert json.loads((tmp_path / "site" / "bundle.json").read_text())["rows_per_stage"] == 3
