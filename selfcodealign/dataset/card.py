@@ -14,6 +14,7 @@ from selfcodealign.dataset.markup import block, code, front_matter, plain, table
 from selfcodealign.dataset.metadata import card_metadata, title_of
 from selfcodealign.judging.stored import split_statuses
 from selfcodealign.rows import Books
+from selfcodealign.run_folder.marks import HONOURED
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _claim(examples: Examples, facts: CardFacts) -> str:
 
 def _tell_marks(run: Mapping[str, Any]) -> str:
     """What people's labels of single rows changed."""
-    honoured = run.get("marks_honoured")
+    honoured = run.get(HONOURED)
     if not honoured:
         return ""
     return f"\n\nPeople have marked single rows: {honoured['dropped']} were taken out, {honoured['kept']} were kept."

@@ -30,6 +30,11 @@ from selfcodealign.rows import digest
 
 Label = Literal["keep", "drop", ""]
 FILE = "marks.jsonl"
+#: The name under which a stage that honoured marks records which labels those were, its reason for rows that go because
+#: of one, and the name in run.json of how many rows it dropped, and kept, for them.
+MARKS, MARKED_DROP, HONOURED = "marks", "marked_drop", "marks_honoured"
+#: The ids of an answer that a mark may speak of, the nearest first; those of evolved instructions are in their rows.
+ROW_IDS = ("response_id", "instruction_id", "parent_instruction_id", "start_instruction_id", "concepts_id", "seed_id")
 #: Bytes that are read at once in the search for the beginning of a torn line.
 _BLOCK = 2**16
 

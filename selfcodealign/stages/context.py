@@ -48,9 +48,6 @@ from selfcodealign.settings import ModelSettings, Recipe, Section
 #: The number of draws that grows with the seeds, in words.
 GROWING = "growing with the seeds"
 
-#: The name under which a stage that honoured people's marks records which labels those were.
-MARKS = "marks"
-
 
 def smaller_prompts(recipe: Recipe) -> str:
     """What a person can do about prompts that exceed the context of the model."""

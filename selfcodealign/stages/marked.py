@@ -12,14 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from selfcodealign.rows import Response
-from selfcodealign.run_folder.marks import Mark
-
-#: Why a row goes that a person wants out.
-MARKED_DROP = "marked_drop"
-#: The name in run.json of how many rows the last selection dropped, and kept, for people's marks.
-HONOURED = "marks_honoured"
-#: The ids of an answer that a mark may speak of, the nearest first; those of evolved instructions are in their rows.
-_IDS = ("response_id", "instruction_id", "parent_instruction_id", "start_instruction_id", "concepts_id", "seed_id")
+from selfcodealign.run_folder.marks import MARKED_DROP, ROW_IDS, Mark
 
 
 class Labels:
@@ -61,7 +54,7 @@ class Labels:
 
     def _nearest(self, row: Response) -> tuple[str, Mark | None]:
         if self._marks:
-            for name in _IDS:
+            for name in ROW_IDS:
                 if (mark := self._marks.get(getattr(row, name, ""))) is not None:
                     return name, mark
         return "", None

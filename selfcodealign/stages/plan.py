@@ -17,10 +17,11 @@ from typing import Any
 from selfcodealign.addresses import REMOVED, hide_in
 from selfcodealign.errors import RunFolderError
 from selfcodealign.run_folder.folder import Description, StageFolder, superseded_name
+from selfcodealign.run_folder.marks import MARKS
 from selfcodealign.run_folder.recall import find_superseded
 from selfcodealign.settings import MOST_TOKENS, Recipe, Section
 from selfcodealign.stages import Each, Last, Source, Whole
-from selfcodealign.stages.context import MARKS, Context
+from selfcodealign.stages.context import Context
 from selfcodealign.stages.journey import Step
 
 #: Changes that a sentence spells out; further ones are counted.

@@ -44,13 +44,13 @@ from selfcodealign.generation.echo import Echo
 from selfcodealign.judging.stored import NOT_RUN
 from selfcodealign.models import FAILED_REASONS
 from selfcodealign.rows import Dropped, Example, Instruction, Response, digest, grow
-from selfcodealign.run_folder.marks import digest_marks
+from selfcodealign.run_folder.marks import HONOURED, MARKED_DROP, MARKS, digest_marks
 from selfcodealign.settings import PLAIN_PARTS, SelectionSettings
 from selfcodealign.stages import Rows, Whole
 from selfcodealign.stages.answers import NONE_FAILED, NOT_PASSED, check_answers, draw_answers
-from selfcodealign.stages.context import MARKS, Context
+from selfcodealign.stages.context import Context
 from selfcodealign.stages.faults import Faults
-from selfcodealign.stages.marked import HONOURED, MARKED_DROP, NO_LABELS, Labels
+from selfcodealign.stages.marked import NO_LABELS, Labels
 from selfcodealign.stages.messages import Messages
 from selfcodealign.stages.watch import Watch
 

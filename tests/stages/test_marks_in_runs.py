@@ -12,9 +12,8 @@ from selfcodealign import run_recipe
 from selfcodealign.errors import RunFolderError
 from selfcodealign.pipeline import plan_recipe
 from selfcodealign.report.facts import read_facts
-from selfcodealign.run_folder.marks import FILE, Label, Mark, add_mark
+from selfcodealign.run_folder.marks import FILE, HONOURED, Label, Mark, add_mark
 from selfcodealign.settings import Recipe
-from selfcodealign.stages.marked import HONOURED
 from tests.support.journey import judge_by_text, scripted_model, small_recipe, write_sources
 from tests.support.runs import rows_of
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from selfcodealign.report.facts.tables import FILES, RunTables, StageTable
 from selfcodealign.report.facts.types import MarkCounts
 from selfcodealign.rows import Concepts, Instruction, Response, Seed
-from selfcodealign.run_folder.marks import FILE, Mark, digest_marks, read_marks
+from selfcodealign.run_folder.marks import FILE, MARKED_DROP, MARKS, ROW_IDS, Mark, digest_marks, read_marks
 
 #: Marks that are told, the newest first.
 MOST_TOLD = 20
@@ -20,10 +20,6 @@ _KINDS = {
     Response.id_field: "response",
 }
 UNKNOWN = "unknown"
-#: Fields of evolved instructions with ids of what they were made from.
-FURTHER_IDS = ("parent_instruction_id", "start_instruction_id")
-#: The name in `decided_by` of the marks that a stage has honoured, and its reason for rows that go because of one.
-MARKS, MARKED_DROP = "marks", "marked_drop"
 
 
 def count_marks(tables: RunTables) -> MarkCounts:
@@ -64,7 +60,7 @@ def _count_honoured(tables: RunTables, table: StageTable, marks: Mapping[str, Ma
         ("drop", table.dropped, f" AND reason = '{MARKED_DROP}'"),
     ):
         ids = [row for row, mark in marks.items() if mark.label == label]
-        for name in (*_KINDS, *FURTHER_IDS) if ids else ():
+        for name in ROW_IDS if ids else ():
             own = table.column(name)
             query = f"SELECT DISTINCT {own} FROM {FILES} WHERE {own} IN (SELECT unnest(?)){where}"
             found |= {row for (row,) in tables.ask(query, files, ids)}
